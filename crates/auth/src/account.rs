@@ -1,0 +1,69 @@
+//! Whom a proof is about.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::time::Time;
+
+/// The number of an account in the identity service; 0 for an account that lives in a foreign issuer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AccountId(pub u64);
+
+/// What is known of an account: plain data from a directory, not yet a proof of anything.
+#[derive(Debug)]
+pub struct Account {
+    /// Its number.
+    pub id: AccountId,
+    /// Which accounts it is one of, as dialects name them: `users`, `clients`, `customers`, `applications`, ...
+    pub kind: String,
+    /// What a person types to log in; unique within `kind`, compared without regard to ASCII case.
+    pub name: String,
+    /// What upstreams are told; usually `name`, or a number such as a customer's.
+    pub subject: String,
+    /// For people to read; may be empty.
+    pub full_name: String,
+    /// May be empty.
+    pub first_name: String,
+    /// May be empty.
+    pub last_name: String,
+    /// May be empty.
+    pub email: String,
+    /// The company on whose behalf it acts, where an API knows tenants.
+    pub tenant: Option<String>,
+    /// Roles, in no order.
+    pub roles: Vec<String>,
+    /// Verified keys, e.g. `customer` = `4711`.
+    pub keys: BTreeMap<String, String>,
+    /// Proofs made before this moment (signed tokens) no longer count: a password was changed, or roles were.
+    pub proofs_from: Time,
+    /// Falls when this copy of the account is out of date; every cache asks it.
+    pub live: Live,
+}
+
+/// A switch that falls once: shared by the record that a revocation finds and by every copy that was made of it.
+#[derive(Clone, Debug)]
+pub struct Live(Arc<AtomicBool>);
+
+impl Live {
+    /// A switch that is up.
+    pub fn new() -> Self {
+        Self(Arc::new(AtomicBool::new(true)))
+    }
+
+    /// Whether it is still up.
+    pub fn is_up(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+
+    /// Lets it fall, for every holder, for good.
+    pub fn fall(&self) {
+        self.0.store(false, Ordering::Release);
+    }
+}
+
+impl Default for Live {
+    fn default() -> Self {
+        Self::new()
+    }
+}

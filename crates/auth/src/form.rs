@@ -1,0 +1,312 @@
+//! What issued values look like: literal text and random parts.
+
+use std::fmt::Write as _;
+
+/// Which alphabet a random part is drawn from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Alphabet {
+    Hex,
+    Lower,
+    Base64,
+    Base64Url,
+}
+
+impl Alphabet {
+    const fn letters(self) -> &'static [u8] {
+        match self {
+            Self::Hex => b"0123456789abcdef",
+            Self::Lower => b"abcdefghijklmnopqrstuvwxyz0123456789",
+            Self::Base64 => b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/",
+            Self::Base64Url => b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_",
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Part {
+    Literal(String),
+    Random { alphabet: Alphabet, length: usize },
+    /// Eight, four, four, four and twelve hexadecimal digits with hyphens, all 128 bits random.
+    Guid,
+    Account,
+    Tenant,
+    Label,
+}
+
+/// A form such as `8A:{tenant}.{base64:64}`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Form {
+    parts: Vec<Part>,
+}
+
+/// What the named parts of a form are filled with.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct FormNames<'a> {
+    /// `{account}`.
+    pub account: &'a str,
+    /// `{tenant}`.
+    pub tenant: &'a str,
+    /// `{label}`.
+    pub label: &'a str,
+}
+
+/// Why a form is none.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FormError {
+    /// A brace without its partner.
+    #[error("a `{{` or `}}` stands alone")]
+    Brace,
+    /// A part that is not on the list.
+    #[error("`{{{0}}}` is none of {{guid}} {{hex:N}} {{lower:N}} {{base64:N}} {{base64url:N}} {{account}} {{tenant}} {{label}}")]
+    Part(String),
+    /// Too short to be unguessable.
+    #[error("holds {0} random bits; at least 128 are needed")]
+    Bits(u32),
+    /// A character that some client would decode.
+    #[error("`{0}` is not safe in a header and a cookie")]
+    Character(char),
+}
+
+/// The least number of random bits in an issued value (THREATS T-E12).
+pub const RANDOM_BITS_MIN: u32 = 128;
+/// Longer values would not fit the headers of common fronts beside everything else.
+const LENGTH_MAX: usize = 1024;
+
+impl Form {
+    /// Reads a form.
+    ///
+    /// # Errors
+    /// See [`FormError`].
+    pub fn parse(text: &str) -> Result<Self, FormError> {
+        let mut parts = Vec::new();
+        let mut rest = text;
+        while let Some((literal, tail)) = rest.split_once('{') {
+            push_literal(&mut parts, literal)?;
+            let (name, tail) = tail.split_once('}').ok_or(FormError::Brace)?;
+            parts.push(part(name)?);
+            rest = tail;
+        }
+        push_literal(&mut parts, rest)?;
+        let form = Self { parts };
+        let bits = form.random_bits();
+        if bits < RANDOM_BITS_MIN {
+            return Err(FormError::Bits(bits));
+        }
+        Ok(form)
+    }
+
+    /// How many random bits a value of this form holds, rounded down.
+    pub fn random_bits(&self) -> u32 {
+        self.parts
+            .iter()
+            .map(|part| match part {
+                Part::Literal(_) | Part::Account | Part::Tenant | Part::Label => 0,
+                Part::Guid => 128,
+                Part::Random { alphabet: Alphabet::Hex, length } => 4 * size(*length),
+                // 36 letters hold 5.169 bits.
+                Part::Random { alphabet: Alphabet::Lower, length } => 5169 * size(*length) / 1000,
+                Part::Random { alphabet: Alphabet::Base64 | Alphabet::Base64Url, length } => 6 * size(*length),
+            })
+            .sum()
+    }
+
+    /// How many bytes [`Form::fill`] asks of its source at the least; more where letters are rejected.
+    pub fn bytes_wanted(&self) -> usize {
+        64 + self
+            .parts
+            .iter()
+            .map(|part| match part {
+                Part::Random { length, .. } => 2 * length,
+                Part::Guid => 16,
+                Part::Literal(_) | Part::Account | Part::Tenant | Part::Label => 0,
+            })
+            .sum::<usize>()
+    }
+
+    /// Makes a value from unpredictable bytes (at least [`Form::bytes_wanted`] of them).
+    ///
+    /// The same bytes give the same value, so that a derived value can be made again. Letters of alphabets that
+    /// do not divide 256 are drawn by rejection: no letter is likelier than another.
+    ///
+    /// Returns `None` if the bytes ran out.
+    pub fn fill(&self, bytes: &[u8], names: FormNames<'_>) -> Option<String> {
+        let mut bytes = bytes.iter().copied();
+        let mut value = String::with_capacity(48);
+        for part in &self.parts {
+            match part {
+                Part::Literal(text) => value.push_str(text),
+                Part::Account => value.push_str(names.account),
+                Part::Tenant => value.push_str(names.tenant),
+                Part::Label => value.push_str(names.label),
+                Part::Guid => {
+                    for at in 0..16 {
+                        if matches!(at, 4 | 6 | 8 | 10) {
+                            value.push('-');
+                        }
+                        write!(value, "{:02x}", bytes.next()?).ok()?;
+                    }
+                }
+                Part::Random { alphabet, length } => {
+                    let letters = alphabet.letters();
+                    let fair = 256 - 256 % letters.len();
+                    let mut missing = *length;
+                    while missing > 0 {
+                        let byte = usize::from(bytes.next()?);
+                        if byte < fair {
+                            value.push(char::from(*letters.get(byte % letters.len())?));
+                            missing -= 1;
+                        }
+                    }
+                }
+            }
+        }
+        Some(value)
+    }
+
+    /// Whether a value could be of this form; what stands for account, tenant or label may be anything without
+    /// the literal that follows it.
+    pub fn could_be(&self, value: &str) -> bool {
+        let mut rest = value;
+        let mut parts = self.parts.iter().peekable();
+        while let Some(part) = parts.next() {
+            let taken = match part {
+                Part::Literal(text) => rest.strip_prefix(text.as_str()),
+                Part::Guid => strip_guid(rest),
+                Part::Random { alphabet, length } => strip_random(rest, *alphabet, *length),
+                Part::Account | Part::Tenant | Part::Label => match parts.peek() {
+                    Some(Part::Literal(next)) => rest.find(next.as_str()).and_then(|at| rest.get(at..)),
+                    Some(_) | None => Some(""),
+                },
+            };
+            match taken {
+                Some(tail) => rest = tail,
+                None => return false,
+            }
+        }
+        rest.is_empty()
+    }
+
+    /// The literal text before the first part that is not literal; two forms in one place are told apart by it.
+    pub fn beginning(&self) -> &str {
+        match self.parts.first() {
+            Some(Part::Literal(text)) => text,
+            Some(_) | None => "",
+        }
+    }
+
+    /// Whether a value can be of both forms, as far as their shapes tell; errs towards yes.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        let names = FormNames { account: "a", tenant: "t", label: "l" };
+        let sample = |form: &Self| form.fill(&SAMPLE, names).unwrap_or_default();
+        self.could_be(&sample(other)) || other.could_be(&sample(self))
+    }
+}
+
+/// Bytes that fill any form of legal length with a letter of each kind.
+static SAMPLE: [u8; 4 * LENGTH_MAX] = [10; 4 * LENGTH_MAX];
+
+fn size(length: usize) -> u32 {
+    u32::try_from(length).unwrap_or(u32::MAX / 8192)
+}
+
+fn push_literal(parts: &mut Vec<Part>, literal: &str) -> Result<(), FormError> {
+    if literal.contains('}') {
+        return Err(FormError::Brace);
+    }
+    // RFC 6265 section 4.1.1 (cookie-octet), less `%`, which clients decode.
+    if let Some(bad) =
+        literal.chars().find(|c| !c.is_ascii_graphic() || matches!(c, '"' | ',' | ';' | '\\' | '%'))
+    {
+        return Err(FormError::Character(bad));
+    }
+    if !literal.is_empty() {
+        parts.push(Part::Literal(literal.to_owned()));
+    }
+    Ok(())
+}
+
+fn part(name: &str) -> Result<Part, FormError> {
+    let unknown = || FormError::Part(name.to_owned());
+    let (word, length) = match name.split_once(':') {
+        Some((word, length)) => {
+            let length = length.parse().ok().filter(|n| (1..=LENGTH_MAX).contains(n)).ok_or_else(unknown)?;
+            (word, Some(length))
+        }
+        None => (name, None),
+    };
+    let random = |alphabet| move |length| Part::Random { alphabet, length };
+    match (word, length) {
+        ("guid", None) => Ok(Part::Guid),
+        ("account", None) => Ok(Part::Account),
+        ("tenant", None) => Ok(Part::Tenant),
+        ("label", None) => Ok(Part::Label),
+        ("hex", Some(length)) => Ok(random(Alphabet::Hex)(length)),
+        ("lower", Some(length)) => Ok(random(Alphabet::Lower)(length)),
+        ("base64", Some(length)) => Ok(random(Alphabet::Base64)(length)),
+        ("base64url", Some(length)) => Ok(random(Alphabet::Base64Url)(length)),
+        _ => Err(unknown()),
+    }
+}
+
+fn strip_guid(text: &str) -> Option<&str> {
+    let head = text.get(..36)?;
+    let good = head.bytes().enumerate().all(|(at, byte)| match at {
+        8 | 13 | 18 | 23 => byte == b'-',
+        _ => byte.is_ascii_digit() || matches!(byte, b'a'..=b'f'),
+    });
+    if good { text.get(36..) } else { None }
+}
+
+fn strip_random(text: &str, alphabet: Alphabet, length: usize) -> Option<&str> {
+    let head = text.get(..length)?;
+    let letters = alphabet.letters();
+    if head.bytes().all(|byte| letters.contains(&byte)) { text.get(length..) } else { None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NAMES: FormNames<'_> = FormNames { account: "ann", tenant: "Cust1", label: "pos" };
+
+    #[test]
+    fn every_form_recognizes_what_it_makes() {
+        let bytes: Vec<u8> = (0..2048_u32).map(|n| (n * 7 + n / 256) as u8).collect();
+        for text in [
+            "{guid}",
+            "{lower:26}",
+            "7T:{base64:64}",
+            "8A:{tenant}.{base64:64}",
+            "{base64url:43}",
+            "key_{label}_{hex:32}",
+            "{hex:32}{account}",
+        ] {
+            let form = Form::parse(text).unwrap();
+            let value = form.fill(&bytes, NAMES).unwrap();
+            assert!(form.could_be(&value), "{text}: {value}");
+            assert!(!form.could_be(&value[1..]) || text.starts_with('{') && text.contains("account"), "{text}");
+            assert!(!form.could_be("") && !form.could_be("x"), "{text}");
+        }
+    }
+
+    #[test]
+    fn mistakes_are_told() {
+        let check = |text: &str, expected: &str| {
+            assert_eq!(Form::parse(text).unwrap_err().to_string(), expected, "{text}");
+        };
+        check("{hex:12}", "holds 48 random bits; at least 128 are needed");
+        check("{guid", "a `{` or `}` stands alone");
+        check("guid}", "a `{` or `}` stands alone");
+        check("{guid}%", "`%` is not safe in a header and a cookie");
+        check("{hex:x}", "`{hex:x}` is none of {guid} {hex:N} {lower:N} {base64:N} {base64url:N} {account} {tenant} {label}");
+        check("{lower:24}", "holds 124 random bits; at least 128 are needed");
+    }
+
+    #[test]
+    fn forms_are_told_apart_by_shape() {
+        let form = |text| Form::parse(text).unwrap();
+        assert!(!form("{guid}").overlaps(&form("{base64url:43}")));
+        assert!(form("{base64url:43}").overlaps(&form("{base64:43}")));
+        assert!(!form("7T:{base64:64}").overlaps(&form("8A:{tenant}.{base64:64}")));
+    }
+}

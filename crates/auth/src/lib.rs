@@ -1,0 +1,18 @@
+//! The rules of the gate, without a wire.
+//!
+//! Five nouns, each the receipt for a step: a [`Credential`](credential::Credential) was *recognized* in a
+//! request, an [`Identity`](identity::Identity) was *authenticated* from it, a [`Permit`](policy::Permit) was
+//! *authorized* for it, an [`Assertion`](assertion::Assertion) tells the upstream of it, and a
+//! [`Refusal`](refusal::Refusal) says why any of them is not to be had. `Identity`, `Permit` and `Assertion`
+//! have private fields and one crate-private constructor each.
+//!
+//! The crate reads no clock, no socket, no file and draws no random bits: whatever it needs of the world comes
+//! in through [`port`].
+
+pub mod account;
+pub mod form;
+pub mod port;
+pub mod refusal;
+pub mod secret;
+pub mod time;
+pub mod token;

@@ -1,0 +1,394 @@
+//! What the rules need of the world: look-ups, operations, keys.
+//!
+//! Whoever implements [`Lookups`] says who holds which token and whose password it is, and could so forge any
+//! identity: those few files are named in ARCHITECTURE and reviewed as such. Each look-up that a request can
+//! meet has two faces: one that answers from memory and never waits, and one that may ask a store. An error
+//! of the second is always [`Unavailable`], a 503: what could not be checked is neither a pass nor a wrong
+//! password.
+
+use std::future::Future;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use crate::account::{Account, AccountId};
+use crate::secret::Secret;
+use crate::time::Time;
+use crate::token::{LiveToken, TokenDigest, TokenKind, TokenPlan, TokenRef};
+
+/// A future that another runtime may complete.
+pub type Answer<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// What had to be asked could not be; the text is for the log.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Unavailable(pub String);
+
+/// What a look-up of a token found.
+#[derive(Clone, Debug)]
+pub enum TokenAnswer {
+    /// It lives.
+    Live(LiveToken),
+    /// It was good once and its time has passed.
+    Expired,
+    /// No such token, or one that was revoked.
+    Unknown,
+}
+
+/// What memory says.
+#[derive(Clone, Debug)]
+pub enum AtHand<T> {
+    /// The answer, for certain.
+    Known(T),
+    /// Memory cannot tell; ask the slower face.
+    Ask,
+}
+
+/// A user and a password that somebody presents.
+#[derive(Debug)]
+pub struct PasswordClaim {
+    /// The API at which it is presented.
+    pub api: Arc<str>,
+    /// Which accounts it is about (`users`, `clients`, ...).
+    pub kind: Arc<str>,
+    /// The user as sent.
+    pub user: String,
+    /// The password as sent.
+    pub password: Secret,
+    /// Identity provider, where the call names one.
+    pub provider: Option<String>,
+    /// Domain of that provider.
+    pub domain: Option<String>,
+    /// Tenant, where the call names one.
+    pub tenant: Option<String>,
+    /// Where it comes from; failures count against it as well.
+    pub address: IpAddr,
+}
+
+/// What became of a password. Clients see one answer for all that would reveal an account.
+#[derive(Clone, Debug)]
+pub enum PasswordAnswer {
+    /// It is right.
+    Proven(Arc<Account>),
+    /// It is right, but has to be changed before it is good for anything else.
+    Due(Arc<Account>),
+    /// Refused; the text says to the log whether the user is unknown, locked, disabled, or the password wrong.
+    Refused(&'static str),
+    /// No such provider or domain.
+    BadProvider,
+    /// The limits on unverified work are reached: come back later.
+    TooMany,
+}
+
+/// A key that proofs are remembered under: a keyed hash of the whole credential, its scheme and its API.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ProofKey(pub [u8; 32]);
+
+/// A proof that was verified before: valid while its account is live and its time has not come.
+#[derive(Clone, Debug)]
+pub struct Verified {
+    /// Whose.
+    pub account: Arc<Account>,
+    /// When the proof was made (a token's `iat`, or the moment of verification).
+    pub proven_at: Time,
+    /// Not to be used from then on.
+    pub until: Time,
+}
+
+/// A public key that tokens of an issuer may be signed with; the key decides the algorithm.
+pub struct IssuerKey {
+    /// `kid`, where it has one.
+    pub id: Option<String>,
+    /// The one algorithm that this key is used with.
+    pub algorithm: jsonwebtoken::Algorithm,
+    /// The key itself.
+    pub key: jsonwebtoken::DecodingKey,
+}
+
+/// All active keys of an issuer.
+pub struct IssuerKeys {
+    /// In no order.
+    pub keys: Vec<IssuerKey>,
+    /// Whether the gate itself is the issuer: then the subject names an account of the gate.
+    pub ours: bool,
+}
+
+/// Who holds what. See the module's words about who may implement it.
+pub trait Lookups: Send + Sync {
+    /// Looks a token up in memory, and notes that it was used.
+    fn token(&self, digest: &TokenDigest, now: Time) -> AtHand<TokenAnswer>;
+
+    /// Looks a token up wherever it is kept.
+    fn find_token(&self, digest: TokenDigest, now: Time) -> Answer<Result<TokenAnswer, Unavailable>>;
+
+    /// Checks a password: one KDF run, whoever the user is; counts failures.
+    fn check_password(&self, claim: PasswordClaim, now: Time) -> Answer<Result<PasswordAnswer, Unavailable>>;
+
+    /// A proof that was verified before and still holds; never waits.
+    fn recall(&self, key: &ProofKey, now: Time) -> Option<Verified>;
+
+    /// Remembers a verified proof, within bounds.
+    fn remember(&self, key: ProofKey, proof: Verified);
+
+    /// The secret that proof keys and CSRF tokens are derived with; 32 bytes, the same on every node.
+    fn derivation_key(&self) -> &[u8; 32];
+
+    /// The keys of an issuer of JWTs, as one API knows it; `None` if it is not known there.
+    fn issuer_keys(&self, api: &str, issuer: &str) -> Result<Option<Arc<IssuerKeys>>, Unavailable>;
+
+    /// An account of the gate by kind and subject, if it is enabled; from memory.
+    fn account_by_subject(&self, kind: &str, subject: &str) -> Option<Arc<Account>>;
+
+    /// The account that stands for the holders of a value that an operator set, if it was set and is equal.
+    /// Compared in constant time.
+    fn shared_value(&self, api: &str, word: &str, value: &str) -> SharedAnswer;
+
+    /// Whether `secret` is the secret of an enabled application that may speak for this API (SO-AppToken).
+    fn application_secret(&self, api: &str, secret: &str) -> bool;
+}
+
+/// What became of an operator-set value.
+#[derive(Clone, Debug)]
+pub enum SharedAnswer {
+    /// It is the value that was set.
+    Right(Arc<Account>),
+    /// Another value was set.
+    Wrong,
+    /// None was set, so that nothing can be right.
+    NotSet,
+}
+
+/// Tokens to be issued together, for one holder.
+#[derive(Debug)]
+pub struct Issue {
+    /// By which API.
+    pub api: Arc<str>,
+    /// For whom; `None` for an anonymous session.
+    pub account: Option<Arc<Account>>,
+    /// When he proved who he is.
+    pub proven_at: Time,
+    /// What to issue.
+    pub plans: Vec<TokenPlan>,
+    /// The refresh token that pays for it: spent by this call, or nothing is issued. Its word comes with it.
+    pub spends: Option<(Arc<str>, Secret)>,
+    /// The session that the caller held before: it ends, so that nobody goes on with an id that was known
+    /// before the proof (T-E1).
+    pub replaces: Option<TokenDigest>,
+    /// From where it was asked.
+    pub address: IpAddr,
+}
+
+/// A token that was issued. The value is known to nobody else, and not kept.
+#[derive(Debug)]
+pub struct Issued {
+    /// Its word.
+    pub word: Arc<str>,
+    /// Its value.
+    pub value: Secret,
+    /// Its second half, if it is a pair.
+    pub second: Option<Secret>,
+    /// Its public name.
+    pub reference: TokenRef,
+    /// When it was issued.
+    pub issued_at: Time,
+    /// When it ends if it is never used.
+    pub expires_at: Time,
+}
+
+/// What became of an order to issue.
+#[derive(Debug)]
+pub enum IssueAnswer {
+    /// In the order of the plans.
+    Issued(Vec<Issued>),
+    /// The account holds as many as it may.
+    AtLimit,
+    /// The refresh token was spent before, has expired, or is unknown. A spent one took its family with it.
+    Spent,
+}
+
+/// A token in a list, without its value.
+#[derive(Clone, Debug)]
+pub struct TokenInfo {
+    /// Its public name.
+    pub reference: TokenRef,
+    /// Its API.
+    pub api: Arc<str>,
+    /// Its word.
+    pub word: Arc<str>,
+    /// Its kind.
+    pub kind: TokenKind,
+    /// The subject of its account; empty if anonymous.
+    pub subject: String,
+    /// When it was issued.
+    pub issued_at: Time,
+    /// When it ends if it is not used again.
+    pub expires_at: Option<Time>,
+}
+
+/// An API key without its value.
+#[derive(Clone, Debug)]
+pub struct KeyInfo {
+    /// Its public id.
+    pub id: TokenRef,
+    /// The name of the application that it belongs to.
+    pub owner: String,
+    /// What its maker wrote.
+    pub label: String,
+    /// What its maker wrote.
+    pub description: String,
+    /// When it was made.
+    pub created_at: Time,
+    /// When it was last changed.
+    pub updated_at: Time,
+    /// When it ends; `None` if it never does.
+    pub expires_at: Option<Time>,
+}
+
+/// What a key is to be like; `None` leaves a part as it is.
+#[derive(Clone, Debug, Default)]
+pub struct KeyChange {
+    /// New label.
+    pub label: Option<String>,
+    /// New description.
+    pub description: Option<String>,
+    /// New end; `Some(None)` for never.
+    pub expires_at: Option<Option<Time>>,
+}
+
+/// Which key a call is about: its public id or its value.
+#[derive(Debug)]
+pub enum KeyName {
+    /// By id.
+    Id(TokenRef),
+    /// By value.
+    Digest(TokenDigest),
+}
+
+/// What became of a key operation.
+#[derive(Debug)]
+pub enum KeyAnswer {
+    /// Done; the value only when one was made.
+    Done(KeyInfo, Option<Secret>),
+    /// No such key, owner or application, or not the caller's to touch.
+    NotFound,
+}
+
+/// What became of a change of password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PasswordChange {
+    /// Done; all sessions and tokens of the account have ended, but for the one given as kept.
+    Done,
+    /// The old password is wrong.
+    WrongOld,
+    /// The new one is too short, too long, too common, or the old one again; the text is for people.
+    Unfit(&'static str),
+    /// The limits on unverified work are reached.
+    TooMany,
+}
+
+/// Who calls a key operation, and so whose keys he may touch: an application its own, a user with the
+/// administrator's role all of the API's, another user those of the applications of his tenant.
+#[derive(Clone, Debug)]
+pub struct KeyCaller {
+    /// His account.
+    pub account: Arc<Account>,
+    /// By which API.
+    pub api: Arc<str>,
+    /// Which key word of its dialect.
+    pub word: Arc<str>,
+}
+
+/// What endpoints of a dialect make happen. Nothing is acknowledged before it is safe in the store.
+pub trait Operations: Send + Sync {
+    /// Issues tokens.
+    fn issue(&self, order: Issue, now: Time) -> Answer<Result<IssueAnswer, Unavailable>>;
+
+    /// Opens a session without waiting for the store: it is written when it is first presented, and dies
+    /// within five minutes if it never is. `None` if no more are to be had.
+    fn open_session(
+        &self,
+        api: &Arc<str>,
+        account: Option<&Arc<Account>>,
+        plan: &TokenPlan,
+        proven_at: Time,
+        now: Time,
+    ) -> Result<Option<Issued>, Unavailable>;
+
+    /// Ends a token, and whatever hangs on it (the refresh family that it came with, its channels).
+    fn end(&self, digest: TokenDigest, now: Time) -> Answer<Result<(), Unavailable>>;
+
+    /// Ends a token of an account by its public name; false if there is none of his.
+    fn end_named(&self, account: AccountId, name: TokenRef, now: Time) -> Answer<Result<bool, Unavailable>>;
+
+    /// The live sessions of an account at one API.
+    fn sessions(&self, account: AccountId, api: Arc<str>, now: Time) -> Answer<Result<Vec<TokenInfo>, Unavailable>>;
+
+    /// Makes a key for the application `owner`.
+    fn key_create(
+        &self,
+        caller: KeyCaller,
+        owner: String,
+        plan: TokenPlan,
+        change: KeyChange,
+        now: Time,
+    ) -> Answer<Result<KeyAnswer, Unavailable>>;
+
+    /// Lists keys, of one application or of all that the caller may see.
+    fn key_list(
+        &self,
+        caller: KeyCaller,
+        owner: Option<String>,
+        now: Time,
+    ) -> Answer<Result<Vec<KeyInfo>, Unavailable>>;
+
+    /// Shows a key.
+    fn key_show(&self, caller: KeyCaller, key: KeyName, now: Time) -> Answer<Result<KeyAnswer, Unavailable>>;
+
+    /// Changes a key.
+    fn key_update(
+        &self,
+        caller: KeyCaller,
+        key: KeyName,
+        change: KeyChange,
+        now: Time,
+    ) -> Answer<Result<KeyAnswer, Unavailable>>;
+
+    /// Gives a key a new value; the old one is refused from then on.
+    fn key_rotate(
+        &self,
+        caller: KeyCaller,
+        key: KeyName,
+        plan: TokenPlan,
+        now: Time,
+    ) -> Answer<Result<KeyAnswer, Unavailable>>;
+
+    /// Deletes a key.
+    fn key_delete(&self, caller: KeyCaller, key: KeyName, now: Time) -> Answer<Result<KeyAnswer, Unavailable>>;
+
+    /// Changes a password. All tokens of the account end, but for `keep`.
+    fn password_change(
+        &self,
+        claim: PasswordClaim,
+        new: Secret,
+        keep: Option<TokenDigest>,
+        now: Time,
+    ) -> Answer<Result<PasswordChange, Unavailable>>;
+}
+
+/// What a signature is for; each has keys of its own, so that one can never be taken for the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Purpose {
+    /// `Countersign-Assertion`, for upstreams.
+    Assertion,
+    /// Tokens for clients.
+    Token,
+}
+
+/// Signs JWTs with the gate's own keys.
+pub trait Signer: Send + Sync {
+    /// The compact JWS over `claims` (a JSON object), with `kid`, `alg` and the given `typ` in its header.
+    ///
+    /// # Errors
+    /// If there is no key to sign with.
+    fn sign(&self, purpose: Purpose, typ: &'static str, claims: &[u8]) -> Result<String, Unavailable>;
+}
