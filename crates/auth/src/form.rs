@@ -186,6 +186,15 @@ impl Form {
         rest.is_empty()
     }
 
+    /// Whether a value could hold a dot, as JWTs do.
+    pub fn could_have_dots(&self) -> bool {
+        self.parts.iter().any(|part| match part {
+            Part::Literal(text) => text.contains('.'),
+            Part::Account | Part::Tenant | Part::Label => true,
+            Part::Guid | Part::Random { .. } => false,
+        })
+    }
+
     /// The literal text before the first part that is not literal; two forms in one place are told apart by it.
     pub fn beginning(&self) -> &str {
         match self.parts.first() {
