@@ -11,7 +11,9 @@
 
 pub mod account;
 pub mod canonical;
+pub mod fields;
 pub mod form;
+mod json;
 pub mod port;
 pub mod refusal;
 pub mod secret;

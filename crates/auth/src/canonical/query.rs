@@ -59,6 +59,14 @@ fn decode(raw: &str) -> Result<Cow<'_, str>, QueryError> {
     if raw.bytes().any(|byte| byte == b'#' || !byte.is_ascii_graphic()) {
         return Err(QueryError::Character);
     }
+    decode_form(raw)
+}
+
+/// Decodes `%` and `+` of the form encoding, once; NUL is refused.
+pub(crate) fn decode_form(raw: &str) -> Result<Cow<'_, str>, QueryError> {
+    if raw.contains('\0') {
+        return Err(QueryError::Character);
+    }
     if !raw.contains(['%', '+']) {
         return Ok(Cow::Borrowed(raw));
     }
