@@ -10,7 +10,10 @@
 //! in through [`port`].
 
 pub mod account;
+pub mod canonical;
+pub mod fields;
 pub mod form;
+mod json;
 pub mod port;
 pub mod refusal;
 pub mod secret;
