@@ -10,6 +10,7 @@
 //! in through [`port`].
 
 pub mod account;
+pub mod derive;
 pub mod form;
 pub mod port;
 pub mod refusal;
