@@ -12,6 +12,7 @@
 pub mod account;
 pub mod canonical;
 pub mod fields;
+pub mod derive;
 pub mod form;
 mod json;
 pub mod port;
