@@ -16,6 +16,7 @@ pub mod form;
 mod json;
 pub mod port;
 pub mod refusal;
+pub mod scheme;
 pub mod secret;
 pub mod time;
 pub mod token;
