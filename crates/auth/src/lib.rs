@@ -11,9 +11,11 @@
 
 pub mod account;
 pub mod canonical;
+pub mod cookie;
 pub mod fields;
 pub mod form;
 mod json;
+pub mod media;
 pub mod port;
 pub mod refusal;
 pub mod scheme;
