@@ -12,6 +12,7 @@
 pub mod account;
 pub mod canonical;
 pub mod cookie;
+pub mod date;
 pub mod fields;
 pub mod form;
 mod json;
