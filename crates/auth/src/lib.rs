@@ -11,12 +11,16 @@
 
 pub mod account;
 pub mod canonical;
+pub mod cookie;
+pub mod date;
 pub mod fields;
 pub mod derive;
 pub mod form;
 mod json;
+pub mod media;
 pub mod port;
 pub mod refusal;
+pub mod scheme;
 pub mod secret;
 pub mod time;
 pub mod token;
