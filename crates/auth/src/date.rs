@@ -209,6 +209,7 @@ mod tests {
         check("unix", "", None);
         check("unix", "-", None);
         check("unix", "1e9", None);
+        check("unix", &"0".repeat(65), None);
         check("unix", "1944061506000000", None);
         check("unix_ms", "9223372036854775807", None);
         check("%m/%d/%Y", "08/09/2031", Some(1_944_000_000_000));

@@ -223,6 +223,7 @@ fn multipart_parts() {
     check(&[part("form-data; name=a; name=b", "1")], "a", no_name);
     check(&[part("form-data; name=a; name*=utf-8''b", "1")], "a", no_name);
     check(&[part("form-data; name=\"a\\\"b\"", "1")], "a", no_name);
+    check(&[part("form-data; name=\"a\\b\"", "1")], "a", no_name);
     check(&[part("attachment; name=a", "1")], "a", no_name);
     check(&[part("form-data; name=a\r\nContent-Disposition: form-data; name=b", "1")], "a", no_name);
     check(&["--XX\r\nX: y\r\n\r\n1\r\n".to_owned()], "a", no_name);
@@ -234,6 +235,9 @@ fn multipart_parts() {
         "a",
         Err("body is not well-formed multipart: its parts are broken"),
     );
+    let longer = part("form-data; name=a", "1").replace("--XX", "--XXY");
+    let broken = Err("body is not well-formed multipart: its parts are broken");
+    check(&[named("b", "2"), longer], "a", broken);
     check(&["--XX".to_owned()], "a", Err("body is not well-formed multipart: its parts are broken"));
     let many: Vec<_> = (0..=PARTS_MAX).map(|at| named(&format!("n{at}"), "1")).collect();
     check(&many, "n0", Err("body has too many fields"));
@@ -248,6 +252,7 @@ fn broken_multipart_is_refused() {
     assert_eq!(read(MULTIPART, whole.as_bytes(), "a", Case::Exact).unwrap(), "a=1");
     check("multipart/form-data", whole.as_bytes());
     check("multipart/form-data; boundary=XX; boundary=YY", whole.as_bytes());
+    check("multipart/form-data; boundary=YY; boundary=XX", whole.as_bytes());
     check("multipart/form-data; boundary=\"\"", whole.as_bytes());
     check(MULTIPART, part("form-data; name=a", "1").as_bytes());
     check(MULTIPART, format!("x{whole}").as_bytes());
