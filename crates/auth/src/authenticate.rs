@@ -17,7 +17,7 @@ use crate::port::{
 };
 use crate::recognize::{Presented, Request};
 use crate::refusal::{Reason, Refusal};
-use crate::scheme::jwt::{self, JwtError, JwtRule};
+use crate::scheme::jwt::{self, JwtRule};
 use crate::secret::Secret;
 use crate::time::Time;
 use crate::token::{LiveToken, TokenDigest, TokenKind};
@@ -25,7 +25,7 @@ use crate::token::{LiveToken, TokenDigest, TokenKind};
 /// How long a verified password is good for without another look: only a revocation ends it sooner.
 const PASSWORD_REMEMBERED: std::time::Duration = std::time::Duration::from_secs(300);
 /// Clocks of issuers may differ by so much (P-JWT4 allows 60 s).
-const LEEWAY_SECS: u64 = 30;
+const LEEWAY_SECS: u32 = 30;
 
 /// Who makes this request.
 ///
@@ -63,7 +63,12 @@ pub async fn authenticate(
         Some(credential) => match verifier.verify(&credential).await {
             // Only a dead cookie counts as nothing, so that an expired user reaches the sign-in page.
             Err(refusal) if ambient && is_dead(refusal.reason) && site.anonymous => anonymous(None, now),
-            Err(refusal) => return Err(refusal),
+            Err(mut refusal) => {
+                if ambient && is_dead(refusal.reason) {
+                    refusal.dead_cookie = Some(credential.rule.carrier().to_owned());
+                }
+                return Err(refusal);
+            }
             Ok(proven) => with_session(api, &credential, proven, beside, request, demand)?,
         },
     };
@@ -314,12 +319,11 @@ impl Verifier<'_> {
         };
         let jwt_rule = JwtRule { issuer: &demands.issuer, audience: &demands.audience, leeway_secs: LEEWAY_SECS };
         let claims = jwt::verify(value, &keys, &jwt_rule, self.now).map_err(|error| {
-            let reason = if matches!(error, JwtError::Expired) { Reason::Expired } else { Reason::BadToken };
-            refuse(reason, error.to_string())
+            refuse(error.reason(), error.to_string())
         })?;
-        let issued_at = claims.issued_at.unwrap_or(self.now);
+        let issued_at = claims.issued_at().unwrap_or(self.now);
         let account = if keys.ours {
-            let account = self.lookups.account_by_subject(&rule.accounts, &claims.subject);
+            let account = self.lookups.account_by_subject(&rule.accounts, claims.subject());
             let account = account.ok_or_else(|| {
                 refuse(Reason::BadToken, "the subject is no enabled account of the gate".to_owned())
             })?;
@@ -330,7 +334,7 @@ impl Verifier<'_> {
         } else {
             Arc::new(account_of_claims(rule, demands, &claims))
         };
-        let until = claims.expires_at;
+        let until = claims.expires_at();
         self.lookups.remember(key, Verified { account: Arc::clone(&account), proven_at: issued_at, until });
         Ok(self.proven(rule, account, issued_at))
     }
@@ -366,7 +370,7 @@ fn account_of_claims(rule: &CredentialRule, demands: &JwtCredential, claims: &jw
     let mut account = foreign(&rule.accounts);
     for (target, claim) in &demands.claims {
         if target == "roles" {
-            account.roles = claims.texts(claim);
+            account.roles = texts(claims, claim);
             continue;
         }
         let Some(value) = claims.text(claim) else { continue };
@@ -384,4 +388,15 @@ fn account_of_claims(rule: &CredentialRule, demands: &JwtCredential, claims: &jw
     }
     account.name.clone_from(&account.subject);
     account
+}
+
+/// A claim that is a list of strings, or one string of words separated by blanks.
+fn texts(claims: &jwt::VerifiedClaims, claim: &str) -> Vec<String> {
+    match claims.claims().get(claim) {
+        Some(serde_json::Value::Array(items)) => {
+            items.iter().filter_map(|item| item.as_str()).map(str::to_owned).collect()
+        }
+        Some(serde_json::Value::String(text)) => text.split_whitespace().map(str::to_owned).collect(),
+        Some(_) | None => Vec::new(),
+    }
 }

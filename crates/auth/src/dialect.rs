@@ -8,6 +8,7 @@ pub mod operation;
 pub mod pattern;
 pub mod place;
 mod read;
+pub(crate) use check::{enabled as check_enabled, is_on};
 pub(crate) use read::read_medium;
 mod sample;
 pub mod source;
@@ -26,7 +27,8 @@ use crate::dialect::pattern::{PathCase, Pattern, Patterns};
 use crate::dialect::place::Place;
 use crate::dialect::source::{Problem, Source};
 use crate::dialect::template::Template;
-use crate::fields::{Case, Encoding};
+use crate::fields::Case;
+use crate::fields::content_type::Encoding;
 use crate::form::Form;
 use crate::refusal::Reason;
 use crate::token::{AtLimit, TokenKind};
@@ -57,6 +59,10 @@ pub struct Dialect {
     pub(crate) stamps: Patterns<Arc<StampRule>>,
     pub(crate) sites: Patterns<Arc<Site>>,
     pub(crate) surfaces: Patterns<Arc<Surface>>,
+    /// Each surface as a site without an endpoint.
+    pub(crate) surface_sites: Patterns<Arc<Site>>,
+    /// Answer headers that only the gate may set.
+    pub(crate) answer_headers: Vec<HeaderName>,
     pub(crate) assertion: AssertionRule,
 }
 

@@ -95,6 +95,11 @@ impl Form {
         Ok(form)
     }
 
+    /// A form that makes nothing, for tokens that are not made from one.
+    pub(crate) const fn unused() -> Self {
+        Self { parts: Vec::new() }
+    }
+
     /// How many random bits a value of this form holds, rounded down.
     pub fn random_bits(&self) -> u32 {
         self.parts

@@ -10,8 +10,8 @@ use http::header::{AUTHORIZATION, COOKIE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use smallvec::SmallVec;
 
-use crate::canonical::{folded, folds_to};
-use crate::cookie;
+use crate::canonical::header_name::{folded, folds_to};
+use crate::cookie::{self, Rest};
 use crate::dialect::Dialect;
 use crate::dialect::place::Place;
 use crate::refusal::{Reason, Refusal};
@@ -137,12 +137,17 @@ impl Intake {
         let fields: SmallVec<[HeaderValue; 1]> = headers.get_all(COOKIE).iter().cloned().collect();
         let split = cookie::take(&fields, |name| self.cookies.iter().any(|own| own == name))
             .map_err(|error| Refusal::new(Reason::Malformed, format!("cookie header: {error}")))?;
-        taken.cookies.extend(split.taken.into_iter().map(|(name, value)| (name.to_owned(), Secret::new(value))));
-        match split.remaining {
-            Some(remaining) => {
-                headers.insert(COOKIE, remaining);
+        taken.cookies.extend(split.pairs.iter().map(|pair| {
+            // Some clients encode cookies; they are decoded once.
+            let value = cookie::decoded(pair.value).unwrap_or(pair.value.into());
+            (pair.name.to_owned(), Secret::new(value))
+        }));
+        match split.rest {
+            Rest::Unchanged => {}
+            Rest::Line(line) => {
+                headers.insert(COOKIE, line);
             }
-            None => {
+            Rest::Nothing => {
                 headers.remove(COOKIE);
             }
         }

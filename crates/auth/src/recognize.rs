@@ -285,13 +285,11 @@ impl Finder<'_> {
         let mut shown = None;
         let renamed = self.api.csrf_header.as_ref();
         for place in &csrf.places {
-            let value = match (place, renamed) {
-                (Place::Header(..), Some((name, text))) => self.header(&Place::Header(name.clone(), text.clone()))?,
-                (place, _) => match plain_value(std::slice::from_ref(place), self.request, self.taken, &[], self.api)? {
-                    Some((value, _)) => Some(value),
-                    None => None,
-                },
+            let place = match (place, renamed) {
+                (Place::Header(..), Some((name, text))) => Place::Header(name.clone(), text.clone()),
+                (place, _) => place.clone(),
             };
+            let value = one_value(&place, self.request, self.taken, &[], self.api)?;
             if let Some(value) = value {
                 if shown.is_some() {
                     return Err(Refusal::new(Reason::Ambiguous, "the csrf proof came twice"));
@@ -300,11 +298,6 @@ impl Finder<'_> {
             }
         }
         Ok(shown)
-    }
-
-    fn header(&self, place: &Place) -> Result<Option<Cow<'_, str>>, Refusal> {
-        let value = plain_value(std::slice::from_ref(place), self.request, self.taken, &[], self.api)?;
-        Ok(value.map(|(value, _)| value))
     }
 
     fn header_or_query_is_there(&self, place: &Place) -> bool {
@@ -535,7 +528,7 @@ fn one_value<'v>(
             let value = variables.iter().find(|(own, _)| own == name).map(|(_, value)| value.as_str());
             match value {
                 None => Ok(None),
-                Some(raw) => crate::canonical::decode_segment(raw).map(Some).ok_or_else(|| {
+                Some(raw) => crate::canonical::path::decode_segment(raw).map(Some).ok_or_else(|| {
                     Refusal::new(Reason::InvalidField, format!("{{{name}}} of the path is no text")).about(name.clone())
                 }),
             }
@@ -552,7 +545,7 @@ fn one_value<'v>(
 
 fn query_values(query: Option<&str>, name: &str) -> Result<SmallVec<[String; 1]>, Refusal> {
     let mut values = SmallVec::new();
-    for pair in crate::canonical::parse_query(query.unwrap_or_default()) {
+    for pair in crate::canonical::query::parse_query(query.unwrap_or_default()) {
         let (own, value) = pair
             .map_err(|error| Refusal::new(Reason::Malformed, format!("query: {error}")))?;
         if own == name {

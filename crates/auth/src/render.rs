@@ -8,7 +8,7 @@ use http::header::{
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
 use crate::api::Api;
-use crate::cookie;
+use crate::cookie::{self, Attributes, ScriptAccess, Transport};
 use crate::date::DateFormat;
 use crate::dialect::place::Place;
 use crate::dialect::template::{Medium, Value, Values};
@@ -69,7 +69,7 @@ impl Api {
 
     fn media_override(&self, here: &Here<'_>) -> Option<String> {
         match self.dialect.media_from.as_ref()? {
-            Place::Query(name) => crate::canonical::parse_query(here.query?)
+            Place::Query(name) => crate::canonical::query::parse_query(here.query?)
                 .filter_map(Result::ok)
                 .find(|(own, _)| own == name)
                 .map(|(_, value)| value.to_ascii_lowercase()),
@@ -161,8 +161,8 @@ impl Api {
         if refusal.reason == Reason::Method {
             self.allow(here, &mut rendered.headers);
         }
-        if matches!(refusal.reason, Reason::BadToken | Reason::Expired) {
-            self.clear_dead_cookie(refusal, &values, here, &mut rendered.headers);
+        if let Some(rule) = self.dialect.cookies.iter().find(|rule| refusal.dead_cookie.as_ref() == Some(&rule.name)) {
+            clear_cookie(&mut rendered.headers, rule, &values, here);
         }
         rendered
     }
@@ -189,19 +189,6 @@ impl Api {
         let methods: Vec<&str> = methods.iter().map(Method::as_str).collect();
         if let Ok(value) = HeaderValue::from_str(&methods.join(", ")) {
             headers.insert(ALLOW, value);
-        }
-    }
-
-    /// A cookie that died is cleared, so that the browser stops sending it.
-    fn clear_dead_cookie(&self, refusal: &Refusal, values: &dyn Values, here: &Here<'_>, headers: &mut HeaderMap) {
-        let dead = self.dialect.cookies.iter().find(|rule| rule.name == refusal.carrier);
-        let rode_in_cookie = self.dialect.credentials.iter().any(|rule| rule.in_cookie() && rule.carrier() == refusal.carrier);
-        let in_header = self.dialect.credentials.iter().any(|rule| !rule.in_cookie() && rule.carrier() == refusal.carrier);
-        if let Some(rule) = dead
-            && rode_in_cookie
-            && !(in_header && refusal.detail != "cookie")
-        {
-            clear_cookie(headers, rule, values, here);
         }
     }
 
@@ -248,33 +235,27 @@ fn append_cookie(headers: &mut HeaderMap, rule: &CookieRule, values: &dyn Values
         return;
     }
     let path = rule.path.render(values, Medium::Header);
-    let cookie = cookie::set_cookie(&cookie::SetCookie {
-        name: &rule.name,
-        value: &value,
-        path: &path,
-        http_only: rule.http_only,
-        same_site: rule.same_site,
-        secure: here.secure,
-        max_age: rule.lifetime,
-    });
-    if let Ok(cookie) = cookie {
+    let attributes = attributes(rule, &path, here, rule.lifetime);
+    if let Ok(cookie) = cookie::set_cookie(&rule.name, &value, &attributes) {
         headers.append(http::header::SET_COOKIE, cookie);
     }
 }
 
 fn clear_cookie(headers: &mut HeaderMap, rule: &CookieRule, values: &dyn Values, here: &Here<'_>) {
     let path = rule.path.render(values, Medium::Header);
-    let cookie = cookie::set_cookie(&cookie::SetCookie {
-        name: &rule.name,
-        value: "",
-        path: &path,
-        http_only: rule.http_only,
-        same_site: rule.same_site,
-        secure: here.secure,
-        max_age: Some(std::time::Duration::ZERO),
-    });
-    if let Ok(cookie) = cookie {
+    let attributes = attributes(rule, &path, here, Some(std::time::Duration::ZERO));
+    if let Ok(cookie) = cookie::set_cookie(&rule.name, "", &attributes) {
         headers.append(http::header::SET_COOKIE, cookie);
+    }
+}
+
+fn attributes<'p>(rule: &CookieRule, path: &'p str, here: &Here<'_>, max_age: Option<std::time::Duration>) -> Attributes<'p> {
+    Attributes {
+        path,
+        script: if rule.http_only { ScriptAccess::Hidden } else { ScriptAccess::Readable },
+        same_site: Some(rule.same_site),
+        transport: if here.secure { Transport::TlsOnly } else { Transport::Any },
+        max_age,
     }
 }
 
@@ -319,7 +300,7 @@ impl<'v> RefusalValues<'v> {
     /// Where to go after signing in, if the form that failed knew.
     fn return_to(&self) -> String {
         let query = self.here.query.unwrap_or_default();
-        let named = crate::canonical::parse_query(query)
+        let named = crate::canonical::query::parse_query(query)
             .filter_map(Result::ok)
             .find(|(name, _)| name == "return_to")
             .map(|(_, value)| value.into_owned());

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use http::{HeaderName, Method};
 
 use super::read::Context;
-use crate::canonical::folds_to;
+use crate::canonical::header_name::{folded, folds_to};
 use crate::dialect::operation::Operation;
 use crate::dialect::pattern::Pattern;
 use crate::dialect::place::Place;
@@ -269,14 +269,14 @@ fn passes(root: &Table<'_, '_>, dialect: &Dialect) {
     }
     let spelled = root.texts("passes").unwrap_or_default();
     for (name, text) in dialect.passes.iter().zip(spelled) {
-        let folded = name.as_str();
-        if carriers.iter().any(|carrier| folds_to(carrier.as_str(), folded)) {
+        let folded = folded(name.as_str());
+        if carriers.iter().any(|carrier| folds_to(carrier.as_str(), &folded)) {
             root.problem(
                 text.span.clone(),
                 format!("passes: `{}` carries a credential; it never reaches the upstream", text.value),
             );
         }
-        if dialect.assertion.headers.iter().any(|(set, _)| folds_to(set.as_str(), folded)) {
+        if dialect.assertion.headers.iter().any(|(set, _)| folds_to(set.as_str(), &folded)) {
             root.problem(
                 text.span.clone(),
                 format!("passes: `{}` is also set by [assertion]; a client could forge it", text.value),

@@ -17,7 +17,7 @@ use crate::dialect::source::{At, Source, Table};
 use crate::dialect::template::{Medium, Template};
 use crate::dialect::variables::Scope;
 use crate::dialect::{
-    AssertionRule, CookieRule, CredentialRule, CsrfRule, Dialect, StampRule, Surface, TokenRule, check,
+    AssertionRule, CookieRule, CredentialRule, CsrfRule, Dialect, Site, StampRule, Surface, TokenRule, check,
 };
 use crate::fields::Case;
 use crate::form::Form;
@@ -85,6 +85,20 @@ pub(super) fn dialect(source: &Source<'_>) -> Option<Dialect> {
     let stamps = stamps(&root, &context);
     let assertion = assertion(&root, &context);
     let sites = endpoints::sites(&root, &context, &surfaces, &families);
+    let surface_sites = Patterns::new(
+        path_case,
+        surfaces.iter().map(|(pattern, surface)| {
+            let site = Site {
+                endpoint: None,
+                surface: Arc::clone(surface),
+                accepts: surface.accepts.clone(),
+                anonymous: surface.anonymous,
+                refusals: Arc::clone(&surface.refusals),
+            };
+            (pattern.clone(), false, Arc::new(site))
+        }),
+    );
+    let answer_headers = answer_headers(csrf.as_ref(), &stamps, &context);
     let dialect = Dialect {
         name,
         title,
@@ -104,6 +118,8 @@ pub(super) fn dialect(source: &Source<'_>) -> Option<Dialect> {
         stamps,
         sites,
         surfaces,
+        surface_sites,
+        answer_headers,
         assertion,
     };
     check::dialect(&root, &dialect);
@@ -128,12 +144,12 @@ fn ignored(root: &Table<'_, '_>) -> (PathCase, Case) {
 }
 
 fn date(root: &Table<'_, '_>) -> DateFormat {
-    let Some(text) = root.text("date") else { return DateFormat::rfc3339() };
+    let Some(text) = root.text("date") else { return DateFormat::RFC3339 };
     match DateFormat::parse_format(&text.value) {
         Ok(format) => format,
         Err(error) => {
             root.problem(text.span, format!("`date`: {error}"));
-            DateFormat::rfc3339()
+            DateFormat::RFC3339
         }
     }
 }
@@ -403,6 +419,35 @@ fn assertion(root: &Table<'_, '_>, context: &Context) -> AssertionRule {
     }
     table.finish();
     AssertionRule { headers, claims }
+}
+
+/// What an upstream may not say to a client: session and CSRF headers, and whatever a stamp says.
+fn answer_headers(
+    csrf: Option<&CsrfRule>,
+    stamps: &Patterns<Arc<StampRule>>,
+    context: &Context,
+) -> Vec<HeaderName> {
+    let carriers = context.credentials.iter().flat_map(|rule| &rule.parts).flat_map(|part| &part.places);
+    let places = carriers.chain(csrf.iter().flat_map(|csrf| &csrf.places));
+    let mut names: Vec<HeaderName> = places
+        .filter_map(|place| match place {
+            Place::Header(name, _) => Some(name.clone()),
+            Place::Cookie(_)
+            | Place::Query(_)
+            | Place::Body(_)
+            | Place::Path(_)
+            | Place::Authorization(_)
+            | Place::AuthorizationAssigned(_)
+            | Place::AuthorizationBare => None,
+        })
+        .collect();
+    let secret = |template: &Template| template.names("csrf.") || template.names("session.");
+    for stamp in stamps.items() {
+        names.extend(stamp.headers.iter().filter(|(_, template)| secret(template)).map(|(name, _)| name.clone()));
+    }
+    names.sort_by(|a, b| a.as_str().cmp(b.as_str()));
+    names.dedup();
+    names
 }
 
 /// Claims that no dialect may set (T-C14).

@@ -53,7 +53,7 @@ const HOSTILE: &str = "\"'<&>\\}]{[, /*--\u{2028}\n\u{1}x:1;,é";
 pub(super) fn body(kind: BodyKind, template: &Template, scope: &Scope) -> Result<(), String> {
     for flag in [true, false] {
         let render = |text| {
-            let sample = Sample { scope, text, flag, date: DateFormat::rfc3339() };
+            let sample = Sample { scope, text, flag, date: DateFormat::RFC3339 };
             template.render(&sample, read_medium(kind))
         };
         let structure = |text: &str| match kind {
@@ -86,11 +86,11 @@ pub(super) fn refusals(table: &Table<'_, '_>, refusals: &Refusals) {
         let Some(answer) = refusals.answer(reason) else { continue };
         for (kind, template) in &answer.bodies {
             let code = answer.code.as_ref().map(|code| {
-                let sample = Sample { scope: &scope, text: HARMLESS, flag: true, date: DateFormat::rfc3339() };
+                let sample = Sample { scope: &scope, text: HARMLESS, flag: true, date: DateFormat::RFC3339 };
                 code.render(&sample, Medium::Text)
             });
             let values = WithCode {
-                inner: Sample { scope: &scope, text: HARMLESS, flag: true, date: DateFormat::rfc3339() },
+                inner: Sample { scope: &scope, text: HARMLESS, flag: true, date: DateFormat::RFC3339 },
                 code: code.unwrap_or_default(),
             };
             let text = template.render(&values, read_medium(*kind));
@@ -162,11 +162,11 @@ fn xml_structure(text: &str) -> Result<String, String> {
             Event::Start(tag) => {
                 depth += 1;
                 shape.push('<');
-                shape.push_str(&String::from_utf8_lossy(tag.name().as_ref()));
+                shape.push_str(tag.name().as_ref());
                 for attribute in tag.attributes() {
                     let attribute = attribute.map_err(|error| invalid(error.to_string()))?;
                     shape.push(' ');
-                    shape.push_str(&String::from_utf8_lossy(attribute.key.as_ref()));
+                    shape.push_str(attribute.key.as_ref());
                 }
             }
             Event::End(_) => {
@@ -175,7 +175,7 @@ fn xml_structure(text: &str) -> Result<String, String> {
             }
             Event::Empty(tag) => {
                 shape.push('|');
-                shape.push_str(&String::from_utf8_lossy(tag.name().as_ref()));
+                shape.push_str(tag.name().as_ref());
             }
             Event::Comment(_) | Event::CData(_) | Event::PI(_) | Event::DocType(_) => shape.push('!'),
             Event::Text(_) | Event::GeneralRef(_) | Event::Decl(_) => {}

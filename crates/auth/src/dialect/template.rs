@@ -217,7 +217,7 @@ fn print(value: Value<'_>, filter: Option<Filter>, date: &DateFormat, medium: Me
         (Value::Time(time), Some(Filter::Date)) => date.format(time).into(),
         (Value::Time(time), Some(Filter::Unix)) => time.unix_secs().to_string().into(),
         (Value::Time(time), Some(Filter::UnixMs)) => time.unix_ms().to_string().into(),
-        (Value::Time(time), _) => crate::date::rfc3339(time).into(),
+        (Value::Time(time), _) => DateFormat::RFC3339.format(time).into(),
         (Value::Text(text), _) => text,
         (Value::Int(number), _) => number.to_string().into(),
         (Value::Flag(flag), _) => if flag { "true" } else { "false" }.into(),

@@ -10,7 +10,7 @@ use crate::dialect::place::Place;
 use crate::dialect::source::{At, Table, did_you_mean};
 use crate::dialect::variables::Scope;
 use crate::dialect::{Endpoint, Site, Surface, check};
-use crate::fields::Encoding;
+use crate::fields::content_type::Encoding;
 use crate::refusal::Reason;
 
 pub(super) fn sites(
