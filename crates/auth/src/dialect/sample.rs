@@ -32,6 +32,8 @@ impl Values for Sample<'_> {
         };
         let kind = self.scope.all().find(|(known, _)| *known == name).map(|(_, kind)| kind);
         match kind {
+            // Codes are the file's own words; they are checked as they are by `refusals`.
+            Some(_) if name == "code" => Value::Text("7".into()),
             Some(Kind::Text | Kind::Secret) => Value::Text(self.text.into()),
             Some(Kind::Int) => Value::Int(7),
             Some(Kind::Time) => Value::Time(Time::from_unix_secs(1_600_000_000)),

@@ -52,7 +52,7 @@ enum Node {
 
 /// A checked template.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Template {
+pub(crate) struct Template {
     nodes: Vec<Node>,
 }
 
@@ -84,11 +84,6 @@ impl Template {
         Ok(Self { nodes })
     }
 
-    /// A template that prints a fixed text.
-    pub(crate) fn fixed(text: &str) -> Self {
-        Self { nodes: vec![Node::Text(text.to_owned())] }
-    }
-
     /// Whether it prints one name and nothing else; a header line of which the only value is empty is left out.
     pub(crate) fn is_one_value(&self) -> bool {
         matches!(self.nodes.as_slice(), [Node::Print { .. }])
@@ -97,14 +92,6 @@ impl Template {
     /// Whether it names a variable that begins so.
     pub(crate) fn names(&self, beginning: &str) -> bool {
         names(&self.nodes, beginning)
-    }
-
-    /// Its text up to the first name or statement.
-    pub(crate) fn beginning(&self) -> &str {
-        match self.nodes.first() {
-            Some(Node::Text(text)) => text,
-            Some(_) | None => "",
-        }
     }
 
     /// The first name that it prints on any path, before any text: what a URL of it begins with.

@@ -80,7 +80,15 @@ impl Scope {
         scope
     }
 
-    /// What the `code` and `message` of a refusal may print.
+    /// What the `code` of a refusal may print: nothing that a client chose.
+    pub(crate) fn refusal_code() -> Self {
+        let mut scope = Self::everywhere();
+        scope.add("status", Kind::Int);
+        scope.add("reason", Kind::Text);
+        scope
+    }
+
+    /// What the `message` of a refusal may print.
     pub(crate) fn refusal_message() -> Self {
         let mut scope = Self::everywhere();
         scope.add("status", Kind::Int);

@@ -139,7 +139,7 @@ pub(super) fn answer(table: &Table<'_, '_>, context: &Context, scope: &Scope, bo
     let inner = Scope::refusal_message();
     let code = table
         .text_or_number("code")
-        .and_then(|text| template(table, "`code`", &text, &inner, Medium::Text));
+        .and_then(|text| template(table, "`code`", &text, &Scope::refusal_code(), Medium::Text));
     let message =
         table.text("message").and_then(|text| template(table, "`message`", &text, &inner, Medium::Text));
     let phrase = table.text("phrase").and_then(|text| template(table, "`phrase`", &text, &inner, Medium::Header));
