@@ -59,7 +59,9 @@ pub async fn authenticate(
     }
     let identity = match credential {
         None if site.anonymous => anonymous(beside.filter(|session| session.live.account.is_none()), now),
-        None => return Err(Refusal::new(Reason::NoCredential, "nothing was presented").carried_by(carrier(site))),
+        None => {
+            return Err(Refusal::new(Reason::NoCredential, "nothing was presented").carried_by(carrier(site)));
+        }
         Some(credential) => match verifier.verify(&credential).await {
             // Only a dead cookie counts as nothing, so that an expired user reaches the sign-in page.
             Err(refusal) if ambient && is_dead(refusal.reason) && site.anonymous => anonymous(None, now),
@@ -162,7 +164,9 @@ impl Verifier<'_> {
                 };
                 self.password(rule, claim).await
             }
-            Proof::Token { values, second, app } => self.token(rule, values, second.as_ref(), app.as_ref()).await,
+            Proof::Token { values, second, app } => {
+                self.token(rule, values, second.as_ref(), app.as_ref()).await
+            }
             Proof::Jwt { value } => self.jwt(rule, value.expose()),
             Proof::Unproven { subject } => Ok(self.unproven(rule, subject)),
         }
@@ -180,13 +184,16 @@ impl Verifier<'_> {
     }
 
     async fn password(&self, rule: &CredentialRule, claim: PasswordClaim) -> Result<Proven, Refusal> {
-        let key = self.proof_key(rule, &[
-            &claim.user,
-            claim.password.expose(),
-            claim.provider.as_deref().unwrap_or_default(),
-            claim.domain.as_deref().unwrap_or_default(),
-            claim.tenant.as_deref().unwrap_or_default(),
-        ]);
+        let key = self.proof_key(
+            rule,
+            &[
+                &claim.user,
+                claim.password.expose(),
+                claim.provider.as_deref().unwrap_or_default(),
+                claim.domain.as_deref().unwrap_or_default(),
+                claim.tenant.as_deref().unwrap_or_default(),
+            ],
+        );
         if let Some(verified) = self.lookups.recall(&key, self.now) {
             return Ok(self.proven(rule, verified.account, self.now));
         }
@@ -194,13 +201,16 @@ impl Verifier<'_> {
         match self.lookups.check_password(claim, self.now).await? {
             PasswordAnswer::Proven(account) => {
                 let until = self.now.plus(PASSWORD_REMEMBERED);
-                self.lookups.remember(key, Verified { account: Arc::clone(&account), proven_at: self.now, until });
+                self.lookups
+                    .remember(key, Verified { account: Arc::clone(&account), proven_at: self.now, until });
                 Ok(self.proven(rule, account, self.now))
             }
             PasswordAnswer::Due(_) => Err(refuse(Reason::PasswordDue, "the password must be changed first")),
             PasswordAnswer::Refused(cause) => Err(refuse(Reason::WrongPassword, cause)),
             PasswordAnswer::BadProvider => Err(refuse(Reason::BadProvider, "no such provider or domain")),
-            PasswordAnswer::TooMany => Err(refuse(Reason::TooMany, "the limits on unverified work are reached")),
+            PasswordAnswer::TooMany => {
+                Err(refuse(Reason::TooMany, "the limits on unverified work are reached"))
+            }
         }
     }
 
@@ -317,10 +327,10 @@ impl Verifier<'_> {
         let Some(keys) = self.lookups.issuer_keys(&self.api.name, &demands.issuer)? else {
             return Err(refuse(Reason::Unavailable, "no keys are configured for the issuer".to_owned()));
         };
-        let jwt_rule = JwtRule { issuer: &demands.issuer, audience: &demands.audience, leeway_secs: LEEWAY_SECS };
-        let claims = jwt::verify(value, &keys, &jwt_rule, self.now).map_err(|error| {
-            refuse(error.reason(), error.to_string())
-        })?;
+        let jwt_rule =
+            JwtRule { issuer: &demands.issuer, audience: &demands.audience, leeway_secs: LEEWAY_SECS };
+        let claims = jwt::verify(value, &keys, &jwt_rule, self.now)
+            .map_err(|error| refuse(error.reason(), error.to_string()))?;
         let issued_at = claims.issued_at().unwrap_or(self.now);
         let account = if keys.ours {
             let account = self.lookups.account_by_subject(&rule.accounts, claims.subject());
@@ -328,7 +338,10 @@ impl Verifier<'_> {
                 refuse(Reason::BadToken, "the subject is no enabled account of the gate".to_owned())
             })?;
             if issued_at < account.proofs_from {
-                return Err(refuse(Reason::BadToken, "the token is older than the account's last change".to_owned()));
+                return Err(refuse(
+                    Reason::BadToken,
+                    "the token is older than the account's last change".to_owned(),
+                ));
             }
             account
         } else {
@@ -341,7 +354,11 @@ impl Verifier<'_> {
 
     fn unproven(&self, rule: &CredentialRule, subject: &str) -> Proven {
         let account = self.lookups.account_by_subject(&rule.accounts, subject).unwrap_or_else(|| {
-            Arc::new(Account { subject: subject.to_owned(), name: subject.to_owned(), ..foreign(&rule.accounts) })
+            Arc::new(Account {
+                subject: subject.to_owned(),
+                name: subject.to_owned(),
+                ..foreign(&rule.accounts)
+            })
         });
         self.proven(rule, account, self.now)
     }
@@ -366,7 +383,11 @@ fn foreign(kind: &str) -> Account {
 }
 
 /// The account that a foreign issuer's claims describe.
-fn account_of_claims(rule: &CredentialRule, demands: &JwtCredential, claims: &jwt::VerifiedClaims) -> Account {
+fn account_of_claims(
+    rule: &CredentialRule,
+    demands: &JwtCredential,
+    claims: &jwt::VerifiedClaims,
+) -> Account {
     let mut account = foreign(&rule.accounts);
     for (target, claim) in &demands.claims {
         if target == "roles" {

@@ -154,8 +154,8 @@ pub fn authorize(
 /// Whether the API admits the identity's tenant; anonymous callers have none and are admitted by routes alone.
 pub(crate) fn admits_tenant(api: &Api, identity: &Identity) -> Result<(), Refusal> {
     let Some(account) = identity.account() else { return Ok(()) };
-    let admitted = api.tenants.is_empty()
-        || account.tenant.as_ref().is_some_and(|tenant| api.tenants.contains(tenant));
+    let admitted =
+        api.tenants.is_empty() || account.tenant.as_ref().is_some_and(|tenant| api.tenants.contains(tenant));
     if admitted {
         Ok(())
     } else {
