@@ -44,7 +44,7 @@ pub async fn authenticate(
 ) -> Result<Identity, Refusal> {
     let site = &located.site;
     if site.only_anonymous() {
-        return Ok(anonymous(None, now));
+        return Ok(anonymous(None, None, now));
     }
     let demand = csrf::demand(api, site, request, &presented);
     let Presented { credential, ambient, beside, csrf: shown } = presented;
@@ -58,13 +58,17 @@ pub async fn authenticate(
         csrf::check(api, key, beside.as_ref(), shown.as_ref())?;
     }
     let identity = match credential {
-        None if site.anonymous => anonymous(beside.filter(|session| session.live.account.is_none()), now),
+        None if site.anonymous => {
+            anonymous(beside.filter(|session| session.live.account.is_none()), None, now)
+        }
         None => {
             return Err(Refusal::new(Reason::NoCredential, "nothing was presented").carried_by(carrier(site)));
         }
         Some(credential) => match verifier.verify(&credential).await {
             // Only a dead cookie counts as nothing, so that an expired user reaches the sign-in page.
-            Err(refusal) if ambient && is_dead(refusal.reason) && site.anonymous => anonymous(None, now),
+            Err(refusal) if ambient && is_dead(refusal.reason) && site.anonymous => {
+                anonymous(None, Some(credential.rule.carrier().to_owned()), now)
+            }
             Err(mut refusal) => {
                 if ambient && is_dead(refusal.reason) {
                     refusal.dead_cookie = Some(credential.rule.carrier().to_owned());
@@ -88,7 +92,7 @@ fn carrier(site: &crate::dialect::Site) -> String {
     site.accepts.first().map_or_else(String::new, |rule| rule.carrier().to_owned())
 }
 
-fn anonymous(session: Option<Session>, now: Time) -> Identity {
+fn anonymous(session: Option<Session>, dead_cookie: Option<String>, now: Time) -> Identity {
     Identity::proven(Proven {
         account: None,
         credential: "anonymous".into(),
@@ -96,6 +100,7 @@ fn anonymous(session: Option<Session>, now: Time) -> Identity {
         proven_at: now,
         session,
         token: None,
+        dead_cookie,
     })
 }
 
@@ -180,6 +185,7 @@ impl Verifier<'_> {
             proven_at,
             session: None,
             token: None,
+            dead_cookie: None,
         }
     }
 
@@ -301,6 +307,7 @@ impl Verifier<'_> {
             proven_at,
             session: None,
             token: Some(session),
+            dead_cookie: None,
         })
     }
 

@@ -146,7 +146,12 @@ pub fn authorize(
     };
     match &route.allow {
         Allow::Anonymous => {}
-        Allow::Proven(conditions) => meets(&identity, conditions, now)?,
+        Allow::Proven(conditions) => {
+            if let Err(mut refusal) = meets(&identity, conditions, now) {
+                refusal.dead_cookie = identity.dead_cookie().map(str::to_owned);
+                return Err(refusal);
+            }
+        }
     }
     Ok(Permit { identity, rule: route.at.as_str().into(), upgrade: route.upgrade })
 }

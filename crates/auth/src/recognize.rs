@@ -386,7 +386,7 @@ impl Finder<'_> {
     fn basic(&self, rule: &CredentialRule) -> Result<Proof, Refusal> {
         let value = self.required(rule, PartName::Value)?;
         let (user, password) = basic::decode(&value).map_err(|error| {
-            Refusal::new(Reason::Malformed, error.to_string()).carried_by("Authorization")
+            Refusal::new(Reason::WrongPassword, error.to_string()).carried_by("Authorization")
         })?;
         Ok(Proof::Password { user, password, provider: None, domain: None, tenant: None })
     }

@@ -1,5 +1,7 @@
 //! From an answer of the dialect to bytes.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::header::{
     ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, WWW_AUTHENTICATE,
@@ -150,9 +152,25 @@ impl Api {
     /// The answer to a refusal: in the dialect of the place where the request arrived.
     fn refuse(&self, site: Option<&Site>, refusal: &Refusal, here: &Here<'_>) -> Rendered {
         let surface = site.map(|site| &site.surface).or_else(|| self.widest_surface());
-        if let Some(redirect) = self.to_sign_in(surface.map(|surface| &**surface), refusal, here) {
-            return redirect;
+        let mut rendered = match self.to_sign_in(surface.map(|surface| &**surface), refusal, here) {
+            Some(redirect) => redirect,
+            None => self.refusal(site, surface.map(|surface| &**surface), refusal, here),
+        };
+        let dead = |rule: &&Arc<CookieRule>| refusal.dead_cookie.as_ref() == Some(&rule.name);
+        if let Some(rule) = self.dialect.cookies.iter().find(dead) {
+            let values = RefusalValues::new(self, &Answer::default(), refusal.reason.status(), refusal, here);
+            clear_cookie(&mut rendered.headers, rule, &values, here);
         }
+        rendered
+    }
+
+    fn refusal(
+        &self,
+        site: Option<&Site>,
+        surface: Option<&Surface>,
+        refusal: &Refusal,
+        here: &Here<'_>,
+    ) -> Rendered {
         let refusals: Option<&Refusals> =
             site.map(|site| &*site.refusals).or_else(|| surface.map(|surface| &*surface.refusals));
         let default = Answer::default();
@@ -166,11 +184,6 @@ impl Api {
         }
         if refusal.reason == Reason::Method {
             self.allow(here, &mut rendered.headers);
-        }
-        if let Some(rule) =
-            self.dialect.cookies.iter().find(|rule| refusal.dead_cookie.as_ref() == Some(&rule.name))
-        {
-            clear_cookie(&mut rendered.headers, rule, &values, here);
         }
         rendered
     }
@@ -277,7 +290,7 @@ impl Api {
     pub(crate) fn append_cookies(
         &self,
         headers: &mut HeaderMap,
-        rules: &[std::sync::Arc<CookieRule>],
+        rules: &[Arc<CookieRule>],
         values: &dyn Values,
         here: &Here<'_>,
     ) {

@@ -76,7 +76,7 @@ pub async fn end(identity: &Identity, world: World<'_>) -> Result<(), Refusal> {
 /// A page of another site must not log its visitor in (login CSRF).
 fn refuse_foreign_page(here: &Here<'_>) -> Result<(), Refusal> {
     let header = |name: &str| here.headers.get(name).and_then(|value| value.to_str().ok());
-    let foreign = || Refusal::new(Reason::Forbidden, "a page of another site sent the form");
+    let foreign = || Refusal::new(Reason::Csrf, "a page of another site sent the form");
     match header("sec-fetch-site") {
         Some("same-origin" | "same-site" | "none") => return Ok(()),
         Some(_) => return Err(foreign()),
