@@ -1,6 +1,19 @@
 //! `countersign`: an authentication gateway for REST APIs that speaks every dialect.
 
+mod cli;
 mod config;
+mod demo;
 mod dialects;
+mod entropy;
+mod logging;
+mod output;
+mod prompt;
+mod record;
+mod serve;
+mod wire;
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::run()
+}

@@ -86,6 +86,14 @@ fn every_bad_edit_is_told_with_line_key_and_hint() {
 }
 
 #[test]
+fn a_dialect_that_is_misspelt_is_suggested() {
+    let name = crate::dialects::EMBEDDED[0].name;
+    let typo = GOOD.replacen("./dialect.toml", &format!("{name}x"), 1);
+    let expected = format!("c.toml:8: api[0].dialect: no dialect is called `{name}x`; did you mean `{name}`?");
+    assert_eq!(mistakes(&typo), [expected]);
+}
+
+#[test]
 fn a_believed_header_and_an_open_listener_must_be_said_twice() {
     let open = GOOD.replace("127.0.0.1:8080", "0.0.0.0:8080");
     let trusting = open.replacen("at = [\"/one\"]", "at = [\"/one\"]\ndeployment = \"trusting\"", 1);

@@ -111,7 +111,7 @@ pub(crate) struct Networks {
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Limits {
-    /// All header fields of a request together, in bytes. Kerberos tickets need about 16,000.
+    /// All header fields of a request together, in bytes. Kerberos tickets may need 64,000.
     #[schemars(range(min = 8192, max = 1_048_576))]
     pub(crate) header_bytes: u32,
     /// How many header fields a request may have.
@@ -123,6 +123,9 @@ pub(crate) struct Limits {
     /// How many clients may be connected at once.
     #[schemars(range(min = 1, max = 10_000_000))]
     pub(crate) connections: u32,
+    /// How many of them from one address.
+    #[schemars(range(min = 1, max = 10_000_000))]
+    pub(crate) connections_per_address: u32,
     /// A client must have sent its request's headers within this time.
     pub(crate) header_timeout: Period,
     /// An idle connection is closed after this time.
@@ -134,11 +137,12 @@ pub(crate) struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            header_bytes: 65_536,
+            header_bytes: 73_728,
             header_count: 100,
             body_bytes: 65_536,
-            connections: 20_000,
-            header_timeout: Period::secs(10),
+            connections: 10_000,
+            connections_per_address: 1000,
+            header_timeout: Period::secs(15),
             idle_timeout: Period::secs(75),
             drain: Period::secs(30),
         }
