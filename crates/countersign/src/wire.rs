@@ -16,6 +16,9 @@ pub(crate) const JWKS_PATH: &str = "/.well-known/jwks.json";
 /// The header that carries the assertion.
 pub(crate) const ASSERTION_HEADER: &str = "countersign-assertion";
 
+/// The role whose holders may touch what is not theirs.
+pub(crate) const ADMINISTRATOR_ROLE: &str = "administrator";
+
 /// What the dialects of a checked configuration say against its APIs.
 pub(crate) fn problems(_loaded: &Loaded) -> Vec<Mistake> {
     Vec::new()
@@ -100,6 +103,16 @@ impl Identities {
 
     /// Deletes a key.
     pub(crate) async fn delete_key(&self, _api: &str, _id: &str) -> Result<(), Failure> {
+        bail_unwired()
+    }
+
+    /// Sets the secret with which an application proves itself at an API beside a user's credential.
+    pub(crate) async fn set_application_secret(
+        &self,
+        _api: &str,
+        _application: &str,
+        _secret: Secret,
+    ) -> Result<(), Failure> {
         bail_unwired()
     }
 

@@ -5,6 +5,7 @@ use clap::{Args, Subcommand};
 use super::ConfigFile;
 use crate::config::value::Period;
 use crate::output::{Failure, Output, table};
+use crate::prompt::PasswordFrom;
 use crate::record::{Key, NewKey, written};
 use crate::serve::block_on;
 use crate::wire::Identities;
@@ -32,6 +33,16 @@ Example:
     Rotate(Which),
     /// Delete a key; it is refused from then on
     Delete(Which),
+    /// Set the secret with which an application proves itself beside a user's credential
+    SetSecret {
+        #[command(flatten)]
+        at: At,
+        /// The application
+        #[arg(long, value_name = "NAME")]
+        owner: String,
+        #[command(flatten)]
+        secret: PasswordFrom,
+    },
 }
 
 /// Of which API.
@@ -93,6 +104,14 @@ pub(super) fn run(command: Command, output: Output) -> Result<(), Failure> {
             let (key, value) =
                 block_on(async { open(&which.at).await?.rotate_key(&which.at.api, &which.id).await })?;
             with_value(&key, value.expose(), output)
+        }
+        Command::SetSecret { at, owner, secret } => {
+            let (secret, shown) = secret.fetch(&owner)?.into_parts();
+            block_on(async { open(&at).await?.set_application_secret(&at.api, &owner, secret).await })?;
+            let shown_line = shown.as_ref().map(|secret| format!("\nsecret: {secret}   (shown only now)"));
+            let answer = serde_json::json!({ "owner": owner, "api": at.api, "secret": shown });
+            let text = format!("{owner} has a new secret at {}{}", at.api, shown_line.unwrap_or_default());
+            Ok(output.answer(&answer, |_| text)?)
         }
         Command::Delete(which) => {
             block_on(async { open(&which.at).await?.delete_key(&which.at.api, &which.id).await })?;
