@@ -10,9 +10,32 @@
 //! in through [`port`].
 
 pub mod account;
+pub mod api;
+pub mod assertion;
+pub mod authenticate;
+pub mod canonical;
+pub mod cookie;
+pub mod credential;
+mod csrf;
+pub mod date;
+pub mod derive;
+pub mod dialect;
+pub mod fields;
 pub mod form;
+pub mod identity;
+pub mod intake;
+mod json;
+pub mod media;
+mod pattern_variables;
+pub mod policy;
 pub mod port;
+pub mod recognize;
 pub mod refusal;
+pub mod render;
+pub mod scheme;
 pub mod secret;
+pub mod serve;
+pub mod stamp;
 pub mod time;
 pub mod token;
+mod values;

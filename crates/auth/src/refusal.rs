@@ -202,6 +202,8 @@ pub struct Refusal {
     pub detail: String,
     /// Printed as `carrier`: the header or cookie that the credential rode in.
     pub carrier: String,
+    /// The cookie that died, which the browser is told to forget.
+    pub dead_cookie: Option<String>,
     /// For the log.
     pub cause: Cause,
 }
@@ -209,7 +211,7 @@ pub struct Refusal {
 impl Refusal {
     /// A refusal with nothing more to tell the client than its reason.
     pub fn new(reason: Reason, cause: impl Into<Cause>) -> Self {
-        Self { reason, detail: String::new(), carrier: String::new(), cause: cause.into() }
+        Self { reason, detail: String::new(), carrier: String::new(), dead_cookie: None, cause: cause.into() }
     }
 
     /// Names the field or variable that is at fault.

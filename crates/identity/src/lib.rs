@@ -1,1 +1,2 @@
-//! stub
+//! Accounts, sessions, tokens and keys: who holds what, and where that is kept.
+pub mod store;

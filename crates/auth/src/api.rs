@@ -1,0 +1,295 @@
+//! A dialect at work: one API with its deployment, lifetimes, routes and tenants.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderName, Method};
+
+use crate::dialect::source::{Problem, did_you_mean};
+use crate::dialect::{CredentialRule, Dialect, Scheme, Site, Surface, TokenRule, check_enabled, is_on};
+use crate::intake::Intake;
+use crate::pattern_variables::OwnedVariables;
+use crate::policy::{Policy, RouteOptions};
+use crate::refusal::{Reason, Refusal};
+use crate::token::{TokenKind, TokenPlan};
+
+/// What an API's configuration says of its dialect.
+#[derive(Clone, Debug, Default)]
+pub struct ApiOptions {
+    /// The API's name: the audience of its assertions, and part of every token's digest.
+    pub name: String,
+    /// Which deployment; the dialect's first if none is named.
+    pub deployment: Option<String>,
+    /// Credentials to switch on beside the deployment's.
+    pub enable: Vec<String>,
+    /// Credentials to switch off.
+    pub disable: Vec<String>,
+    /// What must be typed twice: unproven credentials that are on, and `csrf` where it is off.
+    pub dangerous: Vec<String>,
+    /// In place of the dialect's realm.
+    pub realm: Option<String>,
+    /// Whether the dialect's CSRF protection is off.
+    pub csrf_off: bool,
+    /// In place of the dialect's CSRF header.
+    pub csrf_header: Option<String>,
+    /// By token word.
+    pub tokens: BTreeMap<String, TokenSettings>,
+    /// Who may do what. No rule means no.
+    pub routes: Vec<RouteOptions>,
+    /// The tenants that are admitted; empty for all.
+    pub tenants: Vec<String>,
+    /// Whether refusals may say more than production should.
+    pub development: bool,
+}
+
+/// Lifetimes in place of a dialect's.
+#[derive(Clone, Debug, Default)]
+pub struct TokenSettings {
+    /// Ends so long after its last use.
+    pub idle: Option<Duration>,
+    /// Ends so long after it was issued.
+    pub lifetime: Option<Duration>,
+    /// How many of one account may live at once.
+    pub per_account: Option<u32>,
+}
+
+/// A dialect with everything settled.
+#[derive(Debug)]
+pub struct Api {
+    pub(crate) name: Arc<str>,
+    pub(crate) dialect: Arc<Dialect>,
+    /// By credential index.
+    on: Vec<bool>,
+    pub(crate) realm: String,
+    pub(crate) csrf_on: bool,
+    pub(crate) csrf_header: Option<(HeaderName, String)>,
+    plans: BTreeMap<Arc<str>, TokenPlan>,
+    pub(crate) policy: Policy,
+    pub(crate) tenants: Vec<String>,
+    pub(crate) development: bool,
+    pub(crate) intake: Intake,
+}
+
+/// Where a request arrived: what is accepted there, and the variables of its path.
+#[derive(Debug)]
+pub struct Located {
+    pub(crate) site: Arc<Site>,
+    pub(crate) variables: OwnedVariables,
+}
+
+impl Located {
+    /// The name of the endpoint, if the gate serves the call itself.
+    pub fn endpoint(&self) -> Option<&str> {
+        self.site.endpoint.as_ref().map(|endpoint| endpoint.name.as_str())
+    }
+
+    /// Whether the call goes on to the upstream.
+    pub fn forwards(&self) -> bool {
+        self.site.endpoint.as_ref().is_none_or(|endpoint| endpoint.forward)
+    }
+}
+
+impl Api {
+    /// Settles a dialect for one API.
+    ///
+    /// # Errors
+    /// Every mistake in the options, and what the loader refuses once they are applied.
+    pub fn new(dialect: Arc<Dialect>, options: ApiOptions) -> Result<Self, Vec<Problem>> {
+        let mut mistakes = Vec::new();
+        let deployment = deployment(&dialect, &options, &mut mistakes);
+        let mut on: Vec<bool> =
+            dialect.credentials.iter().map(|rule| is_on(rule, deployment.as_deref())).collect();
+        for (names, state) in [(&options.enable, true), (&options.disable, false)] {
+            for name in names {
+                match dialect.credentials.iter().position(|rule| *rule.name == **name) {
+                    Some(at) => {
+                        if let Some(on) = on.get_mut(at) {
+                            *on = state;
+                        }
+                    }
+                    None => {
+                        let hint = did_you_mean(name, dialect.credential_names());
+                        mistakes.push(format!("the dialect has no credential `{name}`{hint}"));
+                    }
+                }
+            }
+        }
+        for rule in &dialect.credentials {
+            if on.get(rule.index) == Some(&true) {
+                switched_on(rule, &options, &mut mistakes);
+            }
+        }
+        mistakes.extend(
+            check_enabled(&dialect, &|rule| on.get(rule.index) == Some(&true))
+                .into_iter()
+                .map(|(table, message)| format!("{table}: {message}")),
+        );
+        if options.csrf_off && !options.dangerous.iter().any(|what| what == "csrf") {
+            mistakes.push(
+                "`csrf = false` lets foreign pages use sessions; if that is meant add dangerous = [\"csrf\"]"
+                    .to_owned(),
+            );
+        }
+        let plans = plans(&dialect, &options, &mut mistakes);
+        let policy = Policy::new(&dialect, &options.routes, &mut mistakes);
+        let csrf_header = options.csrf_header.as_ref().and_then(|name| {
+            let header = HeaderName::from_bytes(name.as_bytes());
+            if header.is_err() {
+                mistakes.push(format!("`{name}` is no header name"));
+            }
+            Some((header.ok()?, name.clone()))
+        });
+        if !mistakes.is_empty() {
+            let problem = |message| Problem {
+                file: format!("api `{}`", options.name),
+                line: 0,
+                table: String::new(),
+                message,
+            };
+            return Err(mistakes.into_iter().map(problem).collect());
+        }
+        let intake = Intake::new(&dialect, csrf_header.as_ref().map(|(header, _)| header));
+        let realm = options.realm.or_else(|| dialect.realm.clone()).unwrap_or_else(|| options.name.clone());
+        Ok(Self {
+            name: options.name.into(),
+            on,
+            realm,
+            csrf_on: !options.csrf_off,
+            csrf_header,
+            plans,
+            policy,
+            tenants: options.tenants,
+            development: options.development,
+            intake,
+            dialect,
+        })
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// Its dialect.
+    pub fn dialect(&self) -> &Arc<Dialect> {
+        &self.dialect
+    }
+
+    /// What is accepted at a path below the prefix (empty, or beginning with `/`).
+    ///
+    /// `holds` says whether the condition of a conditional endpoint holds; it is asked for endpoints whose path
+    /// and method match, the most exact first.
+    ///
+    /// # Errors
+    /// `not-found` if no surface has the path, `method` if one has it for other methods.
+    pub(crate) fn locate(
+        &self,
+        method: &Method,
+        path: &str,
+        holds: impl Fn(&Site) -> bool,
+    ) -> Result<Located, Refusal> {
+        for (site, variables) in self.dialect.sites.matching(method, path) {
+            if holds(site) {
+                return Ok(Located { site: Arc::clone(site), variables: OwnedVariables::of(&variables) });
+            }
+        }
+        match self.dialect.surface_sites.matching(method, path).next() {
+            Some((site, variables)) => {
+                Ok(Located { site: Arc::clone(site), variables: OwnedVariables::of(&variables) })
+            }
+            None if self.dialect.surfaces.other_methods(path).is_empty() => {
+                Err(Refusal::new(Reason::NotFound, "no surface of the dialect has this path"))
+            }
+            None => Err(Refusal::new(Reason::Method, "the surface takes other methods")),
+        }
+    }
+
+    /// Whether some call with this method and path reads its body.
+    pub(crate) fn may_read_body(&self, method: &Method, path: &str) -> bool {
+        self.dialect.sites.matching(method, path).any(|(site, _)| site.reads_body())
+    }
+
+    pub(crate) fn is_on(&self, rule: &CredentialRule) -> bool {
+        self.on.get(rule.index) == Some(&true)
+    }
+
+    /// How a token of a rule is made here.
+    pub(crate) fn plan(&self, rule: &TokenRule) -> Option<&TokenPlan> {
+        self.plans.get(&rule.word)
+    }
+
+    /// The surface that speaks where nothing else does: the least exact one.
+    pub(crate) fn widest_surface(&self) -> Option<&Arc<Surface>> {
+        self.dialect.surfaces.items().last()
+    }
+}
+
+fn deployment(dialect: &Dialect, options: &ApiOptions, mistakes: &mut Vec<String>) -> Option<String> {
+    match &options.deployment {
+        None => dialect.deployments.first().cloned(),
+        Some(name) if dialect.deployments.contains(name) => Some(name.clone()),
+        Some(name) => {
+            let hint = did_you_mean(name, dialect.deployments.iter().map(String::as_str));
+            mistakes.push(format!("the dialect has no deployment `{name}`{hint}"));
+            None
+        }
+    }
+}
+
+fn switched_on(rule: &CredentialRule, options: &ApiOptions, mistakes: &mut Vec<String>) {
+    match rule.scheme {
+        Scheme::Unproven if !options.dangerous.iter().any(|name| **name == *rule.name) => {
+            mistakes.push(format!(
+                "credential `{0}` believes whatever the caller says; if that is meant add dangerous = [\"{0}\"]",
+                rule.name
+            ));
+        }
+        Scheme::Digest | Scheme::Negotiate | Scheme::Ntlm | Scheme::Front => {
+            mistakes.push(format!(
+                "credential `{}`: this version cannot check scheme \"{}\" yet; add disable = [\"{0}\"]",
+                rule.name,
+                rule.scheme.name()
+            ));
+        }
+        Scheme::Password | Scheme::Jwt | Scheme::Token | Scheme::Unproven => {}
+    }
+}
+
+fn plans(
+    dialect: &Dialect,
+    options: &ApiOptions,
+    mistakes: &mut Vec<String>,
+) -> BTreeMap<Arc<str>, TokenPlan> {
+    for word in options.tokens.keys() {
+        if dialect.token(word).is_none() {
+            let hint = did_you_mean(word, dialect.token_words().map(|(word, _)| word));
+            mistakes.push(format!("the dialect has no token `{word}`{hint}"));
+        }
+    }
+    let settings = |word: &str| options.tokens.get(word).cloned().unwrap_or_default();
+    dialect
+        .tokens
+        .iter()
+        .filter_map(|rule| {
+            let form = match (&rule.form, rule.kind) {
+                (Some(form), _) => Arc::clone(form),
+                (None, TokenKind::Jwt) => Arc::new(crate::form::Form::unused()),
+                (None, _) => return None,
+            };
+            let settings = settings(&rule.word);
+            let plan = TokenPlan {
+                word: Arc::clone(&rule.word),
+                kind: rule.kind,
+                form,
+                second: rule.second.clone(),
+                idle: settings.idle.or(rule.idle),
+                lifetime: settings.lifetime.or(rule.lifetime),
+                proof_lifetime: rule.proof_lifetime,
+                per_account: settings.per_account.or(rule.per_account),
+                at_limit: rule.at_limit,
+            };
+            Some((Arc::clone(&rule.word), plan))
+        })
+        .collect()
+}

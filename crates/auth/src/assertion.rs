@@ -1,0 +1,159 @@
+//! What the upstream is told.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use serde_json::{Map, Value, json};
+
+use crate::api::Api;
+use crate::dialect::template::Medium;
+use crate::policy::Permit;
+use crate::port::{Lookups, Purpose, Signer, Unavailable};
+use crate::time::Time;
+use crate::values::Caller;
+
+/// The header that carries the signed assertion.
+pub const HEADER: HeaderName = HeaderName::from_static("countersign-assertion");
+/// The `typ` of its JOSE header (RFC 8725 section 3.11): no credential of that type is ever accepted.
+pub const TYP: &str = "countersign-assertion+jwt";
+/// Its issuer.
+pub const ISSUER: &str = "countersign";
+/// How long one is good for: a minted assertion outlives a revocation by this at the most.
+pub const LIFETIME: Duration = Duration::from_secs(60);
+/// How long a cached one is handed out, so that a service has time left to read it.
+pub const REUSED: Duration = Duration::from_secs(30);
+
+/// A verified identity, countersigned for one audience.
+///
+/// Only [`assert`](assert()) makes one, and only from a [`Permit`].
+///
+/// ```compile_fail
+/// let forged = countersign_auth::assertion::Assertion { jwt: http::HeaderValue::from_static("x") };
+/// ```
+///
+/// ```
+/// fn value(assertion: &countersign_auth::assertion::Assertion) -> &http::HeaderValue {
+///     assertion.value()
+/// }
+/// ```
+#[derive(Clone)]
+pub struct Assertion {
+    jwt: HeaderValue,
+    minted_at: Time,
+}
+
+impl Assertion {
+    /// The value of the [`HEADER`].
+    pub fn value(&self) -> &HeaderValue {
+        &self.jwt
+    }
+
+    /// Whether it may still be handed out.
+    pub fn is_fresh(&self, now: Time) -> bool {
+        now >= self.minted_at && now.since(self.minted_at) < REUSED
+    }
+}
+
+impl fmt::Debug for Assertion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Assertion([secret])")
+    }
+}
+
+/// What tells two assertions apart that may be cached: equal keys, equal claims.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct AssertionKey {
+    api: usize,
+    account: usize,
+    credential: usize,
+    proven_at_secs: i64,
+}
+
+impl Permit {
+    /// The key under which an assertion for this permit may be reused while its account is live. The account is
+    /// told by its address, which the cache must keep alive beside the assertion.
+    pub fn assertion_key(&self, api: &Api) -> AssertionKey {
+        let identity = self.identity();
+        AssertionKey {
+            api: std::ptr::from_ref(api) as usize,
+            account: identity.account().map_or(0, |account| Arc::as_ptr(account) as usize),
+            credential: api
+                .dialect
+                .credentials
+                .iter()
+                .position(|rule| *rule.name == *identity.credential())
+                .map_or(0, |at| at + 1),
+            proven_at_secs: if identity.is_anonymous() { 0 } else { identity.proven_at().unix_secs() },
+        }
+    }
+}
+
+/// Signs what the upstream is told of a permitted caller.
+///
+/// # Errors
+/// If there is no key to sign with.
+pub fn assert(api: &Api, permit: &Permit, signer: &dyn Signer, now: Time) -> Result<Assertion, Unavailable> {
+    let claims = Value::Object(claims(api, permit, now)).to_string();
+    let jwt = signer.sign(Purpose::Assertion, TYP, claims.as_bytes())?;
+    let mut jwt = HeaderValue::from_str(&jwt)
+        .map_err(|_error| Unavailable("the signer made no compact token".to_owned()))?;
+    jwt.set_sensitive(true);
+    Ok(Assertion { jwt, minted_at: now })
+}
+
+fn claims(api: &Api, permit: &Permit, now: Time) -> Map<String, Value> {
+    let identity = permit.identity();
+    let mut claims = Map::new();
+    let caller = Caller::bare(api, Some(identity));
+    for (name, template) in &api.dialect.assertion.claims {
+        let value = template.render(&caller, Medium::Text);
+        if !value.is_empty() {
+            claims.insert(name.clone(), value.into());
+        }
+    }
+    // The gate's own claims come last, and win (T-C14).
+    claims.insert("iss".to_owned(), ISSUER.into());
+    claims.insert("aud".to_owned(), (*api.name).into());
+    claims.insert("iat".to_owned(), now.unix_secs().into());
+    claims.insert("exp".to_owned(), now.plus(LIFETIME).unix_secs().into());
+    claims.insert("credential".to_owned(), identity.credential().into());
+    let Some(account) = identity.account() else {
+        claims.insert("anonymous".to_owned(), true.into());
+        return claims;
+    };
+    claims.insert("sub".to_owned(), account.subject.as_str().into());
+    claims.insert("auth_time".to_owned(), identity.proven_at().unix_secs().into());
+    claims.insert("kind".to_owned(), account.kind.as_str().into());
+    if let Some(scheme) = identity.scheme() {
+        claims.insert("scheme".to_owned(), scheme.name().into());
+    }
+    if let Some(tenant) = &account.tenant {
+        claims.insert("tenant".to_owned(), tenant.as_str().into());
+    }
+    claims.insert("roles".to_owned(), json!(account.roles));
+    claims.insert("keys".to_owned(), json!(account.keys));
+    claims
+}
+
+impl Api {
+    /// The dialect's own identity headers for a caller; a header whose only value is empty is left out.
+    pub fn identity_headers(&self, permit: &Permit, prefix: &str, lookups: &dyn Lookups) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        if self.dialect.assertion.headers.is_empty() {
+            return headers;
+        }
+        let caller = Caller { lookups: Some(lookups), prefix, ..Caller::bare(self, Some(permit.identity())) };
+        for (name, template) in &self.dialect.assertion.headers {
+            let value = template.render(&caller, Medium::Header);
+            if value.is_empty() && template.is_one_value() {
+                continue;
+            }
+            if let Ok(value) = HeaderValue::from_str(&value) {
+                headers.insert(name.clone(), value);
+            }
+        }
+        headers
+    }
+}

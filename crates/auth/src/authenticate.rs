@@ -1,0 +1,430 @@
+//! From what was presented to who it is.
+
+use std::sync::Arc;
+
+use aws_lc_rs::digest::{Context, SHA256};
+use smallvec::SmallVec;
+
+use crate::account::{Account, AccountId, Live};
+use crate::api::{Api, Located};
+use crate::credential::{Credential, Proof};
+use crate::csrf::{self, Demand};
+use crate::derive::second_half;
+use crate::dialect::{CredentialRule, JwtCredential};
+use crate::identity::{Identity, Proven, Session};
+use crate::port::{
+    AtHand, Lookups, PasswordAnswer, PasswordClaim, ProofKey, SharedAnswer, TokenAnswer, Verified,
+};
+use crate::recognize::{Presented, Request};
+use crate::refusal::{Reason, Refusal};
+use crate::scheme::jwt::{self, JwtRule};
+use crate::secret::Secret;
+use crate::time::Time;
+use crate::token::{LiveToken, TokenDigest, TokenKind};
+
+/// How long a verified password is good for without another look: only a revocation ends it sooner.
+const PASSWORD_REMEMBERED: std::time::Duration = std::time::Duration::from_secs(300);
+/// Clocks of issuers may differ by so much (P-JWT4 allows 60 s).
+const LEEWAY_SECS: u32 = 30;
+
+/// Who makes this request.
+///
+/// The order is that of DESIGN section 3: session look-up and CSRF first where the dialect says so, then the
+/// credential, then CSRF.
+///
+/// # Errors
+/// Why it cannot be told, or is nobody who may be here; `unavailable` if what had to be asked did not answer.
+pub async fn authenticate(
+    api: &Api,
+    located: &Located,
+    request: &Request<'_>,
+    presented: Presented,
+    lookups: &dyn Lookups,
+    now: Time,
+) -> Result<Identity, Refusal> {
+    let site = &located.site;
+    if site.only_anonymous() {
+        return Ok(anonymous(None, None, now));
+    }
+    let demand = csrf::demand(api, site, request, &presented);
+    let Presented { credential, ambient, beside, csrf: shown } = presented;
+    let verifier = Verifier { api, request, lookups, now };
+    let beside = match &beside {
+        Some(cookie) => verifier.live_session(cookie).await?,
+        None => None,
+    };
+    let key = lookups.derivation_key();
+    if demand == Demand::First {
+        csrf::check(api, key, beside.as_ref(), shown.as_ref())?;
+    }
+    let identity = match credential {
+        None if site.anonymous => {
+            anonymous(beside.filter(|session| session.live.account.is_none()), None, now)
+        }
+        None => {
+            return Err(Refusal::new(Reason::NoCredential, "nothing was presented").carried_by(carrier(site)));
+        }
+        Some(credential) => match verifier.verify(&credential).await {
+            // Only a dead cookie counts as nothing, so that an expired user reaches the sign-in page.
+            Err(refusal) if ambient && is_dead(refusal.reason) && site.anonymous => {
+                anonymous(None, Some(credential.rule.carrier().to_owned()), now)
+            }
+            Err(mut refusal) => {
+                if ambient && is_dead(refusal.reason) {
+                    refusal.dead_cookie = Some(credential.rule.carrier().to_owned());
+                }
+                return Err(refusal);
+            }
+            Ok(proven) => with_session(api, &credential, proven, beside, request, demand)?,
+        },
+    };
+    if demand == Demand::After {
+        csrf::check(api, key, identity.session(), shown.as_ref())?;
+    }
+    Ok(identity)
+}
+
+fn is_dead(reason: Reason) -> bool {
+    matches!(reason, Reason::BadToken | Reason::Expired)
+}
+
+fn carrier(site: &crate::dialect::Site) -> String {
+    site.accepts.first().map_or_else(String::new, |rule| rule.carrier().to_owned())
+}
+
+fn anonymous(session: Option<Session>, dead_cookie: Option<String>, now: Time) -> Identity {
+    Identity::proven(Proven {
+        account: None,
+        credential: "anonymous".into(),
+        scheme: None,
+        proven_at: now,
+        session,
+        token: None,
+        dead_cookie,
+    })
+}
+
+/// Adds the session that came beside the credential, if it is the same account's.
+fn with_session(
+    api: &Api,
+    credential: &Credential,
+    mut proven: Proven,
+    beside: Option<Session>,
+    request: &Request<'_>,
+    demand: Demand,
+) -> Result<Identity, Refusal> {
+    let bound = api.dialect.csrf.as_ref().map(|csrf| &csrf.bound_to.word);
+    if let Some(token) = &proven.token
+        && credential.rule.token.as_ref().is_some_and(|rule| rule.kind == TokenKind::Session)
+        && bound.is_none_or(|word| *word == token.word)
+    {
+        proven.session = Some(token.clone());
+    } else if let Some(session) = beside {
+        let owner = session.live.account.as_ref().map(|account| account.id);
+        let caller = proven.account.as_ref().map(|account| account.id);
+        if owner.is_some() && owner == caller {
+            proven.session = Some(session);
+        } else if demand != Demand::None {
+            return Err(Refusal::new(Reason::Csrf, "the session beside the credential is another account's"));
+        } else if owner.is_some() && !request.method.is_safe() && !credential.rule.in_body() {
+            return Err(Refusal::new(
+                Reason::Ambiguous,
+                "the session cookie beside the credential is another account's",
+            ));
+        }
+    }
+    Ok(Identity::proven(proven))
+}
+
+struct Verifier<'v> {
+    api: &'v Api,
+    request: &'v Request<'v>,
+    lookups: &'v dyn Lookups,
+    now: Time,
+}
+
+impl Verifier<'_> {
+    /// The live session of a cookie beside the credential; a dead one counts as nothing.
+    async fn live_session(&self, cookie: &Credential) -> Result<Option<Session>, Refusal> {
+        let Proof::Token { values, .. } = &cookie.proof else { return Ok(None) };
+        match self.first_live(&cookie.rule, values).await? {
+            Ok(session) => Ok(Some(session)),
+            Err(_dead) => Ok(None),
+        }
+    }
+
+    async fn verify(&self, credential: &Credential) -> Result<Proven, Refusal> {
+        let rule = &credential.rule;
+        match &credential.proof {
+            Proof::Password { user, password, provider, domain, tenant } => {
+                let claim = PasswordClaim {
+                    api: Arc::clone(&self.api.name),
+                    kind: Arc::clone(&rule.accounts),
+                    user: user.clone(),
+                    password: Secret::new(password.expose()),
+                    provider: provider.clone(),
+                    domain: domain.clone(),
+                    tenant: tenant.clone(),
+                    address: self.request.address,
+                };
+                self.password(rule, claim).await
+            }
+            Proof::Token { values, second, app } => {
+                self.token(rule, values, second.as_ref(), app.as_ref()).await
+            }
+            Proof::Jwt { value } => self.jwt(rule, value.expose()),
+            Proof::Unproven { subject } => Ok(self.unproven(rule, subject)),
+        }
+    }
+
+    fn proven(&self, rule: &CredentialRule, account: Arc<Account>, proven_at: Time) -> Proven {
+        Proven {
+            account: Some(account),
+            credential: Arc::clone(&rule.name),
+            scheme: Some(rule.scheme),
+            proven_at,
+            session: None,
+            token: None,
+            dead_cookie: None,
+        }
+    }
+
+    async fn password(&self, rule: &CredentialRule, claim: PasswordClaim) -> Result<Proven, Refusal> {
+        let key = self.proof_key(
+            rule,
+            &[
+                &claim.user,
+                claim.password.expose(),
+                claim.provider.as_deref().unwrap_or_default(),
+                claim.domain.as_deref().unwrap_or_default(),
+                claim.tenant.as_deref().unwrap_or_default(),
+            ],
+        );
+        if let Some(verified) = self.lookups.recall(&key, self.now) {
+            return Ok(self.proven(rule, verified.account, self.now));
+        }
+        let refuse = |reason, cause| Refusal::new(reason, cause).carried_by(rule.carrier());
+        match self.lookups.check_password(claim, self.now).await? {
+            PasswordAnswer::Proven(account) => {
+                let until = self.now.plus(PASSWORD_REMEMBERED);
+                self.lookups
+                    .remember(key, Verified { account: Arc::clone(&account), proven_at: self.now, until });
+                Ok(self.proven(rule, account, self.now))
+            }
+            PasswordAnswer::Due(_) => Err(refuse(Reason::PasswordDue, "the password must be changed first")),
+            PasswordAnswer::Refused(cause) => Err(refuse(Reason::WrongPassword, cause)),
+            PasswordAnswer::BadProvider => Err(refuse(Reason::BadProvider, "no such provider or domain")),
+            PasswordAnswer::TooMany => {
+                Err(refuse(Reason::TooMany, "the limits on unverified work are reached"))
+            }
+        }
+    }
+
+    /// A keyed hash over everything that a proof depends on, each part framed by its length (T-D2, T-C6).
+    fn proof_key(&self, rule: &CredentialRule, parts: &[&str]) -> ProofKey {
+        let mut context = Context::new(&SHA256);
+        context.update(b"countersign proof");
+        context.update(self.lookups.derivation_key());
+        for part in [&*self.api.name, &*rule.name].into_iter().chain(parts.iter().copied()) {
+            context.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+            context.update(part.as_bytes());
+        }
+        let mut key = [0; 32];
+        key.copy_from_slice(context.finish().as_ref());
+        ProofKey(key)
+    }
+
+    async fn find(&self, digest: TokenDigest) -> Result<TokenAnswer, Refusal> {
+        match self.lookups.token(&digest, self.now) {
+            AtHand::Known(answer) => Ok(answer),
+            AtHand::Ask => Ok(self.lookups.find_token(digest, self.now).await?),
+        }
+    }
+
+    /// The first of several values that lives, or why none does.
+    async fn first_live(
+        &self,
+        rule: &CredentialRule,
+        values: &SmallVec<[Secret; 1]>,
+    ) -> Result<Result<Session, Refusal>, Refusal> {
+        let Some(token) = &rule.token else {
+            return Err(Refusal::new(Reason::Internal, "a token credential without its token"));
+        };
+        let refuse = |reason, cause: &'static str| Refusal::new(reason, cause).carried_by(rule.carrier());
+        let mut why = refuse(Reason::BadToken, "no token of this value was issued, or it was revoked");
+        for value in values {
+            if token.form.as_ref().is_some_and(|form| !form.could_be(value.expose())) {
+                why = refuse(Reason::BadToken, "the value is not of the form that is issued");
+                continue;
+            }
+            match self.find(TokenDigest::of(&self.api.name, &token.word, value.expose())).await? {
+                TokenAnswer::Live(live) => {
+                    let value = Arc::new(Secret::new(value.expose()));
+                    return Ok(Ok(Session { live, value, word: Arc::clone(&token.word) }));
+                }
+                TokenAnswer::Expired => why = refuse(Reason::Expired, "the token has expired"),
+                TokenAnswer::Unknown => {}
+            }
+        }
+        Ok(Err(why))
+    }
+
+    async fn token(
+        &self,
+        rule: &CredentialRule,
+        values: &SmallVec<[Secret; 1]>,
+        second: Option<&Secret>,
+        app: Option<&Secret>,
+    ) -> Result<Proven, Refusal> {
+        let refuse = |cause: &'static str| Refusal::new(Reason::BadToken, cause).carried_by(rule.carrier());
+        if rule.token.as_ref().is_some_and(|token| token.kind == TokenKind::Shared) {
+            return self.shared(rule, values);
+        }
+        let session = self.first_live(rule, values).await??;
+        if let Some(form) = rule.token.as_ref().and_then(|token| token.second.as_ref()) {
+            let key = self.lookups.derivation_key();
+            let expected = second_half(key, &self.api.name, &session.word, session.value.expose(), form);
+            let right = matches!((&expected, second), (Some(expected), Some(second)) if expected.matches(second.expose()));
+            if !right {
+                return Err(refuse("the second half does not belong to the first"));
+            }
+        }
+        if rule.parts.iter().any(|part| part.name == crate::dialect::PartName::App)
+            && !app.is_some_and(|app| self.lookups.application_secret(&self.api.name, app.expose()))
+        {
+            return Err(refuse("the application that came with the token is not known"));
+        }
+        let LiveToken { account, proven_at, .. } = session.live.clone();
+        if let Some(account) = &account
+            && *account.kind != *rule.accounts
+        {
+            return Err(refuse("the token is of another kind of account"));
+        }
+        Ok(Proven {
+            account,
+            credential: Arc::clone(&rule.name),
+            scheme: Some(rule.scheme),
+            proven_at,
+            session: None,
+            token: Some(session),
+            dead_cookie: None,
+        })
+    }
+
+    fn shared(&self, rule: &CredentialRule, values: &SmallVec<[Secret; 1]>) -> Result<Proven, Refusal> {
+        let word = rule.token.as_ref().map_or("", |token| &token.word);
+        let value = values.first().map_or("", |value| value.expose());
+        let refuse = |cause: &'static str| Refusal::new(Reason::BadToken, cause).carried_by(rule.carrier());
+        match self.lookups.shared_value(&self.api.name, word, value) {
+            SharedAnswer::Right(account) => Ok(self.proven(rule, account, self.now)),
+            SharedAnswer::Wrong => Err(refuse("the value is not the one that was set")),
+            SharedAnswer::NotSet => Err(refuse("no value was set, so none is right")),
+        }
+    }
+
+    fn jwt(&self, rule: &CredentialRule, value: &str) -> Result<Proven, Refusal> {
+        let refuse = |reason, cause: String| Refusal::new(reason, cause).carried_by(rule.carrier());
+        let Some(demands) = &rule.jwt else {
+            return Err(Refusal::new(Reason::Internal, "a jwt credential without its issuer"));
+        };
+        let key = self.proof_key(rule, &[value]);
+        if let Some(verified) = self.lookups.recall(&key, self.now) {
+            return Ok(self.proven(rule, verified.account, verified.proven_at));
+        }
+        let Some(keys) = self.lookups.issuer_keys(&self.api.name, &demands.issuer)? else {
+            return Err(refuse(Reason::Unavailable, "no keys are configured for the issuer".to_owned()));
+        };
+        let jwt_rule =
+            JwtRule { issuer: &demands.issuer, audience: &demands.audience, leeway_secs: LEEWAY_SECS };
+        let claims = jwt::verify(value, &keys, &jwt_rule, self.now)
+            .map_err(|error| refuse(error.reason(), error.to_string()))?;
+        let issued_at = claims.issued_at().unwrap_or(self.now);
+        let account = if keys.ours {
+            let account = self.lookups.account_by_subject(&rule.accounts, claims.subject());
+            let account = account.ok_or_else(|| {
+                refuse(Reason::BadToken, "the subject is no enabled account of the gate".to_owned())
+            })?;
+            if issued_at < account.proofs_from {
+                return Err(refuse(
+                    Reason::BadToken,
+                    "the token is older than the account's last change".to_owned(),
+                ));
+            }
+            account
+        } else {
+            Arc::new(account_of_claims(rule, demands, &claims))
+        };
+        let until = claims.expires_at();
+        self.lookups.remember(key, Verified { account: Arc::clone(&account), proven_at: issued_at, until });
+        Ok(self.proven(rule, account, issued_at))
+    }
+
+    fn unproven(&self, rule: &CredentialRule, subject: &str) -> Proven {
+        let account = self.lookups.account_by_subject(&rule.accounts, subject).unwrap_or_else(|| {
+            Arc::new(Account {
+                subject: subject.to_owned(),
+                name: subject.to_owned(),
+                ..foreign(&rule.accounts)
+            })
+        });
+        self.proven(rule, account, self.now)
+    }
+}
+
+fn foreign(kind: &str) -> Account {
+    Account {
+        id: AccountId(0),
+        kind: kind.to_owned(),
+        name: String::new(),
+        subject: String::new(),
+        full_name: String::new(),
+        first_name: String::new(),
+        last_name: String::new(),
+        email: String::new(),
+        tenant: None,
+        roles: Vec::new(),
+        keys: std::collections::BTreeMap::new(),
+        proofs_from: Time::from_unix_secs(0),
+        live: Live::new(),
+    }
+}
+
+/// The account that a foreign issuer's claims describe.
+fn account_of_claims(
+    rule: &CredentialRule,
+    demands: &JwtCredential,
+    claims: &jwt::VerifiedClaims,
+) -> Account {
+    let mut account = foreign(&rule.accounts);
+    for (target, claim) in &demands.claims {
+        if target == "roles" {
+            account.roles = texts(claims, claim);
+            continue;
+        }
+        let Some(value) = claims.text(claim) else { continue };
+        match target.as_str() {
+            "subject" => account.subject = value,
+            "tenant" => account.tenant = Some(value),
+            "name" => account.full_name = value,
+            "email" => account.email = value,
+            "first_name" => account.first_name = value,
+            "last_name" => account.last_name = value,
+            key => {
+                account.keys.insert(key.to_owned(), value);
+            }
+        }
+    }
+    account.name.clone_from(&account.subject);
+    account
+}
+
+/// A claim that is a list of strings, or one string of words separated by blanks.
+fn texts(claims: &jwt::VerifiedClaims, claim: &str) -> Vec<String> {
+    match claims.claims().get(claim) {
+        Some(serde_json::Value::Array(items)) => {
+            items.iter().filter_map(|item| item.as_str()).map(str::to_owned).collect()
+        }
+        Some(serde_json::Value::String(text)) => text.split_whitespace().map(str::to_owned).collect(),
+        Some(_) | None => Vec::new(),
+    }
+}

@@ -1,0 +1,40 @@
+//! Header names that an upstream could take for each other.
+//!
+//! CGI and its heirs turn `-` into `_`, some servers also `.`, all without regard to case: `X_Forwarded_User`,
+//! `x.forwarded.user` and `X-Forwarded-User` then arrive as one variable (THREATS T-B2).
+
+/// The one name that all look-alikes of `name` fold to: lower case, with `-` for `_` and `.`.
+pub fn folded(name: &str) -> String {
+    name.bytes().map(|byte| char::from(fold(byte))).collect()
+}
+
+/// Whether `name` is a look-alike of `folded`, which is a result of [`folded`]. Allocates nothing.
+pub fn folds_to(name: &str, folded: &str) -> bool {
+    name.len() == folded.len() && name.bytes().map(fold).eq(folded.bytes())
+}
+
+const fn fold(byte: u8) -> u8 {
+    match byte {
+        b'_' | b'.' => b'-',
+        other => other.to_ascii_lowercase(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{folded, folds_to};
+
+    #[test]
+    fn look_alikes_fold_together() {
+        let check = |name: &str, other: &str, same: bool| {
+            assert_eq!(folds_to(name, &folded(other)), same, "{name} and {other}");
+            assert_eq!(folds_to(other, &folded(name)), same, "{other} and {name}");
+        };
+        check("X_Forwarded_User", "x-forwarded-user", true);
+        check("X-Auth_Request.User", "x-auth-request-user", true);
+        check("REMOTE-USER", "Remote_User", true);
+        check("Remote-User", "RemoteUser", false);
+        check("subject", "subjects", false);
+        check("subject", "Subject", true);
+    }
+}

@@ -1,0 +1,56 @@
+//! What a client presented, unverified.
+
+use std::fmt;
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use crate::dialect::{CredentialRule, Scheme};
+use crate::secret::Secret;
+
+/// A credential that was recognized and taken out of a request. Nothing about it is proven.
+pub struct Credential {
+    pub(crate) rule: Arc<CredentialRule>,
+    pub(crate) proof: Proof,
+}
+
+/// The values that came with it.
+pub(crate) enum Proof {
+    Password {
+        user: String,
+        password: Secret,
+        provider: Option<String>,
+        domain: Option<String>,
+        tenant: Option<String>,
+    },
+    Token {
+        /// Several only where a dialect takes the first live one of repeated cookies.
+        values: SmallVec<[Secret; 1]>,
+        second: Option<Secret>,
+        app: Option<Secret>,
+    },
+    Jwt {
+        value: Secret,
+    },
+    Unproven {
+        subject: String,
+    },
+}
+
+impl Credential {
+    /// The name of the dialect's rule that recognized it.
+    pub fn name(&self) -> &str {
+        &self.rule.name
+    }
+
+    /// How it is to be proven.
+    pub fn scheme(&self) -> Scheme {
+        self.rule.scheme
+    }
+}
+
+impl fmt::Debug for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Credential({}, [secret])", self.rule.name)
+    }
+}

@@ -1,0 +1,83 @@
+//! Values that are made again from a key instead of being kept.
+
+use aws_lc_rs::hmac::{Context, HMAC_SHA256, Key};
+
+use crate::form::{Form, FormNames};
+use crate::secret::Secret;
+
+/// Derives `length` bytes from a key: HMAC-SHA-256 in counter mode (NIST SP 800-108r1 section 4.1).
+///
+/// ```text
+/// block i = HMAC(key, be32(i) | be32(len label) | label | be32(len part 1) | part 1 | ...)
+/// ```
+///
+/// Every part is framed by its length, so that two lists of parts never meet in one input.
+pub fn derive(key: &[u8; 32], label: &str, parts: &[&str], length: usize) -> Vec<u8> {
+    let key = Key::new(HMAC_SHA256, key);
+    let mut bytes = Vec::with_capacity(length.saturating_add(32));
+    let mut counter = 1_u32;
+    while bytes.len() < length {
+        let mut context = Context::with_key(&key);
+        context.update(&counter.to_be_bytes());
+        for part in std::iter::once(&label).chain(parts) {
+            // No part is longer than a request, and a request is far shorter than 4 GiB.
+            context.update(&u32::try_from(part.len()).unwrap_or(u32::MAX).to_be_bytes());
+            context.update(part.as_bytes());
+        }
+        bytes.extend_from_slice(context.sign().as_ref());
+        counter = counter.wrapping_add(1);
+    }
+    bytes.truncate(length);
+    bytes
+}
+
+/// The second half of a pair whose first half is `value`, issued as `word` by `api`.
+///
+/// It is not kept: whoever checks a pair makes it again and compares with [`Secret::matches`]. The named parts
+/// of the form (`{account}`, ...) are empty in it. `None` only if the form asks for more than it was given.
+pub fn second_half(key: &[u8; 32], api: &str, word: &str, value: &str, form: &Form) -> Option<Secret> {
+    let bytes = derive(key, "second half", &[api, word, value], form.bytes_wanted());
+    form.fill(&bytes, FormNames::default()).map(Secret::new)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        reason = "tests"
+    )]
+    use super::*;
+
+    const KEY: [u8; 32] = [7; 32];
+
+    #[test]
+    fn derives_what_it_derived_before_and_nothing_else() {
+        let one = derive(&KEY, "label", &["a", "bc"], 80);
+        assert_eq!(one.len(), 80);
+        assert_eq!(one, derive(&KEY, "label", &["a", "bc"], 80));
+        assert_eq!(one[..40], derive(&KEY, "label", &["a", "bc"], 40));
+        for (key, label, parts) in [
+            ([8; 32], "label", ["a", "bc"]),
+            (KEY, "labe", ["a", "bc"]),
+            (KEY, "label", ["ab", "c"]),
+            (KEY, "label", ["abc", ""]),
+        ] {
+            assert_ne!(one, derive(&key, label, &parts, 80));
+        }
+        assert_ne!(one[..32], one[32..64]);
+    }
+
+    #[test]
+    fn a_second_half_belongs_to_one_first_half() {
+        let form = Form::parse("{base64url:43}").unwrap();
+        let half = |api, word, value| second_half(&KEY, api, word, value, &form).unwrap();
+        let first = half("push", "pair", "one");
+        assert!(form.could_be(first.expose()));
+        assert!(first.matches(half("push", "pair", "one").expose()));
+        assert!(!first.matches(half("push", "pair", "two").expose()));
+        assert!(!first.matches(half("other", "pair", "one").expose()));
+    }
+}

@@ -1,0 +1,464 @@
+//! A dialect: how one family of APIs lets clients in, as data.
+//!
+//! The file is read once, checked as a whole, and turned into the structures of this module, in which nothing is
+//! left to look up by name. [`crate::api::Api`] is a dialect at work: with a deployment, lifetimes and routes.
+
+mod check;
+pub mod operation;
+pub mod pattern;
+pub mod place;
+mod read;
+pub(crate) use check::{enabled as check_enabled, is_on};
+pub(crate) use read::read_medium;
+mod sample;
+pub mod source;
+pub(crate) mod template;
+pub(crate) mod variables;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderName;
+
+use crate::cookie::SameSite;
+use crate::date::DateFormat;
+use crate::dialect::operation::Operation;
+use crate::dialect::pattern::{PathCase, Pattern, Patterns};
+use crate::dialect::place::Place;
+use crate::dialect::source::{Problem, Source};
+use crate::dialect::template::Template;
+use crate::fields::Case;
+use crate::fields::content_type::Encoding;
+use crate::form::Form;
+use crate::refusal::Reason;
+use crate::token::{AtLimit, TokenKind};
+
+/// A dialect file, read and checked.
+#[derive(Debug)]
+pub struct Dialect {
+    /// The folder's name.
+    pub name: String,
+    /// One line for people.
+    pub title: String,
+    /// Names of deployments; the first is the default; empty for one unnamed deployment.
+    pub deployments: Vec<String>,
+    /// Full media types; the first answers clients that do not say.
+    pub media: Vec<String>,
+    pub(crate) media_from: Option<Place>,
+    pub(crate) path_case: PathCase,
+    pub(crate) field_case: Case,
+    pub(crate) date: DateFormat,
+    pub(crate) realm: Option<String>,
+    /// Identity keys that the API knows.
+    pub keys: Vec<String>,
+    pub(crate) passes: Vec<HeaderName>,
+    pub(crate) tokens: Vec<Arc<TokenRule>>,
+    pub(crate) credentials: Vec<Arc<CredentialRule>>,
+    pub(crate) csrf: Option<CsrfRule>,
+    pub(crate) cookies: Vec<Arc<CookieRule>>,
+    pub(crate) stamps: Patterns<Arc<StampRule>>,
+    pub(crate) sites: Patterns<Arc<Site>>,
+    pub(crate) surfaces: Patterns<Arc<Surface>>,
+    /// Each surface as a site without an endpoint.
+    pub(crate) surface_sites: Patterns<Arc<Site>>,
+    /// Answer headers that only the gate may set.
+    pub(crate) answer_headers: Vec<HeaderName>,
+    pub(crate) assertion: AssertionRule,
+}
+
+impl Dialect {
+    /// Reads and checks a dialect file; `file_name` is for messages.
+    ///
+    /// # Errors
+    /// Every mistake found, in the order of their lines.
+    pub fn load(file_name: &str, text: &str) -> Result<Self, Vec<Problem>> {
+        let source = Source::new(file_name, text);
+        let dialect = read::dialect(&source);
+        let problems = source.into_problems();
+        match dialect {
+            Some(dialect) if problems.is_empty() => Ok(dialect),
+            Some(_) | None => Err(problems),
+        }
+    }
+
+    /// Names of the credentials that it knows, in the order of the file's names.
+    pub fn credential_names(&self) -> impl Iterator<Item = &str> {
+        self.credentials.iter().map(|rule| &*rule.name)
+    }
+
+    /// Words of the tokens that it knows, with their kinds.
+    pub fn token_words(&self) -> impl Iterator<Item = (&str, TokenKind)> {
+        self.tokens.iter().map(|rule| (&*rule.word, rule.kind))
+    }
+
+    pub(crate) fn token(&self, word: &str) -> Option<&Arc<TokenRule>> {
+        self.tokens.iter().find(|rule| &*rule.word == word)
+    }
+}
+
+/// `[token.WORD]`.
+#[derive(Debug)]
+pub(crate) struct TokenRule {
+    pub(crate) word: Arc<str>,
+    pub(crate) kind: TokenKind,
+    /// `None` for values that an operator sets and for JWTs.
+    pub(crate) form: Option<Arc<Form>>,
+    pub(crate) second: Option<Arc<Form>>,
+    pub(crate) idle: Option<Duration>,
+    pub(crate) lifetime: Option<Duration>,
+    pub(crate) proof_lifetime: Option<Duration>,
+    pub(crate) per_account: Option<u32>,
+    pub(crate) at_limit: AtLimit,
+    /// For JWTs: the name of the credential that reads them.
+    pub(crate) jwt_credential: Option<String>,
+}
+
+/// How a credential is proven.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Scheme {
+    /// User and password.
+    Password,
+    /// Digest, RFC 7616.
+    Digest,
+    /// SPNEGO, RFC 4559.
+    Negotiate,
+    /// NTLM.
+    Ntlm,
+    /// A signed token of an issuer.
+    Jwt,
+    /// A value that the gate issued or an operator set.
+    Token,
+    /// A trusted front says who it is.
+    Front,
+    /// The caller says who he is, and is believed.
+    Unproven,
+}
+
+impl Scheme {
+    /// All, in the order of the reference.
+    pub const ALL: [Scheme; 8] = [
+        Self::Password,
+        Self::Digest,
+        Self::Negotiate,
+        Self::Ntlm,
+        Self::Jwt,
+        Self::Token,
+        Self::Front,
+        Self::Unproven,
+    ];
+
+    /// Its name in dialect files, logs and assertions.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Password => "password",
+            Self::Digest => "digest",
+            Self::Negotiate => "negotiate",
+            Self::Ntlm => "ntlm",
+            Self::Jwt => "jwt",
+            Self::Token => "token",
+            Self::Front => "front",
+            Self::Unproven => "unproven",
+        }
+    }
+
+    /// The scheme of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|scheme| scheme.name() == name)
+    }
+}
+
+/// What a part of a credential is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum PartName {
+    Value,
+    Second,
+    User,
+    Password,
+    Provider,
+    Domain,
+    Tenant,
+    App,
+}
+
+impl PartName {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Value => "value",
+            Self::Second => "second",
+            Self::User => "user",
+            Self::Password => "password",
+            Self::Provider => "provider",
+            Self::Domain => "domain",
+            Self::Tenant => "tenant",
+            Self::App => "app",
+        }
+    }
+}
+
+/// One part of a credential and the places where it may ride; exactly one of them may be used.
+#[derive(Debug)]
+pub(crate) struct Part {
+    pub(crate) name: PartName,
+    pub(crate) places: Vec<Place>,
+    /// A required part that is missing is a wrong credential; the others may be left out.
+    pub(crate) required: bool,
+}
+
+/// `[credential.NAME]`.
+#[derive(Debug)]
+pub(crate) struct CredentialRule {
+    pub(crate) name: Arc<str>,
+    /// Its place among the dialect's credentials.
+    pub(crate) index: usize,
+    pub(crate) scheme: Scheme,
+    /// The first one says whether the credential is there at all.
+    pub(crate) parts: Vec<Part>,
+    pub(crate) accounts: Arc<str>,
+    /// Where it is on; `None` for everywhere.
+    pub(crate) deployments: Option<Vec<String>>,
+    /// The scheme word that 401s offer.
+    pub(crate) challenge: Option<&'static str>,
+    pub(crate) first_live: bool,
+    pub(crate) token: Option<Arc<TokenRule>>,
+    pub(crate) jwt: Option<JwtCredential>,
+}
+
+/// What a `jwt` credential demands and says.
+#[derive(Debug)]
+pub(crate) struct JwtCredential {
+    pub(crate) issuer: String,
+    pub(crate) audience: String,
+    /// Identity field or key, claim.
+    pub(crate) claims: Vec<(String, String)>,
+}
+
+impl CredentialRule {
+    pub(crate) fn primary(&self) -> Option<&Part> {
+        self.parts.first()
+    }
+
+    fn primary_is(&self, test: impl Fn(&Place) -> bool) -> bool {
+        self.primary().is_some_and(|part| part.places.iter().any(test))
+    }
+
+    /// Whether it rides in a call's body, so that only an endpoint can accept it.
+    pub(crate) fn in_body(&self) -> bool {
+        self.primary_is(|place| matches!(place, Place::Body(_)))
+    }
+
+    /// Whether a browser sends it by itself.
+    pub(crate) fn in_cookie(&self) -> bool {
+        self.primary_is(|place| matches!(place, Place::Cookie(_)))
+    }
+
+    /// Whether user and password ride together in `Authorization: Basic`.
+    pub(crate) fn is_basic(&self) -> bool {
+        self.scheme == Scheme::Password
+            && self.primary_is(
+                |place| matches!(place, Place::Authorization(word) if word.eq_ignore_ascii_case("basic")),
+            )
+    }
+
+    /// The header or cookie name that refusals print.
+    pub(crate) fn carrier(&self) -> &str {
+        self.primary().and_then(|part| part.places.first()).map_or("", Place::carrier)
+    }
+}
+
+/// `[surface.NAME]`.
+#[derive(Debug)]
+pub(crate) struct Surface {
+    pub(crate) name: String,
+    pub(crate) accepts: Vec<Arc<CredentialRule>>,
+    pub(crate) anonymous: bool,
+    pub(crate) csrf_every_method: bool,
+    /// Path of the sign-in page, below the prefix.
+    pub(crate) sign_in: Option<String>,
+    pub(crate) refusals: Arc<Refusals>,
+}
+
+/// `[csrf]`.
+#[derive(Debug)]
+pub(crate) struct CsrfRule {
+    pub(crate) places: Vec<Place>,
+    pub(crate) form: Form,
+    pub(crate) bound_to: Arc<TokenRule>,
+    /// Names of the credentials that must show it.
+    pub(crate) credentials: Vec<String>,
+    pub(crate) before_authentication: bool,
+}
+
+impl CsrfRule {
+    /// The name that `csrf.header` prints.
+    pub(crate) fn header(&self) -> &str {
+        self.places
+            .iter()
+            .find_map(|place| match place {
+                Place::Header(_, name) => Some(name.as_str()),
+                Place::Cookie(_)
+                | Place::Query(_)
+                | Place::Body(_)
+                | Place::Path(_)
+                | Place::Authorization(_)
+                | Place::AuthorizationAssigned(_)
+                | Place::AuthorizationBare => None,
+            })
+            .unwrap_or_default()
+    }
+}
+
+/// `[cookie.NAME]`.
+#[derive(Debug)]
+pub(crate) struct CookieRule {
+    pub(crate) name: String,
+    pub(crate) value: Template,
+    pub(crate) path: Template,
+    pub(crate) http_only: bool,
+    pub(crate) same_site: SameSite,
+    pub(crate) lifetime: Option<Duration>,
+}
+
+/// `[stamp.NAME]`.
+#[derive(Debug)]
+pub(crate) struct StampRule {
+    pub(crate) credentials: Option<Vec<String>>,
+    pub(crate) headers: Vec<(HeaderName, Template)>,
+    pub(crate) cookies: Vec<Arc<CookieRule>>,
+    /// Whether it prints the session or its token, and so opens one for a caller who holds none.
+    pub(crate) opens_session: bool,
+}
+
+/// `[endpoint.NAME]`.
+#[derive(Debug)]
+pub(crate) struct Endpoint {
+    pub(crate) name: String,
+    pub(crate) when: Vec<(Place, String)>,
+    pub(crate) operation: Operation,
+    pub(crate) reads: Vec<Encoding>,
+    pub(crate) inputs: Vec<(String, Vec<Place>)>,
+    pub(crate) issues: Vec<Arc<TokenRule>>,
+    pub(crate) answer: Answer,
+    pub(crate) forward: bool,
+    pub(crate) reason: Option<Reason>,
+    /// Whether its answer sets cookies, so that foreign pages must not call it.
+    pub(crate) sets_cookies: bool,
+}
+
+/// What is accepted at a path, and how it refuses there: an endpoint on its surface, or a surface alone.
+#[derive(Debug)]
+pub(crate) struct Site {
+    pub(crate) endpoint: Option<Arc<Endpoint>>,
+    pub(crate) surface: Arc<Surface>,
+    pub(crate) accepts: Vec<Arc<CredentialRule>>,
+    pub(crate) anonymous: bool,
+    pub(crate) refusals: Arc<Refusals>,
+}
+
+impl Site {
+    /// Whether nothing of the request is looked at.
+    pub(crate) fn only_anonymous(&self) -> bool {
+        self.accepts.is_empty()
+    }
+
+    /// Whether its credential, an input or a condition rides in the body.
+    pub(crate) fn reads_body(&self) -> bool {
+        self.endpoint.as_ref().is_some_and(|endpoint| !endpoint.reads.is_empty())
+    }
+}
+
+/// Which representation a body is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BodyKind {
+    Json,
+    Xml,
+    Text,
+    Html,
+    Js,
+}
+
+impl BodyKind {
+    pub(crate) const ALL: [BodyKind; 5] = [Self::Json, Self::Xml, Self::Text, Self::Html, Self::Js];
+
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::Xml => "xml",
+            Self::Text => "text",
+            Self::Html => "html",
+            Self::Js => "js",
+        }
+    }
+
+    /// The media type that it is sent as.
+    pub(crate) const fn media_type(self) -> &'static str {
+        match self {
+            Self::Json => "application/json",
+            Self::Xml => "application/xml",
+            Self::Text => "text/plain; charset=utf-8",
+            Self::Html => "text/html; charset=utf-8",
+            Self::Js => "text/javascript; charset=utf-8",
+        }
+    }
+}
+
+/// An answer of the gate's own.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Answer {
+    pub(crate) status: Option<u16>,
+    pub(crate) headers: Vec<(HeaderName, Template)>,
+    pub(crate) cookies: Vec<Arc<CookieRule>>,
+    pub(crate) clear: Vec<Arc<CookieRule>>,
+    pub(crate) bodies: Vec<(BodyKind, Template)>,
+    pub(crate) code: Option<Template>,
+    pub(crate) message: Option<Template>,
+    pub(crate) challenge: Option<bool>,
+    pub(crate) phrase: Option<Template>,
+}
+
+impl Answer {
+    /// This answer laid over a base: what it names itself wins; a body of its own drops the base's bodies.
+    pub(crate) fn over(&self, base: &Self) -> Self {
+        let mut headers = base.headers.clone();
+        headers.extend(self.headers.iter().cloned());
+        Self {
+            status: self.status.or(base.status),
+            headers,
+            cookies: if self.cookies.is_empty() { base.cookies.clone() } else { self.cookies.clone() },
+            clear: if self.clear.is_empty() { base.clear.clone() } else { self.clear.clone() },
+            bodies: if self.bodies.is_empty() { base.bodies.clone() } else { self.bodies.clone() },
+            code: self.code.clone().or_else(|| base.code.clone()),
+            message: self.message.clone().or_else(|| base.message.clone()),
+            challenge: self.challenge.or(base.challenge),
+            phrase: self.phrase.clone().or_else(|| base.phrase.clone()),
+        }
+    }
+}
+
+/// The answer to each reason, everything laid over everything already.
+#[derive(Debug)]
+pub(crate) struct Refusals {
+    answers: Vec<Answer>,
+}
+
+impl Refusals {
+    pub(crate) fn new(answer: impl Fn(Reason) -> Answer) -> Self {
+        Self { answers: Reason::ALL.into_iter().map(answer).collect() }
+    }
+
+    pub(crate) fn answer(&self, reason: Reason) -> Option<&Answer> {
+        let at = Reason::ALL.into_iter().position(|other| other == reason)?;
+        self.answers.get(at)
+    }
+}
+
+/// `[assertion]`.
+#[derive(Debug, Default)]
+pub(crate) struct AssertionRule {
+    pub(crate) headers: Vec<(HeaderName, Template)>,
+    pub(crate) claims: Vec<(String, Template)>,
+}
+
+/// Every pattern of a site with its own text, for messages and the route table.
+pub(crate) fn pattern_text(pattern: &Pattern) -> String {
+    pattern.to_string()
+}

@@ -1,0 +1,390 @@
+//! What is wrong with a file although every key of it can be read.
+//!
+//! The checks that depend on which credentials are on run twice: for each deployment when the file is loaded, and
+//! again for an API after its own `enable` and `disable`.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use http::{HeaderName, Method};
+
+use super::read::Context;
+use crate::canonical::header_name::{folded, folds_to};
+use crate::dialect::operation::Operation;
+use crate::dialect::pattern::Pattern;
+use crate::dialect::place::Place;
+use crate::dialect::source::Table;
+use crate::dialect::template::Template;
+use crate::dialect::{CredentialRule, Dialect, Endpoint, Scheme, Site, Surface, pattern_text};
+use crate::token::TokenKind;
+
+/// A JWT word must name a credential that can read what it issues.
+pub(super) fn jwt_tokens(root: &Table<'_, '_>, context: &Context) {
+    for (word, table) in root.tables("token") {
+        let Some(name) = table.text("credential") else { continue };
+        let reads =
+            context.credentials.iter().any(|rule| *rule.name == *name.value && rule.scheme == Scheme::Jwt);
+        if !reads {
+            table.problem(
+                name.span,
+                format!("`{}` is no credential of scheme \"jwt\" that could read `{word}`", name.value),
+            );
+        }
+    }
+}
+
+/// A stamp must not hand a script what the browser keeps from it.
+pub(super) fn stamp(
+    table: &Table<'_, '_>,
+    context: &Context,
+    credentials: Option<&[String]>,
+    headers: &[(HeaderName, Template)],
+) {
+    if !headers.iter().any(|(_, template)| template.names("session.id")) {
+        return;
+    }
+    let stamped = |rule: &&Arc<CredentialRule>| {
+        rule.in_cookie() && credentials.is_none_or(|names| names.iter().any(|name| **name == *rule.name))
+    };
+    if let Some(rule) = context.credentials.iter().find(stamped) {
+        table.complain(format!(
+            "prints the id of sessions that came in the HttpOnly cookie of `{}`: scripts could read it; \
+             list other credentials in `for`",
+            rule.name
+        ));
+    }
+}
+
+/// What must hold of a call by itself.
+pub(super) fn endpoint(table: &Table<'_, '_>, endpoint: &Endpoint) {
+    let operation = endpoint.operation;
+    let given = |name: &&&str| !endpoint.inputs.iter().any(|(given, _)| given == **name);
+    let missing: Vec<_> = operation.inputs().required.iter().filter(given).collect();
+    if !missing.is_empty() {
+        table.complain(format!("`{}` needs inputs {missing:?}", operation.name()));
+    }
+    if endpoint.forward && operation != Operation::End {
+        table.complain("`forward` goes with operation \"end\"");
+    }
+    match (operation, endpoint.reason) {
+        (Operation::Refuse, None) => table.complain("`refuse` needs `reason`"),
+        (Operation::Refuse, Some(_)) | (_, None) => {}
+        (_, Some(_)) => table.complain("`reason` goes with operation \"refuse\""),
+    }
+    if operation == Operation::Issue && endpoint.issues.is_empty() {
+        table.complain("`issue` needs `issues`: which tokens");
+    }
+    let keys = endpoint.issues.iter().filter(|rule| rule.kind == TokenKind::Key).count();
+    if operation == Operation::KeyCreate && keys != 1 {
+        table.complain("`key-create` issues one token of kind \"key\"");
+    }
+    if operation == Operation::Issue && keys > 0 {
+        table.complain("`issue` makes no keys; use operation \"key-create\"");
+    }
+    if endpoint.reads.is_empty() && looks_into_body(endpoint) {
+        table.complain(READS);
+    }
+}
+
+const READS: &str = "looks into the body; say which encodings: `reads = [\"json\"]`";
+
+fn looks_into_body(endpoint: &Endpoint) -> bool {
+    let body = |place: &Place| matches!(place, Place::Body(_));
+    endpoint.inputs.iter().any(|(_, places)| places.iter().any(body))
+        || endpoint.when.iter().any(|(place, _)| body(place))
+}
+
+/// What must hold of a call at one of its paths.
+pub(super) fn site(
+    table: &Table<'_, '_>,
+    span: &Range<usize>,
+    pattern: &Pattern,
+    site: &Site,
+    accepts_given: bool,
+) {
+    let Some(endpoint) = &site.endpoint else { return };
+    let operation = endpoint.operation;
+    if operation == Operation::Issue {
+        if !accepts_given {
+            table.complain(
+                "`accepts` must name credentials; where nobody has to prove anything write [\"anonymous\"]",
+            );
+        } else if site.anonymous {
+            let others = endpoint.issues.iter().find(|rule| rule.kind != TokenKind::Session);
+            match (others, site.accepts.is_empty()) {
+                (None, true) => {}
+                (Some(rule), _) => table.complain(gives_away(&rule.word)),
+                (None, false) => {
+                    let word = endpoint.issues.first().map_or("a session", |rule| &rule.word);
+                    table.complain(gives_away(word));
+                }
+            }
+        }
+    } else if let Some(rule) = site.accepts.iter().find(|rule| is_refresh(rule)) {
+        table.complain(format!("`{}` is a refresh token; only operation \"issue\" takes it", rule.name));
+    }
+    if endpoint.reads.is_empty() && site.accepts.iter().any(|rule| rule.in_body()) {
+        table.complain(READS);
+    }
+    for (_, places) in &endpoint.inputs {
+        for place in places {
+            if let Place::Path(name) = place
+                && !pattern.has_variable(name)
+            {
+                table.problem(span.clone(), format!("`{}` has no {{{name}}}", pattern_text(pattern)));
+            }
+        }
+    }
+    let safe = [Method::GET, Method::HEAD];
+    if operation.changes() && !endpoint.forward && safe.iter().any(|method| pattern.admits(method)) {
+        table.problem(
+            span.clone(),
+            format!("`{}` changes something and may not answer ['GET', 'HEAD']", operation.name()),
+        );
+    }
+}
+
+fn gives_away(word: &str) -> String {
+    format!(
+        "gives `{word}` to callers who proved nothing; only a session may be issued to [\"anonymous\"] alone"
+    )
+}
+
+fn is_refresh(rule: &CredentialRule) -> bool {
+    rule.token.as_ref().is_some_and(|token| token.kind == TokenKind::Refresh)
+}
+
+/// What must hold of the file as a whole.
+pub(super) fn dialect(root: &Table<'_, '_>, dialect: &Dialect) {
+    cookies_need_csrf(root, dialect);
+    surfaces(root, dialect);
+    ties(root, dialect);
+    passes(root, dialect);
+    for (name, table) in root.tables("credential") {
+        let rule = dialect.credentials.iter().find(|rule| *rule.name == *name);
+        let default = dialect.deployments.first();
+        if let Some(rule) = rule
+            && rule.scheme == Scheme::Unproven
+            && is_on(rule, default.map(String::as_str))
+        {
+            let default = default.map_or("", String::as_str);
+            table.complain(format!(
+                "believes what the caller says; it may not be on in the default deployment `{default}`"
+            ));
+        }
+    }
+    let unnamed = [None];
+    let named: Vec<_> = dialect.deployments.iter().map(|name| Some(name.as_str())).collect();
+    let deployments = if named.is_empty() { &unnamed[..] } else { &named };
+    for deployment in deployments {
+        for (table, message) in enabled(dialect, &|rule| is_on(rule, *deployment)) {
+            match root
+                .tables("surface")
+                .into_iter()
+                .chain(root.tables("endpoint"))
+                .find(|(_, t)| t.name == table)
+            {
+                Some((_, table)) => table.complain(message),
+                None => root.complain(format!("{table}: {message}")),
+            }
+        }
+    }
+}
+
+/// Whether a credential is on in a deployment before an API's own settings.
+pub(crate) fn is_on(rule: &CredentialRule, deployment: Option<&str>) -> bool {
+    match (&rule.deployments, deployment) {
+        (None, _) => true,
+        (Some(names), Some(deployment)) => names.iter().any(|name| name == deployment),
+        (Some(_), None) => false,
+    }
+}
+
+fn cookies_need_csrf(root: &Table<'_, '_>, dialect: &Dialect) {
+    for (name, table) in root.tables("credential") {
+        let Some(rule) = dialect.credentials.iter().find(|rule| *rule.name == *name) else { continue };
+        let listed = dialect
+            .csrf
+            .as_ref()
+            .is_some_and(|csrf| csrf.credentials.iter().any(|name| **name == *rule.name));
+        if rule.in_cookie() && !listed {
+            table.complain(
+                "rides in a cookie, but `csrf.for` does not list it: any foreign page could use it",
+            );
+        }
+    }
+}
+
+fn surfaces(root: &Table<'_, '_>, dialect: &Dialect) {
+    for (name, table) in root.tables("surface") {
+        let Some(surface) = surface_named(dialect, &name) else { continue };
+        for rule in &surface.accepts {
+            if rule.in_body() {
+                table.complain(format!("`{}` rides in the body; only an endpoint can accept it", rule.name));
+            }
+            if is_refresh(rule) {
+                table.complain(format!(
+                    "`{}` is a refresh token; only an endpoint with operation \"issue\" takes it",
+                    rule.name
+                ));
+            }
+        }
+        if let Some(csrf) = &dialect.csrf
+            && csrf.before_authentication
+        {
+            let mut missing: Vec<&str> = surface.accepts.iter().map(|rule| &*rule.name).collect();
+            if surface.anonymous && !missing.is_empty() {
+                missing.push("anonymous");
+            }
+            missing.retain(|name| !csrf.credentials.iter().any(|listed| listed == name));
+            if !missing.is_empty() {
+                table.complain(format!(
+                    "csrf is checked before authentication, so `csrf.for` must list everything that [{}] accepts; \
+                     missing {missing:?}",
+                    table.name
+                ));
+            }
+        }
+    }
+}
+
+fn surface_named<'d>(dialect: &'d Dialect, name: &str) -> Option<&'d Arc<Surface>> {
+    dialect.surfaces.items().find(|surface| surface.name == name)
+}
+
+fn ties(root: &Table<'_, '_>, dialect: &Dialect) {
+    for ((a, surface), (b, other)) in dialect.surfaces.ties() {
+        complain_at(
+            root,
+            "surface",
+            &surface.name,
+            format!(
+                "`{a}` and `{b}` of [surface.{}] match the same request and neither is more exact",
+                other.name
+            ),
+        );
+    }
+    for ((a, site), (b, other)) in dialect.sites.ties() {
+        let name = |site: &Arc<Site>| {
+            site.endpoint.as_ref().map_or_else(String::new, |endpoint| endpoint.name.clone())
+        };
+        complain_at(
+            root,
+            "endpoint",
+            &name(site),
+            format!(
+                "`{a}` and `{b}` of [endpoint.{}] match the same request and neither is more exact",
+                name(other)
+            ),
+        );
+    }
+    for ((a, _), (b, _)) in dialect.stamps.ties() {
+        root.complain(format!("stamps `{a}` and `{b}` match the same request and neither is more exact"));
+    }
+}
+
+fn complain_at(root: &Table<'_, '_>, kind: &str, name: &str, message: String) {
+    match root.tables(kind).into_iter().find(|(table, _)| table == name) {
+        Some((_, table)) => table.complain(message),
+        None => root.complain(message),
+    }
+}
+
+fn passes(root: &Table<'_, '_>, dialect: &Dialect) {
+    let mut carriers: Vec<&HeaderName> = Vec::new();
+    let parts = dialect.credentials.iter().flat_map(|rule| &rule.parts).flat_map(|part| &part.places);
+    let csrf = dialect.csrf.iter().flat_map(|csrf| &csrf.places);
+    for place in parts.chain(csrf) {
+        if let Place::Header(name, _) = place {
+            carriers.push(name);
+        }
+    }
+    let spelled = root.texts("passes").unwrap_or_default();
+    for (name, text) in dialect.passes.iter().zip(spelled) {
+        let folded = folded(name.as_str());
+        if carriers.iter().any(|carrier| folds_to(carrier.as_str(), &folded)) {
+            root.problem(
+                text.span.clone(),
+                format!("passes: `{}` carries a credential; it never reaches the upstream", text.value),
+            );
+        }
+        if dialect.assertion.headers.iter().any(|(set, _)| folds_to(set.as_str(), &folded)) {
+            root.problem(
+                text.span.clone(),
+                format!("passes: `{}` is also set by [assertion]; a client could forge it", text.value),
+            );
+        }
+        if name.as_str().starts_with("countersign-") {
+            root.problem(text.span, format!("passes: `{}` is the gate's own", text.value));
+        }
+    }
+}
+
+/// The checks that depend on which credentials are on: table and message of each mistake.
+pub(crate) fn enabled(dialect: &Dialect, is_on: &dyn Fn(&CredentialRule) -> bool) -> Vec<(String, String)> {
+    let mut mistakes = Vec::new();
+    for surface in dialect.surfaces.items() {
+        let table = format!("surface.{}", surface.name);
+        told_apart(&table, &surface.accepts, is_on, &mut mistakes);
+    }
+    for site in dialect.sites.items() {
+        if let Some(endpoint) = &site.endpoint {
+            told_apart(&format!("endpoint.{}", endpoint.name), &site.accepts, is_on, &mut mistakes);
+        }
+    }
+    mistakes.sort();
+    mistakes.dedup();
+    mistakes
+}
+
+fn told_apart(
+    table: &str,
+    accepts: &[Arc<CredentialRule>],
+    is_on: &dyn Fn(&CredentialRule) -> bool,
+    mistakes: &mut Vec<(String, String)>,
+) {
+    let on: Vec<_> = accepts.iter().filter(|rule| is_on(rule)).collect();
+    for (at, a) in on.iter().enumerate() {
+        for b in on.iter().skip(at + 1) {
+            if !share_a_place(a, b) {
+                continue;
+            }
+            let same_token = match (&a.token, &b.token) {
+                (Some(x), Some(y)) => x.word == y.word,
+                _ => false,
+            };
+            if same_token {
+                mistakes.push((table.to_owned(), format!(
+                    "`{}` and `{}` take the same token from the same place but ask for different parts; enable one",
+                    a.name, b.name
+                )));
+            } else if !forms_differ(a, b) {
+                mistakes.push((table.to_owned(), format!(
+                    "`{}` and `{}` use the same place and nothing tells them apart; give the token a `form` with a \
+                     fixed beginning",
+                    a.name, b.name
+                )));
+            }
+        }
+    }
+}
+
+fn share_a_place(a: &CredentialRule, b: &CredentialRule) -> bool {
+    let places = |rule: &CredentialRule| -> Vec<String> {
+        let places = rule.primary().map(|part| part.places.as_slice()).unwrap_or_default();
+        places.iter().map(|place| place.to_string().to_ascii_lowercase()).collect()
+    };
+    let others = places(b);
+    places(a).iter().any(|place| others.contains(place))
+}
+
+fn forms_differ(a: &CredentialRule, b: &CredentialRule) -> bool {
+    let form = |rule: &CredentialRule| rule.token.as_ref().and_then(|token| token.form.clone());
+    match (form(a), form(b)) {
+        (Some(x), Some(y)) => !x.overlaps(&y),
+        // A JWT has two dots; a form without any cannot be one.
+        (Some(form), None) if b.scheme == Scheme::Jwt => !form.could_have_dots(),
+        (None, Some(form)) if a.scheme == Scheme::Jwt => !form.could_have_dots(),
+        (Some(_) | None, _) => false,
+    }
+}

@@ -1,0 +1,118 @@
+//! The closed list of what an endpoint can do.
+
+/// What a call of the gate does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// Login, refresh, exchange, pair, anonymous start.
+    Issue,
+    /// Logout.
+    End,
+    /// Who am I, the CSRF token, a page, a version.
+    Show,
+    /// Always the same refusal.
+    Refuse,
+    /// The caller's sessions.
+    SessionList,
+    /// One of them.
+    SessionShow,
+    /// Makes an API key.
+    KeyCreate,
+    /// Lists keys.
+    KeyList,
+    /// Shows a key.
+    KeyShow,
+    /// Changes a key.
+    KeyUpdate,
+    /// Gives a key a new value.
+    KeyRotate,
+    /// Deletes a key.
+    KeyDelete,
+    /// Changes the caller's password.
+    PasswordChange,
+}
+
+/// What an operation is told beside the credential.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Inputs {
+    pub(crate) required: &'static [&'static str],
+    pub(crate) optional: &'static [&'static str],
+}
+
+impl Operation {
+    /// All of them, in the order of the reference.
+    pub const ALL: [Operation; 13] = [
+        Self::Issue,
+        Self::End,
+        Self::Show,
+        Self::Refuse,
+        Self::SessionList,
+        Self::SessionShow,
+        Self::KeyCreate,
+        Self::KeyList,
+        Self::KeyShow,
+        Self::KeyUpdate,
+        Self::KeyRotate,
+        Self::KeyDelete,
+        Self::PasswordChange,
+    ];
+
+    /// Its name in dialect files.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Issue => "issue",
+            Self::End => "end",
+            Self::Show => "show",
+            Self::Refuse => "refuse",
+            Self::SessionList => "session-list",
+            Self::SessionShow => "session-show",
+            Self::KeyCreate => "key-create",
+            Self::KeyList => "key-list",
+            Self::KeyShow => "key-show",
+            Self::KeyUpdate => "key-update",
+            Self::KeyRotate => "key-rotate",
+            Self::KeyDelete => "key-delete",
+            Self::PasswordChange => "password-change",
+        }
+    }
+
+    /// The operation of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|operation| operation.name() == name)
+    }
+
+    pub(crate) const fn inputs(self) -> Inputs {
+        let (required, optional): (&[&str], &[&str]) = match self {
+            Self::Issue => (&[], &["force", "return_to"]),
+            Self::End => (&[], &["session"]),
+            Self::Show => (&[], &["return_to"]),
+            Self::Refuse | Self::SessionList => (&[], &[]),
+            Self::SessionShow => (&["session"], &[]),
+            Self::KeyCreate => (&[], &["owner", "label", "description", "expires", "endless"]),
+            Self::KeyList => (&[], &["owner"]),
+            Self::KeyShow | Self::KeyRotate | Self::KeyDelete => (&["key"], &["owner"]),
+            Self::KeyUpdate => (&["key"], &["owner", "label", "description", "expires", "endless"]),
+            Self::PasswordChange => (&["old", "new"], &["user"]),
+        };
+        Inputs { required, optional }
+    }
+
+    /// Whether it changes something, so that GET may not call it.
+    pub(crate) const fn changes(self) -> bool {
+        match self {
+            Self::KeyCreate
+            | Self::KeyUpdate
+            | Self::KeyRotate
+            | Self::KeyDelete
+            | Self::PasswordChange
+            | Self::End => true,
+            // A pair or an access token may be asked for by GET: it changes nothing that exists.
+            Self::Issue
+            | Self::Show
+            | Self::Refuse
+            | Self::SessionList
+            | Self::SessionShow
+            | Self::KeyList
+            | Self::KeyShow => false,
+        }
+    }
+}

@@ -1,0 +1,488 @@
+//! From the tables of a file to the structures of a dialect.
+
+mod answers;
+mod credentials;
+mod endpoints;
+
+use std::sync::Arc;
+
+use http::HeaderName;
+
+use crate::cookie::SameSite;
+use crate::date::DateFormat;
+use crate::dialect::pattern::{PathCase, Pattern, Patterns};
+use crate::dialect::place::Place;
+use crate::dialect::source::{At, Source, Table};
+use crate::dialect::template::{Medium, Template};
+use crate::dialect::variables::Scope;
+use crate::dialect::{
+    AssertionRule, CookieRule, CredentialRule, CsrfRule, Dialect, Site, StampRule, Surface, TokenRule, check,
+};
+use crate::fields::Case;
+use crate::form::Form;
+
+/// The version of the file format.
+const SCHEMA: u32 = 1;
+
+/// Names that are needed while the rest is read.
+pub(crate) use answers::medium as read_medium;
+
+/// Names that are needed while the rest is read.
+pub(super) struct Context {
+    pub(super) keys: Vec<String>,
+    pub(super) media: Vec<String>,
+    pub(super) deployments: Vec<String>,
+    pub(super) tokens: Vec<Arc<TokenRule>>,
+    pub(super) credentials: Vec<Arc<CredentialRule>>,
+    pub(super) cookies: Vec<Arc<CookieRule>>,
+    pub(super) path_case: PathCase,
+}
+
+/// Reads everything; mistakes go to the source. `None` if the file is no TOML or is of another schema.
+pub(super) fn dialect(source: &Source<'_>) -> Option<Dialect> {
+    let toml = source.parse()?;
+    let root = Table::root(source, &toml);
+    match root.number("schema") {
+        Some(At { value: SCHEMA, .. }) => {}
+        Some(other) => {
+            root.problem(
+                other.span,
+                format!("schema {} is unknown; this gate reads schema {SCHEMA}", other.value),
+            );
+            return None;
+        }
+        None => {
+            root.complain(format!("`schema = {SCHEMA}` is missing"));
+            return None;
+        }
+    }
+    let name = root.text("name").map(|name| name.value).unwrap_or_else(|| {
+        root.complain("`name` is missing: the name of the dialect");
+        String::new()
+    });
+    let title = root.text("title").map_or_else(|| name.clone(), |title| title.value);
+    let media = values(root.texts("media"));
+    let ignore_case = ignored(&root);
+    let (path_case, field_case) = ignore_case;
+    let mut context = Context {
+        keys: values(root.texts("keys")),
+        media: if media.is_empty() { vec!["application/json".to_owned()] } else { media },
+        deployments: values(root.texts("deployments")),
+        tokens: Vec::new(),
+        credentials: Vec::new(),
+        cookies: Vec::new(),
+        path_case,
+    };
+    let media_from = root.text("media_from").and_then(|at| place(&root, &at));
+    let date = date(&root);
+    let realm = root.text("realm").map(|realm| realm.value);
+    let passes = header_names(&root, "passes");
+    context.tokens = credentials::tokens(&root);
+    context.credentials = credentials::credentials(&root, &context);
+    check::jwt_tokens(&root, &context);
+    context.cookies = cookies(&root, &context);
+    let csrf = csrf(&root, &context);
+    let families = answers::families(&root, &context);
+    let surfaces = surfaces(&root, &context, &families);
+    let stamps = stamps(&root, &context);
+    let assertion = assertion(&root, &context);
+    let sites = endpoints::sites(&root, &context, &surfaces, &families);
+    let surface_sites = Patterns::new(
+        path_case,
+        surfaces.iter().map(|(pattern, surface)| {
+            let site = Site {
+                endpoint: None,
+                surface: Arc::clone(surface),
+                accepts: surface.accepts.clone(),
+                anonymous: surface.anonymous,
+                refusals: Arc::clone(&surface.refusals),
+            };
+            (pattern.clone(), false, Arc::new(site))
+        }),
+    );
+    let answer_headers = answer_headers(csrf.as_ref(), &stamps, &context);
+    let dialect = Dialect {
+        name,
+        title,
+        deployments: context.deployments,
+        media: context.media,
+        media_from,
+        path_case,
+        field_case,
+        date,
+        realm,
+        keys: context.keys,
+        passes,
+        tokens: context.tokens,
+        credentials: context.credentials,
+        csrf,
+        cookies: context.cookies,
+        stamps,
+        sites,
+        surfaces,
+        surface_sites,
+        answer_headers,
+        assertion,
+    };
+    check::dialect(&root, &dialect);
+    root.finish();
+    Some(dialect)
+}
+
+pub(super) fn values(texts: Option<Vec<At<String>>>) -> Vec<String> {
+    texts.unwrap_or_default().into_iter().map(|at| at.value).collect()
+}
+
+fn ignored(root: &Table<'_, '_>) -> (PathCase, Case) {
+    let mut cases = (PathCase::Counts, Case::Exact);
+    for what in root.texts("ignore_case").unwrap_or_default() {
+        match what.value.as_str() {
+            "paths" => cases.0 = PathCase::Ignored,
+            "fields" => cases.1 = Case::Ignore,
+            _ => root.problem(what.span, "`ignore_case` takes \"paths\" and \"fields\""),
+        }
+    }
+    cases
+}
+
+fn date(root: &Table<'_, '_>) -> DateFormat {
+    let Some(text) = root.text("date") else { return DateFormat::RFC3339 };
+    match DateFormat::parse_format(&text.value) {
+        Ok(format) => format,
+        Err(error) => {
+            root.problem(text.span, format!("`date`: {error}"));
+            DateFormat::RFC3339
+        }
+    }
+}
+
+pub(super) fn place(table: &Table<'_, '_>, text: &At<String>) -> Option<Place> {
+    match Place::parse(&text.value) {
+        Ok(place) => Some(place),
+        Err(message) => {
+            table.problem(text.span.clone(), message);
+            None
+        }
+    }
+}
+
+pub(super) fn places(table: &Table<'_, '_>, texts: Vec<At<String>>) -> Vec<Place> {
+    texts.iter().filter_map(|text| place(table, text)).collect()
+}
+
+pub(super) fn patterns(table: &Table<'_, '_>) -> Vec<At<Pattern>> {
+    let Some(texts) = table.texts("at") else {
+        table.complain("`at` is missing: which paths");
+        return Vec::new();
+    };
+    let mut patterns = Vec::new();
+    for text in texts {
+        match Pattern::parse(&text.value) {
+            Ok(pattern) => patterns.push(At { value: pattern, span: text.span }),
+            Err(message) => table.problem(text.span, message),
+        }
+    }
+    patterns
+}
+
+pub(super) fn header_names(table: &Table<'_, '_>, key: &str) -> Vec<HeaderName> {
+    let mut names = Vec::new();
+    for text in table.texts(key).unwrap_or_default() {
+        match HeaderName::from_bytes(text.value.as_bytes()) {
+            Ok(name) => names.push(name),
+            Err(_) => table.problem(text.span, format!("`{}` is no header name", text.value)),
+        }
+    }
+    names
+}
+
+/// The credentials of a list of names, and whether `anonymous` stands among them.
+pub(super) fn credentials_named(
+    table: &Table<'_, '_>,
+    key: &str,
+    context: &Context,
+) -> Option<(Vec<Arc<CredentialRule>>, bool)> {
+    let mut found = Vec::new();
+    let mut anonymous = false;
+    for name in table.texts(key)? {
+        if name.value == "anonymous" {
+            anonymous = true;
+            continue;
+        }
+        match context.credentials.iter().find(|rule| *rule.name == *name.value) {
+            Some(rule) => found.push(Arc::clone(rule)),
+            None => {
+                let names = context.credentials.iter().map(|rule| &*rule.name);
+                let hint = super::source::did_you_mean(&name.value, names);
+                table.problem(name.span, format!("no credential is called `{}`{hint}", name.value));
+            }
+        }
+    }
+    Some((found, anonymous))
+}
+
+/// Like [`credentials_named`], but only the names (`for` of stamps and CSRF).
+fn names_of_credentials(table: &Table<'_, '_>, key: &str, context: &Context) -> Option<Vec<String>> {
+    let (found, anonymous) = credentials_named(table, key, context)?;
+    let mut names: Vec<String> = found.iter().map(|rule| rule.name.to_string()).collect();
+    if anonymous {
+        names.push("anonymous".to_owned());
+    }
+    Some(names)
+}
+
+pub(super) fn template(
+    table: &Table<'_, '_>,
+    key: &str,
+    text: &At<String>,
+    scope: &Scope,
+    medium: Medium,
+) -> Option<Template> {
+    match Template::parse(&text.value, scope, medium) {
+        Ok(template) => Some(template),
+        Err(message) => {
+            table.problem(text.span.clone(), format!("{key}: {message}"));
+            None
+        }
+    }
+}
+
+fn cookies(root: &Table<'_, '_>, context: &Context) -> Vec<Arc<CookieRule>> {
+    let scope = Scope::caller(&context.keys);
+    let mut cookies = Vec::new();
+    for (name, table) in root.tables("cookie") {
+        let value = table.text("value");
+        let path = table.text("path").unwrap_or(At { value: "/".to_owned(), span: table.span.clone() });
+        let http_only = table.flag("http_only");
+        let same_site = match table.text("same_site") {
+            Some(text) => match text.value.as_str() {
+                "Lax" => Some(SameSite::Lax),
+                "Strict" => Some(SameSite::Strict),
+                "None" => Some(SameSite::None),
+                _ => {
+                    table.problem(text.span, "`same_site` is Lax, Strict or None");
+                    None
+                }
+            },
+            None => {
+                table.complain("`same_site` is missing: Lax, Strict or None");
+                None
+            }
+        };
+        if http_only.is_none() {
+            table.complain("`http_only` is missing: true, or false where scripts must read it");
+        }
+        let lifetime = table.time("lifetime");
+        let (Some(value), Some(http_only), Some(same_site)) = (value, http_only, same_site) else {
+            table.finish();
+            continue;
+        };
+        let checked = template(&table, "`value`", &value, &scope, Medium::Header);
+        let path = template(&table, "`path`", &path, &scope.clone().without_secrets(), Medium::Header);
+        if let (Some(template), Some(path)) = (checked, path) {
+            if template.names("session.id") && !http_only {
+                table.complain("holds a session id and must be `http_only = true`");
+            }
+            cookies.push(Arc::new(CookieRule {
+                name,
+                value: template,
+                path,
+                http_only,
+                same_site,
+                lifetime,
+            }));
+        }
+        table.finish();
+    }
+    cookies
+}
+
+fn csrf(root: &Table<'_, '_>, context: &Context) -> Option<CsrfRule> {
+    let table = root.table("csrf")?;
+    let from = table.texts("from");
+    let form = table.text("form");
+    let bound_to = table.text("bound_to");
+    let credentials = names_of_credentials(&table, "for", context);
+    let before_authentication = match table.text("order") {
+        None => false,
+        Some(text) if text.value == "before-authentication" => true,
+        Some(text) => {
+            table.problem(text.span, "`order` is \"before-authentication\", or left out for after");
+            false
+        }
+    };
+    let places = places(&table, from.unwrap_or_default());
+    for place in &places {
+        if matches!(place, Place::Cookie(_) | Place::Query(_)) {
+            let kind = if matches!(place, Place::Cookie(_)) { "cookie" } else { "query" };
+            table.complain(format!(
+                "a token in the {kind} proves nothing: the browser sends it by itself, or it leaks; use \"header …\" or \"body …\""
+            ));
+        } else if !matches!(place, Place::Header(..) | Place::Body(_)) {
+            table.complain("the token rides in \"header …\" or \"body …\"");
+        }
+    }
+    let form = form.and_then(|text| match Form::parse(&text.value) {
+        Ok(form) => Some(form),
+        Err(error) => {
+            table.problem(text.span, format!("`form = \"{}\"` {error}", text.value));
+            None
+        }
+    });
+    let bound_to = bound_to.and_then(|word| {
+        let rule = context.tokens.iter().find(|rule| *rule.word == *word.value);
+        match rule {
+            Some(rule) if rule.kind == crate::token::TokenKind::Session => Some(Arc::clone(rule)),
+            Some(_) | None => {
+                table.problem(word.span, "`bound_to` must name a token of kind \"session\"");
+                None
+            }
+        }
+    });
+    if form.is_none() || bound_to.is_none() || credentials.is_none() || places.is_empty() {
+        table.complain("needs `from`, `form`, `bound_to` and `for`");
+    }
+    table.finish();
+    Some(CsrfRule {
+        places,
+        form: form?,
+        bound_to: bound_to?,
+        credentials: credentials?,
+        before_authentication,
+    })
+}
+
+fn surfaces(root: &Table<'_, '_>, context: &Context, families: &answers::Families) -> Patterns<Arc<Surface>> {
+    let mut entries = Vec::new();
+    for (name, table) in root.tables("surface") {
+        let patterns = patterns(&table);
+        let accepts = credentials_named(&table, "accepts", context);
+        let csrf_every_method = match table.text("csrf") {
+            None => false,
+            Some(text) if text.value == "every-method" => true,
+            Some(text) => {
+                table.problem(text.span, "`csrf` is \"every-method\", or left out for unsafe methods only");
+                false
+            }
+        };
+        let sign_in = table.text("sign_in").map(|text| text.value);
+        if sign_in.as_ref().is_some_and(|path| !path.starts_with('/')) {
+            table.complain("`sign_in` is a path below the API's prefix and begins with /");
+        }
+        let refusals = table.text("errors").and_then(|family| families.refusals(&table, &family));
+        let (accepts, anonymous) = accepts.unwrap_or_default();
+        if accepts.is_empty() && !anonymous {
+            table.complain("`accepts` is missing: which credentials, or [\"anonymous\"]");
+        }
+        if refusals.is_none() {
+            table.complain("`errors` is missing: which family of answers it refuses with");
+        }
+        table.finish();
+        let surface = Arc::new(Surface {
+            name,
+            accepts,
+            anonymous,
+            csrf_every_method,
+            sign_in,
+            refusals: refusals
+                .unwrap_or_else(|| Arc::new(crate::dialect::Refusals::new(|_| Default::default()))),
+        });
+        entries.extend(patterns.into_iter().map(|pattern| (pattern.value, false, Arc::clone(&surface))));
+    }
+    if entries.is_empty() {
+        root.complain("no [surface.NAME]: nothing says which paths there are");
+    }
+    Patterns::new(context.path_case, entries)
+}
+
+fn stamps(root: &Table<'_, '_>, context: &Context) -> Patterns<Arc<StampRule>> {
+    let scope = Scope::caller(&context.keys);
+    let mut entries = Vec::new();
+    for (_, table) in root.tables("stamp") {
+        let patterns = patterns(&table);
+        let credentials = names_of_credentials(&table, "for", context);
+        let headers = answers::headers(&table, &scope);
+        let cookies = answers::cookies(&table, "cookies", context);
+        let names = |beginning: &str| {
+            headers.iter().any(|(_, template)| template.names(beginning))
+                || cookies.iter().any(|cookie| cookie.value.names(beginning))
+        };
+        let opens_session = names("csrf.token");
+        check::stamp(&table, context, credentials.as_deref(), &headers);
+        table.finish();
+        let stamp = Arc::new(StampRule { credentials, headers, cookies, opens_session });
+        entries.extend(patterns.into_iter().map(|pattern| (pattern.value, false, Arc::clone(&stamp))));
+    }
+    Patterns::new(context.path_case, entries)
+}
+
+fn assertion(root: &Table<'_, '_>, context: &Context) -> AssertionRule {
+    let Some(table) = root.table("assertion") else { return AssertionRule::default() };
+    let scope = Scope::assertion(&context.keys);
+    let headers = answers::headers(&table, &scope);
+    let mut claims = Vec::new();
+    if let Some(inner) = table.table("claims") {
+        for key in inner.keys() {
+            if RESERVED_CLAIMS.contains(&key.value.as_str()) {
+                inner.problem(key.span.clone(), format!("claim `{}` is the gate's to set", key.value));
+            } else if let Some(text) = inner.text(&key.value)
+                && let Some(template) =
+                    template(&inner, &format!("claim `{}`", key.value), &text, &scope, Medium::Text)
+            {
+                claims.push((key.value, template));
+            }
+        }
+        inner.finish();
+    }
+    table.finish();
+    AssertionRule { headers, claims }
+}
+
+/// What an upstream may not say to a client: session and CSRF headers, and whatever a stamp says.
+fn answer_headers(
+    csrf: Option<&CsrfRule>,
+    stamps: &Patterns<Arc<StampRule>>,
+    context: &Context,
+) -> Vec<HeaderName> {
+    let carriers = context.credentials.iter().flat_map(|rule| &rule.parts).flat_map(|part| &part.places);
+    let places = carriers.chain(csrf.iter().flat_map(|csrf| &csrf.places));
+    let mut names: Vec<HeaderName> = places
+        .filter_map(|place| match place {
+            Place::Header(name, _) => Some(name.clone()),
+            Place::Cookie(_)
+            | Place::Query(_)
+            | Place::Body(_)
+            | Place::Path(_)
+            | Place::Authorization(_)
+            | Place::AuthorizationAssigned(_)
+            | Place::AuthorizationBare => None,
+        })
+        .collect();
+    let secret = |template: &Template| template.names("csrf.") || template.names("session.");
+    for stamp in stamps.items() {
+        names.extend(
+            stamp.headers.iter().filter(|(_, template)| secret(template)).map(|(name, _)| name.clone()),
+        );
+    }
+    names.sort_by(|a, b| a.as_str().cmp(b.as_str()));
+    names.dedup();
+    names
+}
+
+/// Claims that no dialect may set (T-C14).
+const RESERVED_CLAIMS: [&str; 14] = [
+    "iss",
+    "sub",
+    "aud",
+    "exp",
+    "iat",
+    "nbf",
+    "jti",
+    "scheme",
+    "credential",
+    "tenant",
+    "roles",
+    "keys",
+    "anonymous",
+    "auth_time",
+];

@@ -1,0 +1,253 @@
+//! Answers, and the families of refusals.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use http::HeaderName;
+
+use super::{Context, template};
+use crate::dialect::sample;
+use crate::dialect::source::{At, Table, did_you_mean};
+use crate::dialect::template::{Medium, Template};
+use crate::dialect::variables::Scope;
+use crate::dialect::{Answer, BodyKind, CookieRule, Refusals};
+use crate::refusal::Reason;
+
+/// Refusals by reason, as a file writes them: only what it names.
+pub(super) type Written = BTreeMap<&'static str, Answer>;
+
+/// `[errors.FAMILY]` tables.
+pub(super) struct Families {
+    families: BTreeMap<String, Family>,
+}
+
+struct Family {
+    base: Answer,
+    written: Written,
+    merged: Arc<Refusals>,
+}
+
+impl Families {
+    /// The merged answers of a family.
+    pub(super) fn refusals(&self, table: &Table<'_, '_>, name: &At<String>) -> Option<Arc<Refusals>> {
+        match self.families.get(&name.value) {
+            Some(family) => Some(Arc::clone(&family.merged)),
+            None => {
+                let hint = did_you_mean(&name.value, self.families.keys().map(String::as_str));
+                table.problem(name.span.clone(), format!("no [errors.{}]{hint}", name.value));
+                None
+            }
+        }
+    }
+
+    /// The answers of a call: what it names itself, before those of its surface's family.
+    pub(super) fn with(&self, merged: &Arc<Refusals>, own: &Written) -> Arc<Refusals> {
+        if own.is_empty() {
+            return Arc::clone(merged);
+        }
+        match self.families.values().find(|family| Arc::ptr_eq(&family.merged, merged)) {
+            Some(family) => Arc::new(merge(&family.base, &[own, &family.written])),
+            None => Arc::clone(merged),
+        }
+    }
+}
+
+fn merge(base: &Answer, layers: &[&Written]) -> Refusals {
+    Refusals::new(|reason| {
+        let written = layers.iter().find_map(|layer| {
+            let own = layer.get(reason.name());
+            own.or_else(|| reason.falls_back_to().and_then(|wider| layer.get(wider.name())))
+        });
+        written.map_or_else(|| base.clone(), |answer| answer.over(base))
+    })
+}
+
+pub(super) fn families(root: &Table<'_, '_>, context: &Context) -> Families {
+    let mut families = BTreeMap::new();
+    for (name, table) in root.tables("errors") {
+        let base = match table.table("any") {
+            Some(any) => {
+                let base = refusal(&any, context);
+                any.finish();
+                base
+            }
+            None => Answer::default(),
+        };
+        let written = written(&table, context, Whose::Family);
+        let merged = Arc::new(merge(&base, &[&written]));
+        sample::refusals(&table, &merged);
+        families.insert(name, Family { base, written, merged });
+    }
+    Families { families }
+}
+
+/// Whether refusals may answer below 400.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Whose {
+    /// A family's may not.
+    Family,
+    /// An endpoint's own `on` may.
+    Endpoint,
+}
+
+/// The reasons of a table with their answers.
+pub(super) fn written(table: &Table<'_, '_>, context: &Context, whose: Whose) -> Written {
+    let mut written = Written::new();
+    for key in table.keys() {
+        if key.value == "any" && whose == Whose::Family {
+            continue;
+        }
+        let Some(reason) = Reason::named(&key.value) else {
+            let hint = did_you_mean(&key.value, Reason::ALL.into_iter().map(Reason::name));
+            table.problem(key.span, format!("no refusal reason is called `{}`{hint}", key.value));
+            continue;
+        };
+        let Some(inner) = table.table(&key.value) else { continue };
+        let answer = refusal(&inner, context);
+        inner.finish();
+        if let Some(status) = answer.status {
+            if status < 400 && whose == Whose::Family {
+                table.problem(key.span.clone(), format!(
+                    "`{}` answers {status}: behind auth_request or ext_authz anything below 400 lets the request pass; \
+                     only an endpoint's own `on` may do that",
+                    key.value
+                ));
+            } else if reason == Reason::Unavailable && status < 500 {
+                table.problem(
+                    key.span.clone(),
+                    format!("`unavailable` answers {status}: what could not be checked must be a 5xx"),
+                );
+            }
+        }
+        written.insert(reason.name(), answer);
+    }
+    written
+}
+
+fn refusal(table: &Table<'_, '_>, context: &Context) -> Answer {
+    answer(table, context, &Scope::refusal(), &Scope::refusal())
+}
+
+/// Reads an answer: `bodies` may print what `scope` says, headers what `headers` says.
+pub(super) fn answer(table: &Table<'_, '_>, context: &Context, scope: &Scope, bodies: &Scope) -> Answer {
+    let status = table.number("status").and_then(|number| {
+        let status = u16::try_from(number.value).ok().filter(|status| (200..=599).contains(status));
+        if status.is_none() {
+            table.problem(number.span, "`status` is a number from 200 to 599");
+        }
+        status
+    });
+    let inner = Scope::refusal_message();
+    let code = table
+        .text_or_number("code")
+        .and_then(|text| template(table, "`code`", &text, &Scope::refusal_code(), Medium::Text));
+    let message =
+        table.text("message").and_then(|text| template(table, "`message`", &text, &inner, Medium::Text));
+    let phrase =
+        table.text("phrase").and_then(|text| template(table, "`phrase`", &text, &inner, Medium::Header));
+    let read = Answer {
+        status,
+        headers: headers(table, scope),
+        cookies: cookies(table, "cookies", context),
+        clear: cookies(table, "clear", context),
+        bodies: self::bodies(table, bodies),
+        code,
+        message,
+        challenge: table.flag("challenge"),
+        phrase,
+    };
+    if read.status == Some(204) && !read.bodies.is_empty() {
+        table.complain("204 has no body");
+    }
+    read
+}
+
+fn bodies(table: &Table<'_, '_>, scope: &Scope) -> Vec<(BodyKind, Template)> {
+    let mut bodies = Vec::new();
+    for kind in BodyKind::ALL {
+        let Some(text) = table.text(kind.name()) else { continue };
+        let medium = medium(kind);
+        let key = format!("`{}`", kind.name());
+        let parsed = template(table, &key, &text, scope, medium);
+        let Some(template) = parsed else { continue };
+        if kind == BodyKind::Js && !template.is_constant() {
+            table.problem(text.span, "`js`: a script is the same for everyone: no variables");
+            continue;
+        }
+        if let Err(message) = sample::body(kind, &template, scope) {
+            table.problem(text.span, format!("{key} {message}"));
+        }
+        bodies.push((kind, template));
+    }
+    bodies
+}
+
+pub(crate) const fn medium(kind: BodyKind) -> Medium {
+    match kind {
+        BodyKind::Json => Medium::Json,
+        BodyKind::Xml => Medium::Xml,
+        BodyKind::Html => Medium::Html,
+        BodyKind::Text | BodyKind::Js => Medium::Text,
+    }
+}
+
+/// Reads `headers = ["Name: template"]`.
+pub(super) fn headers(table: &Table<'_, '_>, scope: &Scope) -> Vec<(HeaderName, Template)> {
+    let mut headers = Vec::new();
+    for line in table.texts("headers").unwrap_or_default() {
+        let Some((name, value)) = line.value.split_once(':') else {
+            table.problem(line.span, format!("`{}` is not of the form \"Name: value\"", line.value));
+            continue;
+        };
+        let Ok(header) = HeaderName::from_bytes(name.trim().as_bytes()) else {
+            table.problem(line.span, format!("`{name}` is no header name"));
+            continue;
+        };
+        if header == http::header::SET_COOKIE {
+            table.problem(line.span, "`Set-Cookie` is the gate's to set; use `cookies`");
+            continue;
+        }
+        if is_framing(&header) {
+            table.problem(line.span, format!("`{name}` is the gate's to set"));
+            continue;
+        }
+        let value = At { value: value.trim().to_owned(), span: line.span.clone() };
+        let location = header == http::header::LOCATION;
+        let scope = if location { scope.clone().without_secrets() } else { scope.clone() };
+        let Some(template) = template(table, &format!("header `{name}`"), &value, &scope, Medium::Header)
+        else {
+            continue;
+        };
+        let safe = template.first_names().into_iter().all(|first| {
+            first == "prefix"
+                || first == "return_to"
+                || (first.starts_with('/') && !first.starts_with("//") && !first.starts_with("/\\"))
+        });
+        if location && !safe {
+            table.problem(line.span, "`Location` begins with {{ prefix }}, {{ return_to }} or one /");
+            continue;
+        }
+        headers.push((header, template));
+    }
+    headers
+}
+
+fn is_framing(name: &HeaderName) -> bool {
+    use http::header::{CONNECTION, CONTENT_LENGTH, TE, TRAILER, TRANSFER_ENCODING, UPGRADE};
+    [CONNECTION, CONTENT_LENGTH, TE, TRAILER, TRANSFER_ENCODING, UPGRADE].contains(name)
+}
+
+/// Reads a list of cookie names.
+pub(super) fn cookies(table: &Table<'_, '_>, key: &str, context: &Context) -> Vec<Arc<CookieRule>> {
+    let mut cookies = Vec::new();
+    for name in table.texts(key).unwrap_or_default() {
+        match context.cookies.iter().find(|rule| rule.name == name.value) {
+            Some(rule) => cookies.push(Arc::clone(rule)),
+            None => {
+                let hint = did_you_mean(&name.value, context.cookies.iter().map(|rule| rule.name.as_str()));
+                table.problem(name.span, format!("no cookie is called `{}`{hint}", name.value));
+            }
+        }
+    }
+    cookies
+}

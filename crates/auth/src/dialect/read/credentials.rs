@@ -1,0 +1,341 @@
+//! `[token.WORD]` and `[credential.NAME]`.
+
+use std::sync::Arc;
+
+use super::{Context, place, places, values};
+use crate::dialect::place::Place;
+use crate::dialect::source::{At, Table, did_you_mean};
+use crate::dialect::{CredentialRule, JwtCredential, Part, PartName, Scheme, TokenRule};
+use crate::form::Form;
+use crate::token::{AtLimit, TokenKind};
+
+const KINDS: [(&str, TokenKind); 6] = [
+    ("session", TokenKind::Session),
+    ("access", TokenKind::Access),
+    ("refresh", TokenKind::Refresh),
+    ("key", TokenKind::Key),
+    ("shared", TokenKind::Shared),
+    ("jwt", TokenKind::Jwt),
+];
+
+pub(super) fn tokens(root: &Table<'_, '_>) -> Vec<Arc<TokenRule>> {
+    root.tables("token").into_iter().filter_map(|(word, table)| token(word, table)).map(Arc::new).collect()
+}
+
+fn token(word: String, table: Table<'_, '_>) -> Option<TokenRule> {
+    if !word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_') {
+        table.complain("a token is named by one word: templates say issued.NAME.value");
+    }
+    let kind = table.text("kind").and_then(|text| {
+        let kind = KINDS.into_iter().find(|(name, _)| *name == text.value).map(|(_, kind)| kind);
+        if kind.is_none() {
+            let hint = did_you_mean(&text.value, KINDS.into_iter().map(|(name, _)| name));
+            table.problem(text.span, format!("no kind of token is called `{}`{hint}", text.value));
+        }
+        kind
+    });
+    let form = form(&table, "form");
+    let second = form_of(&table, "second");
+    let idle = table.time("idle");
+    let lifetime = table.time("lifetime");
+    let proof_lifetime = table.time("proof_lifetime");
+    let per_account = table.number("per_account").map(|number| number.value);
+    let at_limit = match table.text("at_limit") {
+        None => AtLimit::EndOldest,
+        Some(text) => match text.value.as_str() {
+            "refuse" => AtLimit::Refuse,
+            "end-oldest" => AtLimit::EndOldest,
+            _ => {
+                table.problem(text.span, "`at_limit` is \"refuse\" or \"end-oldest\"");
+                AtLimit::EndOldest
+            }
+        },
+    };
+    let jwt_credential = table.text("credential").map(|text| text.value);
+    let Some(kind) = kind else {
+        table.complain("`kind` is missing: session, access, refresh, key, shared or jwt");
+        table.finish();
+        return None;
+    };
+    match kind {
+        TokenKind::Shared | TokenKind::Jwt => {
+            if form.is_some() {
+                table.complain("its value is not made from a form: leave `form` out");
+            }
+        }
+        TokenKind::Session | TokenKind::Access | TokenKind::Refresh | TokenKind::Key => {
+            if form.is_none() && table.raw("form").is_none() {
+                table.complain("`form` is missing: what its values look like");
+            }
+        }
+    }
+    match kind {
+        TokenKind::Session | TokenKind::Access | TokenKind::Refresh
+            if idle.is_none() && lifetime.is_none() =>
+        {
+            table.complain("never ends; give `idle` or `lifetime`");
+        }
+        TokenKind::Jwt if lifetime.is_none() => table.complain("never ends; give `lifetime`"),
+        TokenKind::Jwt if jwt_credential.is_none() => {
+            table.complain("`credential` is missing: the jwt credential that reads these tokens");
+        }
+        TokenKind::Session
+        | TokenKind::Access
+        | TokenKind::Refresh
+        | TokenKind::Key
+        | TokenKind::Shared
+        | TokenKind::Jwt => {}
+    }
+    table.finish();
+    Some(TokenRule {
+        word: word.into(),
+        kind,
+        form,
+        second,
+        idle,
+        lifetime,
+        proof_lifetime,
+        per_account,
+        at_limit,
+        jwt_credential,
+    })
+}
+
+fn form_of(table: &Table<'_, '_>, key: &str) -> Option<Arc<Form>> {
+    let text = table.text(key)?;
+    match Form::parse(&text.value) {
+        Ok(form) => Some(Arc::new(form)),
+        Err(error) => {
+            table.problem(text.span, format!("`{key} = \"{}\"` {error}", text.value));
+            None
+        }
+    }
+}
+
+fn form(table: &Table<'_, '_>, key: &str) -> Option<Arc<Form>> {
+    form_of(table, key)
+}
+
+pub(super) fn credentials(root: &Table<'_, '_>, context: &Context) -> Vec<Arc<CredentialRule>> {
+    let tables = root.tables("credential");
+    let some_say_accounts = tables.iter().any(|(_, table)| table.raw("accounts").is_some());
+    let mut rules: Vec<Arc<CredentialRule>> = Vec::new();
+    for (name, table) in tables {
+        if name == "anonymous" {
+            table.complain("`anonymous` is the caller who presents nothing; it cannot be declared");
+        }
+        if let Some(rule) = credential(name, rules.len(), &table, context, some_say_accounts) {
+            rules.push(Arc::new(rule));
+        }
+        table.finish();
+    }
+    rules
+}
+
+fn credential(
+    name: String,
+    index: usize,
+    table: &Table<'_, '_>,
+    context: &Context,
+    some_say_accounts: bool,
+) -> Option<CredentialRule> {
+    let scheme = table.text("scheme").and_then(|text| {
+        let scheme = Scheme::named(&text.value);
+        if scheme.is_none() {
+            let hint = did_you_mean(&text.value, Scheme::ALL.into_iter().map(Scheme::name));
+            table.problem(text.span, format!("no scheme is called `{}`{hint}", text.value));
+        }
+        scheme
+    });
+    let token = table.text("token");
+    let accounts = table.text("accounts");
+    let deployments = deployments(table, context);
+    let challenge = table.flag("challenge");
+    let first_live = match table.text("repeated") {
+        None => false,
+        Some(text) if text.value == "first-live" => true,
+        Some(text) => {
+            table.problem(text.span, "`repeated` is \"first-live\", or left out");
+            false
+        }
+    };
+    values(table.texts("algorithms"));
+    let jwt = jwt(table, scheme, context);
+    let Some(scheme) = scheme else {
+        table.complain("`scheme` is missing: how it is proven");
+        return None;
+    };
+    let parts = parts(table, scheme)?;
+    let token = token_of(table, scheme, token, context);
+    let is_password_like = scheme == Scheme::Password || scheme == Scheme::Digest;
+    if accounts.is_none() && some_say_accounts && (is_password_like || shared(token.as_ref())) {
+        table.complain("other credentials name their `accounts`; say which ones this proves");
+    }
+    let accounts: Arc<str> = accounts.map_or_else(|| "users".into(), |at| at.value.into());
+    let mut rule = CredentialRule {
+        name: name.into(),
+        index,
+        scheme,
+        parts,
+        accounts,
+        deployments,
+        challenge: None,
+        first_live,
+        token,
+        jwt,
+    };
+    rule.challenge = challenge_word(&rule).filter(|_| challenge.unwrap_or(true));
+    Some(rule)
+}
+
+fn shared(token: Option<&Arc<TokenRule>>) -> bool {
+    token.is_some_and(|token| token.kind == TokenKind::Shared)
+}
+
+fn deployments(table: &Table<'_, '_>, context: &Context) -> Option<Vec<String>> {
+    let texts = table.texts("deployments")?;
+    for text in &texts {
+        if !context.deployments.contains(&text.value) {
+            let hint = did_you_mean(&text.value, context.deployments.iter().map(String::as_str));
+            table.problem(
+                text.span.clone(),
+                format!("deployment `{}` is not one of {:?}{hint}", text.value, context.deployments),
+            );
+        }
+    }
+    Some(texts.into_iter().map(|text| text.value).collect())
+}
+
+/// The challenge that stands for a credential in a 401; schemes that have none are not offered.
+fn challenge_word(rule: &CredentialRule) -> Option<&'static str> {
+    let word = rule.primary()?.places.iter().find_map(|place| match place {
+        Place::Authorization(word) => Some(word.to_ascii_lowercase()),
+        Place::Header(..)
+        | Place::Cookie(_)
+        | Place::Query(_)
+        | Place::Body(_)
+        | Place::Path(_)
+        | Place::AuthorizationAssigned(_)
+        | Place::AuthorizationBare => None,
+    })?;
+    match word.as_str() {
+        "basic" => Some("Basic"),
+        "bearer" => Some("Bearer"),
+        "digest" => Some("Digest"),
+        "negotiate" => Some("Negotiate"),
+        "ntlm" => Some("NTLM"),
+        _ => None,
+    }
+}
+
+fn jwt(table: &Table<'_, '_>, scheme: Option<Scheme>, context: &Context) -> Option<JwtCredential> {
+    let issuer = table.text("issuer");
+    let audience = table.text("audience");
+    let mut claims = Vec::new();
+    if let Some(inner) = table.table("claims") {
+        for key in inner.keys() {
+            let known = CLAIM_TARGETS.contains(&key.value.as_str()) || context.keys.contains(&key.value);
+            if !known {
+                let targets = CLAIM_TARGETS.into_iter().chain(context.keys.iter().map(String::as_str));
+                let hint = did_you_mean(&key.value, targets);
+                inner.problem(
+                    key.span.clone(),
+                    format!("`{}` is neither a field of identities nor one of `keys`{hint}", key.value),
+                );
+            }
+            if let Some(claim) = inner.text(&key.value) {
+                claims.push((key.value, claim.value));
+            }
+        }
+        inner.finish();
+    }
+    if scheme != Some(Scheme::Jwt) {
+        return None;
+    }
+    if !claims.iter().any(|(target, _)| target == "subject") {
+        claims.push(("subject".to_owned(), "sub".to_owned()));
+    }
+    match (issuer, audience) {
+        (Some(issuer), Some(audience)) => {
+            Some(JwtCredential { issuer: issuer.value, audience: audience.value, claims })
+        }
+        _ => {
+            table.complain("a jwt needs `issuer` and `audience`");
+            None
+        }
+    }
+}
+
+/// Fields of an identity that a claim may fill, beside the dialect's keys.
+const CLAIM_TARGETS: [&str; 7] = ["subject", "tenant", "roles", "name", "email", "first_name", "last_name"];
+
+fn token_of(
+    table: &Table<'_, '_>,
+    scheme: Scheme,
+    token: Option<At<String>>,
+    context: &Context,
+) -> Option<Arc<TokenRule>> {
+    let Some(word) = token else {
+        if scheme == Scheme::Token {
+            table.complain("`token` is missing: which [token.WORD] this is");
+        }
+        return None;
+    };
+    let rule = context.tokens.iter().find(|rule| *rule.word == *word.value);
+    if rule.is_none() {
+        let hint = did_you_mean(&word.value, context.tokens.iter().map(|rule| &*rule.word));
+        table.problem(word.span, format!("no token is called `{}`{hint}", word.value));
+    }
+    rule.cloned()
+}
+
+fn parts(table: &Table<'_, '_>, scheme: Scheme) -> Option<Vec<Part>> {
+    let Some(raw) = table.raw("from") else {
+        table.complain("`from` is missing: where it rides");
+        return None;
+    };
+    if raw.get_ref().is_table() {
+        return named_parts(table, scheme);
+    }
+    let texts = table.texts("from").unwrap_or_default();
+    let places = places(table, texts);
+    if scheme == Scheme::Password && !places.iter().all(|place| matches!(place, Place::Authorization(_))) {
+        table.complain(
+            "a password rides in \"authorization Basic\", or in a table with `user` and `password`",
+        );
+        return None;
+    }
+    if places.is_empty() { None } else { Some(vec![Part { name: PartName::Value, places, required: true }]) }
+}
+
+fn named_parts(table: &Table<'_, '_>, scheme: Scheme) -> Option<Vec<Part>> {
+    let (required, optional): (&[PartName], &[PartName]) = match scheme {
+        Scheme::Password => (
+            &[PartName::User, PartName::Password],
+            &[PartName::Provider, PartName::Domain, PartName::Tenant, PartName::App],
+        ),
+        Scheme::Token => {
+            (&[PartName::Value], &[PartName::Second, PartName::User, PartName::App, PartName::Tenant])
+        }
+        Scheme::Jwt => (&[PartName::Value], &[PartName::Tenant, PartName::App]),
+        Scheme::Digest | Scheme::Negotiate | Scheme::Ntlm | Scheme::Front | Scheme::Unproven => {
+            (&[PartName::Value], &[])
+        }
+    };
+    let inner = table.table("from")?;
+    let mut parts = Vec::new();
+    for name in required.iter().chain(optional) {
+        if let Some(texts) = inner.texts(name.name()) {
+            let places = texts.iter().filter_map(|text| place(&inner, text)).collect();
+            // What a file names beside user and password belongs to the credential, and so must be there; where
+            // the password's account lies may be left to the default.
+            let open = matches!(name, PartName::Provider | PartName::Domain | PartName::Tenant)
+                && scheme == Scheme::Password;
+            parts.push(Part { name: *name, places, required: !open });
+        } else if required.contains(name) {
+            inner.complain(format!("`{}` is missing", name.name()));
+        }
+    }
+    inner.finish();
+    if parts.is_empty() { None } else { Some(parts) }
+}

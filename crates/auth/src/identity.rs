@@ -1,0 +1,129 @@
+//! Who it is.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::account::Account;
+use crate::dialect::Scheme;
+use crate::secret::Secret;
+use crate::time::Time;
+use crate::token::{LiveToken, TokenDigest, TokenRef};
+
+/// A caller whose credential was verified, or one who was let in without any.
+///
+/// Only [`authenticate`](crate::authenticate::authenticate) makes one: the fields are private, and so is the one
+/// constructor.
+///
+/// ```compile_fail
+/// let forged = countersign_auth::identity::Identity { account: None };
+/// ```
+///
+/// ```compile_fail
+/// let forged = countersign_auth::identity::Identity::proven(todo!());
+/// ```
+///
+/// What may be done with one from outside:
+///
+/// ```
+/// fn subject(identity: &countersign_auth::identity::Identity) -> Option<&str> {
+///     identity.account().map(|account| account.subject.as_str())
+/// }
+/// ```
+#[derive(Clone)]
+pub struct Identity {
+    account: Option<Arc<Account>>,
+    credential: Arc<str>,
+    scheme: Option<Scheme>,
+    proven_at: Time,
+    session: Option<Session>,
+    /// The token that was presented, where it was one: what `end` ends.
+    token: Option<Session>,
+    /// The cookie that counted as nothing because it had died.
+    dead_cookie: Option<String>,
+}
+
+/// A live token that came with a request.
+#[derive(Clone)]
+pub struct Session {
+    pub(crate) live: LiveToken,
+    pub(crate) value: Arc<Secret>,
+    pub(crate) word: Arc<str>,
+}
+
+impl Session {
+    /// Its public name.
+    pub fn reference(&self) -> TokenRef {
+        self.live.digest.reference()
+    }
+
+    /// The name it is kept under.
+    pub fn digest(&self) -> TokenDigest {
+        self.live.digest
+    }
+}
+
+/// What is known when an identity is made.
+pub(crate) struct Proven {
+    pub(crate) account: Option<Arc<Account>>,
+    pub(crate) credential: Arc<str>,
+    pub(crate) scheme: Option<Scheme>,
+    pub(crate) proven_at: Time,
+    pub(crate) session: Option<Session>,
+    pub(crate) token: Option<Session>,
+    pub(crate) dead_cookie: Option<String>,
+}
+
+impl Identity {
+    /// The one constructor.
+    pub(crate) fn proven(proven: Proven) -> Self {
+        let Proven { account, credential, scheme, proven_at, session, token, dead_cookie } = proven;
+        Self { account, credential, scheme, proven_at, session, token, dead_cookie }
+    }
+
+    /// The account; `None` for an anonymous caller.
+    pub fn account(&self) -> Option<&Arc<Account>> {
+        self.account.as_ref()
+    }
+
+    /// Whether nobody proved anything.
+    pub fn is_anonymous(&self) -> bool {
+        self.account.is_none()
+    }
+
+    /// The name of the credential that proved it, or `anonymous`.
+    pub fn credential(&self) -> &str {
+        &self.credential
+    }
+
+    /// How it was proven; `None` for an anonymous caller.
+    pub fn scheme(&self) -> Option<Scheme> {
+        self.scheme
+    }
+
+    /// When it was proven: for a session, when its holder logged in.
+    pub fn proven_at(&self) -> Time {
+        self.proven_at
+    }
+
+    /// The live session of this caller that came with the request.
+    pub fn session(&self) -> Option<&Session> {
+        self.session.as_ref()
+    }
+
+    /// The cookie that came with the request and counted as nothing because it had died.
+    pub fn dead_cookie(&self) -> Option<&str> {
+        self.dead_cookie.as_deref()
+    }
+
+    /// The issued token that proved it, where one did.
+    pub fn token(&self) -> Option<&Session> {
+        self.token.as_ref()
+    }
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let account = self.account.as_ref().map(|account| account.id);
+        write!(f, "Identity({account:?} by {})", self.credential)
+    }
+}

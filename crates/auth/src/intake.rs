@@ -1,0 +1,206 @@
+//! Takes credentials out of a request, so that none goes further than it should.
+//!
+//! Everything that the dialect names is taken, whether this deployment accepts it or not, and so is
+//! `Authorization`; look-alikes (`X_Session` for `X-Session`) and identity headers that only the gate may set are
+//! dropped (THREATS T-B2, T-B3, T-B7).
+
+use std::collections::HashMap;
+
+use http::header::{AUTHORIZATION, COOKIE};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use smallvec::SmallVec;
+
+use crate::canonical::header_name::{folded, folds_to};
+use crate::cookie::{self, Rest};
+use crate::dialect::Dialect;
+use crate::dialect::place::Place;
+use crate::refusal::{Reason, Refusal};
+use crate::secret::Secret;
+
+/// Identity headers that services behind other gateways believe; nobody outside may set them (folded).
+const WELL_KNOWN: [&str; 14] = [
+    "remote-user",
+    "remote-name",
+    "remote-email",
+    "remote-groups",
+    "x-remote-user",
+    "x-forwarded-user",
+    "x-forwarded-email",
+    "x-forwarded-groups",
+    "x-forwarded-preferred-username",
+    "x-forwarded-access-token",
+    "x-auth-request-user",
+    "x-auth-request-email",
+    "x-auth-request-groups",
+    "x-authenticated-user",
+];
+
+/// Every header that the gate itself sets or reads begins so.
+const OWN_PREFIX: &str = "countersign-";
+
+/// Which headers and cookies of a dialect are taken.
+#[derive(Debug)]
+pub(crate) struct Intake {
+    /// By a hash of the folded name: the exact names that are taken, and folded names that are dropped.
+    headers: HashMap<u64, SmallVec<[Known; 1]>>,
+    cookies: Vec<String>,
+    queries: Vec<String>,
+}
+
+#[derive(Debug)]
+struct Known {
+    folded: String,
+    /// The spelling that is a credential; every other one is a look-alike.
+    exact: Option<HeaderName>,
+}
+
+/// What was taken out of a request.
+#[derive(Debug, Default)]
+pub struct Taken {
+    pub(crate) authorization: SmallVec<[HeaderValue; 1]>,
+    pub(crate) headers: SmallVec<[(HeaderName, HeaderValue); 4]>,
+    pub(crate) cookies: SmallVec<[(String, Secret); 2]>,
+}
+
+impl Intake {
+    pub(crate) fn new(dialect: &Dialect, csrf_header: Option<&HeaderName>) -> Self {
+        let mut intake = Self { headers: HashMap::new(), cookies: Vec::new(), queries: Vec::new() };
+        for name in dialect.assertion.headers.iter().map(|(name, _)| name.as_str()).chain(WELL_KNOWN) {
+            intake.know(name, None);
+        }
+        let parts = dialect.credentials.iter().flat_map(|rule| &rule.parts).flat_map(|part| &part.places);
+        for place in parts.chain(dialect.csrf.iter().flat_map(|csrf| &csrf.places)) {
+            match place {
+                Place::Header(name, _) => intake.know(name.as_str(), Some(name)),
+                Place::Cookie(name) => intake.cookies.push(name.clone()),
+                Place::Query(name) => intake.queries.push(name.clone()),
+                Place::Body(_)
+                | Place::Path(_)
+                | Place::Authorization(_)
+                | Place::AuthorizationAssigned(_)
+                | Place::AuthorizationBare => {}
+            }
+        }
+        intake.cookies.extend(dialect.cookies.iter().map(|rule| rule.name.clone()));
+        intake.cookies.sort();
+        intake.cookies.dedup();
+        if let Some(name) = csrf_header {
+            intake.know(name.as_str(), Some(name));
+        }
+        for name in &dialect.passes {
+            intake.know(name.as_str(), Some(name));
+        }
+        // What passes is known by its exact spelling, so that look-alikes are dropped, but it is not taken.
+        intake
+    }
+
+    fn know(&mut self, name: &str, exact: Option<&HeaderName>) {
+        let known = Known { folded: folded(name), exact: exact.cloned() };
+        self.headers.entry(hash(name)).or_default().push(known);
+    }
+
+    /// Takes everything out; what remains in `headers` may go to the upstream.
+    ///
+    /// # Errors
+    /// `malformed` if a cookie header cannot be read within its limits.
+    pub(crate) fn take(&self, headers: &mut HeaderMap, passes: &[HeaderName]) -> Result<Taken, Refusal> {
+        let mut taken = Taken::default();
+        let mut found: SmallVec<[(HeaderName, bool); 6]> = SmallVec::new();
+        for name in headers.keys() {
+            if let Some(exact) = self.class(name) {
+                if !(exact && passes.contains(name)) {
+                    found.push((name.clone(), exact));
+                }
+            }
+        }
+        for (name, exact) in found {
+            if exact {
+                for value in headers.get_all(&name) {
+                    taken.headers.push((name.clone(), value.clone()));
+                }
+            }
+            headers.remove(&name);
+        }
+        if headers.contains_key(AUTHORIZATION) {
+            taken.authorization = headers.get_all(AUTHORIZATION).iter().cloned().collect();
+            headers.remove(AUTHORIZATION);
+        }
+        self.take_cookies(headers, &mut taken)?;
+        Ok(taken)
+    }
+
+    fn take_cookies(&self, headers: &mut HeaderMap, taken: &mut Taken) -> Result<(), Refusal> {
+        if self.cookies.is_empty() || !headers.contains_key(COOKIE) {
+            return Ok(());
+        }
+        let fields: SmallVec<[HeaderValue; 1]> = headers.get_all(COOKIE).iter().cloned().collect();
+        let split = cookie::take(&fields, |name| self.cookies.iter().any(|own| own == name))
+            .map_err(|error| Refusal::new(Reason::Malformed, format!("cookie header: {error}")))?;
+        taken.cookies.extend(split.pairs.iter().map(|pair| {
+            // Some clients encode cookies; they are decoded once.
+            let value = cookie::decoded(pair.value).unwrap_or(pair.value.into());
+            (pair.name.to_owned(), Secret::new(value))
+        }));
+        match split.rest {
+            Rest::Unchanged => {}
+            Rest::Line(line) => {
+                headers.insert(COOKIE, line);
+            }
+            Rest::Nothing => {
+                headers.remove(COOKIE);
+            }
+        }
+        Ok(())
+    }
+
+    /// `None`: nothing of ours. `Some(true)`: the exact name of a credential. `Some(false)`: to be dropped.
+    fn class(&self, name: &HeaderName) -> Option<bool> {
+        let text = name.as_str();
+        if text.len() > OWN_PREFIX.len() && starts_folded(text, OWN_PREFIX) {
+            return Some(false);
+        }
+        let known = self.headers.get(&hash(text))?;
+        let mut class = None;
+        for entry in known.iter().filter(|entry| folds_to(text, &entry.folded)) {
+            if entry.exact.as_ref() == Some(name) {
+                return Some(true);
+            }
+            class = Some(false);
+        }
+        class
+    }
+
+    /// The query without the parameters that are credentials; unchanged if there are none.
+    pub(crate) fn query_without<'q>(&self, query: &'q str) -> std::borrow::Cow<'q, str> {
+        if self.queries.is_empty() {
+            return query.into();
+        }
+        let named = |pair: &str| {
+            let name = pair.split('=').next().unwrap_or_default();
+            let name = percent_encoding::percent_decode_str(name).decode_utf8_lossy();
+            self.queries.iter().any(|own| *own == name)
+        };
+        if !query.split('&').any(named) {
+            return query.into();
+        }
+        query.split('&').filter(|pair| !named(pair)).collect::<Vec<_>>().join("&").into()
+    }
+}
+
+const fn fold(byte: u8) -> u8 {
+    match byte {
+        b'_' | b'.' => b'-',
+        other => other.to_ascii_lowercase(),
+    }
+}
+
+fn starts_folded(name: &str, beginning: &str) -> bool {
+    name.bytes().zip(beginning.bytes()).all(|(a, b)| fold(a) == b)
+}
+
+/// FNV-1a over the folded name. Clients choose names but not what is in the table, so collisions cost nothing.
+fn hash(name: &str) -> u64 {
+    name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(fold(byte))).wrapping_mul(0x0100_0000_01b3)
+    })
+}

@@ -1,0 +1,190 @@
+//! Who may do what: the routes of an API. No rule means no.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Method;
+
+use crate::api::Api;
+use crate::dialect::Dialect;
+use crate::dialect::pattern::{Pattern, Patterns};
+use crate::identity::Identity;
+use crate::refusal::{Reason, Refusal};
+use crate::time::Time;
+
+/// A route as the configuration writes it.
+#[derive(Clone, Debug)]
+pub struct RouteOptions {
+    /// Methods and a path below the prefix, as in dialects: `GET /x/**`.
+    pub at: String,
+    /// Who may.
+    pub allow: Allow,
+    /// Whether the route may become a WebSocket.
+    pub upgrade: bool,
+}
+
+/// Who may use a route.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Allow {
+    /// Everybody, where the dialect's surface admits callers without a credential too.
+    Anonymous,
+    /// Everybody who proved who he is, in one of these ways.
+    Proven(Conditions),
+}
+
+/// What must hold of a proven caller; an empty list asks for nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Conditions {
+    /// Has one of these roles.
+    pub roles: Vec<String>,
+    /// Acts for one of these tenants.
+    pub tenants: Vec<String>,
+    /// Was proven by one of these schemes or credentials of the dialect, by name.
+    pub schemes: Vec<String>,
+    /// Logged in no longer ago.
+    pub max_age: Option<Duration>,
+}
+
+#[derive(Debug)]
+struct Route {
+    at: String,
+    allow: Allow,
+    upgrade: bool,
+}
+
+/// The routes of an API.
+#[derive(Debug)]
+pub(crate) struct Policy {
+    routes: Patterns<Arc<Route>>,
+}
+
+impl Policy {
+    pub(crate) fn new(dialect: &Dialect, routes: &[RouteOptions], mistakes: &mut Vec<String>) -> Self {
+        let mut entries = Vec::new();
+        for route in routes {
+            match Pattern::parse(&route.at) {
+                Ok(pattern) => {
+                    let shared = Arc::new(Route {
+                        at: route.at.clone(),
+                        allow: route.allow.clone(),
+                        upgrade: route.upgrade,
+                    });
+                    entries.push((pattern, false, shared));
+                }
+                Err(message) => mistakes.push(format!("route {message}")),
+            }
+        }
+        let routes = Patterns::new(dialect.path_case, entries);
+        for ((a, _), (b, _)) in routes.ties() {
+            mistakes.push(format!("routes `{a}` and `{b}` match the same request and neither is more exact"));
+        }
+        Self { routes }
+    }
+}
+
+/// This identity may do this, by that rule.
+///
+/// Only [`authorize`] makes one.
+///
+/// ```compile_fail
+/// fn forge(identity: countersign_auth::identity::Identity) -> countersign_auth::policy::Permit {
+///     countersign_auth::policy::Permit { identity, rule: "none".into(), upgrade: true }
+/// }
+/// ```
+///
+/// ```
+/// fn read(permit: &countersign_auth::policy::Permit) -> &str {
+///     permit.rule()
+/// }
+/// ```
+#[derive(Clone)]
+pub struct Permit {
+    identity: Identity,
+    rule: Arc<str>,
+    upgrade: bool,
+}
+
+impl Permit {
+    /// Whom it permits.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// The route that allowed it, as the configuration writes it.
+    pub fn rule(&self) -> &str {
+        &self.rule
+    }
+
+    /// Whether the connection may become a WebSocket.
+    pub fn upgrade(&self) -> bool {
+        self.upgrade
+    }
+}
+
+impl fmt::Debug for Permit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Permit({:?} by {})", self.identity, self.rule)
+    }
+}
+
+/// Decides whether an identity may make a request below an API's prefix.
+///
+/// # Errors
+/// `no-credential` if nobody proved anything and somebody has to, `stale-proof` if the proof is too old, else
+/// `forbidden`: also where no route has the path.
+pub fn authorize(
+    api: &Api,
+    identity: Identity,
+    method: &Method,
+    path: &str,
+    now: Time,
+) -> Result<Permit, Refusal> {
+    admits_tenant(api, &identity)?;
+    let Some((route, _)) = api.policy.routes.matching(method, path).next() else {
+        return Err(Refusal::new(Reason::Forbidden, "no route has this path and method"));
+    };
+    match &route.allow {
+        Allow::Anonymous => {}
+        Allow::Proven(conditions) => {
+            if let Err(mut refusal) = meets(&identity, conditions, now) {
+                refusal.dead_cookie = identity.dead_cookie().map(str::to_owned);
+                return Err(refusal);
+            }
+        }
+    }
+    Ok(Permit { identity, rule: route.at.as_str().into(), upgrade: route.upgrade })
+}
+
+/// Whether the API admits the identity's tenant; anonymous callers have none and are admitted by routes alone.
+pub(crate) fn admits_tenant(api: &Api, identity: &Identity) -> Result<(), Refusal> {
+    let Some(account) = identity.account() else { return Ok(()) };
+    let admitted =
+        api.tenants.is_empty() || account.tenant.as_ref().is_some_and(|tenant| api.tenants.contains(tenant));
+    if admitted {
+        Ok(())
+    } else {
+        Err(Refusal::new(Reason::Forbidden, "the tenant is not admitted to this api"))
+    }
+}
+
+fn meets(identity: &Identity, conditions: &Conditions, now: Time) -> Result<(), Refusal> {
+    let Some(account) = identity.account() else {
+        return Err(Refusal::new(Reason::NoCredential, "the route admits nobody without a credential"));
+    };
+    let Conditions { roles, tenants, schemes, max_age } = conditions;
+    if !roles.is_empty() && !roles.iter().any(|role| account.roles.contains(role)) {
+        return Err(Refusal::new(Reason::Forbidden, "the account has none of the route's roles"));
+    }
+    if !tenants.is_empty() && !account.tenant.as_ref().is_some_and(|tenant| tenants.contains(tenant)) {
+        return Err(Refusal::new(Reason::Forbidden, "the account's tenant is not the route's"));
+    }
+    let scheme = identity.scheme().map_or("", crate::dialect::Scheme::name);
+    if !schemes.is_empty() && !schemes.iter().any(|name| name == scheme || name == identity.credential()) {
+        return Err(Refusal::new(Reason::Forbidden, "the route asks for another scheme"));
+    }
+    if max_age.is_some_and(|max_age| now.since(identity.proven_at()) > max_age) {
+        return Err(Refusal::new(Reason::StaleProof, "the proof is older than the route allows"));
+    }
+    Ok(())
+}

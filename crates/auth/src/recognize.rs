@@ -1,0 +1,612 @@
+//! Finds what a request presents: the rule for many credentials on one URL.
+//!
+//! Recognition looks at the whole request before anything is verified. A program's credential (`Authorization`,
+//! vendor headers) decides; a browser's (cookies) counts only when there is none. Two programs' credentials, a
+//! repeated header and two spellings of one field are ambiguous; a scheme that is not accepted here is refused,
+//! never ignored; values that share a place are told apart by their form, never by trying twice.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderValue, Method};
+use smallvec::SmallVec;
+
+use crate::api::{Api, Located};
+use crate::credential::{Credential, Proof};
+use crate::dialect::place::Place;
+use crate::dialect::{CredentialRule, Part, PartName, Scheme, Site};
+use crate::fields::content_type::Encoding;
+use crate::fields::{Case, FieldError, Fields};
+use crate::intake::Taken;
+use crate::refusal::{Reason, Refusal};
+use crate::scheme::basic;
+use crate::secret::Secret;
+
+/// A request as the rules see it: canonical, and with its credentials taken out.
+#[derive(Clone, Copy)]
+pub struct Request<'r> {
+    /// The method.
+    pub method: &'r Method,
+    /// The canonical path below the API's prefix: empty, or beginning with `/`.
+    pub path: &'r str,
+    /// The prefix itself: empty, or beginning with `/` and not ending with it.
+    pub prefix: &'r str,
+    /// The raw query.
+    pub query: Option<&'r str>,
+    /// What is left of the headers.
+    pub headers: &'r HeaderMap,
+    /// The client's address.
+    pub address: IpAddr,
+    /// The fields of the body, where a call reads it.
+    pub fields: Option<&'r Fields>,
+}
+
+/// What a request presents.
+#[derive(Debug, Default)]
+pub struct Presented {
+    /// The one credential that decides.
+    pub(crate) credential: Option<Credential>,
+    /// Whether it is a browser's.
+    pub(crate) ambient: bool,
+    /// The session cookie beside a program's credential, for CSRF and continuity.
+    pub(crate) beside: Option<Credential>,
+    /// What was shown as CSRF proof.
+    pub(crate) csrf: Option<Secret>,
+}
+
+impl Api {
+    /// Takes every credential out of the headers; what remains may be forwarded.
+    ///
+    /// # Errors
+    /// `malformed` if a cookie header cannot be read.
+    pub fn take(&self, headers: &mut HeaderMap) -> Result<Taken, Refusal> {
+        self.intake.take(headers, &self.dialect.passes)
+    }
+
+    /// The query without credentials.
+    pub fn query_without_credentials<'q>(&self, query: &'q str) -> Cow<'q, str> {
+        self.intake.query_without(query)
+    }
+
+    /// Whether the body must be read before anything can be decided.
+    pub fn reads_body(&self, method: &Method, path: &str, taken: &Taken, content_type: Option<&str>) -> bool {
+        self.may_read_body(method, path) || self.csrf_may_be_in_body(method, taken, content_type)
+    }
+
+    /// The encodings that calls with this method and path read; empty where only a form's CSRF field is read.
+    pub fn encodings(&self, method: &Method, path: &str) -> Vec<Encoding> {
+        let sites = self.dialect.sites.matching(method, path);
+        sites
+            .filter_map(|(site, _)| site.endpoint.as_ref())
+            .flat_map(|endpoint| endpoint.reads.iter().copied())
+            .collect()
+    }
+
+    /// A path as logs may show it: variables that are keys, sessions or credentials are replaced by their names.
+    pub fn loggable_path(&self, located: &Located, path: &str) -> String {
+        let Some(endpoint) = &located.site.endpoint else { return path.to_owned() };
+        let inputs = endpoint.inputs.iter().filter(|(name, _)| name == "key" || name == "session");
+        let parts = located.site.accepts.iter().flat_map(|rule| &rule.parts).map(|part| &part.places);
+        let mut shown = path.to_owned();
+        for place in inputs.map(|(_, places)| places).chain(parts).flatten() {
+            if let Place::Path(name) = place
+                && let Some((_, value)) = located.variables.as_slice().iter().find(|(own, _)| own == name)
+            {
+                shown = shown.replace(value.as_str(), &format!("{{{name}}}"));
+            }
+        }
+        shown
+    }
+
+    /// A page's form carries its proof in a hidden field.
+    fn csrf_may_be_in_body(&self, method: &Method, taken: &Taken, content_type: Option<&str>) -> bool {
+        let Some(csrf) = &self.dialect.csrf else { return false };
+        let in_body = csrf.places.iter().any(|place| matches!(place, Place::Body(_)));
+        let form = content_type.is_some_and(|text| {
+            let text = text.trim_start().as_bytes();
+            let starts =
+                |with: &[u8]| text.get(..with.len()).is_some_and(|head| head.eq_ignore_ascii_case(with));
+            starts(b"application/x-www-form-urlencoded") || starts(b"multipart/form-data")
+        });
+        in_body && form && !method.is_safe() && !taken.cookies.is_empty() && taken.authorization.is_empty()
+    }
+
+    /// Finds what is accepted where the request arrived.
+    ///
+    /// # Errors
+    /// `not-found`, `method`, or what a body that cannot be read amounts to.
+    pub fn locate_request(&self, request: &Request<'_>) -> Result<Located, Refusal> {
+        self.locate(request.method, request.path, |site| conditions_hold(site, request, self))
+    }
+}
+
+fn conditions_hold(site: &Site, request: &Request<'_>, api: &Api) -> bool {
+    let Some(endpoint) = &site.endpoint else { return true };
+    endpoint.when.iter().all(|(place, literal)| {
+        let places = std::slice::from_ref(place);
+        matches!(plain_value(places, request, &Taken::default(), &[], api), Ok(Some((value, _))) if value.eq_ignore_ascii_case(literal))
+    })
+}
+
+/// Finds the credential that a request presents at a place, and what is shown beside it.
+///
+/// # Errors
+/// See the module.
+pub fn recognize(
+    api: &Api,
+    located: &Located,
+    request: &Request<'_>,
+    taken: &Taken,
+) -> Result<Presented, Refusal> {
+    let site = &located.site;
+    if site.only_anonymous() {
+        return Ok(Presented::default());
+    }
+    let finder = Finder { api, located, request, taken };
+    if let Some(rule) = site.accepts.iter().find(|rule| rule.in_body() && api.is_on(rule)) {
+        let credential = finder.credential(rule)?;
+        return Ok(Presented { credential: Some(credential), ..Presented::default() });
+    }
+    let csrf = finder.csrf()?;
+    let beside = finder.session_cookie()?;
+    match finder.program()? {
+        Some(credential) => Ok(Presented { credential: Some(credential), ambient: false, beside, csrf }),
+        None => {
+            let credential = finder.browser()?;
+            let ambient = credential.is_some();
+            Ok(Presented { credential, ambient, beside, csrf })
+        }
+    }
+}
+
+struct Finder<'f> {
+    api: &'f Api,
+    located: &'f Located,
+    request: &'f Request<'f>,
+    taken: &'f Taken,
+}
+
+impl Finder<'_> {
+    /// The one program's credential, if there is one.
+    fn program(&self) -> Result<Option<Credential>, Refusal> {
+        let mut found: SmallVec<[&Arc<CredentialRule>; 2]> = SmallVec::new();
+        if let Some(rule) = self.authorization()? {
+            found.push(rule);
+        }
+        let rules = &self.api.dialect.credentials;
+        for rule in rules.iter().filter(|rule| self.api.is_on(rule)) {
+            let in_header = rule
+                .primary()
+                .is_some_and(|part| part.places.iter().any(|place| self.header_or_query_is_there(place)));
+            if in_header && !found.iter().any(|other| same_primary(other, rule)) {
+                found.push(self.accepted_like(rule)?);
+            }
+        }
+        match found.as_slice() {
+            [] => self.companion_alone(),
+            [rule] => self.credential(rule).map(Some),
+            [first, second, ..] => Err(Refusal::new(
+                Reason::Ambiguous,
+                format!("two credentials were presented: `{}` and `{}`", first.name, second.name),
+            )),
+        }
+    }
+
+    /// Which accepted credential the `Authorization` header is.
+    fn authorization(&self) -> Result<Option<&Arc<CredentialRule>>, Refusal> {
+        let value = match self.taken.authorization.as_slice() {
+            [] => return Ok(None),
+            [value] => text(value, "Authorization")?,
+            [_, _, ..] => return Err(repeated("Authorization")),
+        };
+        let fits = |rule: &&Arc<CredentialRule>| {
+            self.api.is_on(rule)
+                && rule
+                    .primary()
+                    .is_some_and(|part| part.places.iter().any(|place| authorization(place, value).is_some()))
+        };
+        let accepted: SmallVec<[&Arc<CredentialRule>; 2]> =
+            self.located.site.accepts.iter().filter(fits).collect();
+        match accepted.as_slice() {
+            [] => Err(Refusal::new(
+                Reason::NotAccepted,
+                "the scheme of the Authorization header is not accepted here",
+            )
+            .carried_by("Authorization")),
+            [rule] => Ok(Some(rule)),
+            several => self.by_form(several).map(Some),
+        }
+    }
+
+    /// Among credentials that share a place, the one whose form the value has.
+    fn by_form<'r>(&self, several: &[&'r Arc<CredentialRule>]) -> Result<&'r Arc<CredentialRule>, Refusal> {
+        let of_form = several.iter().find(|rule| {
+            let value = rule.primary().and_then(|part| self.value(part).ok().flatten());
+            value.is_some_and(|(value, _)| match (&rule.token, rule.scheme) {
+                (Some(token), _) => token.form.as_ref().is_none_or(|form| form.could_be(value.trim())),
+                (None, Scheme::Jwt) => value.bytes().filter(|byte| *byte == b'.').count() == 2,
+                (None, _) => false,
+            })
+        });
+        let carrier = several.first().map_or("", |rule| rule.carrier());
+        of_form.copied().ok_or_else(|| {
+            Refusal::new(Reason::BadToken, "the value is of none of the forms that are issued")
+                .carried_by(carrier)
+        })
+    }
+
+    /// The accepted credential in the place of `rule`; a header that is on but not accepted here is refused.
+    fn accepted_like<'r>(
+        &'r self,
+        rule: &'r Arc<CredentialRule>,
+    ) -> Result<&'r Arc<CredentialRule>, Refusal> {
+        let accepted: SmallVec<[&Arc<CredentialRule>; 2]> = self
+            .located
+            .site
+            .accepts
+            .iter()
+            .filter(|other| self.api.is_on(other) && same_primary(rule, other))
+            .collect();
+        match accepted.as_slice() {
+            [] => Err(Refusal::new(Reason::NotAccepted, format!("`{}` is not accepted here", rule.name))
+                .carried_by(rule.carrier())),
+            [rule] => Ok(rule),
+            several => self.by_form(several),
+        }
+    }
+
+    /// The other half of a pair without the first is a wrong credential, not an absent one.
+    fn companion_alone(&self) -> Result<Option<Credential>, Refusal> {
+        for rule in self.located.site.accepts.iter().filter(|rule| self.api.is_on(rule)) {
+            let in_headers = rule
+                .primary()
+                .is_some_and(|part| part.places.iter().all(|place| matches!(place, Place::Header(..))));
+            let companion = rule
+                .parts
+                .iter()
+                .skip(1)
+                .filter(|part| part.required)
+                .any(|part| part.places.iter().any(|place| self.header_or_query_is_there(place)));
+            if in_headers && companion {
+                return Err(Refusal::new(
+                    Reason::BadToken,
+                    format!("`{}` came without its first half", rule.name),
+                )
+                .carried_by(rule.carrier()));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The first cookie that is there, in the order of the surface.
+    fn browser(&self) -> Result<Option<Credential>, Refusal> {
+        for rule in self.located.site.accepts.iter().filter(|rule| rule.in_cookie() && self.api.is_on(rule)) {
+            if self.cookie_is_there(rule) {
+                return self.credential(rule).map(Some);
+            }
+        }
+        Ok(None)
+    }
+
+    fn cookie_is_there(&self, rule: &CredentialRule) -> bool {
+        rule.primary().is_some_and(|part| {
+            part.places.iter().any(|place| match place {
+                Place::Cookie(name) => {
+                    self.taken.cookies.iter().any(|(own, value)| own == name && !value.expose().is_empty())
+                }
+                Place::Header(..)
+                | Place::Query(_)
+                | Place::Body(_)
+                | Place::Path(_)
+                | Place::Authorization(_)
+                | Place::AuthorizationAssigned(_)
+                | Place::AuthorizationBare => false,
+            })
+        })
+    }
+
+    /// The cookie of the session that CSRF is bound to, accepted here or not.
+    fn session_cookie(&self) -> Result<Option<Credential>, Refusal> {
+        let Some(csrf) = &self.api.dialect.csrf else { return Ok(None) };
+        let rule = self.api.dialect.credentials.iter().find(|rule| {
+            rule.in_cookie()
+                && self.api.is_on(rule)
+                && rule.token.as_ref().is_some_and(|token| token.word == csrf.bound_to.word)
+        });
+        match rule {
+            Some(rule) if self.cookie_is_there(rule) => self.credential(rule).map(Some),
+            Some(_) | None => Ok(None),
+        }
+    }
+
+    fn csrf(&self) -> Result<Option<Secret>, Refusal> {
+        let Some(csrf) = self.api.dialect.csrf.as_ref().filter(|_| self.api.csrf_on) else { return Ok(None) };
+        let mut shown = None;
+        let renamed = self.api.csrf_header.as_ref();
+        for place in &csrf.places {
+            let place = match (place, renamed) {
+                (Place::Header(..), Some((name, text))) => Place::Header(name.clone(), text.clone()),
+                (place, _) => place.clone(),
+            };
+            let value = one_value(&place, self.request, self.taken, &[], self.api)?;
+            if let Some(value) = value {
+                if shown.is_some() {
+                    return Err(Refusal::new(Reason::Ambiguous, "the csrf proof came twice"));
+                }
+                shown = Some(Secret::new(value));
+            }
+        }
+        Ok(shown)
+    }
+
+    fn header_or_query_is_there(&self, place: &Place) -> bool {
+        match place {
+            Place::Header(name, _) => self.taken.headers.iter().any(|(own, _)| own == name),
+            Place::Query(name) => {
+                query_values(self.request.query, name).is_ok_and(|values| !values.is_empty())
+            }
+            Place::Cookie(_)
+            | Place::Body(_)
+            | Place::Path(_)
+            | Place::Authorization(_)
+            | Place::AuthorizationAssigned(_)
+            | Place::AuthorizationBare => false,
+        }
+    }
+
+    /// Collects the parts of a credential.
+    fn credential(&self, rule: &Arc<CredentialRule>) -> Result<Credential, Refusal> {
+        let proof = match rule.scheme {
+            Scheme::Password if rule.is_basic() => self.basic(rule)?,
+            Scheme::Password => Proof::Password {
+                user: self.required(rule, PartName::User)?,
+                password: Secret::new(self.required(rule, PartName::Password)?),
+                provider: self.optional(rule, PartName::Provider)?,
+                domain: self.optional(rule, PartName::Domain)?,
+                tenant: self.optional(rule, PartName::Tenant)?,
+            },
+            Scheme::Token => Proof::Token {
+                values: self.token_values(rule)?,
+                second: self.companion(rule, PartName::Second)?,
+                app: self.companion(rule, PartName::App)?,
+            },
+            Scheme::Jwt => {
+                self.companion(rule, PartName::Tenant)?;
+                Proof::Jwt { value: Secret::new(self.required(rule, PartName::Value)?) }
+            }
+            Scheme::Unproven => Proof::Unproven { subject: self.required(rule, PartName::Value)? },
+            Scheme::Digest | Scheme::Negotiate | Scheme::Ntlm | Scheme::Front => {
+                return Err(Refusal::new(Reason::NotAccepted, "this scheme cannot be checked yet"));
+            }
+        };
+        Ok(Credential { rule: Arc::clone(rule), proof })
+    }
+
+    fn basic(&self, rule: &CredentialRule) -> Result<Proof, Refusal> {
+        let value = self.required(rule, PartName::Value)?;
+        let (user, password) = basic::decode(&value).map_err(|error| {
+            Refusal::new(Reason::WrongPassword, error.to_string()).carried_by("Authorization")
+        })?;
+        Ok(Proof::Password { user, password, provider: None, domain: None, tenant: None })
+    }
+
+    fn token_values(&self, rule: &CredentialRule) -> Result<SmallVec<[Secret; 1]>, Refusal> {
+        if rule.first_live
+            && let Some(Place::Cookie(name)) = rule.primary().and_then(|part| part.places.first())
+        {
+            let values =
+                self.taken.cookies.iter().filter(|(own, value)| own == name && !value.expose().is_empty());
+            return Ok(values
+                .take(COOKIES_TRIED_MAX)
+                .map(|(_, value)| Secret::new(value.expose()))
+                .collect());
+        }
+        Ok(SmallVec::from_iter([Secret::new(self.required(rule, PartName::Value)?)]))
+    }
+
+    fn part<'r>(&self, rule: &'r CredentialRule, name: PartName) -> Option<&'r Part> {
+        rule.parts.iter().find(|part| part.name == name)
+    }
+
+    fn value<'s>(&'s self, part: &'s Part) -> Result<Option<(Cow<'s, str>, &'s Place)>, Refusal> {
+        let variables = self.located.variables.as_slice();
+        plain_value(&part.places, self.request, self.taken, variables, self.api)
+    }
+
+    fn required(&self, rule: &CredentialRule, name: PartName) -> Result<String, Refusal> {
+        let part = self.part(rule, name);
+        let value = match part {
+            Some(part) => self.value(part)?,
+            None => None,
+        };
+        match value {
+            Some((value, _)) if !value.is_empty() => Ok(value.into_owned()),
+            Some(_) | None => Err(self.missing(rule, part)),
+        }
+    }
+
+    fn optional(&self, rule: &CredentialRule, name: PartName) -> Result<Option<String>, Refusal> {
+        match self.part(rule, name) {
+            Some(part) => {
+                Ok(self.value(part)?.map(|(value, _)| value.into_owned()).filter(|value| !value.is_empty()))
+            }
+            None => Ok(None),
+        }
+    }
+
+    /// A part that belongs to the credential: where the rule has it, it must be there.
+    fn companion(&self, rule: &CredentialRule, name: PartName) -> Result<Option<Secret>, Refusal> {
+        match self.part(rule, name) {
+            Some(part) => match self.value(part)? {
+                Some((value, _)) if !value.is_empty() => Ok(Some(Secret::new(value.into_owned()))),
+                Some(_) | None => Err(self.missing(rule, Some(part))),
+            },
+            None => Ok(None),
+        }
+    }
+
+    fn missing(&self, rule: &CredentialRule, part: Option<&Part>) -> Refusal {
+        let place = part.and_then(|part| part.places.first());
+        match place {
+            Some(Place::Body(name)) => {
+                Refusal::new(Reason::MissingField, format!("`{name}` is missing from the body"))
+                    .about(name.clone())
+            }
+            place => Refusal::new(
+                Reason::BadToken,
+                format!("`{}` lacks its {}", rule.name, place.map_or_else(String::new, ToString::to_string)),
+            )
+            .carried_by(rule.carrier()),
+        }
+    }
+}
+
+/// How many cookies of one name are looked up at the most; real logs show two.
+const COOKIES_TRIED_MAX: usize = 4;
+
+fn same_primary(a: &CredentialRule, b: &CredentialRule) -> bool {
+    let (Some(a), Some(b)) = (a.primary(), b.primary()) else { return false };
+    a.places.iter().any(|place| match place {
+        Place::Header(name, _) => {
+            b.places.iter().any(|other| matches!(other, Place::Header(own, _) if own == name))
+        }
+        place => b.places.contains(place),
+    })
+}
+
+fn repeated(what: &str) -> Refusal {
+    Refusal::new(Reason::Ambiguous, format!("{what} came twice")).carried_by(what)
+}
+
+fn text<'v>(value: &'v HeaderValue, name: &str) -> Result<&'v str, Refusal> {
+    value.to_str().map(str::trim).map_err(|_error| {
+        Refusal::new(Reason::Malformed, format!("{name} holds bytes that are not visible ascii"))
+            .carried_by(name)
+    })
+}
+
+/// The credential part of an `Authorization` value, if the place's scheme is its scheme.
+fn authorization<'v>(place: &Place, value: &'v str) -> Option<&'v str> {
+    match place {
+        Place::Authorization(word) => {
+            let (scheme, rest) = value.split_once(' ').unwrap_or((value, ""));
+            scheme.eq_ignore_ascii_case(word).then_some(rest)
+        }
+        Place::AuthorizationAssigned(word) => {
+            let (scheme, rest) = value.split_once('=')?;
+            scheme.eq_ignore_ascii_case(word).then_some(rest)
+        }
+        Place::AuthorizationBare => (!value.contains(' ')).then_some(value),
+        Place::Header(..) | Place::Cookie(_) | Place::Query(_) | Place::Body(_) | Place::Path(_) => None,
+    }
+}
+
+/// The value in the one place of several spellings that is used, and which place that is.
+pub(crate) fn plain_value<'v>(
+    places: &'v [Place],
+    request: &'v Request<'_>,
+    taken: &'v Taken,
+    variables: &'v [(String, String)],
+    api: &Api,
+) -> Result<Option<(Cow<'v, str>, &'v Place)>, Refusal> {
+    let mut found: Option<(Cow<'v, str>, &Place)> = None;
+    for place in places {
+        let Some(value) = one_value(place, request, taken, variables, api)? else { continue };
+        match &found {
+            // One body field may have two spellings that differ in letter case alone; they are then one field.
+            Some((_, Place::Body(other)))
+                if api.dialect.field_case == Case::Ignore
+                    && matches!(place, Place::Body(name) if name.eq_ignore_ascii_case(other)) => {}
+            Some(_) => {
+                let name = place.carrier().to_owned();
+                return Err(
+                    Refusal::new(Reason::Ambiguous, format!("{place} came in two spellings")).about(name)
+                );
+            }
+            None => found = Some((value, place)),
+        }
+    }
+    Ok(found)
+}
+
+fn one_value<'v>(
+    place: &'v Place,
+    request: &'v Request<'_>,
+    taken: &'v Taken,
+    variables: &'v [(String, String)],
+    api: &Api,
+) -> Result<Option<Cow<'v, str>>, Refusal> {
+    match place {
+        Place::Header(name, spelled) => {
+            let mut values = taken.headers.iter().filter(|(own, _)| own == name).map(|(_, value)| value);
+            let first = values.next();
+            let again = values.next().is_some();
+            let mut left = request.headers.get_all(name).iter();
+            let (first, again) = match first {
+                Some(first) => (Some(first), again),
+                None => (left.next(), left.next().is_some()),
+            };
+            if again {
+                return Err(repeated(spelled));
+            }
+            first.map(|value| text(value, spelled).map(Cow::Borrowed)).transpose()
+        }
+        Place::Cookie(name) => {
+            let mut values = taken.cookies.iter().filter(|(own, _)| own == name).map(|(_, value)| value);
+            let Some(first) = values.next() else { return Ok(None) };
+            if values.any(|other| !other.matches(first.expose())) {
+                return Err(repeated(name));
+            }
+            Ok(Some(first.expose().into()).filter(|value: &Cow<'_, str>| !value.is_empty()))
+        }
+        Place::Query(name) => {
+            let mut values = query_values(request.query, name)?.into_iter();
+            let first = values.next();
+            if values.next().is_some() {
+                return Err(repeated(name).about(name.clone()));
+            }
+            Ok(first.map(Cow::Owned))
+        }
+        Place::Body(name) => match request.fields.map(|fields| fields.get(name, api.dialect.field_case)) {
+            None => Ok(None),
+            Some(Ok(value)) => Ok(value.map(Cow::Borrowed)),
+            Some(Err(error)) => {
+                let cause = match error {
+                    FieldError::Ambiguous => format!("`{name}` stands twice in the body"),
+                    FieldError::NotPlain => format!("`{name}` is no plain value in the body"),
+                };
+                Err(Refusal::new(error.reason(), cause).about(name.clone()))
+            }
+        },
+        Place::Path(name) => {
+            let value = variables.iter().find(|(own, _)| own == name).map(|(_, value)| value.as_str());
+            match value {
+                None => Ok(None),
+                Some(raw) => crate::canonical::path::decode_segment(raw).map(Some).ok_or_else(|| {
+                    Refusal::new(Reason::InvalidField, format!("{{{name}}} of the path is no text"))
+                        .about(name.clone())
+                }),
+            }
+        }
+        Place::Authorization(_) | Place::AuthorizationAssigned(_) | Place::AuthorizationBare => {
+            match taken.authorization.as_slice() {
+                [] => Ok(None),
+                [value] => Ok(authorization(place, text(value, "Authorization")?).map(Cow::Borrowed)),
+                [_, _, ..] => Err(repeated("Authorization")),
+            }
+        }
+    }
+}
+
+fn query_values(query: Option<&str>, name: &str) -> Result<SmallVec<[String; 1]>, Refusal> {
+    let mut values = SmallVec::new();
+    for pair in crate::canonical::query::parse_query(query.unwrap_or_default()) {
+        let (own, value) =
+            pair.map_err(|error| Refusal::new(Reason::Malformed, format!("query: {error}")))?;
+        if own == name {
+            values.push(value.into_owned());
+        }
+    }
+    Ok(values)
+}

@@ -1,0 +1,406 @@
+//! From an answer of the dialect to bytes.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{
+    ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, WWW_AUTHENTICATE,
+    X_CONTENT_TYPE_OPTIONS,
+};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+
+use crate::api::{Api, Located};
+use crate::cookie::{self, Attributes, ScriptAccess, Transport};
+use crate::date::DateFormat;
+use crate::dialect::place::Place;
+use crate::dialect::template::{Medium, Value, Values};
+use crate::dialect::{Answer, BodyKind, CookieRule, Refusals, Site, Surface, read_medium};
+use crate::media;
+use crate::refusal::{Reason, Refusal};
+
+/// What an answer depends on beside its values.
+#[derive(Clone, Copy)]
+pub struct Here<'h> {
+    /// The API's prefix where the request came in.
+    pub prefix: &'h str,
+    /// Whether the client spoke TLS, so that cookies are `Secure`.
+    pub secure: bool,
+    /// The request's method.
+    pub method: &'h Method,
+    /// Its headers, as far as they are left.
+    pub headers: &'h HeaderMap,
+    /// Its canonical path with the prefix, for the way back from the sign-in page.
+    pub path: &'h str,
+    /// Its raw query.
+    pub query: Option<&'h str>,
+}
+
+/// An answer that the gate makes itself.
+#[derive(Debug)]
+pub struct Rendered {
+    /// Its status.
+    pub status: StatusCode,
+    /// A reason phrase other than the status's own (HTTP/1.1 only).
+    pub phrase: Option<String>,
+    /// Its headers; `Content-Length` is the server's to set.
+    pub headers: HeaderMap,
+    /// Its body.
+    pub body: Bytes,
+}
+
+/// Pages are self-contained, may not be framed, and post to their own origin only.
+const PAGE_POLICY: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+);
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+
+impl Api {
+    /// The media type that a client is answered in: what it asks for among those of the dialect.
+    pub(crate) fn media<'a>(&'a self, here: &Here<'_>) -> &'a str {
+        let offered = &self.dialect.media;
+        if let Some(short) = self.media_override(here)
+            && let Some(full) = offered.iter().find(|full| full.ends_with(&format!("/{short}")))
+        {
+            return full;
+        }
+        let accept = here.headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+        let accept: Vec<&str> = accept.collect();
+        let joined = if accept.is_empty() { None } else { Some(accept.join(", ")) };
+        media::choose(joined.as_deref(), offered)
+    }
+
+    fn media_override(&self, here: &Here<'_>) -> Option<String> {
+        match self.dialect.media_from.as_ref()? {
+            Place::Query(name) => crate::canonical::query::parse_query(here.query?)
+                .filter_map(Result::ok)
+                .find(|(own, _)| own == name)
+                .map(|(_, value)| value.to_ascii_lowercase()),
+            Place::Header(name, _) => Some(here.headers.get(name)?.to_str().ok()?.to_ascii_lowercase()),
+            Place::Cookie(_)
+            | Place::Body(_)
+            | Place::Path(_)
+            | Place::Authorization(_)
+            | Place::AuthorizationAssigned(_)
+            | Place::AuthorizationBare => None,
+        }
+    }
+
+    /// Renders an answer of a call.
+    pub(crate) fn answer(&self, answer: &Answer, values: &dyn Values, here: &Here<'_>) -> Rendered {
+        let status =
+            answer.status.and_then(|status| StatusCode::from_u16(status).ok()).unwrap_or(StatusCode::OK);
+        let mut headers = HeaderMap::new();
+        let mut body = Bytes::new();
+        if let Some((kind, template)) = self.body_of(answer, here) {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind.media_type()));
+            if kind == BodyKind::Html {
+                headers.insert(CONTENT_SECURITY_POLICY, PAGE_POLICY);
+                headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+            }
+            body = Bytes::from(template.render(values, read_medium(kind)));
+        }
+        headers.insert(CACHE_CONTROL, NO_STORE);
+        let mut named = Vec::new();
+        for (name, template) in &answer.headers {
+            let value = template.render(values, Medium::Header);
+            if value.is_empty() && template.is_one_value() {
+                continue;
+            }
+            let Ok(value) = HeaderValue::from_str(&value) else { continue };
+            // A name that the dialect gives replaces the gate's own; several lines of one name all stand.
+            if named.contains(&name) {
+                headers.append(name.clone(), value);
+            } else {
+                headers.insert(name.clone(), value);
+                named.push(name);
+            }
+        }
+        for rule in &answer.cookies {
+            append_cookie(&mut headers, rule, values, here);
+        }
+        for rule in &answer.clear {
+            clear_cookie(&mut headers, rule, values, here);
+        }
+        let phrase = answer.phrase.as_ref().map(|phrase| phrase.render(values, Medium::Header));
+        Rendered { status, phrase, headers, body }
+    }
+
+    /// Of several bodies the one in the client's media type; a single one is sent as it is.
+    fn body_of<'a>(
+        &self,
+        answer: &'a Answer,
+        here: &Here<'_>,
+    ) -> Option<(BodyKind, &'a crate::dialect::template::Template)> {
+        let chosen = match answer.bodies.as_slice() {
+            [] => return None,
+            [only] => only,
+            several => {
+                let media = self.media(here);
+                let kind =
+                    |kind: BodyKind| media.split(['/', '+', ';']).any(|part| part.trim() == kind.name());
+                several.iter().find(|(own, _)| kind(*own)).or_else(|| several.first())?
+            }
+        };
+        Some((chosen.0, &chosen.1))
+    }
+
+    /// The answer to a refusal of a request that was located, or was not.
+    pub fn refuse_at(&self, located: Option<&Located>, refusal: &Refusal, here: &Here<'_>) -> Rendered {
+        self.refuse(located.map(|located| &*located.site), refusal, here)
+    }
+
+    /// The answer to a refusal: in the dialect of the place where the request arrived.
+    fn refuse(&self, site: Option<&Site>, refusal: &Refusal, here: &Here<'_>) -> Rendered {
+        let surface = site.map(|site| &site.surface).or_else(|| self.widest_surface());
+        let mut rendered = match self.to_sign_in(surface.map(|surface| &**surface), refusal, here) {
+            Some(redirect) => redirect,
+            None => self.refusal(site, surface.map(|surface| &**surface), refusal, here),
+        };
+        let dead = |rule: &&Arc<CookieRule>| refusal.dead_cookie.as_ref() == Some(&rule.name);
+        if let Some(rule) = self.dialect.cookies.iter().find(dead) {
+            let values = RefusalValues::new(self, &Answer::default(), refusal.reason.status(), refusal, here);
+            clear_cookie(&mut rendered.headers, rule, &values, here);
+        }
+        rendered
+    }
+
+    fn refusal(
+        &self,
+        site: Option<&Site>,
+        surface: Option<&Surface>,
+        refusal: &Refusal,
+        here: &Here<'_>,
+    ) -> Rendered {
+        let refusals: Option<&Refusals> =
+            site.map(|site| &*site.refusals).or_else(|| surface.map(|surface| &*surface.refusals));
+        let default = Answer::default();
+        let answer = refusals.and_then(|refusals| refusals.answer(refusal.reason)).unwrap_or(&default);
+        let status = answer.status.unwrap_or(refusal.reason.status());
+        let values = RefusalValues::new(self, answer, status, refusal, here);
+        let with_status = Answer { status: Some(status), ..answer.clone() };
+        let mut rendered = self.answer(&with_status, &values, here);
+        if status == 401 && answer.challenge.unwrap_or(true) {
+            self.challenge(site, &mut rendered.headers);
+        }
+        if refusal.reason == Reason::Method {
+            self.allow(here, &mut rendered.headers);
+        }
+        rendered
+    }
+
+    fn challenge(&self, site: Option<&Site>, headers: &mut HeaderMap) {
+        let mut offered: Vec<&str> = Vec::new();
+        for rule in site.iter().flat_map(|site| &site.accepts).filter(|rule| self.is_on(rule)) {
+            let Some(word) = rule.challenge.filter(|word| !offered.contains(word)) else { continue };
+            offered.push(word);
+            let realm = quoted(&self.realm);
+            let line = match word {
+                "Basic" => format!("Basic realm={realm}, charset=\"UTF-8\""),
+                other => format!("{other} realm={realm}"),
+            };
+            if let Ok(line) = HeaderValue::from_str(&line) {
+                headers.append(WWW_AUTHENTICATE, line);
+            }
+        }
+    }
+
+    fn allow(&self, here: &Here<'_>, headers: &mut HeaderMap) {
+        let below = here.path.strip_prefix(here.prefix).unwrap_or(here.path);
+        let methods = self.dialect.surfaces.other_methods(below);
+        let methods: Vec<&str> = methods.iter().map(Method::as_str).collect();
+        if let Ok(value) = HeaderValue::from_str(&methods.join(", ")) {
+            headers.insert(ALLOW, value);
+        }
+    }
+
+    /// A browser that navigates to a page without a session is sent to sign in, and back afterwards.
+    fn to_sign_in(&self, surface: Option<&Surface>, refusal: &Refusal, here: &Here<'_>) -> Option<Rendered> {
+        let sign_in = surface?.sign_in.as_ref()?;
+        let unauthenticated = refusal.reason == Reason::Unauthenticated
+            || refusal.reason.falls_back_to() == Some(Reason::Unauthenticated);
+        if !unauthenticated || !navigates(here) {
+            return None;
+        }
+        let back = match here.query {
+            Some(query) => format!("{}?{query}", here.path),
+            None => here.path.to_owned(),
+        };
+        let back = percent_encoding::utf8_percent_encode(&back, percent_encoding::NON_ALPHANUMERIC);
+        let location = format!("{}{sign_in}?return_to={back}", here.prefix);
+        let mut headers = HeaderMap::new();
+        headers.insert(LOCATION, HeaderValue::from_str(&location).ok()?);
+        headers.insert(CACHE_CONTROL, NO_STORE);
+        Some(Rendered { status: StatusCode::SEE_OTHER, phrase: None, headers, body: Bytes::new() })
+    }
+}
+
+/// Whether a browser opens a page, as opposed to a script or a program that calls an API.
+fn navigates(here: &Here<'_>) -> bool {
+    let header = |name: &str| here.headers.get(name).and_then(|value| value.to_str().ok());
+    if *here.method != Method::GET {
+        return false;
+    }
+    match header("sec-fetch-mode") {
+        Some(mode) => mode == "navigate",
+        None => header("accept").is_some_and(|accept| accept.contains("text/html")),
+    }
+}
+
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+fn append_cookie(headers: &mut HeaderMap, rule: &CookieRule, values: &dyn Values, here: &Here<'_>) {
+    let value = rule.value.render(values, Medium::Header);
+    if value.is_empty() {
+        return;
+    }
+    let path = rule.path.render(values, Medium::Header);
+    let attributes = attributes(rule, &path, here, rule.lifetime);
+    if let Ok(cookie) = cookie::set_cookie(&rule.name, &value, &attributes) {
+        headers.append(http::header::SET_COOKIE, cookie);
+    }
+}
+
+fn clear_cookie(headers: &mut HeaderMap, rule: &CookieRule, values: &dyn Values, here: &Here<'_>) {
+    let path = rule.path.render(values, Medium::Header);
+    let attributes = attributes(rule, &path, here, Some(std::time::Duration::ZERO));
+    if let Ok(cookie) = cookie::set_cookie(&rule.name, "", &attributes) {
+        headers.append(http::header::SET_COOKIE, cookie);
+    }
+}
+
+fn attributes<'p>(
+    rule: &CookieRule,
+    path: &'p str,
+    here: &Here<'_>,
+    max_age: Option<std::time::Duration>,
+) -> Attributes<'p> {
+    Attributes {
+        path,
+        script: if rule.http_only { ScriptAccess::Hidden } else { ScriptAccess::Readable },
+        same_site: Some(rule.same_site),
+        transport: if here.secure { Transport::TlsOnly } else { Transport::Any },
+        max_age,
+    }
+}
+
+impl Api {
+    /// Adds a stamp's cookies to an answer.
+    pub(crate) fn append_cookies(
+        &self,
+        headers: &mut HeaderMap,
+        rules: &[Arc<CookieRule>],
+        values: &dyn Values,
+        here: &Here<'_>,
+    ) {
+        for rule in rules {
+            append_cookie(headers, rule, values, here);
+        }
+    }
+}
+
+struct RefusalValues<'v> {
+    api: &'v Api,
+    here: &'v Here<'v>,
+    media: &'v str,
+    status: u16,
+    refusal: &'v Refusal,
+    code: String,
+    message: String,
+}
+
+impl<'v> RefusalValues<'v> {
+    fn new(api: &'v Api, answer: &Answer, status: u16, refusal: &'v Refusal, here: &'v Here<'v>) -> Self {
+        let mut values = Self {
+            api,
+            here,
+            media: api.media(here),
+            status,
+            refusal,
+            code: String::new(),
+            message: String::new(),
+        };
+        values.code =
+            answer.code.as_ref().map_or_else(String::new, |code| code.render(&values, Medium::Text));
+        values.message = match &answer.message {
+            Some(message) => message.render(&values, Medium::Text),
+            None => default_message(refusal.reason).to_owned(),
+        };
+        values
+    }
+
+    /// Where to go after signing in, if the form that failed knew.
+    fn return_to(&self) -> String {
+        let query = self.here.query.unwrap_or_default();
+        let named = crate::canonical::query::parse_query(query)
+            .filter_map(Result::ok)
+            .find(|(name, _)| name == "return_to")
+            .map(|(_, value)| value.into_owned());
+        named.filter(|path| is_own_path(path, self.here.prefix)).unwrap_or_default()
+    }
+}
+
+impl Values for RefusalValues<'_> {
+    fn value(&self, name: &str, _index: Option<usize>) -> Value<'_> {
+        match name {
+            "api" => Value::Text((*self.api.name).into()),
+            "prefix" => Value::Text(self.here.prefix.into()),
+            "media" => Value::Text(self.media.into()),
+            "realm" => Value::Text(self.api.realm.as_str().into()),
+            "status" => Value::Int(i64::from(self.status)),
+            "reason" => Value::Text(self.refusal.reason.name().into()),
+            "detail" => Value::Text(self.refusal.detail.as_str().into()),
+            "carrier" => Value::Text(self.refusal.carrier.as_str().into()),
+            "code" => Value::Text(self.code.as_str().into()),
+            "message" => Value::Text(self.message.as_str().into()),
+            "trace" if self.api.development => Value::Text(self.refusal.cause.as_ref().into()),
+            "return_to" => Value::Text(self.return_to().into()),
+            _ => Value::Absent,
+        }
+    }
+
+    fn date(&self) -> &DateFormat {
+        &self.api.dialect.date
+    }
+}
+
+/// Whether a path leads back into the API: its prefix, and nothing that a browser reads as another origin (T-E6).
+pub(crate) fn is_own_path(path: &str, prefix: &str) -> bool {
+    let below = path.strip_prefix(prefix);
+    below.is_some_and(|below| below.starts_with('/') || (below.is_empty() && !prefix.is_empty()))
+        && path.starts_with('/')
+        && !path.starts_with("//")
+        && path.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\')
+        && !path.split(['/', '?', '#']).any(|segment| segment == ".." || segment == ".")
+}
+
+/// What a dialect that says nothing says.
+const fn default_message(reason: Reason) -> &'static str {
+    match reason {
+        Reason::BadRequest | Reason::Malformed => "The request cannot be read.",
+        Reason::Ambiguous => "The request can be read in more than one way.",
+        Reason::MissingField => "A required field is missing.",
+        Reason::InvalidField => "A field has an invalid value.",
+        Reason::Unauthenticated | Reason::NoCredential | Reason::NotAccepted | Reason::StaleProof => {
+            "Authentication is required."
+        }
+        Reason::WrongPassword => "The user name or password is wrong.",
+        Reason::BadToken => "The token is invalid.",
+        Reason::Expired => "The token has expired.",
+        Reason::BadProvider => "The identity provider is unknown.",
+        Reason::Forbidden => "Access is denied.",
+        Reason::Csrf => "The CSRF token is missing or invalid.",
+        Reason::SessionLimit => "Too many sessions are open.",
+        Reason::PasswordDue => "The password must be changed.",
+        Reason::NotFound => "Not found.",
+        Reason::Method => "The method is not allowed.",
+        Reason::TooLarge => "The request is too large.",
+        Reason::MediaType => "The media type is not supported.",
+        Reason::TooMany => "Too many requests.",
+        Reason::Internal => "Internal error.",
+        Reason::Upstream => "The service cannot be reached.",
+        Reason::Unavailable => "The request cannot be checked at the moment.",
+        Reason::UpstreamTimeout => "The service did not answer in time.",
+    }
+}

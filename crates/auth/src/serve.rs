@@ -1,0 +1,499 @@
+//! The calls that the gate answers itself: from inputs to operation to answer.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use crate::account::Account;
+use crate::api::{Api, Located};
+use crate::dialect::operation::Operation;
+use crate::dialect::{Endpoint, TokenRule};
+use crate::identity::Identity;
+use crate::intake::Taken;
+use crate::policy::admits_tenant;
+use crate::port::{
+    Issue, IssueAnswer, Issued, KeyAnswer, KeyCaller, KeyChange, KeyName, Lookups, Operations,
+    PasswordChange, PasswordClaim, Purpose, Signer,
+};
+use crate::recognize::{Request, plain_value};
+use crate::refusal::{Reason, Refusal};
+use crate::render::{Here, Rendered, is_own_path};
+use crate::secret::Secret;
+use crate::time::Time;
+use crate::token::{AtLimit, TokenDigest, TokenKind, TokenPlan, TokenRef};
+use crate::values::{Caller, SessionView};
+
+/// What calls need of the world.
+#[derive(Clone, Copy)]
+pub struct World<'w> {
+    /// Look-ups.
+    pub lookups: &'w dyn Lookups,
+    /// Operations.
+    pub operations: &'w dyn Operations,
+    /// Signatures.
+    pub signer: &'w dyn Signer,
+    /// The moment of this request.
+    pub now: Time,
+}
+
+/// Serves a call of the gate's own for an identity.
+///
+/// # Errors
+/// What the operation is refused with; `unavailable` if the store did not answer.
+pub async fn serve(
+    api: &Api,
+    located: &Located,
+    request: &Request<'_>,
+    taken: &Taken,
+    identity: &Identity,
+    world: World<'_>,
+    here: &Here<'_>,
+) -> Result<Rendered, Refusal> {
+    let Some(endpoint) = &located.site.endpoint else {
+        return Err(Refusal::new(Reason::Internal, "no call to serve"));
+    };
+    admits_tenant(api, identity)?;
+    if endpoint.sets_cookies {
+        refuse_foreign_page(here)?;
+    }
+    let inputs = inputs(api, located, endpoint, request, taken)?;
+    let call = Call { api, located, endpoint, request, identity, world, here, inputs };
+    call.run().await
+}
+
+/// Ends what an identity holds; for calls that the upstream answers (`forward`), once it has.
+///
+/// # Errors
+/// `unavailable` if the store did not answer.
+pub async fn end(identity: &Identity, world: World<'_>) -> Result<(), Refusal> {
+    for held in [identity.session(), identity.token()].into_iter().flatten() {
+        world.operations.end(held.digest(), world.now).await?;
+    }
+    Ok(())
+}
+
+/// A page of another site must not log its visitor in (login CSRF).
+fn refuse_foreign_page(here: &Here<'_>) -> Result<(), Refusal> {
+    let header = |name: &str| here.headers.get(name).and_then(|value| value.to_str().ok());
+    let foreign = || Refusal::new(Reason::Csrf, "a page of another site sent the form");
+    match header("sec-fetch-site") {
+        Some("same-origin" | "same-site" | "none") => return Ok(()),
+        Some(_) => return Err(foreign()),
+        None => {}
+    }
+    let Some(origin) = header("origin") else { return Ok(()) };
+    let authority = origin.split_once("://").map(|(_, authority)| authority);
+    if authority.is_some() && authority == header("host") { Ok(()) } else { Err(foreign()) }
+}
+
+/// What the caller told the operation: input name, value.
+fn inputs(
+    api: &Api,
+    located: &Located,
+    endpoint: &Endpoint,
+    request: &Request<'_>,
+    taken: &Taken,
+) -> Result<Vec<(String, String)>, Refusal> {
+    let mut inputs = Vec::new();
+    let required = endpoint.operation.inputs().required;
+    for (name, places) in &endpoint.inputs {
+        let value = plain_value(places, request, taken, located.variables.as_slice(), api)?;
+        match value {
+            Some((value, _)) => inputs.push((name.clone(), value.into_owned())),
+            None if required.contains(&name.as_str()) => {
+                let field = places.first().map_or(name.as_str(), |place| place.carrier());
+                return Err(Refusal::new(Reason::MissingField, format!("`{field}` is missing")).about(field));
+            }
+            None => {}
+        }
+    }
+    Ok(inputs)
+}
+
+struct Call<'c> {
+    api: &'c Api,
+    located: &'c Located,
+    endpoint: &'c Endpoint,
+    request: &'c Request<'c>,
+    identity: &'c Identity,
+    world: World<'c>,
+    here: &'c Here<'c>,
+    inputs: Vec<(String, String)>,
+}
+
+impl Call<'_> {
+    async fn run(&self) -> Result<Rendered, Refusal> {
+        match self.endpoint.operation {
+            Operation::Issue => self.issue().await,
+            Operation::End => self.end().await,
+            Operation::Show => Ok(self.answer(&self.caller())),
+            Operation::Refuse => {
+                let reason = self.endpoint.reason.unwrap_or(Reason::Forbidden);
+                Err(Refusal::new(reason, "the dialect refuses this call"))
+            }
+            Operation::SessionList => self.sessions().await,
+            Operation::SessionShow => self.session().await,
+            Operation::KeyCreate => self.key_create().await,
+            Operation::KeyList => self.key_list().await,
+            Operation::KeyShow | Operation::KeyUpdate | Operation::KeyRotate | Operation::KeyDelete => {
+                self.key().await
+            }
+            Operation::PasswordChange => self.password_change().await,
+        }
+    }
+
+    fn input(&self, name: &str) -> Option<&str> {
+        self.inputs.iter().find(|(own, _)| own == name).map(|(_, value)| value.as_str())
+    }
+
+    /// A yes or no: `true yes 1 on`, `false no 0 off`, in any case.
+    fn flag(&self, name: &str) -> Result<Option<bool>, Refusal> {
+        let Some(value) = self.input(name) else { return Ok(None) };
+        match value.to_ascii_lowercase().as_str() {
+            "true" | "yes" | "1" | "on" => Ok(Some(true)),
+            "false" | "no" | "0" | "off" | "" => Ok(Some(false)),
+            _ => {
+                Err(Refusal::new(Reason::InvalidField, format!("`{name}` is neither yes nor no")).about(name))
+            }
+        }
+    }
+
+    fn caller(&self) -> Caller<'_> {
+        Caller {
+            prefix: self.here.prefix,
+            media: self.api.media(self.here),
+            lookups: Some(self.world.lookups),
+            inputs: &self.inputs,
+            return_to: self.return_to(),
+            ..Caller::bare(self.api, Some(self.identity))
+        }
+    }
+
+    /// A path of this API, or nothing.
+    fn return_to(&self) -> &str {
+        self.input("return_to").filter(|path| is_own_path(path, self.here.prefix)).unwrap_or_default()
+    }
+
+    fn answer(&self, caller: &Caller<'_>) -> Rendered {
+        self.api.answer(&self.endpoint.answer, caller, self.here)
+    }
+
+    async fn issue(&self) -> Result<Rendered, Refusal> {
+        let force = self.flag("force")?.unwrap_or(false);
+        let mut plans = Vec::new();
+        let mut signed = Vec::new();
+        for rule in &self.endpoint.issues {
+            let mut plan = self.plan(rule)?;
+            if force {
+                plan.at_limit = AtLimit::EndOldest;
+            }
+            if rule.kind == TokenKind::Jwt {
+                signed.push(self.sign(rule, &plan)?);
+            } else {
+                plans.push(plan);
+            }
+        }
+        let spends = self.identity.token().filter(|token| self.is_refresh(&token.word));
+        let order = Issue {
+            api: Arc::clone(&self.api.name),
+            account: self.identity.account().cloned(),
+            proven_at: self.identity.proven_at(),
+            plans,
+            spends: spends.map(|token| (Arc::clone(&token.word), Secret::new(token.value.expose()))),
+            replaces: self.replaced(),
+            address: self.request.address,
+        };
+        let issued = if order.plans.is_empty() {
+            Vec::new()
+        } else {
+            match self.world.operations.issue(order, self.world.now).await? {
+                IssueAnswer::Issued(issued) => issued,
+                IssueAnswer::AtLimit => {
+                    return Err(Refusal::new(
+                        Reason::SessionLimit,
+                        "the account holds as many tokens as it may",
+                    ));
+                }
+                IssueAnswer::Spent => {
+                    return Err(Refusal::new(Reason::BadToken, "the refresh token was spent before")
+                        .carried_by(self.located.site.accepts.first().map_or("", |rule| rule.carrier())));
+                }
+            }
+        };
+        let issued: Vec<Issued> = issued.into_iter().chain(signed).collect();
+        let bound = self.api.dialect.csrf.as_ref().map(|csrf| &csrf.bound_to.word);
+        let session = issued
+            .iter()
+            .find(|issued| bound.is_some_and(|word| *word == issued.word))
+            .or_else(|| issued.iter().find(|issued| self.is_session(&issued.word)));
+        let caller = Caller { session: session.map(SessionView::issued), issued: &issued, ..self.caller() };
+        Ok(self.answer(&caller))
+    }
+
+    fn plan(&self, rule: &TokenRule) -> Result<TokenPlan, Refusal> {
+        let plan = self.api.plan(rule).cloned();
+        plan.ok_or_else(|| Refusal::new(Reason::Internal, "the token has no form that could be issued"))
+    }
+
+    fn kind(&self, word: &str) -> Option<TokenKind> {
+        self.api.dialect.token(word).map(|rule| rule.kind)
+    }
+
+    fn is_refresh(&self, word: &str) -> bool {
+        self.kind(word) == Some(TokenKind::Refresh)
+    }
+
+    fn is_session(&self, word: &str) -> bool {
+        self.kind(word) == Some(TokenKind::Session)
+    }
+
+    /// The session that a login puts an end to: the one whose cookie came with it (T-E1).
+    fn replaced(&self) -> Option<TokenDigest> {
+        let issues_session = self.endpoint.issues.iter().any(|rule| rule.kind == TokenKind::Session);
+        let by_token = self.identity.token().is_some();
+        self.identity.session().filter(|_| issues_session && !by_token).map(|session| session.digest())
+    }
+
+    /// A JWT with the claims that a credential of the dialect reads.
+    fn sign(&self, rule: &TokenRule, plan: &TokenPlan) -> Result<Issued, Refusal> {
+        let credential = rule.jwt_credential.as_deref();
+        let demands = self
+            .api
+            .dialect
+            .credentials
+            .iter()
+            .find(|rule| Some(&*rule.name) == credential)
+            .and_then(|rule| rule.jwt.as_ref());
+        let (Some(demands), Some(account), Some(lifetime)) =
+            (demands, self.identity.account(), plan.lifetime)
+        else {
+            return Err(Refusal::new(Reason::Internal, "a jwt without its credential, holder or lifetime"));
+        };
+        let now = self.world.now;
+        let expires_at = now.plus(lifetime);
+        let mut claims = Map::new();
+        for (target, claim) in &demands.claims {
+            if let Some(value) = claim_value(account, target)
+                && !claims.contains_key(claim)
+            {
+                claims.insert(claim.clone(), value);
+            }
+        }
+        for (name, value) in [
+            ("iss", Value::from(demands.issuer.as_str())),
+            ("aud", demands.audience.as_str().into()),
+            ("iat", now.unix_secs().into()),
+            ("exp", expires_at.unix_secs().into()),
+        ] {
+            claims.insert(name.to_owned(), value);
+        }
+        let claims = Value::Object(claims).to_string();
+        let value = self.world.signer.sign(Purpose::Token, "JWT", claims.as_bytes())?;
+        let digest = TokenDigest::of(&self.api.name, &rule.word, &value);
+        Ok(Issued {
+            word: Arc::clone(&rule.word),
+            value: Secret::new(value),
+            second: None,
+            reference: digest.reference(),
+            issued_at: now,
+            expires_at,
+        })
+    }
+
+    async fn end(&self) -> Result<Rendered, Refusal> {
+        match (self.input("session"), self.identity.account()) {
+            (Some(name), Some(account)) => {
+                let Some(reference) = self.token_name(name) else { return Err(not_found("session")) };
+                if !self.world.operations.end_named(account.id, reference, self.world.now).await? {
+                    return Err(not_found("session"));
+                }
+            }
+            (_, _) => end(self.identity, self.world).await?,
+        }
+        Ok(self.answer(&self.caller()))
+    }
+
+    /// A public reference, or the reference of a value of the API's session words.
+    fn token_name(&self, name: &str) -> Option<TokenRef> {
+        TokenRef::parse(name).or_else(|| {
+            let rule = self.api.dialect.tokens.iter().find(|rule| {
+                rule.kind == TokenKind::Session && rule.form.as_ref().is_some_and(|form| form.could_be(name))
+            })?;
+            Some(TokenDigest::of(&self.api.name, &rule.word, name).reference())
+        })
+    }
+
+    async fn sessions(&self) -> Result<Rendered, Refusal> {
+        let Some(account) = self.identity.account() else { return Err(not_found("session")) };
+        let sessions =
+            self.world.operations.sessions(account.id, Arc::clone(&self.api.name), self.world.now).await?;
+        Ok(self.answer(&Caller { sessions: &sessions, ..self.caller() }))
+    }
+
+    async fn session(&self) -> Result<Rendered, Refusal> {
+        let wanted = self.input("session").and_then(|name| self.token_name(name));
+        let (Some(account), Some(wanted)) = (self.identity.account(), wanted) else {
+            return Err(not_found("session"));
+        };
+        let sessions =
+            self.world.operations.sessions(account.id, Arc::clone(&self.api.name), self.world.now).await?;
+        match sessions.iter().find(|info| info.reference == wanted) {
+            Some(shown) => Ok(self.answer(&Caller { shown: Some(shown), ..self.caller() })),
+            None => Err(not_found("session")),
+        }
+    }
+
+    fn key_rule(&self) -> Result<&TokenRule, Refusal> {
+        let issues = self.endpoint.issues.iter().find(|rule| rule.kind == TokenKind::Key);
+        let only = || self.api.dialect.tokens.iter().find(|rule| rule.kind == TokenKind::Key);
+        issues
+            .or_else(only)
+            .map(|rule| &**rule)
+            .ok_or_else(|| Refusal::new(Reason::Internal, "the dialect has no token of kind key"))
+    }
+
+    fn key_caller(&self) -> Result<KeyCaller, Refusal> {
+        let account = self.identity.account().cloned();
+        let account =
+            account.ok_or_else(|| Refusal::new(Reason::Forbidden, "anonymous callers have no keys"))?;
+        Ok(KeyCaller { account, api: Arc::clone(&self.api.name), word: Arc::clone(&self.key_rule()?.word) })
+    }
+
+    fn key_change(&self) -> Result<KeyChange, Refusal> {
+        let text = |name: &str| self.input(name).map(str::to_owned);
+        let endless = self.flag("endless")?;
+        let expires_at = match (endless, self.input("expires")) {
+            (Some(true), _) => Some(None),
+            (_, Some(date)) if !date.is_empty() => {
+                let time = self.api.dialect.date.read(date);
+                let time = time.ok_or_else(|| {
+                    let field = self.field("expires");
+                    Refusal::new(Reason::InvalidField, format!("`{field}` is no date")).about(field)
+                })?;
+                Some(Some(time))
+            }
+            (_, _) => None,
+        };
+        Ok(KeyChange { label: text("label"), description: text("description"), expires_at })
+    }
+
+    /// The name under which a client sends an input.
+    fn field(&self, input: &str) -> String {
+        let places = self.endpoint.inputs.iter().find(|(name, _)| name == input);
+        let place = places.and_then(|(_, places)| places.first());
+        place.map_or_else(|| input.to_owned(), |place| place.carrier().to_owned())
+    }
+
+    async fn key_create(&self) -> Result<Rendered, Refusal> {
+        let caller = self.key_caller()?;
+        let plan = self.plan(self.key_rule()?)?;
+        let owner = match self.input("owner") {
+            Some(owner) if !owner.is_empty() => owner.to_owned(),
+            Some(_) | None if caller.account.kind == "applications" => caller.account.name.clone(),
+            Some(_) | None => {
+                let field = self.field("owner");
+                return Err(Refusal::new(Reason::MissingField, format!("`{field}` is missing")).about(field));
+            }
+        };
+        let change = self.key_change()?;
+        let answer = self.world.operations.key_create(caller, owner, plan, change, self.world.now).await?;
+        self.key_answer(answer)
+    }
+
+    async fn key_list(&self) -> Result<Rendered, Refusal> {
+        let owner = self.input("owner").map(str::to_owned);
+        let keys = self.world.operations.key_list(self.key_caller()?, owner, self.world.now).await?;
+        Ok(self.answer(&Caller { keys: &keys, ..self.caller() }))
+    }
+
+    async fn key(&self) -> Result<Rendered, Refusal> {
+        let caller = self.key_caller()?;
+        let name = self.input("key").unwrap_or_default();
+        let key = TokenRef::parse(name).map_or_else(
+            || KeyName::Digest(TokenDigest::of(&self.api.name, &caller.word, name)),
+            KeyName::Id,
+        );
+        let operations = self.world.operations;
+        let now = self.world.now;
+        let answer = match self.endpoint.operation {
+            Operation::KeyUpdate => operations.key_update(caller, key, self.key_change()?, now).await?,
+            Operation::KeyRotate => {
+                operations.key_rotate(caller, key, self.plan(self.key_rule()?)?, now).await?
+            }
+            Operation::KeyDelete => operations.key_delete(caller, key, now).await?,
+            Operation::KeyShow
+            | Operation::Issue
+            | Operation::End
+            | Operation::Show
+            | Operation::Refuse
+            | Operation::SessionList
+            | Operation::SessionShow
+            | Operation::KeyCreate
+            | Operation::KeyList
+            | Operation::PasswordChange => operations.key_show(caller, key, now).await?,
+        };
+        self.key_answer(answer)
+    }
+
+    fn key_answer(&self, answer: KeyAnswer) -> Result<Rendered, Refusal> {
+        match answer {
+            KeyAnswer::Done(info, value) => {
+                Ok(self.answer(&Caller { key: Some((&info, value.as_ref())), ..self.caller() }))
+            }
+            KeyAnswer::NotFound => Err(not_found("key")),
+        }
+    }
+
+    async fn password_change(&self) -> Result<Rendered, Refusal> {
+        let Some(account) = self.identity.account() else {
+            return Err(Refusal::new(Reason::Forbidden, "anonymous callers have no password"));
+        };
+        if self
+            .input("user")
+            .is_some_and(|user| !user.is_empty() && !user.eq_ignore_ascii_case(&account.name))
+        {
+            return Err(Refusal::new(Reason::Forbidden, "the password of another account"));
+        }
+        let claim = PasswordClaim {
+            api: Arc::clone(&self.api.name),
+            kind: account.kind.as_str().into(),
+            user: account.name.clone(),
+            password: Secret::new(self.input("old").unwrap_or_default()),
+            provider: None,
+            domain: None,
+            tenant: None,
+            address: self.request.address,
+        };
+        let new = Secret::new(self.input("new").unwrap_or_default());
+        let keep = self.identity.token().or(self.identity.session()).map(|token| token.digest());
+        match self.world.operations.password_change(claim, new, keep, self.world.now).await? {
+            PasswordChange::Done => Ok(self.answer(&self.caller())),
+            PasswordChange::WrongOld => Err(Refusal::new(Reason::WrongPassword, "the old password is wrong")),
+            PasswordChange::Unfit(why) => {
+                Err(Refusal::new(Reason::InvalidField, why).about(self.field("new")))
+            }
+            PasswordChange::TooMany => {
+                Err(Refusal::new(Reason::TooMany, "the limits on unverified work are reached"))
+            }
+        }
+    }
+}
+
+fn not_found(what: &'static str) -> Refusal {
+    Refusal::new(Reason::NotFound, Cow::Owned(format!("no such {what} of the caller's"))).about(what)
+}
+
+fn claim_value(account: &Account, target: &str) -> Option<Value> {
+    let text = |text: &str| (!text.is_empty()).then(|| Value::from(text));
+    match target {
+        "subject" => text(&account.subject),
+        "tenant" => account.tenant.as_deref().and_then(text),
+        "roles" => Some(account.roles.clone().into()),
+        "name" => text(&account.full_name),
+        "email" => text(&account.email),
+        "first_name" => text(&account.first_name),
+        "last_name" => text(&account.last_name),
+        key => account.keys.get(key).map(|value| Value::from(value.as_str())),
+    }
+}

@@ -1,0 +1,116 @@
+//! What is added to the answers of admitted requests, and what is taken out of them.
+
+use std::sync::Arc;
+
+use http::header::{SET_COOKIE, WWW_AUTHENTICATE};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+
+use crate::api::Api;
+use crate::dialect::StampRule;
+use crate::dialect::template::Medium;
+use crate::identity::Identity;
+use crate::port::Unavailable;
+use crate::render::Here;
+use crate::serve::World;
+use crate::values::{Caller, SessionView};
+
+impl Api {
+    /// Stamps the answer to an admitted request.
+    ///
+    /// A stamp that prints the CSRF token opens a session for a caller who holds none; his own is printed otherwise.
+    ///
+    /// # Errors
+    /// If a session had to be opened and could not be.
+    pub fn stamp(
+        &self,
+        method: &Method,
+        path: &str,
+        identity: &Identity,
+        world: World<'_>,
+        here: &Here<'_>,
+        headers: &mut HeaderMap,
+    ) -> Result<(), Unavailable> {
+        let Some(stamp) = self.stamp_for(method, path, identity) else { return Ok(()) };
+        let opened = if stamp.opens_session && identity.session().is_none() {
+            self.open(identity, world)?
+        } else {
+            None
+        };
+        let bare = Caller::bare(self, Some(identity));
+        // A token that proved the caller is his session where no other is known.
+        let held = identity.session().or(identity.token()).map(SessionView::of);
+        let caller = Caller {
+            prefix: here.prefix,
+            media: "",
+            lookups: Some(world.lookups),
+            session: opened.as_ref().map(SessionView::issued).or(held),
+            ..bare
+        };
+        let mut named: Vec<&HeaderName> = Vec::new();
+        for (name, template) in &stamp.headers {
+            let value = template.render(&caller, Medium::Header);
+            if value.is_empty() && template.is_one_value() {
+                continue;
+            }
+            let Ok(value) = HeaderValue::from_str(&value) else { continue };
+            if named.contains(&name) {
+                headers.append(name.clone(), value);
+            } else {
+                headers.insert(name.clone(), value);
+                named.push(name);
+            }
+        }
+        self.append_cookies(headers, &stamp.cookies, &caller, here);
+        Ok(())
+    }
+
+    fn stamp_for(&self, method: &Method, path: &str, identity: &Identity) -> Option<Arc<StampRule>> {
+        let applies = |stamp: &StampRule| {
+            stamp
+                .credentials
+                .as_ref()
+                .is_none_or(|names| names.iter().any(|name| name == identity.credential()))
+        };
+        let mut stamps = self.dialect.stamps.matching(method, path).map(|(stamp, _)| stamp);
+        stamps.find(|stamp| applies(stamp)).cloned()
+    }
+
+    fn open(
+        &self,
+        identity: &Identity,
+        world: World<'_>,
+    ) -> Result<Option<crate::port::Issued>, Unavailable> {
+        let Some(plan) = self.dialect.csrf.as_ref().and_then(|csrf| self.plan(&csrf.bound_to)) else {
+            return Ok(None);
+        };
+        world.operations.open_session(&self.name, identity.account(), plan, identity.proven_at(), world.now)
+    }
+
+    /// Takes out of an upstream's answer what only the gate may say: the dialect's cookies, the CSRF header,
+    /// session headers and challenges.
+    pub fn remove_own_names(&self, headers: &mut HeaderMap) {
+        for name in self.dialect.answer_headers.iter() {
+            headers.remove(name);
+        }
+        if !headers.contains_key(SET_COOKIE) {
+            return;
+        }
+        let own = |value: &HeaderValue| {
+            let name = value.as_bytes().split(|byte| *byte == b'=').next().unwrap_or_default();
+            self.dialect.cookies.iter().any(|rule| rule.name.as_bytes() == name.trim_ascii())
+        };
+        if headers.get_all(SET_COOKIE).iter().any(own) {
+            let kept: Vec<_> =
+                headers.get_all(SET_COOKIE).iter().filter(|value| !own(value)).cloned().collect();
+            headers.remove(SET_COOKIE);
+            for value in kept {
+                headers.append(SET_COOKIE, value);
+            }
+        }
+    }
+
+    /// Takes an upstream's own challenges out: the client's credentials are not the upstream's business.
+    pub fn remove_challenges(headers: &mut HeaderMap) {
+        headers.remove(WWW_AUTHENTICATE);
+    }
+}

@@ -1,0 +1,317 @@
+//! The default store: one SQLite file.
+//!
+//! WAL with `synchronous=FULL`: what was acknowledged survives a power cut. One writer task groups what arrives
+//! while it is busy into one transaction; reads have a small pool of their own. The file is made readable by
+//! its owner only, and a lock file beside it keeps a second gate from opening it: memory is the truth for
+//! sessions, and two memories would differ.
+
+mod rows;
+mod writer;
+
+use std::fs::{File, OpenOptions};
+use std::path::{Path, PathBuf};
+use std::str::FromStr as _;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use sqlx::ConnectOptions as _;
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+use tokio::runtime::Handle;
+
+use super::{
+    AccountRow, AuditRow, Change, KeyRow, SigningKeyRow, Store, StoreError, StoreFuture, TokenRow, ValueRow,
+};
+use writer::Writer;
+
+/// How long a statement waits for another process that holds the file (a backup tool, say).
+const BUSY_WAIT: Duration = Duration::from_secs(5);
+/// Readers beside the writer; reads are rare, memory answers nearly all look-ups.
+const READERS_MAX: u32 = 4;
+/// Rows that travel from SQLite's thread to ours at once; the default of 50 makes loading a million slow.
+const ROW_BUFFER: usize = 1024;
+/// Each entry brings the file from schema N to schema N + 1.
+const SCHEMAS: [&str; 1] = [include_str!("sqlite/schema_1.sql")];
+
+/// One SQLite file. See the module's words.
+pub struct SqliteStore {
+    readers: SqlitePool,
+    writer: Writer,
+    lock: Arc<Mutex<Option<File>>>,
+}
+
+impl SqliteStore {
+    /// Opens the file, makes it if it is not there, and brings its schema up to date.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] if another process has it open or a later version wrote it;
+    /// [`StoreError::Down`] for all else.
+    pub async fn open(path: &Path, handle: &Handle) -> Result<Arc<Self>, StoreError> {
+        let lock = take_lock(path)?;
+        make_private(path)?;
+        let options = SqliteConnectOptions::from_str("sqlite::memory:")
+            .map_err(down)?
+            .in_memory(false)
+            .shared_cache(false)
+            .filename(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(BUSY_WAIT)
+            .row_buffer_size(ROW_BUFFER)
+            .disable_statement_logging();
+        let mut connection = options.connect().await.map_err(down)?;
+        migrate(&mut connection).await?;
+        let readers = SqlitePoolOptions::new()
+            .max_connections(READERS_MAX)
+            .connect_with(options.read_only(true).create_if_missing(false))
+            .await
+            .map_err(down)?;
+        let writer = Writer::start(connection, handle);
+        Ok(Arc::new(Self { readers, writer, lock: Arc::new(Mutex::new(Some(lock))) }))
+    }
+
+    fn read<T, F>(&self, query: impl FnOnce(SqlitePool) -> F) -> StoreFuture<T>
+    where
+        F: Future<Output = Result<T, sqlx::Error>> + Send + 'static,
+    {
+        let query = query(self.readers.clone());
+        Box::pin(async move { query.await.map_err(read_error) })
+    }
+}
+
+impl Store for SqliteStore {
+    fn write(&self, changes: Vec<Change>) -> StoreFuture<()> {
+        self.writer.write(changes)
+    }
+
+    fn meta(&self, name: &'static str) -> StoreFuture<Option<Vec<u8>>> {
+        self.read(move |pool| async move {
+            sqlx::query_scalar("SELECT value FROM meta WHERE name = ?").bind(name).fetch_optional(&pool).await
+        })
+    }
+
+    fn accounts(&self) -> StoreFuture<Vec<AccountRow>> {
+        self.read(move |pool| async move {
+            sqlx::query(
+                "SELECT id, kind, name, name_folded, subject, full_name, first_name, last_name, email, tenant, \
+                 roles, keys, password_hash, password_due, disabled, proofs_from, created_at, updated_at \
+                 FROM accounts ORDER BY id",
+            )
+            .try_map(rows::account)
+            .fetch_all(&pool)
+            .await
+        })
+    }
+
+    fn tokens(&self, after: i64, limit: u32) -> StoreFuture<(Vec<TokenRow>, i64)> {
+        self.read(move |pool| async move {
+            let mut names = rows::Names::default();
+            let mut end = after;
+            let page = sqlx::query(
+                "SELECT digest, api, word, kind, account, issued_at, used_at, idle_secs, ends_at, proven_at, \
+                 family, spent, rowid FROM tokens WHERE rowid > ? ORDER BY rowid LIMIT ?",
+            )
+            .bind(after)
+            .bind(limit)
+            .try_map(|row| {
+                end = sqlx::Row::try_get(&row, 12)?;
+                rows::token(&row, &mut names)
+            })
+            .fetch_all(&pool)
+            .await?;
+            Ok((page, end))
+        })
+    }
+
+    fn token(&self, digest: [u8; 32]) -> StoreFuture<Option<TokenRow>> {
+        self.read(move |pool| async move {
+            sqlx::query(
+                "SELECT digest, api, word, kind, account, issued_at, used_at, idle_secs, ends_at, proven_at, \
+                 family, spent FROM tokens WHERE digest = ?",
+            )
+            .bind(digest.to_vec())
+            .try_map(|row| rows::token(&row, &mut rows::Names::default()))
+            .fetch_optional(&pool)
+            .await
+        })
+    }
+
+    fn keys(&self) -> StoreFuture<Vec<KeyRow>> {
+        self.read(move |pool| async move {
+            sqlx::query(
+                "SELECT id, digest, api, word, account, label, description, created_at, updated_at, expires_at \
+                 FROM keys",
+            )
+            .try_map(rows::key)
+            .fetch_all(&pool)
+            .await
+        })
+    }
+
+    fn values(&self) -> StoreFuture<Vec<ValueRow>> {
+        self.read(move |pool| async move {
+            sqlx::query("SELECT purpose, api, word, account, mac FROM operator_values")
+                .try_map(rows::value)
+                .fetch_all(&pool)
+                .await
+        })
+    }
+
+    fn signing_keys(&self) -> StoreFuture<Vec<SigningKeyRow>> {
+        self.read(move |pool| async move {
+            sqlx::query("SELECT id, purpose, algorithm, pkcs8, state, since FROM signing_keys ORDER BY since, id")
+                .try_map(rows::signing_key)
+                .fetch_all(&pool)
+                .await
+        })
+    }
+
+    fn audit(&self, limit: u32) -> StoreFuture<Vec<AuditRow>> {
+        self.read(move |pool| async move {
+            sqlx::query("SELECT at, actor, event, object, address FROM audit ORDER BY id DESC LIMIT ?")
+                .bind(limit)
+                .try_map(rows::audit)
+                .fetch_all(&pool)
+                .await
+        })
+    }
+
+    fn close(&self) -> StoreFuture<()> {
+        let writer = self.writer.close();
+        let readers = self.readers.clone();
+        let lock = Arc::clone(&self.lock);
+        Box::pin(async move {
+            readers.close().await;
+            let closed = writer.await;
+            drop(lock.lock().unwrap_or_else(PoisonError::into_inner).take());
+            closed
+        })
+    }
+}
+
+/// Takes the lock that says which process works with the file. It falls with the process.
+fn take_lock(path: &Path) -> Result<File, StoreError> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    let mut options = OpenOptions::new();
+    options.create(true).truncate(false).write(true);
+    owner_only(&mut options);
+    let file = options.open(PathBuf::from(name)).map_err(io)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => {
+            Err(StoreError::Conflict("another process has the database file open"))
+        }
+        Err(std::fs::TryLockError::Error(error)) => Err(io(error)),
+    }
+}
+
+/// Makes the file before SQLite does, for its owner only: it holds private keys. SQLite gives its side files
+/// the same permissions.
+fn make_private(path: &Path) -> Result<(), StoreError> {
+    let mut options = OpenOptions::new();
+    options.create(true).truncate(false).write(true);
+    owner_only(&mut options);
+    options.open(path).map_err(io)?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(io)?;
+    }
+    Ok(())
+}
+
+fn owner_only(options: &mut OpenOptions) {
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
+    #[cfg(not(unix))]
+    let _ = options;
+}
+
+async fn migrate(connection: &mut SqliteConnection) -> Result<(), StoreError> {
+    let version: i64 =
+        sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut *connection).await.map_err(down)?;
+    let version = usize::try_from(version).map_err(|_| StoreError::Corrupt("schema number".to_owned()))?;
+    if version > SCHEMAS.len() {
+        return Err(StoreError::Conflict("a later version of the gate wrote the database file"));
+    }
+    for (number, schema) in SCHEMAS.iter().enumerate().skip(version) {
+        let script = format!("BEGIN IMMEDIATE; {schema} PRAGMA user_version = {}; COMMIT;", number + 1);
+        sqlx::raw_sql(sqlx::AssertSqlSafe(script)).execute(&mut *connection).await.map_err(down)?;
+    }
+    Ok(())
+}
+
+fn down(error: sqlx::Error) -> StoreError {
+    StoreError::Down(error.to_string())
+}
+
+fn io(error: std::io::Error) -> StoreError {
+    StoreError::Down(error.to_string())
+}
+
+fn read_error(error: sqlx::Error) -> StoreError {
+    match error {
+        sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => StoreError::Corrupt(error.to_string()),
+        other => down(other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        reason = "tests"
+    )]
+    use super::*;
+
+    #[tokio::test]
+    async fn conforms() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("gate.db");
+        let open = || async { SqliteStore::open(&path, &Handle::current()).await.unwrap() as Arc<dyn Store> };
+        crate::store::conformance::check(open).await;
+    }
+
+    #[tokio::test]
+    async fn one_process_and_one_owner() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("gate.db");
+        let store = SqliteStore::open(&path, &Handle::current()).await.unwrap();
+        let second = SqliteStore::open(&path, &Handle::current()).await;
+        assert!(matches!(second, Err(StoreError::Conflict(_))));
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600);
+        }
+        store.close().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn the_audit_cannot_be_rewritten() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("gate.db");
+        let store = SqliteStore::open(&path, &Handle::current()).await.unwrap();
+        let row = AuditRow {
+            at: 1,
+            actor: "root".to_owned(),
+            event: "account.created".to_owned(),
+            object: "users/ann".to_owned(),
+            address: String::new(),
+        };
+        store.write(vec![Change::Audit(row.clone())]).await.unwrap();
+        store.close().await.unwrap();
+        let mut connection = SqliteConnectOptions::new().filename(&path).connect().await.unwrap();
+        for attack in ["UPDATE audit SET actor = 'x'", "DELETE FROM audit"] {
+            assert!(sqlx::query(attack).execute(&mut connection).await.is_err(), "{attack}");
+        }
+    }
+}

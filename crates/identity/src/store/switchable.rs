@@ -1,0 +1,87 @@
+//! A store that can be switched off: for fault runs, not for production.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::{
+    AccountRow, AuditRow, Change, KeyRow, SigningKeyRow, Store, StoreError, StoreFuture, TokenRow, ValueRow,
+};
+
+/// Passes everything on to another store while it is on, and fails everything while it is off.
+///
+/// Fault runs wrap it around a real store to see what the gate does when its database goes away.
+pub struct Switchable {
+    inner: Arc<dyn Store>,
+    off: AtomicBool,
+}
+
+/// Whether a [`Switchable`] store answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Power {
+    /// It answers.
+    On,
+    /// It fails.
+    Off,
+}
+
+impl Switchable {
+    /// Wraps a store; it is on.
+    pub fn new(inner: Arc<dyn Store>) -> Arc<Self> {
+        Arc::new(Self { inner, off: AtomicBool::new(false) })
+    }
+
+    /// Switches it on or off, for all calls from now on.
+    pub fn switch(&self, power: Power) {
+        self.off.store(power == Power::Off, Ordering::SeqCst);
+    }
+
+    fn pass<T: Send + 'static>(&self, call: impl FnOnce(&dyn Store) -> StoreFuture<T>) -> StoreFuture<T> {
+        if self.off.load(Ordering::SeqCst) {
+            Box::pin(async { Err(StoreError::Down("switched off".to_owned())) })
+        } else {
+            call(&*self.inner)
+        }
+    }
+}
+
+impl Store for Switchable {
+    fn write(&self, changes: Vec<Change>) -> StoreFuture<()> {
+        self.pass(|store| store.write(changes))
+    }
+
+    fn meta(&self, name: &'static str) -> StoreFuture<Option<Vec<u8>>> {
+        self.pass(|store| store.meta(name))
+    }
+
+    fn accounts(&self) -> StoreFuture<Vec<AccountRow>> {
+        self.pass(|store| store.accounts())
+    }
+
+    fn tokens(&self, after: i64, limit: u32) -> StoreFuture<(Vec<TokenRow>, i64)> {
+        self.pass(|store| store.tokens(after, limit))
+    }
+
+    fn token(&self, digest: [u8; 32]) -> StoreFuture<Option<TokenRow>> {
+        self.pass(|store| store.token(digest))
+    }
+
+    fn keys(&self) -> StoreFuture<Vec<KeyRow>> {
+        self.pass(|store| store.keys())
+    }
+
+    fn values(&self) -> StoreFuture<Vec<ValueRow>> {
+        self.pass(|store| store.values())
+    }
+
+    fn signing_keys(&self) -> StoreFuture<Vec<SigningKeyRow>> {
+        self.pass(|store| store.signing_keys())
+    }
+
+    fn audit(&self, limit: u32) -> StoreFuture<Vec<AuditRow>> {
+        self.pass(|store| store.audit(limit))
+    }
+
+    fn close(&self) -> StoreFuture<()> {
+        self.inner.close()
+    }
+}
