@@ -108,6 +108,11 @@ impl Identities {
         bail_unwired()
     }
 
+    /// Writes what waits to be written and lets the store go.
+    pub(crate) async fn close(&self) -> Result<(), Failure> {
+        bail_unwired()
+    }
+
     /// Makes the first administrator, if there is none.
     pub(crate) async fn ensure_administrator(&self) -> Result<Option<FirstAdministrator>, Failure> {
         bail_unwired()
@@ -150,11 +155,6 @@ impl Identities {
 
     /// The keys of an API, or of one application there.
     pub(crate) async fn keys(&self, _api: &str, _owner: Option<&str>) -> Result<Vec<Key>, Failure> {
-        bail_unwired()
-    }
-
-    /// One key.
-    pub(crate) async fn key(&self, _api: &str, _id: &str) -> Result<Key, Failure> {
         bail_unwired()
     }
 
@@ -203,7 +203,7 @@ impl Running {
 }
 
 /// Starts the gate of a checked configuration.
-pub(crate) async fn start(_loaded: &Loaded, _identities: &Identities) -> Result<Running, Failure> {
+pub(crate) async fn start(_loaded: &Loaded, _identities: &Arc<Identities>) -> Result<Running, Failure> {
     bail_unwired()
 }
 
