@@ -118,7 +118,7 @@ impl Record {
     /// The first second in which it is no longer good.
     pub(crate) fn deadline(&self) -> u32 {
         let mut deadline = self.ends;
-        if self.idle > 0 && !self.marks.has(Marks::SPENT) {
+        if self.idle > 0 {
             deadline = deadline.min(self.used.saturating_add(self.idle));
         }
         if self.marks.has(Marks::FRESH) {
