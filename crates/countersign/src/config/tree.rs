@@ -370,12 +370,12 @@ pub(crate) enum HostFrom {
 }
 
 /// How long connecting to an upstream may take where nothing is said: a lost SYN and its second are within it.
-pub(crate) const fn connect_timeout() -> Period {
+const fn connect_timeout() -> Period {
     Period::secs(5)
 }
 
 /// How long the beginning of an upstream's answer may take where nothing is said: longer than held long polls.
-pub(crate) const fn response_timeout() -> Period {
+const fn response_timeout() -> Period {
     Period::secs(60)
 }
 
