@@ -16,9 +16,11 @@ use countersign_auth::policy::{Allow, Conditions, RouteOptions};
 use countersign_identity::issuers::TrustedIssuer;
 use countersign_identity::signing::public::{parse_jwks, parse_pem};
 
-pub(crate) use self::identities::Identities;
+pub(crate) use self::identities::{FirstAdministrator, Identities};
 pub(crate) use self::plane::{Running, start};
-use crate::config::{self, AllowWord, Issuer, IssuerFiles, IssuerWord, Loaded, Mistake, UNPROVEN_FROM_ANYWHERE};
+use crate::config::{
+    self, AllowWord, Issuer, IssuerFiles, IssuerWord, Loaded, Mistake, UNPROVEN_FROM_ANYWHERE,
+};
 use crate::dialects;
 
 pub(crate) use countersign_identity::service::administration::ADMINISTRATOR as ADMINISTRATOR_ROLE;
@@ -60,7 +62,8 @@ fn settle(loaded: &Loaded, api: &config::Api) -> Result<Arc<Api>, Vec<String>> {
     let text = dialects::fetch(&api.dialect, &loaded.folder).map_err(|error| vec![error.to_string()])?;
     let dialect = Dialect::load(&text.file, &text.text).map_err(told)?;
     // An API's own problems name no line and no file: the configuration's line is said by the caller.
-    let told = |problems: Vec<Problem>| problems.into_iter().map(|problem| problem.message).collect::<Vec<_>>();
+    let told =
+        |problems: Vec<Problem>| problems.into_iter().map(|problem| problem.message).collect::<Vec<_>>();
     Api::new(Arc::new(dialect), options(api)).map(Arc::new).map_err(told)
 }
 

@@ -15,6 +15,7 @@ use countersign_identity::password::PasswordOptions;
 use countersign_identity::service::administration::NewPassword;
 use countersign_identity::service::{By, Service, ServiceOptions, Upkeep};
 use countersign_identity::signing::{SigningAlgorithm, SigningOptions};
+use serde::Serialize;
 
 use super::{settle, trusted};
 use crate::config::{Algorithm, Config, Loaded, Mistake};
@@ -36,11 +37,12 @@ pub(crate) struct Identities {
 }
 
 /// An administrator who was just made.
+#[derive(Serialize)]
 pub(crate) struct FirstAdministrator {
     /// Its name.
-    pub(crate) name: String,
-    /// Its password; known to nobody else.
-    pub(crate) password: Secret,
+    pub(crate) user: String,
+    /// Its password, to be shown once; known to nobody else.
+    pub(crate) password: String,
 }
 
 impl Identities {
@@ -55,7 +57,9 @@ impl Identities {
             match settle(loaded, api) {
                 Ok(api) => apis.push(api),
                 Err(found) => {
-                    mistakes.extend(found.into_iter().map(|problem| loaded.mistake(&format!("api[{at}]"), problem)));
+                    mistakes.extend(
+                        found.into_iter().map(|problem| loaded.mistake(&format!("api[{at}]"), problem)),
+                    );
                 }
             }
         }
@@ -110,7 +114,10 @@ impl Identities {
                 .map(|(word, _)| word.to_owned())
                 .collect();
             if let Some(unknown) = config.shared.keys().find(|word| !words.contains(word)) {
-                return Err(Failure::Failed(anyhow!("the dialect of {} has no shared token `{unknown}`", config.name)));
+                return Err(Failure::Failed(anyhow!(
+                    "the dialect of {} has no shared token `{unknown}`",
+                    config.name
+                )));
             }
             for word in words {
                 let value = match config.shared.get(&word) {
@@ -143,7 +150,9 @@ impl Identities {
             }
         };
         match value {
-            Some(value) => self.service.set_shared_value(&api.name, word, id, value, By::gate(), now()).await?,
+            Some(value) => {
+                self.service.set_shared_value(&api.name, word, id, value, By::gate(), now()).await?
+            }
             None => self.service.clear_shared_value(&api.name, word, id, By::gate(), now()).await?,
         }
         Ok(())
@@ -157,13 +166,20 @@ impl Identities {
     /// Makes the first administrator, if there is none of his name.
     pub(crate) async fn ensure_administrator(&self) -> Result<Option<FirstAdministrator>, Failure> {
         let made = self.service.ensure_administrator(ADMINISTRATOR_NAME, now()).await?;
-        Ok(made.map(|password| FirstAdministrator { name: ADMINISTRATOR_NAME.to_owned(), password }))
+        Ok(made.map(|password| FirstAdministrator {
+            user: ADMINISTRATOR_NAME.to_owned(),
+            password: password.expose().to_owned(),
+        }))
     }
 
     /// All accounts, or those of one kind.
     pub(crate) async fn accounts(&self, kind: Option<&str>) -> Result<Vec<Account>, Failure> {
         let all = self.service.accounts();
-        Ok(all.iter().map(account).filter(|account| kind.is_none_or(|kind| account.whose.kind == kind)).collect())
+        Ok(all
+            .iter()
+            .map(account)
+            .filter(|account| kind.is_none_or(|kind| account.whose.kind == kind))
+            .collect())
     }
 
     /// Adds an account with a password.
@@ -214,7 +230,10 @@ impl Identities {
     /// Makes a key; its value is known to nobody else.
     pub(crate) async fn create_key(&self, key: NewKey) -> Result<(Key, Secret), Failure> {
         let word = self.key_word(&key.api)?;
-        let owner = self.service.account_named(APPLICATIONS, &key.owner).filter(|owner| owner.standing == Standing::Enabled);
+        let owner = self
+            .service
+            .account_named(APPLICATIONS, &key.owner)
+            .filter(|owner| owner.standing == Standing::Enabled);
         let owner = owner.ok_or_else(|| anyhow!("no enabled application is called `{}`", key.owner))?.account;
         let change = KeyChange {
             label: Some(key.label),
@@ -222,8 +241,10 @@ impl Identities {
             expires_at: Some(key.lifetime.map(|lifetime| now().plus(lifetime.0))),
         };
         let name = owner.name.clone();
-        let made = self.service.key_create(word.caller(owner), name, word.plan.clone(), change, now()).await?;
-        with_value(made)?.ok_or_else(|| Failure::Failed(anyhow!("the application {} may hold no key", key.owner)))
+        let made =
+            self.service.key_create(word.caller(owner), name, word.plan.clone(), change, now()).await?;
+        with_value(made)?
+            .ok_or_else(|| Failure::Failed(anyhow!("the application {} may hold no key", key.owner)))
     }
 
     /// The keys of an API, or of one application there.
@@ -304,7 +325,8 @@ impl Identities {
             self.service.end_sessions(id, by(), now()).await?;
             return Ok(ended);
         };
-        let reference = TokenRef::parse(name).ok_or_else(|| anyhow!("`{name}` is no session's public name"))?;
+        let reference =
+            TokenRef::parse(name).ok_or_else(|| anyhow!("`{name}` is no session's public name"))?;
         if self.service.end_named(id, reference, now()).await? {
             Ok(1)
         } else {

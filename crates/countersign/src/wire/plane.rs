@@ -47,7 +47,9 @@ impl Running {
         self.data.shutdown(self.drain);
         match tokio::task::spawn_blocking(move || self.data.wait()).await {
             Ok(Ok(0)) => {}
-            Ok(Ok(cut)) => tracing::warn!(connections.cut = cut, "some connections did not end in time and were cut"),
+            Ok(Ok(cut)) => {
+                tracing::warn!(connections.cut = cut, "some connections did not end in time and were cut")
+            }
             Ok(Err(error)) => tracing::error!(%error, "the data plane did not stop as it should"),
             Err(error) => tracing::error!(%error, "the data plane could not be waited for"),
         }
@@ -131,7 +133,10 @@ fn limits(limits: &config::Limits) -> Limits {
 }
 
 fn listener(loaded: &Loaded, listener: &config::Listener) -> Listener {
-    let files = |tls: &config::Tls| TlsFiles { certificate: loaded.path(&tls.certificate), key: loaded.path(&tls.key) };
+    let files = |tls: &config::Tls| TlsFiles {
+        certificate: loaded.path(&tls.certificate),
+        key: loaded.path(&tls.key),
+    };
     Listener {
         name: listener.name.clone(),
         address: listener.address.0,
