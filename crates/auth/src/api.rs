@@ -126,7 +126,10 @@ impl Api {
                 .map(|(table, message)| format!("{table}: {message}")),
         );
         if options.csrf_off && !options.dangerous.iter().any(|what| what == "csrf") {
-            mistakes.push("`csrf = false` lets foreign pages use sessions; if that is meant add dangerous = [\"csrf\"]".to_owned());
+            mistakes.push(
+                "`csrf = false` lets foreign pages use sessions; if that is meant add dangerous = [\"csrf\"]"
+                    .to_owned(),
+            );
         }
         let plans = plans(&dialect, &options, &mut mistakes);
         let policy = Policy::new(&dialect, &options.routes, &mut mistakes);
@@ -253,7 +256,11 @@ fn switched_on(rule: &CredentialRule, options: &ApiOptions, mistakes: &mut Vec<S
     }
 }
 
-fn plans(dialect: &Dialect, options: &ApiOptions, mistakes: &mut Vec<String>) -> BTreeMap<Arc<str>, TokenPlan> {
+fn plans(
+    dialect: &Dialect,
+    options: &ApiOptions,
+    mistakes: &mut Vec<String>,
+) -> BTreeMap<Arc<str>, TokenPlan> {
     for word in options.tokens.keys() {
         if dialect.token(word).is_none() {
             let hint = did_you_mean(word, dialect.token_words().map(|(word, _)| word));

@@ -79,7 +79,12 @@ impl Permit {
         AssertionKey {
             api: std::ptr::from_ref(api) as usize,
             account: identity.account().map_or(0, |account| Arc::as_ptr(account) as usize),
-            credential: api.dialect.credentials.iter().position(|rule| *rule.name == *identity.credential()).map_or(0, |at| at + 1),
+            credential: api
+                .dialect
+                .credentials
+                .iter()
+                .position(|rule| *rule.name == *identity.credential())
+                .map_or(0, |at| at + 1),
             proven_at_secs: if identity.is_anonymous() { 0 } else { identity.proven_at().unix_secs() },
         }
     }
@@ -89,12 +94,7 @@ impl Permit {
 ///
 /// # Errors
 /// If there is no key to sign with.
-pub fn assert(
-    api: &Api,
-    permit: &Permit,
-    signer: &dyn Signer,
-    now: Time,
-) -> Result<Assertion, Unavailable> {
+pub fn assert(api: &Api, permit: &Permit, signer: &dyn Signer, now: Time) -> Result<Assertion, Unavailable> {
     let claims = Value::Object(claims(api, permit, now)).to_string();
     let jwt = signer.sign(Purpose::Assertion, TYP, claims.as_bytes())?;
     let mut jwt = HeaderValue::from_str(&jwt)

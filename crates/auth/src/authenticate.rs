@@ -44,7 +44,7 @@ pub async fn authenticate(
 ) -> Result<Identity, Refusal> {
     let site = &located.site;
     if site.only_anonymous() {
-        return Ok(anonymous(None, now));
+        return Ok(anonymous(None, None, now));
     }
     let demand = csrf::demand(api, site, request, &presented);
     let Presented { credential, ambient, beside, csrf: shown } = presented;
@@ -58,11 +58,17 @@ pub async fn authenticate(
         csrf::check(api, key, beside.as_ref(), shown.as_ref())?;
     }
     let identity = match credential {
-        None if site.anonymous => anonymous(beside.filter(|session| session.live.account.is_none()), now),
-        None => return Err(Refusal::new(Reason::NoCredential, "nothing was presented").carried_by(carrier(site))),
+        None if site.anonymous => {
+            anonymous(beside.filter(|session| session.live.account.is_none()), None, now)
+        }
+        None => {
+            return Err(Refusal::new(Reason::NoCredential, "nothing was presented").carried_by(carrier(site)));
+        }
         Some(credential) => match verifier.verify(&credential).await {
             // Only a dead cookie counts as nothing, so that an expired user reaches the sign-in page.
-            Err(refusal) if ambient && is_dead(refusal.reason) && site.anonymous => anonymous(None, now),
+            Err(refusal) if ambient && is_dead(refusal.reason) && site.anonymous => {
+                anonymous(None, Some(credential.rule.carrier().to_owned()), now)
+            }
             Err(mut refusal) => {
                 if ambient && is_dead(refusal.reason) {
                     refusal.dead_cookie = Some(credential.rule.carrier().to_owned());
@@ -86,7 +92,7 @@ fn carrier(site: &crate::dialect::Site) -> String {
     site.accepts.first().map_or_else(String::new, |rule| rule.carrier().to_owned())
 }
 
-fn anonymous(session: Option<Session>, now: Time) -> Identity {
+fn anonymous(session: Option<Session>, dead_cookie: Option<String>, now: Time) -> Identity {
     Identity::proven(Proven {
         account: None,
         credential: "anonymous".into(),
@@ -94,6 +100,7 @@ fn anonymous(session: Option<Session>, now: Time) -> Identity {
         proven_at: now,
         session,
         token: None,
+        dead_cookie,
     })
 }
 
@@ -162,7 +169,9 @@ impl Verifier<'_> {
                 };
                 self.password(rule, claim).await
             }
-            Proof::Token { values, second, app } => self.token(rule, values, second.as_ref(), app.as_ref()).await,
+            Proof::Token { values, second, app } => {
+                self.token(rule, values, second.as_ref(), app.as_ref()).await
+            }
             Proof::Jwt { value } => self.jwt(rule, value.expose()),
             Proof::Unproven { subject } => Ok(self.unproven(rule, subject)),
         }
@@ -176,31 +185,38 @@ impl Verifier<'_> {
             proven_at,
             session: None,
             token: None,
+            dead_cookie: None,
         }
     }
 
     async fn password(&self, rule: &CredentialRule, claim: PasswordClaim) -> Result<Proven, Refusal> {
-        let key = self.proof_key(rule, &[
-            &claim.user,
-            claim.password.expose(),
-            claim.provider.as_deref().unwrap_or_default(),
-            claim.domain.as_deref().unwrap_or_default(),
-            claim.tenant.as_deref().unwrap_or_default(),
-        ]);
+        let key = self.proof_key(
+            rule,
+            &[
+                &claim.user,
+                claim.password.expose(),
+                claim.provider.as_deref().unwrap_or_default(),
+                claim.domain.as_deref().unwrap_or_default(),
+                claim.tenant.as_deref().unwrap_or_default(),
+            ],
+        );
         if let Some(verified) = self.lookups.recall(&key, self.now) {
-            return Ok(self.proven(rule, verified.account, self.now));
+            return Ok(self.proven(rule, verified.account, verified.proven_at));
         }
         let refuse = |reason, cause| Refusal::new(reason, cause).carried_by(rule.carrier());
         match self.lookups.check_password(claim, self.now).await? {
             PasswordAnswer::Proven(account) => {
                 let until = self.now.plus(PASSWORD_REMEMBERED);
-                self.lookups.remember(key, Verified { account: Arc::clone(&account), proven_at: self.now, until });
+                self.lookups
+                    .remember(key, Verified { account: Arc::clone(&account), proven_at: self.now, until });
                 Ok(self.proven(rule, account, self.now))
             }
             PasswordAnswer::Due(_) => Err(refuse(Reason::PasswordDue, "the password must be changed first")),
             PasswordAnswer::Refused(cause) => Err(refuse(Reason::WrongPassword, cause)),
             PasswordAnswer::BadProvider => Err(refuse(Reason::BadProvider, "no such provider or domain")),
-            PasswordAnswer::TooMany => Err(refuse(Reason::TooMany, "the limits on unverified work are reached")),
+            PasswordAnswer::TooMany => {
+                Err(refuse(Reason::TooMany, "the limits on unverified work are reached"))
+            }
         }
     }
 
@@ -291,6 +307,7 @@ impl Verifier<'_> {
             proven_at,
             session: None,
             token: Some(session),
+            dead_cookie: None,
         })
     }
 
@@ -317,10 +334,10 @@ impl Verifier<'_> {
         let Some(keys) = self.lookups.issuer_keys(&self.api.name, &demands.issuer)? else {
             return Err(refuse(Reason::Unavailable, "no keys are configured for the issuer".to_owned()));
         };
-        let jwt_rule = JwtRule { issuer: &demands.issuer, audience: &demands.audience, leeway_secs: LEEWAY_SECS };
-        let claims = jwt::verify(value, &keys, &jwt_rule, self.now).map_err(|error| {
-            refuse(error.reason(), error.to_string())
-        })?;
+        let jwt_rule =
+            JwtRule { issuer: &demands.issuer, audience: &demands.audience, leeway_secs: LEEWAY_SECS };
+        let claims = jwt::verify(value, &keys, &jwt_rule, self.now)
+            .map_err(|error| refuse(error.reason(), error.to_string()))?;
         let issued_at = claims.issued_at().unwrap_or(self.now);
         let account = if keys.ours {
             let account = self.lookups.account_by_subject(&rule.accounts, claims.subject());
@@ -328,7 +345,10 @@ impl Verifier<'_> {
                 refuse(Reason::BadToken, "the subject is no enabled account of the gate".to_owned())
             })?;
             if issued_at < account.proofs_from {
-                return Err(refuse(Reason::BadToken, "the token is older than the account's last change".to_owned()));
+                return Err(refuse(
+                    Reason::BadToken,
+                    "the token is older than the account's last change".to_owned(),
+                ));
             }
             account
         } else {
@@ -341,7 +361,11 @@ impl Verifier<'_> {
 
     fn unproven(&self, rule: &CredentialRule, subject: &str) -> Proven {
         let account = self.lookups.account_by_subject(&rule.accounts, subject).unwrap_or_else(|| {
-            Arc::new(Account { subject: subject.to_owned(), name: subject.to_owned(), ..foreign(&rule.accounts) })
+            Arc::new(Account {
+                subject: subject.to_owned(),
+                name: subject.to_owned(),
+                ..foreign(&rule.accounts)
+            })
         });
         self.proven(rule, account, self.now)
     }
@@ -366,7 +390,11 @@ fn foreign(kind: &str) -> Account {
 }
 
 /// The account that a foreign issuer's claims describe.
-fn account_of_claims(rule: &CredentialRule, demands: &JwtCredential, claims: &jwt::VerifiedClaims) -> Account {
+fn account_of_claims(
+    rule: &CredentialRule,
+    demands: &JwtCredential,
+    claims: &jwt::VerifiedClaims,
+) -> Account {
     let mut account = foreign(&rule.accounts);
     for (target, claim) in &demands.claims {
         if target == "roles" {

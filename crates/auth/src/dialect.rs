@@ -181,17 +181,6 @@ pub(crate) enum PartName {
 }
 
 impl PartName {
-    pub(crate) const ALL: [PartName; 8] = [
-        Self::Value,
-        Self::Second,
-        Self::User,
-        Self::Password,
-        Self::Provider,
-        Self::Domain,
-        Self::Tenant,
-        Self::App,
-    ];
-
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Value => "value",
@@ -265,7 +254,9 @@ impl CredentialRule {
     /// Whether user and password ride together in `Authorization: Basic`.
     pub(crate) fn is_basic(&self) -> bool {
         self.scheme == Scheme::Password
-            && self.primary_is(|place| matches!(place, Place::Authorization(word) if word.eq_ignore_ascii_case("basic")))
+            && self.primary_is(
+                |place| matches!(place, Place::Authorization(word) if word.eq_ignore_ascii_case("basic")),
+            )
     }
 
     /// The header or cookie name that refusals print.

@@ -25,7 +25,10 @@ impl Alphabet {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Part {
     Literal(String),
-    Random { alphabet: Alphabet, length: usize },
+    Random {
+        alphabet: Alphabet,
+        length: usize,
+    },
     /// Eight, four, four, four and twelve hexadecimal digits with hyphens, all 128 bits random.
     Guid,
     Account,
@@ -57,7 +60,9 @@ pub enum FormError {
     #[error("a `{{` or `}}` stands alone")]
     Brace,
     /// A part that is not on the list.
-    #[error("`{{{0}}}` is none of {{guid}} {{hex:N}} {{lower:N}} {{base64:N}} {{base64url:N}} {{account}} {{tenant}} {{label}}")]
+    #[error(
+        "`{{{0}}}` is none of {{guid}} {{hex:N}} {{lower:N}} {{base64:N}} {{base64url:N}} {{account}} {{tenant}} {{label}}"
+    )]
     Part(String),
     /// Too short to be unguessable.
     #[error("holds {0} random bits; at least 128 are needed")]
@@ -110,7 +115,9 @@ impl Form {
                 Part::Random { alphabet: Alphabet::Hex, length } => 4 * size(*length),
                 // 36 letters hold 5.169 bits.
                 Part::Random { alphabet: Alphabet::Lower, length } => 5169 * size(*length) / 1000,
-                Part::Random { alphabet: Alphabet::Base64 | Alphabet::Base64Url, length } => 6 * size(*length),
+                Part::Random { alphabet: Alphabet::Base64 | Alphabet::Base64Url, length } => {
+                    6 * size(*length)
+                }
             })
             .sum()
     }
@@ -298,7 +305,10 @@ mod tests {
             let form = Form::parse(text).unwrap();
             let value = form.fill(&bytes, NAMES).unwrap();
             assert!(form.could_be(&value), "{text}: {value}");
-            assert!(!form.could_be(&value[1..]) || text.starts_with('{') && text.contains("account"), "{text}");
+            assert!(
+                !form.could_be(&value[1..]) || text.starts_with('{') && text.contains("account"),
+                "{text}"
+            );
             assert!(!form.could_be("") && !form.could_be("x"), "{text}");
         }
     }
@@ -312,7 +322,10 @@ mod tests {
         check("{guid", "a `{` or `}` stands alone");
         check("guid}", "a `{` or `}` stands alone");
         check("{guid}%", "`%` is not safe in a header and a cookie");
-        check("{hex:x}", "`{hex:x}` is none of {guid} {hex:N} {lower:N} {base64:N} {base64url:N} {account} {tenant} {label}");
+        check(
+            "{hex:x}",
+            "`{hex:x}` is none of {guid} {hex:N} {lower:N} {base64:N} {base64url:N} {account} {tenant} {label}",
+        );
         check("{lower:24}", "holds 124 random bits; at least 128 are needed");
     }
 

@@ -38,6 +38,8 @@ pub struct Identity {
     session: Option<Session>,
     /// The token that was presented, where it was one: what `end` ends.
     token: Option<Session>,
+    /// The cookie that counted as nothing because it had died.
+    dead_cookie: Option<String>,
 }
 
 /// A live token that came with a request.
@@ -68,13 +70,14 @@ pub(crate) struct Proven {
     pub(crate) proven_at: Time,
     pub(crate) session: Option<Session>,
     pub(crate) token: Option<Session>,
+    pub(crate) dead_cookie: Option<String>,
 }
 
 impl Identity {
     /// The one constructor.
     pub(crate) fn proven(proven: Proven) -> Self {
-        let Proven { account, credential, scheme, proven_at, session, token } = proven;
-        Self { account, credential, scheme, proven_at, session, token }
+        let Proven { account, credential, scheme, proven_at, session, token, dead_cookie } = proven;
+        Self { account, credential, scheme, proven_at, session, token, dead_cookie }
     }
 
     /// The account; `None` for an anonymous caller.
@@ -105,6 +108,11 @@ impl Identity {
     /// The live session of this caller that came with the request.
     pub fn session(&self) -> Option<&Session> {
         self.session.as_ref()
+    }
+
+    /// The cookie that came with the request and counted as nothing because it had died.
+    pub fn dead_cookie(&self) -> Option<&str> {
+        self.dead_cookie.as_deref()
     }
 
     /// The issued token that proved it, where one did.

@@ -64,8 +64,7 @@ pub struct Taken {
 
 impl Intake {
     pub(crate) fn new(dialect: &Dialect, csrf_header: Option<&HeaderName>) -> Self {
-        let mut intake =
-            Self { headers: HashMap::new(), cookies: Vec::new(), queries: Vec::new() };
+        let mut intake = Self { headers: HashMap::new(), cookies: Vec::new(), queries: Vec::new() };
         for name in dialect.assertion.headers.iter().map(|(name, _)| name.as_str()).chain(WELL_KNOWN) {
             intake.know(name, None);
         }

@@ -146,7 +146,12 @@ pub fn authorize(
     };
     match &route.allow {
         Allow::Anonymous => {}
-        Allow::Proven(conditions) => meets(&identity, conditions, now)?,
+        Allow::Proven(conditions) => {
+            if let Err(mut refusal) = meets(&identity, conditions, now) {
+                refusal.dead_cookie = identity.dead_cookie().map(str::to_owned);
+                return Err(refusal);
+            }
+        }
     }
     Ok(Permit { identity, rule: route.at.as_str().into(), upgrade: route.upgrade })
 }
@@ -154,8 +159,8 @@ pub fn authorize(
 /// Whether the API admits the identity's tenant; anonymous callers have none and are admitted by routes alone.
 pub(crate) fn admits_tenant(api: &Api, identity: &Identity) -> Result<(), Refusal> {
     let Some(account) = identity.account() else { return Ok(()) };
-    let admitted = api.tenants.is_empty()
-        || account.tenant.as_ref().is_some_and(|tenant| api.tenants.contains(tenant));
+    let admitted =
+        api.tenants.is_empty() || account.tenant.as_ref().is_some_and(|tenant| api.tenants.contains(tenant));
     if admitted {
         Ok(())
     } else {

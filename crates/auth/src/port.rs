@@ -321,7 +321,12 @@ pub trait Operations: Send + Sync {
     fn end_named(&self, account: AccountId, name: TokenRef, now: Time) -> Answer<Result<bool, Unavailable>>;
 
     /// The live sessions of an account at one API.
-    fn sessions(&self, account: AccountId, api: Arc<str>, now: Time) -> Answer<Result<Vec<TokenInfo>, Unavailable>>;
+    fn sessions(
+        &self,
+        account: AccountId,
+        api: Arc<str>,
+        now: Time,
+    ) -> Answer<Result<Vec<TokenInfo>, Unavailable>>;
 
     /// Makes a key for the application `owner`.
     fn key_create(
@@ -363,7 +368,12 @@ pub trait Operations: Send + Sync {
     ) -> Answer<Result<KeyAnswer, Unavailable>>;
 
     /// Deletes a key.
-    fn key_delete(&self, caller: KeyCaller, key: KeyName, now: Time) -> Answer<Result<KeyAnswer, Unavailable>>;
+    fn key_delete(
+        &self,
+        caller: KeyCaller,
+        key: KeyName,
+        now: Time,
+    ) -> Answer<Result<KeyAnswer, Unavailable>>;
 
     /// Changes a password. All tokens of the account end, but for `keep`.
     fn password_change(

@@ -16,6 +16,7 @@ use crate::api::{Api, Located};
 use crate::credential::{Credential, Proof};
 use crate::dialect::place::Place;
 use crate::dialect::{CredentialRule, Part, PartName, Scheme, Site};
+use crate::fields::content_type::Encoding;
 use crate::fields::{Case, FieldError, Fields};
 use crate::intake::Taken;
 use crate::refusal::{Reason, Refusal};
@@ -73,13 +74,39 @@ impl Api {
         self.may_read_body(method, path) || self.csrf_may_be_in_body(method, taken, content_type)
     }
 
+    /// The encodings that calls with this method and path read; empty where only a form's CSRF field is read.
+    pub fn encodings(&self, method: &Method, path: &str) -> Vec<Encoding> {
+        let sites = self.dialect.sites.matching(method, path);
+        sites
+            .filter_map(|(site, _)| site.endpoint.as_ref())
+            .flat_map(|endpoint| endpoint.reads.iter().copied())
+            .collect()
+    }
+
+    /// A path as logs may show it: variables that are keys, sessions or credentials are replaced by their names.
+    pub fn loggable_path(&self, located: &Located, path: &str) -> String {
+        let Some(endpoint) = &located.site.endpoint else { return path.to_owned() };
+        let inputs = endpoint.inputs.iter().filter(|(name, _)| name == "key" || name == "session");
+        let parts = located.site.accepts.iter().flat_map(|rule| &rule.parts).map(|part| &part.places);
+        let mut shown = path.to_owned();
+        for place in inputs.map(|(_, places)| places).chain(parts).flatten() {
+            if let Place::Path(name) = place
+                && let Some((_, value)) = located.variables.as_slice().iter().find(|(own, _)| own == name)
+            {
+                shown = shown.replace(value.as_str(), &format!("{{{name}}}"));
+            }
+        }
+        shown
+    }
+
     /// A page's form carries its proof in a hidden field.
     fn csrf_may_be_in_body(&self, method: &Method, taken: &Taken, content_type: Option<&str>) -> bool {
         let Some(csrf) = &self.dialect.csrf else { return false };
         let in_body = csrf.places.iter().any(|place| matches!(place, Place::Body(_)));
         let form = content_type.is_some_and(|text| {
             let text = text.trim_start().as_bytes();
-            let starts = |with: &[u8]| text.get(..with.len()).is_some_and(|head| head.eq_ignore_ascii_case(with));
+            let starts =
+                |with: &[u8]| text.get(..with.len()).is_some_and(|head| head.eq_ignore_ascii_case(with));
             starts(b"application/x-www-form-urlencoded") || starts(b"multipart/form-data")
         });
         in_body && form && !method.is_safe() && !taken.cookies.is_empty() && taken.authorization.is_empty()
@@ -119,7 +146,10 @@ pub fn recognize(
     let finder = Finder { api, located, request, taken };
     if let Some(rule) = site.accepts.iter().find(|rule| rule.in_body() && api.is_on(rule)) {
         let credential = finder.credential(rule)?;
-        return Ok(Presented { credential: Some(credential), ..Presented::default() });
+        // The cookie decides nothing here; a login in a browser ends the session that the same user had in it.
+        let sets_cookies = site.endpoint.as_ref().is_some_and(|endpoint| endpoint.sets_cookies);
+        let beside = if sets_cookies { finder.session_cookie().unwrap_or_default() } else { None };
+        return Ok(Presented { credential: Some(credential), beside, ..Presented::default() });
     }
     let csrf = finder.csrf()?;
     let beside = finder.session_cookie()?;
@@ -149,9 +179,9 @@ impl Finder<'_> {
         }
         let rules = &self.api.dialect.credentials;
         for rule in rules.iter().filter(|rule| self.api.is_on(rule)) {
-            let in_header = rule.primary().is_some_and(|part| {
-                part.places.iter().any(|place| self.header_or_query_is_there(place))
-            });
+            let in_header = rule
+                .primary()
+                .is_some_and(|part| part.places.iter().any(|place| self.header_or_query_is_there(place)));
             if in_header && !found.iter().any(|other| same_primary(other, rule)) {
                 found.push(self.accepted_like(rule)?);
             }
@@ -179,7 +209,8 @@ impl Finder<'_> {
                     .primary()
                     .is_some_and(|part| part.places.iter().any(|place| authorization(place, value).is_some()))
         };
-        let accepted: SmallVec<[&Arc<CredentialRule>; 2]> = self.located.site.accepts.iter().filter(fits).collect();
+        let accepted: SmallVec<[&Arc<CredentialRule>; 2]> =
+            self.located.site.accepts.iter().filter(fits).collect();
         match accepted.as_slice() {
             [] => Err(Refusal::new(
                 Reason::NotAccepted,
@@ -203,12 +234,16 @@ impl Finder<'_> {
         });
         let carrier = several.first().map_or("", |rule| rule.carrier());
         of_form.copied().ok_or_else(|| {
-            Refusal::new(Reason::BadToken, "the value is of none of the forms that are issued").carried_by(carrier)
+            Refusal::new(Reason::BadToken, "the value is of none of the forms that are issued")
+                .carried_by(carrier)
         })
     }
 
     /// The accepted credential in the place of `rule`; a header that is on but not accepted here is refused.
-    fn accepted_like<'r>(&'r self, rule: &'r Arc<CredentialRule>) -> Result<&'r Arc<CredentialRule>, Refusal> {
+    fn accepted_like<'r>(
+        &'r self,
+        rule: &'r Arc<CredentialRule>,
+    ) -> Result<&'r Arc<CredentialRule>, Refusal> {
         let accepted: SmallVec<[&Arc<CredentialRule>; 2]> = self
             .located
             .site
@@ -227,15 +262,21 @@ impl Finder<'_> {
     /// The other half of a pair without the first is a wrong credential, not an absent one.
     fn companion_alone(&self) -> Result<Option<Credential>, Refusal> {
         for rule in self.located.site.accepts.iter().filter(|rule| self.api.is_on(rule)) {
-            let in_headers = rule.primary().is_some_and(|part| {
-                part.places.iter().all(|place| matches!(place, Place::Header(..)))
-            });
-            let companion = rule.parts.iter().skip(1).filter(|part| part.required).any(|part| {
-                part.places.iter().any(|place| self.header_or_query_is_there(place))
-            });
+            let in_headers = rule
+                .primary()
+                .is_some_and(|part| part.places.iter().all(|place| matches!(place, Place::Header(..))));
+            let companion = rule
+                .parts
+                .iter()
+                .skip(1)
+                .filter(|part| part.required)
+                .any(|part| part.places.iter().any(|place| self.header_or_query_is_there(place)));
             if in_headers && companion {
-                return Err(Refusal::new(Reason::BadToken, format!("`{}` came without its first half", rule.name))
-                    .carried_by(rule.carrier()));
+                return Err(Refusal::new(
+                    Reason::BadToken,
+                    format!("`{}` came without its first half", rule.name),
+                )
+                .carried_by(rule.carrier()));
             }
         }
         Ok(None)
@@ -254,7 +295,9 @@ impl Finder<'_> {
     fn cookie_is_there(&self, rule: &CredentialRule) -> bool {
         rule.primary().is_some_and(|part| {
             part.places.iter().any(|place| match place {
-                Place::Cookie(name) => self.taken.cookies.iter().any(|(own, value)| own == name && !value.expose().is_empty()),
+                Place::Cookie(name) => {
+                    self.taken.cookies.iter().any(|(own, value)| own == name && !value.expose().is_empty())
+                }
                 Place::Header(..)
                 | Place::Query(_)
                 | Place::Body(_)
@@ -303,7 +346,9 @@ impl Finder<'_> {
     fn header_or_query_is_there(&self, place: &Place) -> bool {
         match place {
             Place::Header(name, _) => self.taken.headers.iter().any(|(own, _)| own == name),
-            Place::Query(name) => query_values(self.request.query, name).is_ok_and(|values| !values.is_empty()),
+            Place::Query(name) => {
+                query_values(self.request.query, name).is_ok_and(|values| !values.is_empty())
+            }
             Place::Cookie(_)
             | Place::Body(_)
             | Place::Path(_)
@@ -344,7 +389,7 @@ impl Finder<'_> {
     fn basic(&self, rule: &CredentialRule) -> Result<Proof, Refusal> {
         let value = self.required(rule, PartName::Value)?;
         let (user, password) = basic::decode(&value).map_err(|error| {
-            Refusal::new(Reason::Malformed, error.to_string()).carried_by("Authorization")
+            Refusal::new(Reason::WrongPassword, error.to_string()).carried_by("Authorization")
         })?;
         Ok(Proof::Password { user, password, provider: None, domain: None, tenant: None })
     }
@@ -353,8 +398,12 @@ impl Finder<'_> {
         if rule.first_live
             && let Some(Place::Cookie(name)) = rule.primary().and_then(|part| part.places.first())
         {
-            let values = self.taken.cookies.iter().filter(|(own, value)| own == name && !value.expose().is_empty());
-            return Ok(values.take(COOKIES_TRIED_MAX).map(|(_, value)| Secret::new(value.expose())).collect());
+            let values =
+                self.taken.cookies.iter().filter(|(own, value)| own == name && !value.expose().is_empty());
+            return Ok(values
+                .take(COOKIES_TRIED_MAX)
+                .map(|(_, value)| Secret::new(value.expose()))
+                .collect());
         }
         Ok(SmallVec::from_iter([Secret::new(self.required(rule, PartName::Value)?)]))
     }
@@ -382,7 +431,9 @@ impl Finder<'_> {
 
     fn optional(&self, rule: &CredentialRule, name: PartName) -> Result<Option<String>, Refusal> {
         match self.part(rule, name) {
-            Some(part) => Ok(self.value(part)?.map(|(value, _)| value.into_owned()).filter(|value| !value.is_empty())),
+            Some(part) => {
+                Ok(self.value(part)?.map(|(value, _)| value.into_owned()).filter(|value| !value.is_empty()))
+            }
             None => Ok(None),
         }
     }
@@ -402,7 +453,8 @@ impl Finder<'_> {
         let place = part.and_then(|part| part.places.first());
         match place {
             Some(Place::Body(name)) => {
-                Refusal::new(Reason::MissingField, format!("`{name}` is missing from the body")).about(name.clone())
+                Refusal::new(Reason::MissingField, format!("`{name}` is missing from the body"))
+                    .about(name.clone())
             }
             place => Refusal::new(
                 Reason::BadToken,
@@ -419,7 +471,9 @@ const COOKIES_TRIED_MAX: usize = 4;
 fn same_primary(a: &CredentialRule, b: &CredentialRule) -> bool {
     let (Some(a), Some(b)) = (a.primary(), b.primary()) else { return false };
     a.places.iter().any(|place| match place {
-        Place::Header(name, _) => b.places.iter().any(|other| matches!(other, Place::Header(own, _) if own == name)),
+        Place::Header(name, _) => {
+            b.places.iter().any(|other| matches!(other, Place::Header(own, _) if own == name))
+        }
         place => b.places.contains(place),
     })
 }
@@ -430,7 +484,8 @@ fn repeated(what: &str) -> Refusal {
 
 fn text<'v>(value: &'v HeaderValue, name: &str) -> Result<&'v str, Refusal> {
     value.to_str().map(str::trim).map_err(|_error| {
-        Refusal::new(Reason::Malformed, format!("{name} holds bytes that are not visible ascii")).carried_by(name)
+        Refusal::new(Reason::Malformed, format!("{name} holds bytes that are not visible ascii"))
+            .carried_by(name)
     })
 }
 
@@ -463,11 +518,14 @@ pub(crate) fn plain_value<'v>(
         let Some(value) = one_value(place, request, taken, variables, api)? else { continue };
         match &found {
             // One body field may have two spellings that differ in letter case alone; they are then one field.
-            Some((_, Place::Body(other))) if api.dialect.field_case == Case::Ignore
-                && matches!(place, Place::Body(name) if name.eq_ignore_ascii_case(other)) => {}
+            Some((_, Place::Body(other)))
+                if api.dialect.field_case == Case::Ignore
+                    && matches!(place, Place::Body(name) if name.eq_ignore_ascii_case(other)) => {}
             Some(_) => {
                 let name = place.carrier().to_owned();
-                return Err(Refusal::new(Reason::Ambiguous, format!("{place} came in two spellings")).about(name));
+                return Err(
+                    Refusal::new(Reason::Ambiguous, format!("{place} came in two spellings")).about(name)
+                );
             }
             None => found = Some((value, place)),
         }
@@ -529,7 +587,8 @@ fn one_value<'v>(
             match value {
                 None => Ok(None),
                 Some(raw) => crate::canonical::path::decode_segment(raw).map(Some).ok_or_else(|| {
-                    Refusal::new(Reason::InvalidField, format!("{{{name}}} of the path is no text")).about(name.clone())
+                    Refusal::new(Reason::InvalidField, format!("{{{name}}} of the path is no text"))
+                        .about(name.clone())
                 }),
             }
         }
@@ -546,8 +605,8 @@ fn one_value<'v>(
 fn query_values(query: Option<&str>, name: &str) -> Result<SmallVec<[String; 1]>, Refusal> {
     let mut values = SmallVec::new();
     for pair in crate::canonical::query::parse_query(query.unwrap_or_default()) {
-        let (own, value) = pair
-            .map_err(|error| Refusal::new(Reason::Malformed, format!("query: {error}")))?;
+        let (own, value) =
+            pair.map_err(|error| Refusal::new(Reason::Malformed, format!("query: {error}")))?;
         if own == name {
             values.push(value.into_owned());
         }

@@ -1,5 +1,7 @@
 //! From an answer of the dialect to bytes.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::header::{
     ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, WWW_AUTHENTICATE,
@@ -7,7 +9,7 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
-use crate::api::Api;
+use crate::api::{Api, Located};
 use crate::cookie::{self, Attributes, ScriptAccess, Transport};
 use crate::date::DateFormat;
 use crate::dialect::place::Place;
@@ -85,7 +87,8 @@ impl Api {
 
     /// Renders an answer of a call.
     pub(crate) fn answer(&self, answer: &Answer, values: &dyn Values, here: &Here<'_>) -> Rendered {
-        let status = answer.status.and_then(|status| StatusCode::from_u16(status).ok()).unwrap_or(StatusCode::OK);
+        let status =
+            answer.status.and_then(|status| StatusCode::from_u16(status).ok()).unwrap_or(StatusCode::OK);
         let mut headers = HeaderMap::new();
         let mut body = Bytes::new();
         if let Some((kind, template)) = self.body_of(answer, here) {
@@ -133,22 +136,43 @@ impl Api {
             [only] => only,
             several => {
                 let media = self.media(here);
-                let kind = |kind: BodyKind| media.split(['/', '+', ';']).any(|part| part.trim() == kind.name());
+                let kind =
+                    |kind: BodyKind| media.split(['/', '+', ';']).any(|part| part.trim() == kind.name());
                 several.iter().find(|(own, _)| kind(*own)).or_else(|| several.first())?
             }
         };
         Some((chosen.0, &chosen.1))
     }
 
+    /// The answer to a refusal of a request that was located, or was not.
+    pub fn refuse_at(&self, located: Option<&Located>, refusal: &Refusal, here: &Here<'_>) -> Rendered {
+        self.refuse(located.map(|located| &*located.site), refusal, here)
+    }
+
     /// The answer to a refusal: in the dialect of the place where the request arrived.
-    pub fn refuse(&self, site: Option<&Site>, refusal: &Refusal, here: &Here<'_>) -> Rendered {
+    fn refuse(&self, site: Option<&Site>, refusal: &Refusal, here: &Here<'_>) -> Rendered {
         let surface = site.map(|site| &site.surface).or_else(|| self.widest_surface());
-        if let Some(redirect) = self.to_sign_in(surface.map(|surface| &**surface), refusal, here) {
-            return redirect;
+        let mut rendered = match self.to_sign_in(surface.map(|surface| &**surface), refusal, here) {
+            Some(redirect) => redirect,
+            None => self.refusal(site, surface.map(|surface| &**surface), refusal, here),
+        };
+        let dead = |rule: &&Arc<CookieRule>| refusal.dead_cookie.as_ref() == Some(&rule.name);
+        if let Some(rule) = self.dialect.cookies.iter().find(dead) {
+            let values = RefusalValues::new(self, &Answer::default(), refusal.reason.status(), refusal, here);
+            clear_cookie(&mut rendered.headers, rule, &values, here);
         }
-        let refusals: Option<&Refusals> = site
-            .map(|site| &*site.refusals)
-            .or_else(|| surface.map(|surface| &*surface.refusals));
+        rendered
+    }
+
+    fn refusal(
+        &self,
+        site: Option<&Site>,
+        surface: Option<&Surface>,
+        refusal: &Refusal,
+        here: &Here<'_>,
+    ) -> Rendered {
+        let refusals: Option<&Refusals> =
+            site.map(|site| &*site.refusals).or_else(|| surface.map(|surface| &*surface.refusals));
         let default = Answer::default();
         let answer = refusals.and_then(|refusals| refusals.answer(refusal.reason)).unwrap_or(&default);
         let status = answer.status.unwrap_or(refusal.reason.status());
@@ -160,9 +184,6 @@ impl Api {
         }
         if refusal.reason == Reason::Method {
             self.allow(here, &mut rendered.headers);
-        }
-        if let Some(rule) = self.dialect.cookies.iter().find(|rule| refusal.dead_cookie.as_ref() == Some(&rule.name)) {
-            clear_cookie(&mut rendered.headers, rule, &values, here);
         }
         rendered
     }
@@ -249,7 +270,12 @@ fn clear_cookie(headers: &mut HeaderMap, rule: &CookieRule, values: &dyn Values,
     }
 }
 
-fn attributes<'p>(rule: &CookieRule, path: &'p str, here: &Here<'_>, max_age: Option<std::time::Duration>) -> Attributes<'p> {
+fn attributes<'p>(
+    rule: &CookieRule,
+    path: &'p str,
+    here: &Here<'_>,
+    max_age: Option<std::time::Duration>,
+) -> Attributes<'p> {
     Attributes {
         path,
         script: if rule.http_only { ScriptAccess::Hidden } else { ScriptAccess::Readable },
@@ -261,7 +287,13 @@ fn attributes<'p>(rule: &CookieRule, path: &'p str, here: &Here<'_>, max_age: Op
 
 impl Api {
     /// Adds a stamp's cookies to an answer.
-    pub(crate) fn append_cookies(&self, headers: &mut HeaderMap, rules: &[std::sync::Arc<CookieRule>], values: &dyn Values, here: &Here<'_>) {
+    pub(crate) fn append_cookies(
+        &self,
+        headers: &mut HeaderMap,
+        rules: &[Arc<CookieRule>],
+        values: &dyn Values,
+        here: &Here<'_>,
+    ) {
         for rule in rules {
             append_cookie(headers, rule, values, here);
         }
@@ -289,7 +321,8 @@ impl<'v> RefusalValues<'v> {
             code: String::new(),
             message: String::new(),
         };
-        values.code = answer.code.as_ref().map_or_else(String::new, |code| code.render(&values, Medium::Text));
+        values.code =
+            answer.code.as_ref().map_or_else(String::new, |code| code.render(&values, Medium::Text));
         values.message = match &answer.message {
             Some(message) => message.render(&values, Medium::Text),
             None => default_message(refusal.reason).to_owned(),
@@ -349,7 +382,9 @@ const fn default_message(reason: Reason) -> &'static str {
         Reason::Ambiguous => "The request can be read in more than one way.",
         Reason::MissingField => "A required field is missing.",
         Reason::InvalidField => "A field has an invalid value.",
-        Reason::Unauthenticated | Reason::NoCredential | Reason::NotAccepted | Reason::StaleProof => "Authentication is required.",
+        Reason::Unauthenticated | Reason::NoCredential | Reason::NotAccepted | Reason::StaleProof => {
+            "Authentication is required."
+        }
         Reason::WrongPassword => "The user name or password is wrong.",
         Reason::BadToken => "The token is invalid.",
         Reason::Expired => "The token has expired.",

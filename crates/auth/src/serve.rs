@@ -7,17 +7,16 @@ use serde_json::{Map, Value};
 
 use crate::account::Account;
 use crate::api::{Api, Located};
-use crate::assertion;
 use crate::dialect::operation::Operation;
-use crate::dialect::{Endpoint, PartName, TokenRule};
+use crate::dialect::{Endpoint, TokenRule};
 use crate::identity::Identity;
+use crate::intake::Taken;
 use crate::policy::admits_tenant;
 use crate::port::{
     Issue, IssueAnswer, Issued, KeyAnswer, KeyCaller, KeyChange, KeyName, Lookups, Operations,
     PasswordChange, PasswordClaim, Purpose, Signer,
 };
 use crate::recognize::{Request, plain_value};
-use crate::intake::Taken;
 use crate::refusal::{Reason, Refusal};
 use crate::render::{Here, Rendered, is_own_path};
 use crate::secret::Secret;
@@ -55,7 +54,7 @@ pub async fn serve(
         return Err(Refusal::new(Reason::Internal, "no call to serve"));
     };
     admits_tenant(api, identity)?;
-    if endpoint.sets_cookies {
+    if endpoint.sets_cookies && endpoint.operation == Operation::Issue {
         refuse_foreign_page(here)?;
     }
     let inputs = inputs(api, located, endpoint, request, taken)?;
@@ -77,7 +76,7 @@ pub async fn end(identity: &Identity, world: World<'_>) -> Result<(), Refusal> {
 /// A page of another site must not log its visitor in (login CSRF).
 fn refuse_foreign_page(here: &Here<'_>) -> Result<(), Refusal> {
     let header = |name: &str| here.headers.get(name).and_then(|value| value.to_str().ok());
-    let foreign = || Refusal::new(Reason::Forbidden, "a page of another site sent the form");
+    let foreign = || Refusal::new(Reason::Csrf, "a page of another site sent the form");
     match header("sec-fetch-site") {
         Some("same-origin" | "same-site" | "none") => return Ok(()),
         Some(_) => return Err(foreign()),
@@ -154,7 +153,9 @@ impl Call<'_> {
         match value.to_ascii_lowercase().as_str() {
             "true" | "yes" | "1" | "on" => Ok(Some(true)),
             "false" | "no" | "0" | "off" | "" => Ok(Some(false)),
-            _ => Err(Refusal::new(Reason::InvalidField, format!("`{name}` is neither yes nor no")).about(name)),
+            _ => {
+                Err(Refusal::new(Reason::InvalidField, format!("`{name}` is neither yes nor no")).about(name))
+            }
         }
     }
 
@@ -209,7 +210,10 @@ impl Call<'_> {
             match self.world.operations.issue(order, self.world.now).await? {
                 IssueAnswer::Issued(issued) => issued,
                 IssueAnswer::AtLimit => {
-                    return Err(Refusal::new(Reason::SessionLimit, "the account holds as many tokens as it may"));
+                    return Err(Refusal::new(
+                        Reason::SessionLimit,
+                        "the account holds as many tokens as it may",
+                    ));
                 }
                 IssueAnswer::Spent => {
                     return Err(Refusal::new(Reason::BadToken, "the refresh token was spent before")
@@ -223,11 +227,7 @@ impl Call<'_> {
             .iter()
             .find(|issued| bound.is_some_and(|word| *word == issued.word))
             .or_else(|| issued.iter().find(|issued| self.is_session(&issued.word)));
-        let caller = Caller {
-            session: session.map(SessionView::issued),
-            issued: &issued,
-            ..self.caller()
-        };
+        let caller = Caller { session: session.map(SessionView::issued), issued: &issued, ..self.caller() };
         Ok(self.answer(&caller))
     }
 
@@ -265,7 +265,8 @@ impl Call<'_> {
             .iter()
             .find(|rule| Some(&*rule.name) == credential)
             .and_then(|rule| rule.jwt.as_ref());
-        let (Some(demands), Some(account), Some(lifetime)) = (demands, self.identity.account(), plan.lifetime)
+        let (Some(demands), Some(account), Some(lifetime)) =
+            (demands, self.identity.account(), plan.lifetime)
         else {
             return Err(Refusal::new(Reason::Internal, "a jwt without its credential, holder or lifetime"));
         };
@@ -354,7 +355,8 @@ impl Call<'_> {
 
     fn key_caller(&self) -> Result<KeyCaller, Refusal> {
         let account = self.identity.account().cloned();
-        let account = account.ok_or_else(|| Refusal::new(Reason::Forbidden, "anonymous callers have no keys"))?;
+        let account =
+            account.ok_or_else(|| Refusal::new(Reason::Forbidden, "anonymous callers have no keys"))?;
         Ok(KeyCaller { account, api: Arc::clone(&self.api.name), word: Arc::clone(&self.key_rule()?.word) })
     }
 
@@ -408,8 +410,10 @@ impl Call<'_> {
     async fn key(&self) -> Result<Rendered, Refusal> {
         let caller = self.key_caller()?;
         let name = self.input("key").unwrap_or_default();
-        let key = TokenRef::parse(name)
-            .map_or_else(|| KeyName::Digest(TokenDigest::of(&self.api.name, &caller.word, name)), KeyName::Id);
+        let key = TokenRef::parse(name).map_or_else(
+            || KeyName::Digest(TokenDigest::of(&self.api.name, &caller.word, name)),
+            KeyName::Id,
+        );
         let operations = self.world.operations;
         let now = self.world.now;
         let answer = match self.endpoint.operation {
@@ -445,7 +449,10 @@ impl Call<'_> {
         let Some(account) = self.identity.account() else {
             return Err(Refusal::new(Reason::Forbidden, "anonymous callers have no password"));
         };
-        if self.input("user").is_some_and(|user| !user.is_empty() && !user.eq_ignore_ascii_case(&account.name)) {
+        if self
+            .input("user")
+            .is_some_and(|user| !user.is_empty() && !user.eq_ignore_ascii_case(&account.name))
+        {
             return Err(Refusal::new(Reason::Forbidden, "the password of another account"));
         }
         let claim = PasswordClaim {
@@ -463,8 +470,12 @@ impl Call<'_> {
         match self.world.operations.password_change(claim, new, keep, self.world.now).await? {
             PasswordChange::Done => Ok(self.answer(&self.caller())),
             PasswordChange::WrongOld => Err(Refusal::new(Reason::WrongPassword, "the old password is wrong")),
-            PasswordChange::Unfit(why) => Err(Refusal::new(Reason::InvalidField, why).about(self.field("new"))),
-            PasswordChange::TooMany => Err(Refusal::new(Reason::TooMany, "the limits on unverified work are reached")),
+            PasswordChange::Unfit(why) => {
+                Err(Refusal::new(Reason::InvalidField, why).about(self.field("new")))
+            }
+            PasswordChange::TooMany => {
+                Err(Refusal::new(Reason::TooMany, "the limits on unverified work are reached"))
+            }
         }
     }
 }

@@ -66,13 +66,20 @@ impl Api {
 
     fn stamp_for(&self, method: &Method, path: &str, identity: &Identity) -> Option<Arc<StampRule>> {
         let applies = |stamp: &StampRule| {
-            stamp.credentials.as_ref().is_none_or(|names| names.iter().any(|name| name == identity.credential()))
+            stamp
+                .credentials
+                .as_ref()
+                .is_none_or(|names| names.iter().any(|name| name == identity.credential()))
         };
         let mut stamps = self.dialect.stamps.matching(method, path).map(|(stamp, _)| stamp);
         stamps.find(|stamp| applies(stamp)).cloned()
     }
 
-    fn open(&self, identity: &Identity, world: World<'_>) -> Result<Option<crate::port::Issued>, Unavailable> {
+    fn open(
+        &self,
+        identity: &Identity,
+        world: World<'_>,
+    ) -> Result<Option<crate::port::Issued>, Unavailable> {
         let Some(plan) = self.dialect.csrf.as_ref().and_then(|csrf| self.plan(&csrf.bound_to)) else {
             return Ok(None);
         };
@@ -93,7 +100,8 @@ impl Api {
             self.dialect.cookies.iter().any(|rule| rule.name.as_bytes() == name.trim_ascii())
         };
         if headers.get_all(SET_COOKIE).iter().any(own) {
-            let kept: Vec<_> = headers.get_all(SET_COOKIE).iter().filter(|value| !own(value)).cloned().collect();
+            let kept: Vec<_> =
+                headers.get_all(SET_COOKIE).iter().filter(|value| !own(value)).cloned().collect();
             headers.remove(SET_COOKIE);
             for value in kept {
                 headers.append(SET_COOKIE, value);

@@ -133,7 +133,9 @@ impl<'v> Caller<'v> {
         };
         match field {
             "value" => Value::Text(issued.value.expose().into()),
-            "second" => issued.second.as_ref().map_or(Value::Absent, |second| Value::Text(second.expose().into())),
+            "second" => {
+                issued.second.as_ref().map_or(Value::Absent, |second| Value::Text(second.expose().into()))
+            }
             "ref" => Value::Text(issued.reference.to_string().into()),
             "expires_at" => Value::Time(issued.expires_at),
             "expires_in" => {
@@ -169,9 +171,9 @@ impl Values for Caller<'_> {
                 Some(("key", field)) => {
                     self.key.map_or(Value::Absent, |(key, value)| key_field(key, value, field))
                 }
-                Some(("keys", field)) => {
-                    index.and_then(|at| self.keys.get(at)).map_or(Value::Absent, |key| key_field(key, None, field))
-                }
+                Some(("keys", field)) => index
+                    .and_then(|at| self.keys.get(at))
+                    .map_or(Value::Absent, |key| key_field(key, None, field)),
                 Some(("shown", field)) => self.shown.map_or(Value::Absent, |info| token_field(info, field)),
                 Some(("sessions", field)) => index
                     .and_then(|at| self.sessions.get(at))

@@ -22,12 +22,13 @@ use crate::token::TokenKind;
 pub(super) fn jwt_tokens(root: &Table<'_, '_>, context: &Context) {
     for (word, table) in root.tables("token") {
         let Some(name) = table.text("credential") else { continue };
-        let reads = context
-            .credentials
-            .iter()
-            .any(|rule| *rule.name == *name.value && rule.scheme == Scheme::Jwt);
+        let reads =
+            context.credentials.iter().any(|rule| *rule.name == *name.value && rule.scheme == Scheme::Jwt);
         if !reads {
-            table.problem(name.span, format!("`{}` is no credential of scheme \"jwt\" that could read `{word}`", name.value));
+            table.problem(
+                name.span,
+                format!("`{}` is no credential of scheme \"jwt\" that could read `{word}`", name.value),
+            );
         }
     }
 }
@@ -94,7 +95,13 @@ fn looks_into_body(endpoint: &Endpoint) -> bool {
 }
 
 /// What must hold of a call at one of its paths.
-pub(super) fn site(table: &Table<'_, '_>, span: &Range<usize>, pattern: &Pattern, site: &Site, accepts_given: bool) {
+pub(super) fn site(
+    table: &Table<'_, '_>,
+    span: &Range<usize>,
+    pattern: &Pattern,
+    site: &Site,
+    accepts_given: bool,
+) {
     let Some(endpoint) = &site.endpoint else { return };
     let operation = endpoint.operation;
     if operation == Operation::Issue {
@@ -138,7 +145,9 @@ pub(super) fn site(table: &Table<'_, '_>, span: &Range<usize>, pattern: &Pattern
 }
 
 fn gives_away(word: &str) -> String {
-    format!("gives `{word}` to callers who proved nothing; only a session may be issued to [\"anonymous\"] alone")
+    format!(
+        "gives `{word}` to callers who proved nothing; only a session may be issued to [\"anonymous\"] alone"
+    )
 }
 
 fn is_refresh(rule: &CredentialRule) -> bool {
@@ -169,7 +178,12 @@ pub(super) fn dialect(root: &Table<'_, '_>, dialect: &Dialect) {
     let deployments = if named.is_empty() { &unnamed[..] } else { &named };
     for deployment in deployments {
         for (table, message) in enabled(dialect, &|rule| is_on(rule, *deployment)) {
-            match root.tables("surface").into_iter().chain(root.tables("endpoint")).find(|(_, t)| t.name == table) {
+            match root
+                .tables("surface")
+                .into_iter()
+                .chain(root.tables("endpoint"))
+                .find(|(_, t)| t.name == table)
+            {
                 Some((_, table)) => table.complain(message),
                 None => root.complain(format!("{table}: {message}")),
             }
@@ -189,10 +203,14 @@ pub(crate) fn is_on(rule: &CredentialRule, deployment: Option<&str>) -> bool {
 fn cookies_need_csrf(root: &Table<'_, '_>, dialect: &Dialect) {
     for (name, table) in root.tables("credential") {
         let Some(rule) = dialect.credentials.iter().find(|rule| *rule.name == *name) else { continue };
-        let listed =
-            dialect.csrf.as_ref().is_some_and(|csrf| csrf.credentials.iter().any(|name| **name == *rule.name));
+        let listed = dialect
+            .csrf
+            .as_ref()
+            .is_some_and(|csrf| csrf.credentials.iter().any(|name| **name == *rule.name));
         if rule.in_cookie() && !listed {
-            table.complain("rides in a cookie, but `csrf.for` does not list it: any foreign page could use it");
+            table.complain(
+                "rides in a cookie, but `csrf.for` does not list it: any foreign page could use it",
+            );
         }
     }
 }
@@ -236,15 +254,29 @@ fn surface_named<'d>(dialect: &'d Dialect, name: &str) -> Option<&'d Arc<Surface
 
 fn ties(root: &Table<'_, '_>, dialect: &Dialect) {
     for ((a, surface), (b, other)) in dialect.surfaces.ties() {
-        complain_at(root, "surface", &surface.name, format!(
-            "`{a}` and `{b}` of [surface.{}] match the same request and neither is more exact", other.name
-        ));
+        complain_at(
+            root,
+            "surface",
+            &surface.name,
+            format!(
+                "`{a}` and `{b}` of [surface.{}] match the same request and neither is more exact",
+                other.name
+            ),
+        );
     }
     for ((a, site), (b, other)) in dialect.sites.ties() {
-        let name = |site: &Arc<Site>| site.endpoint.as_ref().map_or_else(String::new, |endpoint| endpoint.name.clone());
-        complain_at(root, "endpoint", &name(site), format!(
-            "`{a}` and `{b}` of [endpoint.{}] match the same request and neither is more exact", name(other)
-        ));
+        let name = |site: &Arc<Site>| {
+            site.endpoint.as_ref().map_or_else(String::new, |endpoint| endpoint.name.clone())
+        };
+        complain_at(
+            root,
+            "endpoint",
+            &name(site),
+            format!(
+                "`{a}` and `{b}` of [endpoint.{}] match the same request and neither is more exact",
+                name(other)
+            ),
+        );
     }
     for ((a, _), (b, _)) in dialect.stamps.ties() {
         root.complain(format!("stamps `{a}` and `{b}` match the same request and neither is more exact"));
@@ -289,10 +321,7 @@ fn passes(root: &Table<'_, '_>, dialect: &Dialect) {
 }
 
 /// The checks that depend on which credentials are on: table and message of each mistake.
-pub(crate) fn enabled(
-    dialect: &Dialect,
-    is_on: &dyn Fn(&CredentialRule) -> bool,
-) -> Vec<(String, String)> {
+pub(crate) fn enabled(dialect: &Dialect, is_on: &dyn Fn(&CredentialRule) -> bool) -> Vec<(String, String)> {
     let mut mistakes = Vec::new();
     for surface in dialect.surfaces.items() {
         let table = format!("surface.{}", surface.name);

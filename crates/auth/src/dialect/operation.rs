@@ -115,9 +115,4 @@ impl Operation {
             | Self::KeyShow => false,
         }
     }
-
-    /// Whether it makes a key, and so must say which.
-    pub(crate) const fn makes_key(self) -> bool {
-        matches!(self, Self::KeyCreate | Self::KeyRotate)
-    }
 }

@@ -246,9 +246,10 @@ fn read_methods(text: &str) -> Result<SmallVec<[Method; 2]>, String> {
     ];
     text.split('|')
         .map(|name| {
-            METHODS.into_iter().find(|method| method.as_str() == name).ok_or_else(|| {
-                format!("`{name}` is none of GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
-            })
+            METHODS
+                .into_iter()
+                .find(|method| method.as_str() == name)
+                .ok_or_else(|| format!("`{name}` is none of GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"))
         })
         .collect()
 }

@@ -69,8 +69,14 @@ impl Place {
     /// The header or cookie name, as answers print it (`carrier`).
     pub fn carrier(&self) -> &str {
         match self {
-            Self::Header(_, name) | Self::Cookie(name) | Self::Query(name) | Self::Body(name) | Self::Path(name) => name,
-            Self::Authorization(_) | Self::AuthorizationAssigned(_) | Self::AuthorizationBare => "Authorization",
+            Self::Header(_, name)
+            | Self::Cookie(name)
+            | Self::Query(name)
+            | Self::Body(name)
+            | Self::Path(name) => name,
+            Self::Authorization(_) | Self::AuthorizationAssigned(_) | Self::AuthorizationBare => {
+                "Authorization"
+            }
         }
     }
 }

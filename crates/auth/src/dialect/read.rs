@@ -4,7 +4,6 @@ mod answers;
 mod credentials;
 mod endpoints;
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use http::HeaderName;
@@ -46,7 +45,10 @@ pub(super) fn dialect(source: &Source<'_>) -> Option<Dialect> {
     match root.number("schema") {
         Some(At { value: SCHEMA, .. }) => {}
         Some(other) => {
-            root.problem(other.span, format!("schema {} is unknown; this gate reads schema {SCHEMA}", other.value));
+            root.problem(
+                other.span,
+                format!("schema {} is unknown; this gate reads schema {SCHEMA}", other.value),
+            );
             return None;
         }
         None => {
@@ -229,7 +231,13 @@ fn names_of_credentials(table: &Table<'_, '_>, key: &str, context: &Context) -> 
     Some(names)
 }
 
-pub(super) fn template(table: &Table<'_, '_>, key: &str, text: &At<String>, scope: &Scope, medium: Medium) -> Option<Template> {
+pub(super) fn template(
+    table: &Table<'_, '_>,
+    key: &str,
+    text: &At<String>,
+    scope: &Scope,
+    medium: Medium,
+) -> Option<Template> {
     match Template::parse(&text.value, scope, medium) {
         Ok(template) => Some(template),
         Err(message) => {
@@ -275,7 +283,14 @@ fn cookies(root: &Table<'_, '_>, context: &Context) -> Vec<Arc<CookieRule>> {
             if template.names("session.id") && !http_only {
                 table.complain("holds a session id and must be `http_only = true`");
             }
-            cookies.push(Arc::new(CookieRule { name, value: template, path, http_only, same_site, lifetime }));
+            cookies.push(Arc::new(CookieRule {
+                name,
+                value: template,
+                path,
+                http_only,
+                same_site,
+                lifetime,
+            }));
         }
         table.finish();
     }
@@ -369,7 +384,8 @@ fn surfaces(root: &Table<'_, '_>, context: &Context, families: &answers::Familie
             anonymous,
             csrf_every_method,
             sign_in,
-            refusals: refusals.unwrap_or_else(|| Arc::new(crate::dialect::Refusals::new(|_| Default::default()))),
+            refusals: refusals
+                .unwrap_or_else(|| Arc::new(crate::dialect::Refusals::new(|_| Default::default()))),
         });
         entries.extend(patterns.into_iter().map(|pattern| (pattern.value, false, Arc::clone(&surface))));
     }
@@ -410,7 +426,8 @@ fn assertion(root: &Table<'_, '_>, context: &Context) -> AssertionRule {
             if RESERVED_CLAIMS.contains(&key.value.as_str()) {
                 inner.problem(key.span.clone(), format!("claim `{}` is the gate's to set", key.value));
             } else if let Some(text) = inner.text(&key.value)
-                && let Some(template) = template(&inner, &format!("claim `{}`", key.value), &text, &scope, Medium::Text)
+                && let Some(template) =
+                    template(&inner, &format!("claim `{}`", key.value), &text, &scope, Medium::Text)
             {
                 claims.push((key.value, template));
             }
@@ -443,7 +460,9 @@ fn answer_headers(
         .collect();
     let secret = |template: &Template| template.names("csrf.") || template.names("session.");
     for stamp in stamps.items() {
-        names.extend(stamp.headers.iter().filter(|(_, template)| secret(template)).map(|(name, _)| name.clone()));
+        names.extend(
+            stamp.headers.iter().filter(|(_, template)| secret(template)).map(|(name, _)| name.clone()),
+        );
     }
     names.sort_by(|a, b| a.as_str().cmp(b.as_str()));
     names.dedup();
@@ -452,12 +471,18 @@ fn answer_headers(
 
 /// Claims that no dialect may set (T-C14).
 const RESERVED_CLAIMS: [&str; 14] = [
-    "iss", "sub", "aud", "exp", "iat", "nbf", "jti", "scheme", "credential", "tenant", "roles", "keys", "anonymous",
+    "iss",
+    "sub",
+    "aud",
+    "exp",
+    "iat",
+    "nbf",
+    "jti",
+    "scheme",
+    "credential",
+    "tenant",
+    "roles",
+    "keys",
+    "anonymous",
     "auth_time",
 ];
-
-/// Names that stand twice in a list, for messages.
-pub(super) fn repeated<'n>(names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
-    let mut seen = BTreeSet::new();
-    names.into_iter().find(|name| !seen.insert(*name))
-}

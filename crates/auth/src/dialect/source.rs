@@ -97,7 +97,13 @@ pub(crate) struct Table<'t, 's> {
 
 impl<'t, 's> Table<'t, 's> {
     pub(crate) fn root(source: &'t Source<'s>, table: &'t Spanned<DeTable<'s>>) -> Self {
-        Self { source, name: String::new(), span: table.span(), table: table.get_ref(), known: RefCell::default() }
+        Self {
+            source,
+            name: String::new(),
+            span: table.span(),
+            table: table.get_ref(),
+            known: RefCell::default(),
+        }
     }
 
     /// Tells a mistake in this table.
@@ -169,9 +175,7 @@ impl<'t, 's> Table<'t, 's> {
         let items = value.get_ref().as_array()?;
         items
             .iter()
-            .map(|item| {
-                item.get_ref().as_str().map(|text| At { value: text.to_owned(), span: item.span() })
-            })
+            .map(|item| item.get_ref().as_str().map(|text| At { value: text.to_owned(), span: item.span() }))
             .collect()
     }
 
@@ -205,7 +209,8 @@ impl<'t, 's> Table<'t, 's> {
         for (name, value) in names {
             match value.get_ref().as_table() {
                 Some(table) => {
-                    tables.push((name.get_ref().to_string(), outer.inner(name.get_ref(), table, name.span())));
+                    tables
+                        .push((name.get_ref().to_string(), outer.inner(name.get_ref(), table, name.span())));
                 }
                 None => outer.problem(name.span(), format!("`{}` is a table", name.get_ref())),
             }
@@ -220,11 +225,8 @@ impl<'t, 's> Table<'t, 's> {
 
     /// Its keys, each with where it stands; they all count as known from now on.
     pub(crate) fn keys(&self) -> Vec<At<String>> {
-        let keys: Vec<_> = self
-            .table
-            .keys()
-            .map(|key| At { value: key.get_ref().to_string(), span: key.span() })
-            .collect();
+        let keys: Vec<_> =
+            self.table.keys().map(|key| At { value: key.get_ref().to_string(), span: key.span() }).collect();
         self.known.borrow_mut().extend(keys.iter().map(|key| key.value.clone()));
         keys
     }

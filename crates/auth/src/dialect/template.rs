@@ -139,7 +139,13 @@ fn first_names(nodes: &[Node]) -> Vec<&str> {
 /// The loops around a node: item name, list name, index, length.
 type Loops<'n> = Vec<(&'n str, &'n str, usize, usize)>;
 
-fn render<'n>(nodes: &'n [Node], values: &dyn Values, medium: Medium, loops: &mut Loops<'n>, out: &mut String) {
+fn render<'n>(
+    nodes: &'n [Node],
+    values: &dyn Values,
+    medium: Medium,
+    loops: &mut Loops<'n>,
+    out: &mut String,
+) {
     for node in nodes {
         match node {
             Node::Text(text) => out.push_str(text),
@@ -193,7 +199,12 @@ fn print(value: Value<'_>, filter: Option<Filter>, date: &DateFormat, medium: Me
         (Value::List(length), _) => length.to_string().into(),
         (Value::Text(text), Some(Filter::Length)) => text.chars().count().to_string().into(),
         (Value::Text(text), Some(Filter::Int)) => {
-            let number: String = text.chars().enumerate().filter(|(at, c)| c.is_ascii_digit() || (*at == 0 && *c == '-')).map(|(_, c)| c).collect();
+            let number: String = text
+                .chars()
+                .enumerate()
+                .filter(|(at, c)| c.is_ascii_digit() || (*at == 0 && *c == '-'))
+                .map(|(_, c)| c)
+                .collect();
             match number.parse::<i64>() {
                 Ok(number) if number.to_string() == text => text,
                 Ok(_) | Err(_) => no_number(medium).into(),

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use crate::dialect::operation::Operation;
 use crate::dialect::source::did_you_mean;
 use crate::dialect::template::Medium;
-use crate::dialect::operation::Operation;
 
 /// What a name stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,7 +122,12 @@ impl Scope {
     }
 
     /// What the answer of an operation may print.
-    pub(crate) fn operation(operation: Operation, keys: &[String], issues: &[(String, bool)], inputs: &[String]) -> Self {
+    pub(crate) fn operation(
+        operation: Operation,
+        keys: &[String],
+        issues: &[(String, bool)],
+        inputs: &[String],
+    ) -> Self {
         let mut scope = Self::caller(keys);
         scope.add("return_to", Kind::Text);
         for input in inputs {
@@ -228,7 +233,8 @@ impl Scope {
             .filter_map(|rest| rest.split(['.', '[']).next())
             .collect();
         known.dedup();
-        let wrong = name.strip_prefix(prefix.as_str()).and_then(|rest| rest.split('.').next()).unwrap_or(name);
+        let wrong =
+            name.strip_prefix(prefix.as_str()).and_then(|rest| rest.split('.').next()).unwrap_or(name);
         let hint = did_you_mean(wrong, known.iter().copied());
         format!("`{name}` is not known here; known: {}{hint}", known.join(", "))
     }

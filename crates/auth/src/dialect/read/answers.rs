@@ -113,9 +113,10 @@ pub(super) fn written(table: &Table<'_, '_>, context: &Context, whose: Whose) ->
                     key.value
                 ));
             } else if reason == Reason::Unavailable && status < 500 {
-                table.problem(key.span.clone(), format!(
-                    "`unavailable` answers {status}: what could not be checked must be a 5xx"
-                ));
+                table.problem(
+                    key.span.clone(),
+                    format!("`unavailable` answers {status}: what could not be checked must be a 5xx"),
+                );
             }
         }
         written.insert(reason.name(), answer);
@@ -142,7 +143,8 @@ pub(super) fn answer(table: &Table<'_, '_>, context: &Context, scope: &Scope, bo
         .and_then(|text| template(table, "`code`", &text, &Scope::refusal_code(), Medium::Text));
     let message =
         table.text("message").and_then(|text| template(table, "`message`", &text, &inner, Medium::Text));
-    let phrase = table.text("phrase").and_then(|text| template(table, "`phrase`", &text, &inner, Medium::Header));
+    let phrase =
+        table.text("phrase").and_then(|text| template(table, "`phrase`", &text, &inner, Medium::Header));
     let read = Answer {
         status,
         headers: headers(table, scope),
@@ -212,11 +214,14 @@ pub(super) fn headers(table: &Table<'_, '_>, scope: &Scope) -> Vec<(HeaderName, 
         let value = At { value: value.trim().to_owned(), span: line.span.clone() };
         let location = header == http::header::LOCATION;
         let scope = if location { scope.clone().without_secrets() } else { scope.clone() };
-        let Some(template) = template(table, &format!("header `{name}`"), &value, &scope, Medium::Header) else {
+        let Some(template) = template(table, &format!("header `{name}`"), &value, &scope, Medium::Header)
+        else {
             continue;
         };
         let safe = template.first_names().into_iter().all(|first| {
-            first == "prefix" || first == "return_to" || (first.starts_with('/') && !first.starts_with("//") && !first.starts_with("/\\"))
+            first == "prefix"
+                || first == "return_to"
+                || (first.starts_with('/') && !first.starts_with("//") && !first.starts_with("/\\"))
         });
         if location && !safe {
             table.problem(line.span, "`Location` begins with {{ prefix }}, {{ return_to }} or one /");

@@ -70,7 +70,9 @@ fn token(word: String, table: Table<'_, '_>) -> Option<TokenRule> {
         }
     }
     match kind {
-        TokenKind::Session | TokenKind::Access | TokenKind::Refresh if idle.is_none() && lifetime.is_none() => {
+        TokenKind::Session | TokenKind::Access | TokenKind::Refresh
+            if idle.is_none() && lifetime.is_none() =>
+        {
             table.complain("never ends; give `idle` or `lifetime`");
         }
         TokenKind::Jwt if lifetime.is_none() => table.complain("never ends; give `lifetime`"),
@@ -265,8 +267,7 @@ fn jwt(table: &Table<'_, '_>, scheme: Option<Scheme>, context: &Context) -> Opti
 }
 
 /// Fields of an identity that a claim may fill, beside the dialect's keys.
-const CLAIM_TARGETS: [&str; 7] =
-    ["subject", "tenant", "roles", "name", "email", "first_name", "last_name"];
+const CLAIM_TARGETS: [&str; 7] = ["subject", "tenant", "roles", "name", "email", "first_name", "last_name"];
 
 fn token_of(
     table: &Table<'_, '_>,
@@ -299,7 +300,9 @@ fn parts(table: &Table<'_, '_>, scheme: Scheme) -> Option<Vec<Part>> {
     let texts = table.texts("from").unwrap_or_default();
     let places = places(table, texts);
     if scheme == Scheme::Password && !places.iter().all(|place| matches!(place, Place::Authorization(_))) {
-        table.complain("a password rides in \"authorization Basic\", or in a table with `user` and `password`");
+        table.complain(
+            "a password rides in \"authorization Basic\", or in a table with `user` and `password`",
+        );
         return None;
     }
     if places.is_empty() { None } else { Some(vec![Part { name: PartName::Value, places, required: true }]) }
@@ -307,10 +310,13 @@ fn parts(table: &Table<'_, '_>, scheme: Scheme) -> Option<Vec<Part>> {
 
 fn named_parts(table: &Table<'_, '_>, scheme: Scheme) -> Option<Vec<Part>> {
     let (required, optional): (&[PartName], &[PartName]) = match scheme {
-        Scheme::Password => {
-            (&[PartName::User, PartName::Password], &[PartName::Provider, PartName::Domain, PartName::Tenant, PartName::App])
+        Scheme::Password => (
+            &[PartName::User, PartName::Password],
+            &[PartName::Provider, PartName::Domain, PartName::Tenant, PartName::App],
+        ),
+        Scheme::Token => {
+            (&[PartName::Value], &[PartName::Second, PartName::User, PartName::App, PartName::Tenant])
         }
-        Scheme::Token => (&[PartName::Value], &[PartName::Second, PartName::User, PartName::App, PartName::Tenant]),
         Scheme::Jwt => (&[PartName::Value], &[PartName::Tenant, PartName::App]),
         Scheme::Digest | Scheme::Negotiate | Scheme::Ntlm | Scheme::Front | Scheme::Unproven => {
             (&[PartName::Value], &[])

@@ -34,8 +34,7 @@ pub(super) fn sites(
                 table.problem(span, message);
                 continue;
             };
-            let (accepts, anonymous) =
-                accepts.clone().unwrap_or_else(|| (surface.accepts.clone(), false));
+            let (accepts, anonymous) = accepts.clone().unwrap_or_else(|| (surface.accepts.clone(), false));
             let site = Site {
                 endpoint: Some(Arc::clone(&endpoint)),
                 refusals: families.with(&surface.refusals, &own),
@@ -101,13 +100,15 @@ fn endpoint(name: String, table: &Table<'_, '_>, context: &Context) -> Option<(E
     let names: Vec<String> = inputs.iter().map(|(name, _)| name.clone()).collect();
     let issued: Vec<_> = issues.iter().map(|rule| (rule.word.to_string(), rule.second.is_some())).collect();
     let scope = Scope::operation(operation, &context.keys, &issued, &names);
-    let bodies = if operation == Operation::Show { scope.clone().without("session.id") } else { scope.clone() };
+    let bodies =
+        if operation == Operation::Show { scope.clone().without("session.id") } else { scope.clone() };
     let answer = answer_table.map_or_else(Default::default, |inner| {
         let read = answers::answer(&inner, context, &scope, &bodies);
         inner.finish();
         read
     });
-    let own = on_table.map_or_else(Default::default, |inner| answers::written(&inner, context, Whose::Endpoint));
+    let own =
+        on_table.map_or_else(Default::default, |inner| answers::written(&inner, context, Whose::Endpoint));
     let sets_cookies = !answer.cookies.is_empty();
     let endpoint =
         Endpoint { name, when, operation, reads, inputs, issues, answer, forward, reason, sets_cookies };

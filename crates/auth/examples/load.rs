@@ -1,1 +1,0 @@
-fn main(){ for f in std::env::args().skip(1) { let t=std::fs::read_to_string(&f).unwrap(); match countersign_auth::dialect::Dialect::load(&f,&t){Ok(_)=>println!("{f} ok"),Err(p)=>for p in p {println!("{p}")}} } }

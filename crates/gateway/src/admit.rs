@@ -1,0 +1,278 @@
+//! How a request flows: one function, [`admit`].
+
+mod assertions;
+mod call_body;
+mod finish;
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use countersign_auth::api::{Api, Located};
+use countersign_auth::authenticate::authenticate;
+use countersign_auth::canonical::path::CanonicalPath;
+use countersign_auth::dialect::Scheme;
+use countersign_auth::fields::Fields;
+use countersign_auth::identity::Identity;
+use countersign_auth::intake::Taken;
+use countersign_auth::policy::authorize;
+use countersign_auth::recognize::{Request, recognize};
+use countersign_auth::refusal::{Reason, Refusal};
+use countersign_auth::render::{Here, Rendered};
+use countersign_auth::serve::{World, serve};
+use countersign_auth::time::Time;
+use http::header::{CONTENT_TYPE, HOST};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, Uri, request};
+use hyper::body::Incoming;
+
+use crate::address::{Peer, Scheme as Wire};
+use crate::admission::{Admission, Forward, Handler, LogFacts, Upgrade};
+pub(crate) use crate::admit::finish::Finish;
+use crate::body::Body;
+use crate::gate::{ApiIndex, ApiMount, Gate};
+use crate::{log, strict};
+
+/// The gate's own handler.
+pub(crate) struct Admit;
+
+impl Handler for Admit {
+    type Finish = Finish;
+
+    async fn admit(&self, gate: &Gate, head: request::Parts, body: Incoming, peer: &Peer) -> Admission<Finish> {
+        let now = gate.clock.now();
+        let mut visit = match Visit::arrive(gate, head, body, peer, now) {
+            Ok(visit) => visit,
+            Err(answer) => return answer,
+        };
+        match visit.admit().await {
+            Ok(admission) => admission,
+            Err(refusal) => visit.refuse(&refusal),
+        }
+    }
+}
+
+/// One request on its way through the rules.
+struct Visit<'g> {
+    gate: &'g Gate,
+    mount: &'g ApiMount,
+    peer: &'g Peer,
+    now: Time,
+    head: request::Parts,
+    body: Option<Body>,
+    /// Canonical, with the prefix.
+    path: String,
+    /// Of the path, how much is the prefix.
+    prefix: String,
+    located: Option<Located>,
+    facts: LogFacts,
+    upgrade: Upgrade,
+}
+
+impl<'g> Visit<'g> {
+    /// Finds the API that a request is for.
+    #[expect(clippy::result_large_err, reason = "an answer is made once, and moved into the connection's answer")]
+    fn arrive(
+        gate: &'g Gate,
+        head: request::Parts,
+        body: Incoming,
+        peer: &'g Peer,
+        now: Time,
+    ) -> Result<Self, Admission<Finish>> {
+        let host = head.headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+        let raw = head.uri.path();
+        let canonical = CanonicalPath::parse(raw);
+        let path: Cow<'_, str> = match &canonical {
+            Ok(path) => path.as_str().into(),
+            Err(_) => raw.into(),
+        };
+        let Some((mount, place)) = gate.find(peer.listener(), host, &path) else {
+            let facts = LogFacts {
+                reason: Some(Reason::NotFound),
+                cause: Some("no api is at this host and path".into()),
+                ..LogFacts::default()
+            };
+            return Err(plain(StatusCode::NOT_FOUND, facts));
+        };
+        let prefix = place.prefix.strip_suffix('/').unwrap_or(&place.prefix).to_owned();
+        let facts = LogFacts { api: Some(mount.index), dialect: Some(mount.dialect_name()), ..LogFacts::default() };
+        let upgrade = if strict::is_websocket(&head) { Upgrade::WebSocket } else { Upgrade::No };
+        let visit = Self {
+            gate,
+            mount,
+            peer,
+            now,
+            path: path.into_owned(),
+            prefix,
+            located: None,
+            facts,
+            upgrade,
+            body: Some(Body::streaming(body)),
+            head,
+        };
+        match canonical {
+            Ok(_) => Ok(visit),
+            Err(error) => {
+                let refusal = Refusal::new(Reason::Malformed, error.to_string());
+                Err(visit.refused_early(&refusal))
+            }
+        }
+    }
+
+    /// The flow: take credentials out, locate, recognize, authenticate, then serve or authorize and forward.
+    async fn admit(&mut self) -> Result<Admission<Finish>, Refusal> {
+        let (gate, api, now) = (self.gate, &*self.mount.api, self.now);
+        if let Some(name) = gate.protected.nominated_by(&self.head.headers) {
+            return Err(Refusal::new(Reason::Malformed, format!("the connection field nominates {name}")));
+        }
+        let taken = api.take(&mut self.head.headers)?;
+        let fields = self.read_body(&taken).await?;
+        let request = self.request(fields.as_ref());
+        let located = api.locate_request(&request)?;
+        let logged_path = log::is_wanted().then(|| api.loggable_path(&located, &self.path));
+        let located = self.located.insert(located);
+        self.facts.logged_path = logged_path;
+        // Borrowed anew: the request's parts and the place it arrived at stay what they are from here on.
+        let request = Request {
+            method: &self.head.method,
+            path: below(&self.path, &self.prefix),
+            prefix: &self.prefix,
+            query: self.head.uri.query(),
+            headers: &self.head.headers,
+            address: self.peer.address,
+            fields: fields.as_ref(),
+        };
+        let presented = recognize(api, located, &request, &taken)?;
+        let identity = authenticate(api, located, &request, presented, &*gate.lookups, now).await?;
+        self.facts.account = identity.account().map(|account| account.id);
+        self.facts.scheme = identity.scheme().map(Scheme::name);
+        if !located.forwards() {
+            let world = world(gate, now);
+            let here = here(&self.head, &self.path, &self.prefix, self.peer);
+            let mut rendered = serve(api, located, &request, &taken, &identity, world, &here).await?;
+            let path = below(&self.path, &self.prefix);
+            api.stamp(&self.head.method, path, &identity, world, &here, &mut rendered.headers)?;
+            return Ok(Admission::Answer(response(rendered), std::mem::take(&mut self.facts)));
+        }
+        let permit = authorize(api, identity, &self.head.method, below(&self.path, &self.prefix), now)?;
+        let mut set = api.identity_headers(&permit, &self.prefix, &*gate.lookups);
+        set.insert(countersign_auth::assertion::HEADER, assertions::assertion(gate, api, &permit, now)?);
+        Ok(self.forward(permit.identity().clone(), permit.upgrade(), set))
+    }
+
+    fn request<'r>(&'r self, fields: Option<&'r Fields>) -> Request<'r> {
+        Request {
+            method: &self.head.method,
+            path: below(&self.path, &self.prefix),
+            prefix: &self.prefix,
+            query: self.head.uri.query(),
+            headers: &self.head.headers,
+            address: self.peer.address,
+            fields,
+        }
+    }
+
+    /// Reads the body where something in it decides; it is sent on from memory then.
+    async fn read_body(&mut self, taken: &Taken) -> Result<Option<Fields>, Refusal> {
+        let content_type = self.head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let path = below(&self.path, &self.prefix);
+        if !self.mount.api.reads_body(&self.head.method, path, taken, content_type) {
+            return Ok(None);
+        }
+        let encodings = self.mount.api.encodings(&self.head.method, path);
+        let Some(body) = self.body.take() else { return Ok(None) };
+        let bytes = call_body::read(body, self.gate.limits.body_idle).await?;
+        let fields = call_body::fields(content_type, &encodings, &bytes);
+        self.body = Some(Body::full(bytes));
+        fields
+    }
+
+    fn forward(&mut self, identity: Identity, may_upgrade: bool, set: HeaderMap) -> Admission<Finish> {
+        let live = identity.account().map(|account| account.live.clone());
+        let finish = Finish::new(self.mount.index, self.located.take(), identity, &self.head, &self.path, &self.prefix, self.peer);
+        let mut head = std::mem::replace(&mut self.head, empty_head());
+        if let Some(uri) = canonical_uri(&self.mount.api, &self.path, head.uri.query()) {
+            head.uri = uri;
+        }
+        let upgrade = if may_upgrade { self.upgrade } else { Upgrade::No };
+        Admission::Forward(Box::new(Forward {
+            head,
+            body: self.body.take().unwrap_or_else(|| Body::full(Bytes::new())),
+            set,
+            upstream: Arc::clone(&self.mount.upstream),
+            upgrade,
+            live,
+            finish,
+            log: std::mem::take(&mut self.facts),
+        }))
+    }
+
+    fn refused_early(mut self, refusal: &Refusal) -> Admission<Finish> {
+        self.refuse(refusal)
+    }
+
+    fn refuse(&mut self, refusal: &Refusal) -> Admission<Finish> {
+        self.facts.reason = Some(refusal.reason);
+        self.facts.cause = Some(refusal.cause.clone());
+        let here = here(&self.head, &self.path, &self.prefix, self.peer);
+        let rendered = self.mount.api.refuse_at(self.located.as_ref(), refusal, &here);
+        Admission::Answer(response(rendered), std::mem::take(&mut self.facts))
+    }
+}
+
+/// What the rules may ask of the world.
+fn world(gate: &Gate, now: Time) -> World<'_> {
+    World { lookups: &*gate.lookups, operations: &*gate.operations, signer: &*gate.signer, now }
+}
+
+fn here<'h>(head: &'h request::Parts, path: &'h str, prefix: &'h str, peer: &Peer) -> Here<'h> {
+    Here {
+        prefix,
+        secure: peer.scheme == Wire::Https,
+        method: &head.method,
+        headers: &head.headers,
+        path,
+        query: head.uri.query(),
+    }
+}
+
+fn below<'p>(path: &'p str, prefix: &str) -> &'p str {
+    path.strip_prefix(prefix).unwrap_or(path)
+}
+
+/// What was decided is what is forwarded: the canonical path, and the query without credentials.
+fn canonical_uri(api: &Api, path: &str, query: Option<&str>) -> Option<Uri> {
+    let path = if path.is_empty() { "/" } else { path };
+    match query.map(|query| api.query_without_credentials(query)) {
+        Some(query) if !query.is_empty() => format!("{path}?{query}").parse().ok(),
+        Some(_) | None => path.parse().ok(),
+    }
+}
+
+fn empty_head() -> request::Parts {
+    http::Request::new(()).into_parts().0
+}
+
+fn plain(status: StatusCode, facts: LogFacts) -> Admission<Finish> {
+    let mut response = Response::new(Bytes::new());
+    *response.status_mut() = status;
+    Admission::Answer(response, facts)
+}
+
+fn response(rendered: Rendered) -> Response<Bytes> {
+    let Rendered { status, phrase, headers, body } = rendered;
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    if let Some(phrase) = phrase.and_then(|phrase| hyper::ext::ReasonPhrase::try_from(phrase.into_bytes()).ok()) {
+        response.extensions_mut().insert(phrase);
+    }
+    response
+}
+
+/// The index and name that answers and logs need of an API.
+impl ApiMount {
+    fn dialect_name(&self) -> Arc<str> {
+        self.dialect.clone()
+    }
+}
+

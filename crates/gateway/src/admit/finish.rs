@@ -1,0 +1,117 @@
+//! What is done to the upstream's answer.
+
+use bytes::Bytes;
+use countersign_auth::api::{Api, Located};
+use countersign_auth::identity::Identity;
+use countersign_auth::refusal::{Reason, Refusal};
+use countersign_auth::render::Here;
+use countersign_auth::serve;
+use http::header::{ACCEPT, HeaderName};
+use http::{HeaderMap, Method, Response, Uri, request, response};
+
+use super::{below, response as answer, world};
+use crate::address::{Peer, Scheme};
+use crate::admission::Finishing;
+use crate::forward::ForwardError;
+use crate::gate::{ApiIndex, Gate};
+
+/// What is remembered of a request until its answer comes.
+pub(crate) struct Finish {
+    api: ApiIndex,
+    located: Option<Located>,
+    identity: Identity,
+    method: Method,
+    uri: Uri,
+    /// The fields that the form of an answer depends on.
+    headers: HeaderMap,
+    path: String,
+    prefix: String,
+    secure: bool,
+}
+
+/// What says how a client wants to be answered.
+const TELLING: [HeaderName; 3] =
+    [ACCEPT, HeaderName::from_static("sec-fetch-mode"), HeaderName::from_static("sec-fetch-site")];
+
+impl Finish {
+    pub(super) fn new(
+        api: ApiIndex,
+        located: Option<Located>,
+        identity: Identity,
+        head: &request::Parts,
+        path: &str,
+        prefix: &str,
+        peer: &Peer,
+    ) -> Self {
+        let mut headers = HeaderMap::new();
+        for name in TELLING {
+            if let Some(value) = head.headers.get(&name) {
+                headers.insert(name, value.clone());
+            }
+        }
+        Self {
+            api,
+            located,
+            identity,
+            method: head.method.clone(),
+            uri: head.uri.clone(),
+            headers,
+            path: path.to_owned(),
+            prefix: prefix.to_owned(),
+            secure: peer.scheme == Scheme::Https,
+        }
+    }
+
+    fn here(&self) -> Here<'_> {
+        Here {
+            prefix: &self.prefix,
+            secure: self.secure,
+            method: &self.method,
+            headers: &self.headers,
+            path: &self.path,
+            query: self.uri.query(),
+        }
+    }
+
+    fn refuse(&self, gate: &Gate, refusal: &Refusal) -> Response<Bytes> {
+        match gate.api(self.api) {
+            Some(mount) => answer(mount.api.refuse_at(self.located.as_ref(), refusal, &self.here())),
+            None => Response::new(Bytes::new()),
+        }
+    }
+
+    /// A call that the upstream answers ends the session once it succeeded.
+    async fn end(&self, gate: &Gate, head: &response::Parts) -> Result<(), Refusal> {
+        let ends = self.located.as_ref().is_some_and(|located| located.endpoint().is_some());
+        if ends && head.status.is_success() {
+            serve::end(&self.identity, world(gate, gate.clock.now())).await?;
+        }
+        Ok(())
+    }
+}
+
+impl Finishing for Finish {
+    async fn finish(self, gate: &Gate, head: &mut response::Parts) -> Option<Response<Bytes>> {
+        let mount = gate.api(self.api)?;
+        mount.api.remove_own_names(&mut head.headers);
+        Api::remove_challenges(&mut head.headers);
+        if let Err(refusal) = self.end(gate, head).await {
+            tracing::warn!(auth.cause = %refusal.cause, "could not end a session whose end the upstream confirmed");
+            return Some(self.refuse(gate, &refusal));
+        }
+        let world = world(gate, gate.clock.now());
+        let path = below(&self.path, &self.prefix);
+        match mount.api.stamp(&self.method, path, &self.identity, world, &self.here(), &mut head.headers) {
+            Ok(()) => None,
+            Err(error) => Some(self.refuse(gate, &error.into())),
+        }
+    }
+
+    fn failed(self, gate: &Gate, why: ForwardError) -> Response<Bytes> {
+        let reason = match why.reason() {
+            reason @ (Reason::Upstream | Reason::UpstreamTimeout | Reason::BadRequest | Reason::TooLarge) => reason,
+            _ => Reason::Upstream,
+        };
+        self.refuse(gate, &Refusal::new(reason, why.to_string()))
+    }
+}
