@@ -9,6 +9,8 @@
 )]
 
 mod raw;
+mod replay;
 mod requirements;
 mod transcript;
 mod upstream;
+mod world;
