@@ -11,9 +11,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use serde::de::DeserializeOwned;
 
 use crate::config::{self, Loaded};
 use crate::output::{Failure, Format, Output};
+use crate::control::{self, Order};
 use crate::{demo, serve, wire};
 
 /// An authentication gateway for REST APIs: it stands in front of services, lets every client in the way that
@@ -61,17 +63,20 @@ enum Command {
     Dialect(dialect::Command),
     /// Manage accounts
     ///
-    /// Works on the store itself, also while a gate runs on it: the gate learns of it within a second.
+    /// Where a gate runs on the configuration's store, it carries the order out itself, at once; where none runs,
+    /// the store is opened.
     #[command(subcommand)]
     User(user::Command),
     /// Manage API keys
     ///
-    /// Works on the store itself, also while a gate runs on it: the gate learns of it within a second.
+    /// Where a gate runs on the configuration's store, it carries the order out itself, at once; where none runs,
+    /// the store is opened.
     #[command(subcommand)]
     Key(key::Command),
     /// List and revoke sessions and tokens
     ///
-    /// Works on the store itself, also while a gate runs on it: the gate learns of it within a second.
+    /// Where a gate runs on the configuration's store, it carries the order out itself, at once; where none runs,
+    /// the store is opened.
     #[command(subcommand)]
     Session(session::Command),
     /// Write a configuration to begin with
@@ -95,6 +100,12 @@ impl ConfigFile {
     /// All that is wrong with it.
     pub(crate) fn load(&self) -> Result<Loaded, Failure> {
         Loaded::read(&self.config).map_err(Failure::Mistakes)
+    }
+
+    /// Gives an order to the gate that runs on it, or carries it out on its store.
+    fn order<T: DeserializeOwned>(&self, order: Order) -> Result<T, Failure> {
+        let loaded = self.load()?;
+        serve::block_on(control::give(&loaded, order))
     }
 }
 

@@ -12,9 +12,10 @@ use serde::Deserialize;
 use toml::de::DeTable;
 
 pub(crate) use report::{Mistake, Report, nearest};
+pub(crate) use check::UNPROVEN_FROM_ANYWHERE;
 pub(crate) use tree::{
-    Algorithm, Allow, AllowWord, Api, Backends, Config, Issuer, LogFormat, Upstream, connect_timeout,
-    response_timeout,
+    Algorithm, Allow, AllowWord, Api, Backends, Config, Issuer, IssuerFiles, IssuerWord, LogFormat, Route, Token,
+    Upstream, connect_timeout, response_timeout,
 };
 
 /// A configuration that was read and checked.

@@ -60,7 +60,7 @@ pub(crate) fn run(options: &Demo, output: Output) -> Result<(), Failure> {
 
         let text = configuration(&servers, &addresses(options.listen));
         let loaded = load(folder.path(), &text)?;
-        let identities = Identities::open(&loaded).await?;
+        let identities = Arc::new(Identities::open(&loaded).await?);
         let accounts = seed(&identities, &mut kept).await?;
         kept.write(folder.path())?;
         let running = wire::start(&loaded, &identities).await?;
@@ -68,8 +68,7 @@ pub(crate) fn run(options: &Demo, output: Output) -> Result<(), Failure> {
 
         let document = document(&running, &kept, &accounts, folder.path());
         output.answer(&document, |document| text_of(document))?;
-        signals.stop_asked().await;
-        serve::stop(running).await;
+        serve::until_stopped(&loaded, &identities, running, signals).await?;
         drop(servers);
         Ok::<_, Failure>(())
     })?;

@@ -43,6 +43,18 @@ impl Failure {
     }
 }
 
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Mistakes(mistakes) => {
+                mistakes.iter().try_for_each(|mistake| writeln!(f, "{mistake}"))
+            }
+            Self::Usage(lines) => f.write_str(&lines.join("\n")),
+            Self::Failed(error) => write!(f, "{error:#}"),
+        }
+    }
+}
+
 impl<E: Into<anyhow::Error>> From<E> for Failure {
     fn from(error: E) -> Self {
         Self::Failed(error.into())

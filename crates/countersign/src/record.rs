@@ -1,14 +1,15 @@
 //! Accounts, keys and sessions as the command line shows and takes them: plain data, no secrets.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use countersign_auth::time::Time;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 use crate::config::value::Period;
 
 /// Which account is meant: a kind and a name.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Whose {
     /// `users`, `clients`, ...
     pub(crate) kind: String,
@@ -17,7 +18,7 @@ pub(crate) struct Whose {
 }
 
 /// An account to be made.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct NewAccount {
     /// Its kind and name.
     pub(crate) whose: Whose,
@@ -45,7 +46,7 @@ impl NewAccount {
 }
 
 /// An account that is there.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Account {
     /// Its kind and name.
     #[serde(flatten)]
@@ -67,7 +68,7 @@ pub(crate) struct Account {
 }
 
 /// Whether an account may log in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum AccountState {
     /// It may.
@@ -87,7 +88,7 @@ impl AccountState {
 }
 
 /// A key to be made.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct NewKey {
     /// Of which API.
     pub(crate) api: String,
@@ -102,7 +103,7 @@ pub(crate) struct NewKey {
 }
 
 /// A key that is there.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Key {
     /// Its public id.
     pub(crate) id: String,
@@ -113,15 +114,13 @@ pub(crate) struct Key {
     /// What it is for, in more words.
     pub(crate) description: String,
     /// When it was made.
-    #[serde(serialize_with = "moment")]
-    pub(crate) created_at: Time,
+    pub(crate) created_at: Moment,
     /// When it ends, if it does.
-    #[serde(serialize_with = "maybe_moment")]
-    pub(crate) expires_at: Option<Time>,
+    pub(crate) expires_at: Option<Moment>,
 }
 
 /// A session or another token that lives.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Session {
     /// Its public name.
     pub(crate) reference: String,
@@ -132,27 +131,35 @@ pub(crate) struct Session {
     /// Whose; empty if anonymous.
     pub(crate) subject: String,
     /// When it was issued.
-    #[serde(serialize_with = "moment")]
-    pub(crate) issued_at: Time,
+    pub(crate) issued_at: Moment,
     /// When it ends if it is not used again.
-    #[serde(serialize_with = "maybe_moment")]
-    pub(crate) expires_at: Option<Time>,
+    pub(crate) expires_at: Option<Moment>,
 }
 
-/// A moment for people and programs (RFC 3339, UTC).
-pub(crate) fn written(time: Time) -> String {
-    jiff::Timestamp::from_second(time.unix_secs()).map(|time| time.to_string()).unwrap_or_default()
-}
+/// A moment as people and programs read it: RFC 3339, UTC, whole seconds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Moment(String);
 
-fn moment<S: Serializer>(time: &Time, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(&written(*time))
-}
-
-fn maybe_moment<S: Serializer>(time: &Option<Time>, serializer: S) -> Result<S::Ok, S::Error> {
-    match time {
-        Some(time) => moment(time, serializer),
-        None => serializer.serialize_none(),
+impl From<Time> for Moment {
+    fn from(time: Time) -> Self {
+        Self(jiff::Timestamp::from_second(time.unix_secs()).map(|time| time.to_string()).unwrap_or_default())
     }
+}
+
+impl fmt::Display for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A key with its value, which is shown once.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct ShownKey {
+    /// What everybody may see.
+    pub(crate) key: Key,
+    /// Its value.
+    pub(crate) value: String,
 }
 
 #[cfg(test)]
@@ -161,6 +168,6 @@ mod tests {
 
     #[test]
     fn moments_are_written_in_utc() {
-        assert_eq!(written(Time::from_unix_secs(1_403_488_815)), "2014-06-23T02:00:15Z");
+        assert_eq!(Moment::from(Time::from_unix_secs(1_403_488_815)).to_string(), "2014-06-23T02:00:15Z");
     }
 }

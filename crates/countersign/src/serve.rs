@@ -1,10 +1,13 @@
 //! `countersign serve`, and what every command that runs a gate has in common.
 
 use std::future::Future;
+use std::sync::Arc;
 
+use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::Loaded;
+use crate::control;
 use crate::logging;
 use crate::output::{Failure, Output};
 use crate::wire::{self, Identities, Running};
@@ -24,7 +27,7 @@ pub(crate) fn serve(loaded: &Loaded, output: Output) -> Result<(), Failure> {
     let _log = logging::start(loaded.config.log.format, &loaded.config.log.level)?;
     control_plane()?.block_on(async {
         let signals = Signals::listen()?;
-        let identities = Identities::open(loaded).await?;
+        let identities = Arc::new(Identities::open(loaded).await?);
         if let Some(first) = identities.ensure_administrator().await? {
             output.note(format_args!(
                 "The first administrator is made: user {} with password {}   (shown only now)",
@@ -34,9 +37,7 @@ pub(crate) fn serve(loaded: &Loaded, output: Output) -> Result<(), Failure> {
         }
         let running = wire::start(loaded, &identities).await?;
         announce(&running);
-        signals.stop_asked().await;
-        stop(running).await;
-        Ok(())
+        until_stopped(loaded, &identities, running, signals).await
     })
 }
 
@@ -48,11 +49,26 @@ pub(crate) fn announce(running: &Running) {
     tracing::info!(listener.address = %running.administration, "listening for administration");
 }
 
-/// Stops a gate; what runs may end first.
-pub(crate) async fn stop(running: Running) {
+/// Takes orders from the command line until the process is asked to stop, then stops the gate.
+///
+/// # Errors
+/// If orders cannot be taken, or what waits to be written cannot be.
+pub(crate) async fn until_stopped(
+    loaded: &Loaded,
+    identities: &Arc<Identities>,
+    running: Running,
+    signals: Signals,
+) -> Result<(), Failure> {
+    let socket = control::socket_of(loaded);
+    let door = control::Door::open(socket.clone(), Arc::clone(identities))
+        .with_context(|| format!("could not listen for orders at {}", socket.display()))?;
+    signals.stop_asked().await;
     tracing::info!("stopping: no new connections, what runs may end");
+    drop(door);
     running.stop().await;
+    identities.close().await?;
     tracing::info!("stopped");
+    Ok(())
 }
 
 /// The runtime of the control plane.

@@ -5,6 +5,7 @@ mod places;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use countersign_auth::api::Api;
 use countersign_auth::port::{Lookups, Operations, Signer};
 use countersign_auth::time::{Clock, Random};
 
@@ -14,13 +15,6 @@ use crate::hop::Protected;
 use crate::limits::Limits;
 use crate::metrics::{ApiMetrics, Metrics};
 use crate::upstream::Upstream;
-
-/// TEMPORARY: stands for `countersign_auth::api::Api`.
-#[derive(Debug)]
-pub struct Api {
-    /// Its name in configuration, logs and metrics.
-    pub name: Arc<str>,
-}
 
 /// Where an API is to be found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -146,7 +140,7 @@ impl Gate {
             .enumerate()
             .map(|(index, api)| ApiMount {
                 index: ApiIndex(index),
-                metrics: options.metrics.api(&api.api.name),
+                metrics: options.metrics.api(api.api.name()),
                 api: api.api,
                 places: api.places,
                 upstream: api.upstream,

@@ -6,7 +6,8 @@ pub(crate) mod ports;
 use std::sync::Arc;
 
 use crate::address::Fronts;
-use crate::gate::{Api, ApiOptions, Gate, GateError, GateOptions, Place};
+use countersign_auth::api::Api;
+use crate::gate::{ApiOptions, Gate, GateError, GateOptions, Place};
 use crate::hop::Protected;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
@@ -18,7 +19,7 @@ pub(crate) fn gate(apis: Vec<(&str, Vec<Place>)>) -> Result<Gate, GateError> {
     let apis = apis
         .into_iter()
         .map(|(name, places)| ApiOptions {
-            api: Arc::new(Api { name: name.into() }),
+            api: Arc::new(plain_api(name)),
             places,
             upstream: Arc::clone(&upstream),
         })
@@ -40,4 +41,21 @@ pub(crate) fn options(apis: Vec<ApiOptions>) -> GateOptions {
         protected: Protected::new(["Countersign-Assertion", "X-User"]),
         metrics: Metrics::new(2),
     }
+}
+
+/// An API that looks at nothing: the rules are not what these tests are about.
+fn plain_api(name: &str) -> Api {
+    let text = r#"
+schema = 1
+name = "plain"
+[surface.all]
+at = "/**"
+accepts = ["anonymous"]
+errors = "all"
+[errors.all.any]
+text = "{{ message }}"
+"#;
+    let dialect = countersign_auth::dialect::Dialect::load("plain", text).unwrap();
+    let options = countersign_auth::api::ApiOptions { name: name.to_owned(), ..Default::default() };
+    Api::new(Arc::new(dialect), options).unwrap()
 }

@@ -4,11 +4,10 @@ use clap::{Args, Subcommand};
 
 use super::ConfigFile;
 use crate::config::value::Period;
+use crate::control::Order;
 use crate::output::{Failure, Output, table};
 use crate::prompt::PasswordFrom;
-use crate::record::{Key, NewKey, written};
-use crate::serve::block_on;
-use crate::wire::Identities;
+use crate::record::{Key, NewKey, ShownKey};
 
 /// `countersign key`
 #[derive(Debug, Subcommand)]
@@ -88,46 +87,43 @@ pub(super) fn run(command: Command, output: Output) -> Result<(), Failure> {
     match command {
         Command::Create(create) => {
             let Create { at, owner, label, description, lifetime } = create;
-            let new = NewKey { api: at.api.clone(), owner, label, description, lifetime };
-            let (key, value) = block_on(async { open(&at).await?.create_key(new).await })?;
-            with_value(&key, value.expose(), output)
+            let key = NewKey { api: at.api, owner, label, description, lifetime };
+            with_value(&at.config.order(Order::CreateKey { key })?, output)
         }
         Command::List { at, owner } => {
-            let keys = block_on(async { open(&at).await?.keys(&at.api, owner.as_deref()).await })?;
+            let keys: Vec<Key> = at.config.order(Order::Keys { api: at.api, owner })?;
             Ok(output.answer(&keys, |keys| list(keys))?)
         }
-        Command::Show(which) => {
-            let key = block_on(async { open(&which.at).await?.key(&which.at.api, &which.id).await })?;
-            Ok(output.answer(&key, |key| list(std::slice::from_ref(key)))?)
+        Command::Show(Which { at, id }) => {
+            let keys: Vec<Key> = at.config.order(Order::Keys { api: at.api, owner: None })?;
+            let key = keys.iter().find(|key| key.id == id);
+            let key = key.ok_or_else(|| Failure::Failed(anyhow::anyhow!("there is no key {id}")))?;
+            Ok(output.answer(key, |key| list(std::slice::from_ref(key)))?)
         }
-        Command::Rotate(which) => {
-            let (key, value) =
-                block_on(async { open(&which.at).await?.rotate_key(&which.at.api, &which.id).await })?;
-            with_value(&key, value.expose(), output)
+        Command::Rotate(Which { at, id }) => {
+            with_value(&at.config.order(Order::RotateKey { api: at.api, id })?, output)
         }
         Command::SetSecret { at, owner, secret } => {
             let (secret, shown) = secret.fetch(&owner)?.into_parts();
-            block_on(async { open(&at).await?.set_application_secret(&at.api, &owner, secret).await })?;
+            let order = Order::SetApplicationSecret { api: at.api.clone(), application: owner.clone(), secret };
+            let () = at.config.order(order)?;
             let shown_line = shown.as_ref().map(|secret| format!("\nsecret: {secret}   (shown only now)"));
             let answer = serde_json::json!({ "owner": owner, "api": at.api, "secret": shown });
             let text = format!("{owner} has a new secret at {}{}", at.api, shown_line.unwrap_or_default());
             Ok(output.answer(&answer, |_| text)?)
         }
-        Command::Delete(which) => {
-            block_on(async { open(&which.at).await?.delete_key(&which.at.api, &which.id).await })?;
-            Ok(output.answer(&serde_json::json!({ "id": which.id }), |_| format!("key {} is deleted", which.id))?)
+        Command::Delete(Which { at, id }) => {
+            let () = at.config.order(Order::DeleteKey { api: at.api, id: id.clone() })?;
+            Ok(output.answer(&serde_json::json!({ "id": id }), |_| format!("key {id} is deleted"))?)
         }
     }
 }
 
-async fn open(at: &At) -> Result<Identities, Failure> {
-    Ok(Identities::open(&at.config.load()?).await?)
-}
-
-fn with_value(key: &Key, value: &str, output: Output) -> Result<(), Failure> {
-    let answer = serde_json::json!({ "key": key, "value": value });
-    let text = |_: &serde_json::Value| format!("{}\nvalue: {value}   (shown only now)", list(std::slice::from_ref(key)));
-    Ok(output.answer(&answer, text)?)
+fn with_value(shown: &ShownKey, output: Output) -> Result<(), Failure> {
+    let text = |shown: &ShownKey| {
+        format!("{}\nvalue: {}   (shown only now)", list(std::slice::from_ref(&shown.key)), shown.value)
+    };
+    Ok(output.answer(shown, text)?)
 }
 
 fn list(keys: &[Key]) -> String {
@@ -137,8 +133,8 @@ fn list(keys: &[Key]) -> String {
             key.owner.clone(),
             key.label.clone(),
             key.description.clone(),
-            written(key.created_at),
-            key.expires_at.map_or_else(|| String::from("never"), written),
+            key.created_at.to_string(),
+            key.expires_at.as_ref().map_or_else(|| String::from("never"), ToString::to_string),
         ]
     };
     table(["id", "owner", "label", "description", "created", "expires"], keys.iter().map(row))

@@ -3,10 +3,9 @@
 use clap::{Args, Subcommand};
 
 use super::ConfigFile;
+use crate::control::Order;
 use crate::output::{Failure, Output, table};
-use crate::record::{Session, Whose, written};
-use crate::serve::block_on;
-use crate::wire::Identities;
+use crate::record::{Session, Whose};
 
 /// `countersign session`
 #[derive(Debug, Subcommand)]
@@ -47,13 +46,11 @@ pub(crate) struct Holder {
 pub(super) fn run(command: Command, output: Output) -> Result<(), Failure> {
     match command {
         Command::List(holder) => {
-            let sessions = block_on(async { open(&holder).await?.sessions(&whose(&holder)).await })?;
+            let sessions: Vec<Session> = holder.config.order(Order::Sessions { whose: whose(&holder) })?;
             Ok(output.answer(&sessions, |sessions| list(sessions))?)
         }
         Command::Revoke { holder, reference, all: _ } => {
-            let ended = block_on(async {
-                open(&holder).await?.revoke_sessions(&whose(&holder), reference.as_deref()).await
-            })?;
+            let ended: usize = holder.config.order(Order::Revoke { whose: whose(&holder), reference })?;
             Ok(output.answer(&serde_json::json!({ "revoked": ended }), |_| format!("{ended} revoked"))?)
         }
     }
@@ -63,18 +60,14 @@ fn whose(holder: &Holder) -> Whose {
     Whose { kind: holder.kind.clone(), name: holder.user.clone() }
 }
 
-async fn open(holder: &Holder) -> Result<Identities, Failure> {
-    Ok(Identities::open(&holder.config.load()?).await?)
-}
-
 fn list(sessions: &[Session]) -> String {
     let row = |session: &Session| {
         [
             session.reference.clone(),
             session.api.clone(),
             session.word.clone(),
-            written(session.issued_at),
-            session.expires_at.map_or_else(|| String::from("never"), written),
+            session.issued_at.to_string(),
+            session.expires_at.as_ref().map_or_else(|| String::from("never"), ToString::to_string),
         ]
     };
     table(["reference", "api", "kind", "issued", "expires"], sessions.iter().map(row))

@@ -6,11 +6,10 @@ use clap::{Args, Subcommand};
 
 use super::ConfigFile;
 use crate::config::nearest;
+use crate::control::Order;
 use crate::output::{Failure, Output, table};
 use crate::prompt::PasswordFrom;
 use crate::record::{Account, AccountState, NewAccount, Whose};
-use crate::serve::block_on;
-use crate::wire::Identities;
 
 /// `countersign user`
 #[derive(Debug, Subcommand)]
@@ -110,42 +109,36 @@ pub(super) fn run(command: Command, output: Output) -> Result<(), Failure> {
     match command {
         Command::Add(add) => self::add(add, output),
         Command::List { config, kind } => {
-            let accounts = block_on(async { open(&config).await?.accounts(kind.as_deref()).await })?;
+            let accounts: Vec<Account> = config.order(Order::Accounts { kind })?;
             Ok(output.answer(&accounts, |accounts| list(accounts))?)
         }
         Command::Show(which) => {
             let whose = which.whose();
-            let found = block_on(async {
-                let identities = open(&which.config).await?;
-                let all = identities.accounts(None).await?;
-                let found = all.iter().find(|account| same(&account.whose, &whose)).cloned();
-                Ok(found.ok_or_else(|| unknown(&whose, &all)))
-            })?;
-            Ok(output.answer(&found?, show)?)
+            let all: Vec<Account> = which.config.order(Order::Accounts { kind: Some(whose.kind.clone()) })?;
+            let found = all.iter().find(|account| same(&account.whose, &whose));
+            Ok(output.answer(found.ok_or_else(|| unknown(&whose, &all))?, show)?)
         }
         Command::SetPassword { which, password } => {
-            let (secret, shown) = password.fetch(&which.name)?.into_parts();
+            let (password, shown) = password.fetch(&which.name)?.into_parts();
             let whose = which.whose();
-            block_on(async { open(&which.config).await?.set_password(&whose, secret).await })?;
+            let () = which.config.order(Order::SetPassword { whose: whose.clone(), password })?;
             done(output, &whose, "has a new password", shown)
         }
         Command::Disable(which) => set_state(&which, AccountState::Disabled, output),
         Command::Enable(which) => set_state(&which, AccountState::Enabled, output),
         Command::Delete(which) => {
-            let whose = which.whose();
-            block_on(async { open(&which.config).await?.delete_account(&whose).await })?;
-            done(output, &whose, "is deleted", None)
+            let () = which.config.order(Order::DeleteAccount { whose: which.whose() })?;
+            done(output, &which.whose(), "is deleted", None)
         }
         Command::Unlock(which) => {
-            let whose = which.whose();
-            block_on(async { open(&which.config).await?.unlock(&whose).await })?;
-            done(output, &whose, "is unlocked", None)
+            let () = which.config.order(Order::Unlock { whose: which.whose() })?;
+            done(output, &which.whose(), "is unlocked", None)
         }
     }
 }
 
 fn add(add: Add, output: Output) -> Result<(), Failure> {
-    let (secret, shown) = add.password.fetch(&add.which.name)?.into_parts();
+    let (password, shown) = add.password.fetch(&add.which.name)?.into_parts();
     let whose = add.which.whose();
     let account = NewAccount {
         whose: whose.clone(),
@@ -157,18 +150,13 @@ fn add(add: Add, output: Output) -> Result<(), Failure> {
         roles: add.roles,
         keys: add.keys.into_iter().collect::<BTreeMap<_, _>>(),
     };
-    block_on(async { open(&add.which.config).await?.add_account(account, secret).await })?;
+    let () = add.which.config.order(Order::AddAccount { account, password })?;
     done(output, &whose, "is added", shown)
 }
 
 fn set_state(which: &Which, state: AccountState, output: Output) -> Result<(), Failure> {
-    let whose = which.whose();
-    block_on(async { open(&which.config).await?.set_state(&whose, state).await })?;
-    done(output, &whose, &format!("is {}", state.name()), None)
-}
-
-async fn open(config: &ConfigFile) -> Result<Identities, Failure> {
-    Ok(Identities::open(&config.load()?).await?)
+    let () = which.config.order(Order::SetState { whose: which.whose(), state })?;
+    done(output, &which.whose(), &format!("is {}", state.name()), None)
 }
 
 fn same(one: &Whose, other: &Whose) -> bool {

@@ -278,6 +278,15 @@ pub(crate) struct Api {
     /// Realm of its challenges.
     #[serde(default)]
     pub(crate) realm: Option<String>,
+    /// Whether the dialect's protection against foreign pages is on; off has to be said in `dangerous` as well.
+    #[serde(default = "on")]
+    pub(crate) csrf: bool,
+    /// A header in place of the dialect's for the proof of that protection.
+    #[serde(default)]
+    pub(crate) csrf_header: Option<String>,
+    /// Identity providers that a log-in may name, each with its domains; a provider without any takes none.
+    #[serde(default)]
+    pub(crate) providers: BTreeMap<String, Vec<String>>,
     /// Whose accounts may use it; all tenants' if it is empty.
     #[serde(default)]
     pub(crate) tenants: Vec<String>,
@@ -296,6 +305,10 @@ pub(crate) struct Api {
     /// Who may do what. No rule means no.
     #[serde(default)]
     pub(crate) route: Vec<Route>,
+}
+
+const fn on() -> bool {
+    true
 }
 
 /// `upstream` of an API.
@@ -404,6 +417,9 @@ pub(crate) struct Route {
     pub(crate) at: RouteAt,
     /// Who may.
     pub(crate) allow: Allow,
+    /// Whether it may become a WebSocket.
+    #[serde(default)]
+    pub(crate) upgrade: bool,
 }
 
 /// `allow` of a route.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
+use std::sync::Arc;
 
 use serde::Serialize;
 
@@ -53,7 +54,7 @@ pub(crate) fn run(options: &Guard, output: Output) -> Result<(), Failure> {
     serve::control_plane()?.block_on(async {
         let signals = Signals::listen()?;
         let loaded = load(folder.path(), &configuration(&upstream, &dialect, family, listen))?;
-        let identities = Identities::open(&loaded).await?;
+        let identities = Arc::new(Identities::open(&loaded).await?);
         let account = administrator(&identities, family).await?;
         let running = wire::start(&loaded, &identities).await?;
         let prefix = family.map_or("", |family| family.prefix);
@@ -67,8 +68,7 @@ pub(crate) fn run(options: &Guard, output: Output) -> Result<(), Failure> {
         let administration = format!("http://{}", reachable(running.administration));
         let document = Document { administration, api, data: folder.path().display().to_string() };
         output.answer(&document, |document| text_of(document, &upstream, family))?;
-        signals.stop_asked().await;
-        serve::stop(running).await;
+        serve::until_stopped(&loaded, &identities, running, signals).await?;
         Ok::<_, Failure>(())
     })
 }

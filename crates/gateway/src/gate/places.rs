@@ -31,7 +31,7 @@ impl Places {
             for (index, place) in mount.places.iter().enumerate() {
                 let prefix = place.prefix.strip_suffix('/').unwrap_or(&place.prefix);
                 if !(prefix.is_empty() || prefix.starts_with('/')) || prefix.contains(['?', '#', '\\']) || prefix.contains("//") {
-                    return Err(GateError::Prefix { api: mount.api.name.to_string(), prefix: place.prefix.clone() });
+                    return Err(GateError::Prefix { api: mount.api.name().to_string(), prefix: place.prefix.clone() });
                 }
                 let entry = Entry {
                     listener: place.listener.as_deref().map(Into::into),
@@ -46,7 +46,7 @@ impl Places {
                 if let Some(other) =
                     list.iter().find(|other| other.prefix == entry.prefix && other.listener == entry.listener)
                 {
-                    let name = |api: usize| apis.get(api).map_or(String::new(), |mount| mount.api.name.to_string());
+                    let name = |api: usize| apis.get(api).map_or(String::new(), |mount| mount.api.name().to_string());
                     return Err(GateError::PlaceTaken {
                         first: name(other.api),
                         second: name(api),
@@ -129,7 +129,7 @@ mod tests {
             ("outer", "", "/x", Some("any")),
         ];
         for (listener, host, path, expected) in cases {
-            let found = gate.find(listener, host, path).map(|(mount, _)| &*mount.api.name);
+            let found = gate.find(listener, host, path).map(|(mount, _)| &**mount.api.name());
             assert_eq!(found, expected, "{listener} {host} {path}");
         }
     }
