@@ -1,5 +1,6 @@
 //! Worlds for transcripts: a gate that listens, a service behind it, accounts, a clock that is turned by hand.
 
+mod cut;
 mod file;
 mod keys;
 mod memory;
@@ -39,6 +40,7 @@ use tokio::runtime::{Builder, Runtime};
 use crate::transcript::pattern::Bindings;
 use crate::transcript::{Reach, root};
 use crate::upstream::Upstream;
+use cut::Cut;
 use file::WorldFile;
 use memory::MemoryStore;
 
@@ -88,6 +90,7 @@ pub(crate) struct World {
     pub(crate) bindings: Bindings,
     service: Arc<Service>,
     store: Arc<Switchable>,
+    lookups: Arc<Cut>,
     clock: Arc<TurnedClock>,
     _running: Running,
     _folder: Option<TempDir>,
@@ -214,9 +217,10 @@ impl World {
             }
         }
         let upstream = Upstream::start();
-        let (running, address) = listen(setting, apis, &service, &clock, &upstream);
+        let lookups = Arc::new(Cut::new(Arc::clone(&service)));
+        let (running, address) = listen(setting, apis, &service, &lookups, &clock, &upstream);
         let bindings = bindings(&setting.file, clock.now());
-        Ok(Self { address, upstream, bindings, service, store, clock, _running: running, _folder: folder })
+        Ok(Self { address, upstream, bindings, service, store, lookups, clock, _running: running, _folder: folder })
     }
 
     /// Lets time pass.
@@ -228,8 +232,10 @@ impl World {
         let _ = CONTROL.block_on(self.service.sweep(self.clock.now()));
     }
 
-    /// Takes the account store away, or gives it back.
+    /// Takes the account store away, or gives it back: nothing can be written, and what would be asked of a store
+    /// that is somewhere else has no answer.
     pub(crate) fn reach(&self, reach: Reach) {
+        self.lookups.reach(reach);
         self.store.switch(match reach {
             Reach::Up => Power::On,
             Reach::Down => Power::Off,
@@ -258,6 +264,7 @@ fn listen(
     setting: &Setting,
     apis: Vec<Arc<Api>>,
     service: &Arc<Service>,
+    lookups: &Arc<Cut>,
     clock: &Arc<TurnedClock>,
     upstream: &Upstream,
 ) -> (Running, SocketAddr) {
@@ -272,7 +279,7 @@ fn listen(
         .collect();
     let gate = Gate::new(GateOptions {
         apis,
-        lookups: Arc::clone(service) as Arc<_>,
+        lookups: Arc::clone(lookups) as Arc<_>,
         operations: Arc::clone(service) as Arc<_>,
         signer: Arc::clone(service) as Arc<_>,
         clock: Arc::clone(clock) as Arc<_>,
