@@ -8,6 +8,7 @@
     reason = "tests"
 )]
 
+mod mutations;
 mod raw;
 mod replay;
 mod requirements;
