@@ -125,6 +125,9 @@ impl<'g> Visit<'g> {
         let logged_path = log::is_wanted().then(|| api.loggable_path(&located, &self.path));
         let located = self.located.insert(located);
         self.facts.logged_path = logged_path;
+        if fields.is_none() && located.reads_body() && self.body.as_ref().is_some_and(|body| !body.is_empty()) {
+            return Err(Refusal::new(Reason::MediaType, "the body is in an encoding that this call does not read"));
+        }
         // Borrowed anew: the request's parts and the place it arrived at stay what they are from here on.
         let request = Request {
             method: &self.head.method,
