@@ -2,16 +2,17 @@
 //!
 //! It stands here so that the data plane can be built and tested before the rules are; it must not be shipped.
 
-use countersign_auth::refusal::Reason;
 use bytes::Bytes;
+use countersign_auth::refusal::Reason;
 use http::{HeaderMap, Response, StatusCode, request, response};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 
 use crate::address::Peer;
 use crate::admission::{Admission, Finishing, Forward, Handler, LogFacts, Upgrade};
 use crate::body::Body;
 use crate::forward::ForwardError;
 use crate::gate::Gate;
+use crate::strict;
 
 /// TEMPORARY: lets everybody in.
 pub(crate) struct Admit;
@@ -37,12 +38,14 @@ async fn admit(gate: &Gate, head: request::Parts, body: Incoming, _peer: &Peer) 
         let log = LogFacts { reason: Some(Reason::NotFound), ..LogFacts::default() };
         return Admission::Answer(plain(StatusCode::NOT_FOUND), log);
     };
+    let upgrade = if strict::is_websocket(&head) { Upgrade::WebSocket } else { Upgrade::No };
+    let body = if body.is_end_stream() { Body::full(Bytes::new()) } else { Body::streaming(body) };
     Admission::Forward(Box::new(Forward {
         head,
-        body: Body::streaming(body),
+        body,
         set: HeaderMap::new(),
         upstream: api.upstream.clone(),
-        upgrade: Upgrade::No,
+        upgrade,
         live: None,
         finish: Finish,
         log: LogFacts { api: Some(api.index), ..LogFacts::default() },
