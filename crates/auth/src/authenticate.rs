@@ -201,7 +201,7 @@ impl Verifier<'_> {
             ],
         );
         if let Some(verified) = self.lookups.recall(&key, self.now) {
-            return Ok(self.proven(rule, verified.account, self.now));
+            return Ok(self.proven(rule, verified.account, verified.proven_at));
         }
         let refuse = |reason, cause| Refusal::new(reason, cause).carried_by(rule.carrier());
         match self.lookups.check_password(claim, self.now).await? {
