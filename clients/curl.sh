@@ -45,7 +45,7 @@ while IFS= read -r line; do
         *\\) pending=${line%\\} ;;
         "── "*) api=${line#── } api=${api%%:*} announced= ;;
         "Health, metrics"*) api= ;;
-        "# "*) if [[ $line =~ [^0-9]([1-5][0-9][0-9])[^0-9] || $line =~ [^0-9]([1-5][0-9][0-9])$ ]]; then announced=${BASH_REMATCH[1]}; fi ;;
+        "# "*) if [[ $line =~ [^0-9]([45][0-9][0-9])[^0-9] || $line =~ [^0-9]([45][0-9][0-9])$ ]]; then announced=${BASH_REMATCH[1]}; fi ;;
         "   "* | "") ;;
         *) [ -z "$api" ] || run_line "$line" ;;
     esac
