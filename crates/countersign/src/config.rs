@@ -13,9 +13,10 @@ use toml::de::DeTable;
 
 pub(crate) use report::{Mistake, Report, nearest};
 pub(crate) use check::UNPROVEN_FROM_ANYWHERE;
+pub(crate) use value::Network;
 pub(crate) use tree::{
-    Algorithm, Allow, AllowWord, Api, Backends, Config, Issuer, IssuerFiles, IssuerWord, LogFormat, Route, Token,
-    Upstream, connect_timeout, response_timeout,
+    Algorithm, Allow, AllowWord, Api, Backends, Config, Issuer, Limits, Listener, LogFormat, Route, Token,
+    Upstream,
 };
 
 /// A configuration that was read and checked.

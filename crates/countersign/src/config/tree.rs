@@ -174,25 +174,25 @@ impl Default for Passwords {
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Lockout {
-    /// So many wrong passwords within `window` lock an account, whatever the dialect.
+    /// So many wrong passwords lock an account for a while, whatever the dialect.
     #[schemars(range(min = 3, max = 1000))]
     pub(crate) account_failures: u32,
-    /// So many within `window` from one address stop new proofs from there.
+    /// So many within a minute from one address stop new proofs from there.
     #[schemars(range(min = 3, max = 1_000_000))]
     pub(crate) address_failures: u32,
-    /// Over how long failures are counted.
-    pub(crate) window: Period,
-    /// How long a lock lasts. Sessions that live are not touched.
-    pub(crate) lasts: Period,
+    /// How long the first lock lasts; each further failure doubles it. Sessions that live are not touched.
+    pub(crate) delay_first: Period,
+    /// How long a lock lasts at the most.
+    pub(crate) delay_max: Period,
 }
 
 impl Default for Lockout {
     fn default() -> Self {
         Self {
-            account_failures: 10,
-            address_failures: 100,
-            window: Period::secs(15 * 60),
-            lasts: Period::secs(15 * 60),
+            account_failures: 5,
+            address_failures: 50,
+            delay_first: Period::secs(1),
+            delay_max: Period::secs(15 * 60),
         }
     }
 }
