@@ -101,7 +101,7 @@ impl Setup {
     pub(crate) fn start(mut self) -> Plane {
         let upstream = Upstream::new(self.upstream).unwrap();
         self.gate.apis.push(ApiOptions {
-            api: Arc::new(Api { name: "test".into() }),
+            api: Arc::new(plain_api("test")),
             places: Vec::new(),
             upstream,
         });
@@ -227,4 +227,21 @@ pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
         assert!(std::time::Instant::now() < deadline, "in vain: {what}");
         std::thread::yield_now();
     }
+}
+
+/// An API that looks at nothing: the rules are not what these tests are about.
+pub(crate) fn plain_api(name: &str) -> Api {
+    let text = r#"
+schema = 1
+name = "plain"
+[surface.all]
+at = "/**"
+accepts = ["anonymous"]
+errors = "all"
+[errors.all.any]
+text = "{{ message }}"
+"#;
+    let dialect = countersign_auth::dialect::Dialect::load("plain", text).unwrap();
+    let options = countersign_auth::api::ApiOptions { name: name.to_owned(), ..Default::default() };
+    Api::new(Arc::new(dialect), options).unwrap()
 }

@@ -87,7 +87,7 @@ fn a_gate_is_replaced_under_open_connections() {
     assert_eq!(client.get("/x").text(), "1");
     let mut other = Setup::before(&[second.address]);
     let upstream = crate::upstream::Upstream::new(other.upstream).unwrap();
-    let api = std::sync::Arc::new(crate::gate::Api { name: "test".into() });
+    let api = std::sync::Arc::new(crate::testing::plain_api("test"));
     other.gate.apis.push(crate::gate::ApiOptions { api, places: Vec::new(), upstream });
     plane.running.replace(crate::gate::Gate::new(other.gate).unwrap());
     assert_eq!(client.get("/x").text(), "2");
