@@ -37,7 +37,7 @@ use crate::token::{AtLimit, TokenKind};
 #[derive(Debug)]
 pub struct Dialect {
     /// The folder's name.
-    pub name: String,
+    pub name: Arc<str>,
     /// One line for people.
     pub title: String,
     /// Names of deployments; the first is the default; empty for one unnamed deployment.

@@ -146,7 +146,10 @@ pub fn recognize(
     let finder = Finder { api, located, request, taken };
     if let Some(rule) = site.accepts.iter().find(|rule| rule.in_body() && api.is_on(rule)) {
         let credential = finder.credential(rule)?;
-        return Ok(Presented { credential: Some(credential), ..Presented::default() });
+        // The cookie decides nothing here; a login in a browser ends the session that the same user had in it.
+        let sets_cookies = site.endpoint.as_ref().is_some_and(|endpoint| endpoint.sets_cookies);
+        let beside = if sets_cookies { finder.session_cookie().unwrap_or_default() } else { None };
+        return Ok(Presented { credential: Some(credential), beside, ..Presented::default() });
     }
     let csrf = finder.csrf()?;
     let beside = finder.session_cookie()?;

@@ -54,7 +54,7 @@ pub async fn serve(
         return Err(Refusal::new(Reason::Internal, "no call to serve"));
     };
     admits_tenant(api, identity)?;
-    if endpoint.sets_cookies {
+    if endpoint.sets_cookies && endpoint.operation == Operation::Issue {
         refuse_foreign_page(here)?;
     }
     let inputs = inputs(api, located, endpoint, request, taken)?;

@@ -4,7 +4,6 @@ mod assertions;
 mod call_body;
 mod finish;
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -22,14 +21,14 @@ use countersign_auth::render::{Here, Rendered};
 use countersign_auth::serve::{World, serve};
 use countersign_auth::time::Time;
 use http::header::{CONTENT_TYPE, HOST};
-use http::{HeaderMap, HeaderValue, Response, StatusCode, Uri, request};
-use hyper::body::Incoming;
+use http::{HeaderMap, Response, StatusCode, Uri, request};
+use hyper::body::{Body as _, Incoming};
 
 use crate::address::{Peer, Scheme as Wire};
 use crate::admission::{Admission, Forward, Handler, LogFacts, Upgrade};
 pub(crate) use crate::admit::finish::Finish;
 use crate::body::Body;
-use crate::gate::{ApiIndex, ApiMount, Gate};
+use crate::gate::{ApiMount, Gate};
 use crate::{log, strict};
 
 /// The gate's own handler.
@@ -78,13 +77,11 @@ impl<'g> Visit<'g> {
         peer: &'g Peer,
         now: Time,
     ) -> Result<Self, Admission<Finish>> {
-        let host = head.headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-        let raw = head.uri.path();
-        let canonical = CanonicalPath::parse(raw);
-        let path: Cow<'_, str> = match &canonical {
-            Ok(path) => path.as_str().into(),
-            Err(_) => raw.into(),
+        let (path, fault) = match CanonicalPath::parse(head.uri.path()) {
+            Ok(path) => (path.as_str().to_owned(), None),
+            Err(error) => (head.uri.path().to_owned(), Some(error)),
         };
+        let host = head.headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
         let Some((mount, place)) = gate.find(peer.listener(), host, &path) else {
             let facts = LogFacts {
                 reason: Some(Reason::NotFound),
@@ -94,27 +91,24 @@ impl<'g> Visit<'g> {
             return Err(plain(StatusCode::NOT_FOUND, facts));
         };
         let prefix = place.prefix.strip_suffix('/').unwrap_or(&place.prefix).to_owned();
-        let facts = LogFacts { api: Some(mount.index), dialect: Some(mount.dialect_name()), ..LogFacts::default() };
+        let facts = LogFacts { api: Some(mount.index), dialect: Some(Arc::clone(&mount.api.dialect().name)), ..LogFacts::default() };
         let upgrade = if strict::is_websocket(&head) { Upgrade::WebSocket } else { Upgrade::No };
         let visit = Self {
             gate,
             mount,
             peer,
             now,
-            path: path.into_owned(),
+            path,
             prefix,
             located: None,
             facts,
             upgrade,
-            body: Some(Body::streaming(body)),
+            body: Some(if body.is_end_stream() { Body::full(Bytes::new()) } else { Body::streaming(body) }),
             head,
         };
-        match canonical {
-            Ok(_) => Ok(visit),
-            Err(error) => {
-                let refusal = Refusal::new(Reason::Malformed, error.to_string());
-                Err(visit.refused_early(&refusal))
-            }
+        match fault {
+            None => Ok(visit),
+            Some(error) => Err(visit.refused_early(&Refusal::new(Reason::Malformed, error.to_string()))),
         }
     }
 
@@ -131,6 +125,9 @@ impl<'g> Visit<'g> {
         let logged_path = log::is_wanted().then(|| api.loggable_path(&located, &self.path));
         let located = self.located.insert(located);
         self.facts.logged_path = logged_path;
+        if fields.is_none() && located.reads_body() && self.body.as_ref().is_some_and(|body| !body.is_empty()) {
+            return Err(Refusal::new(Reason::MediaType, "the body is in an encoding that this call does not read"));
+        }
         // Borrowed anew: the request's parts and the place it arrived at stay what they are from here on.
         let request = Request {
             method: &self.head.method,
@@ -268,11 +265,3 @@ fn response(rendered: Rendered) -> Response<Bytes> {
     }
     response
 }
-
-/// The index and name that answers and logs need of an API.
-impl ApiMount {
-    fn dialect_name(&self) -> Arc<str> {
-        self.dialect.clone()
-    }
-}
-

@@ -1,2 +1,22 @@
 //! Accounts, sessions, tokens and keys: who holds what, and where that is kept.
+//!
+//! [`Service`](service::Service) implements the ports of `countersign-auth`: `Lookups`, `Operations` and
+//! `Signer`. It answers from memory, keeps the truth in a [`Store`](store::Store), and sees no proxied traffic.
+//! [`world`] holds the real clock and the real randomness.
+//!
+//! Whoever implements `Lookups` can forge any identity. Here that is `service/lookups.rs`, over
+//! `service/passwords.rs`, `tokens.rs` and `values.rs`.
+
+pub mod accounts;
+pub mod audit;
+pub mod issuers;
+mod keys;
+pub mod lockout;
+pub mod password;
+mod proofs;
+pub mod service;
+pub mod signing;
 pub mod store;
+mod tokens;
+mod values;
+pub mod world;

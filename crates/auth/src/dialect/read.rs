@@ -142,7 +142,7 @@ pub(super) fn dialect(source: &Source<'_>) -> Option<Dialect> {
     );
     let answer_headers = answer_headers(csrf.as_ref(), &stamps, &context);
     let dialect = Dialect {
-        name,
+        name: name.into(),
         title,
         deployments: context.deployments,
         media: context.media,

@@ -1,0 +1,74 @@
+//! `countersign session`: what an account holds, and how to end it.
+
+use clap::{Args, Subcommand};
+
+use super::ConfigFile;
+use crate::control::Order;
+use crate::output::{Failure, Output, table};
+use crate::record::{Session, Whose};
+
+/// `countersign session`
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// List the sessions and tokens that an account holds
+    List(Holder),
+    /// End one of them, or all
+    #[command(after_help = "\
+Examples:
+  countersign session revoke --user ann 5f0c3ad1b2e49f7788aa0b1c
+  countersign session revoke --user ann --all")]
+    Revoke {
+        #[command(flatten)]
+        holder: Holder,
+        /// Its public name, as `session list` shows it
+        #[arg(required_unless_present = "all", conflicts_with = "all")]
+        reference: Option<String>,
+        /// All that the account holds
+        #[arg(long)]
+        all: bool,
+    },
+}
+
+/// Whose.
+#[derive(Debug, Args)]
+pub(crate) struct Holder {
+    #[command(flatten)]
+    config: ConfigFile,
+    /// The account's name
+    #[arg(long, value_name = "NAME")]
+    user: String,
+    /// The account's kind
+    #[arg(long, default_value = "users")]
+    kind: String,
+}
+
+/// Does what it says.
+pub(super) fn run(command: Command, output: Output) -> Result<(), Failure> {
+    match command {
+        Command::List(holder) => {
+            let sessions: Vec<Session> = holder.config.order(Order::Sessions { whose: whose(&holder) })?;
+            Ok(output.answer(&sessions, |sessions| list(sessions))?)
+        }
+        Command::Revoke { holder, reference, all: _ } => {
+            let ended: usize = holder.config.order(Order::Revoke { whose: whose(&holder), reference })?;
+            Ok(output.answer(&serde_json::json!({ "revoked": ended }), |_| format!("{ended} revoked"))?)
+        }
+    }
+}
+
+fn whose(holder: &Holder) -> Whose {
+    Whose { kind: holder.kind.clone(), name: holder.user.clone() }
+}
+
+fn list(sessions: &[Session]) -> String {
+    let row = |session: &Session| {
+        [
+            session.reference.clone(),
+            session.api.clone(),
+            session.word.clone(),
+            session.issued_at.to_string(),
+            session.expires_at.as_ref().map_or_else(|| String::from("never"), ToString::to_string),
+        ]
+    };
+    table(["reference", "api", "kind", "issued", "expires"], sessions.iter().map(row))
+}

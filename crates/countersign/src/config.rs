@@ -1,0 +1,102 @@
+//! The configuration file: read whole, checked whole, before anything is opened or bound.
+
+mod check;
+mod report;
+mod shape;
+mod tree;
+pub(crate) mod value;
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use toml::de::DeTable;
+
+pub(crate) use check::UNPROVEN_FROM_ANYWHERE;
+pub(crate) use report::{Mistake, Report, nearest};
+pub(crate) use tree::{
+    Algorithm, Allow, AllowWord, Api, Backends, Config, Forwarding, HostFrom, Issuer, IssuerFiles,
+    IssuerWord, Limits, Listener, Log, LogFormat, Route, Tls, Token, Upstream,
+};
+
+/// A configuration that was read and checked.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    /// What it says.
+    pub(crate) config: Config,
+    /// Its file as it was named.
+    pub(crate) file: PathBuf,
+    /// Relative paths in it begin here.
+    pub(crate) folder: PathBuf,
+    report: Report,
+}
+
+impl Loaded {
+    /// Reads and checks a file.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, in the order of its lines.
+    pub(crate) fn read(file: &Path) -> Result<Self, Vec<Mistake>> {
+        match std::fs::read_to_string(file) {
+            Ok(text) => {
+                let folder = file.parent().filter(|parent| !parent.as_os_str().is_empty());
+                Self::parse(file, folder.unwrap_or(Path::new(".")), &text)
+            }
+            Err(error) => {
+                let mut report = Report::new(&file.display().to_string(), "");
+                let hint = (error.kind() == std::io::ErrorKind::NotFound)
+                    .then(|| String::from("`countersign init` writes one to begin with"));
+                report.add("", format!("could not read the configuration: {error}"), hint);
+                Err(report.into_mistakes())
+            }
+        }
+    }
+
+    /// Checks the text of a file; relative paths in it begin at `folder`.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, in the order of its lines.
+    pub(crate) fn parse(file: &Path, folder: &Path, text: &str) -> Result<Self, Vec<Mistake>> {
+        let mut report = Report::new(&file.display().to_string(), text);
+        let (table, errors) = DeTable::parse_recoverable(text);
+        for error in &errors {
+            report.add_at(error.span().map_or(0, |span| span.start), "", error.message(), None);
+        }
+        if !report.is_clean() {
+            return Err(report.into_mistakes());
+        }
+        shape::check(&table, schema().as_value(), &mut report);
+        if !report.is_clean() {
+            return Err(report.into_mistakes());
+        }
+        let config = match Config::deserialize(toml::de::Deserializer::from(table)) {
+            Ok(config) => config,
+            Err(error) => {
+                report.add_at(error.span().map_or(0, |span| span.start), "", error.message(), None);
+                return Err(report.into_mistakes());
+            }
+        };
+        check::check(&config, folder, &mut report);
+        if !report.is_clean() {
+            return Err(report.into_mistakes());
+        }
+        Ok(Self { config, file: file.to_owned(), folder: folder.to_owned(), report })
+    }
+
+    /// A path of the configuration, from where it is meant.
+    pub(crate) fn path(&self, path: &Path) -> PathBuf {
+        if self.folder == Path::new(".") { path.to_owned() } else { self.folder.join(path) }
+    }
+
+    /// A mistake that somebody else found in the key at `path` (`api[0]`).
+    pub(crate) fn mistake(&self, path: &str, message: impl Into<String>) -> Mistake {
+        self.report.mistake(path, message)
+    }
+}
+
+/// The JSON Schema of the configuration.
+pub(crate) fn schema() -> schemars::Schema {
+    schemars::schema_for!(Config)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,301 @@
+//! Checks what a configuration means: names that must be known, places that must differ, files that must be
+//! there, and what is too dangerous to be said only once.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+use super::report::{Report, nearest};
+use super::tree::{Allow, Api, Backends, Config, Issuer, Listener, Upstream};
+use super::value::OriginScheme;
+use crate::dialects;
+
+/// What `dangerous` must say as well before an unproven credential may be shown from other machines.
+pub(crate) const UNPROVEN_FROM_ANYWHERE: &str = "unproven-from-anywhere";
+
+/// Reports what is wrong with a configuration of the right shape. Files are looked for below `folder`.
+pub(super) fn check(config: &Config, folder: &Path, report: &mut Report) {
+    if config.listener.is_empty() {
+        let hint = "add [[listener]] with name = \"main\" and address = \"127.0.0.1:8080\"";
+        report.add("", "no listener: nobody could connect", Some(hint.to_owned()));
+    }
+    if config.api.is_empty() {
+        let hint = "add [[api]] with name, dialect, at, upstream and an [[api.route]]";
+        report.add("", "no API: there is nothing to guard", Some(hint.to_owned()));
+    }
+    listeners(config, folder, report);
+    log_level(config, report);
+    places(config, report);
+    let mut names = HashMap::new();
+    for (at, api) in config.api.iter().enumerate() {
+        let path = format!("api[{at}]");
+        if let Some(first) = names.insert(api.name.as_str(), at) {
+            report.add(
+                &format!("{path}.name"),
+                format!("`{}` is the name of api[{first}] already", api.name),
+                None,
+            );
+        }
+        name(&api.name, &format!("{path}.name"), report);
+        check_api(config, api, &path, folder, report);
+    }
+}
+
+fn name(name: &str, path: &str, report: &mut Report) {
+    let good = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    if name.is_empty() || !name.bytes().all(good) {
+        report.add(path, format!("`{name}` is no name; use letters, digits, `-`, `_` and `.`"), None);
+    }
+}
+
+fn listeners(config: &Config, folder: &Path, report: &mut Report) {
+    let mut names = HashMap::new();
+    let mut addresses = HashMap::new();
+    addresses.insert(config.administration.listen, String::from("the administration"));
+    for (at, listener) in config.listener.iter().enumerate() {
+        let path = format!("listener[{at}]");
+        name(&listener.name, &format!("{path}.name"), report);
+        if let Some(first) = names.insert(listener.name.as_str(), at) {
+            let message = format!("`{}` is the name of listener[{first}] already", listener.name);
+            report.add(&format!("{path}.name"), message, None);
+        }
+        let whose = addresses.insert(listener.address, format!("listener `{}`", listener.name));
+        if let Some(whose) = whose.filter(|_| listener.address.0.port() != 0) {
+            report.add(
+                &format!("{path}.address"),
+                format!("{} is the address of {whose} already", listener.address),
+                None,
+            );
+        }
+        if let Some(tls) = &listener.tls {
+            let certificate = folder.join(&tls.certificate);
+            let chain =
+                CertificateDer::pem_file_iter(&certificate).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+            match chain {
+                Ok(chain) if !chain.is_empty() => {}
+                Ok(_) => unreadable(
+                    &certificate,
+                    "no certificate in it",
+                    &format!("{path}.tls.certificate"),
+                    report,
+                ),
+                Err(error) => unreadable(&certificate, &error, &format!("{path}.tls.certificate"), report),
+            }
+            let key = folder.join(&tls.key);
+            if let Err(error) = PrivateKeyDer::from_pem_file(&key) {
+                unreadable(&key, &error, &format!("{path}.tls.key"), report);
+            }
+        }
+    }
+}
+
+fn log_level(config: &Config, report: &mut Report) {
+    if let Err(error) = tracing_subscriber::EnvFilter::try_new(&config.log.level) {
+        let hint =
+            "write error, warn, info, debug or trace, or directives like \"info,countersign_gateway=debug\"";
+        report.add(
+            "log.level",
+            format!("`{}` is no level: {error}", config.log.level),
+            Some(hint.to_owned()),
+        );
+    }
+}
+
+fn places(config: &Config, report: &mut Report) {
+    let mut taken: Vec<(&Api, usize, &super::value::Place)> = Vec::new();
+    for (number, api) in config.api.iter().enumerate() {
+        for (at, place) in api.at.iter().enumerate() {
+            let other = taken.iter().find(|(other, _, theirs)| *theirs == place && meet(config, api, other));
+            if let Some((_, first, _)) = other {
+                let message = format!("`{place}` is a place of api[{first}] already, on the same listener");
+                let hint = "give one of them another host, prefix or listener";
+                report.add(&format!("api[{number}].at[{at}]"), message, Some(hint.to_owned()));
+            }
+            taken.push((api, number, place));
+        }
+    }
+}
+
+/// Whether two APIs share a listener.
+fn meet(config: &Config, one: &Api, other: &Api) -> bool {
+    listeners_of(config, one)
+        .any(|listener| listeners_of(config, other).any(|theirs| theirs.name == listener.name))
+}
+
+/// The listeners on which an API is.
+pub(crate) fn listeners_of<'c>(config: &'c Config, api: &'c Api) -> impl Iterator<Item = &'c Listener> {
+    config
+        .listener
+        .iter()
+        .filter(|listener| api.listeners.as_ref().is_none_or(|names| names.contains(&listener.name)))
+}
+
+fn check_api(config: &Config, api: &Api, path: &str, folder: &Path, report: &mut Report) {
+    if api.at.is_empty() {
+        let hint = "write at = [\"/\"] for everything, or [\"/prefix\"], or [\"host/prefix\"]";
+        report.add(&format!("{path}.at"), "no place: no request could reach it", Some(hint.to_owned()));
+    }
+    if api.route.is_empty() {
+        let hint = "add [[api.route]] with at = \"/**\" and allow = \"authenticated\"";
+        report.add(path, "no rule means no: nobody gets in", Some(hint.to_owned()));
+    }
+    for (at, listener) in api.listeners.iter().flatten().enumerate() {
+        if !config.listener.iter().any(|known| known.name == *listener) {
+            let known = config.listener.iter().map(|listener| listener.name.as_str());
+            let hint = suggestion(listener, known, "listeners");
+            report.add(
+                &format!("{path}.listeners[{at}]"),
+                format!("no listener is called `{listener}`"),
+                hint,
+            );
+        }
+    }
+    match &api.upstream {
+        Upstream::One(_) => {}
+        Upstream::Many(backends) => check_backends(backends, &format!("{path}.upstream"), folder, report),
+    }
+    for (word, shared) in &api.shared {
+        let file = folder.join(&shared.file);
+        match std::fs::read_to_string(&file) {
+            Ok(value) if !value.trim_end().is_empty() => {}
+            Ok(_) => unreadable(&file, "it is empty", &format!("{path}.shared.{word}.file"), report),
+            Err(error) => unreadable(&file, &error, &format!("{path}.shared.{word}.file"), report),
+        }
+    }
+    for (issuer, keys) in &api.issuers {
+        check_issuer(keys, &format!("{path}.issuers.{issuer:?}"), folder, report);
+    }
+    for (at, route) in api.route.iter().enumerate() {
+        if let Allow::Rule(rule) = &route.allow
+            && rule.roles.is_empty()
+            && rule.tenants.is_empty()
+            && rule.schemes.is_empty()
+            && rule.max_age.is_none()
+        {
+            let hint = "write \"authenticated\", or name roles, tenants, schemes or max_age";
+            report.add(&format!("{path}.route[{at}].allow"), "asks for nothing", Some(hint.to_owned()));
+        }
+    }
+    check_dialect(config, api, path, folder, report);
+}
+
+fn check_backends(backends: &Backends, path: &str, folder: &Path, report: &mut Report) {
+    if backends.backends.is_empty() {
+        report.add(&format!("{path}.backends"), "no server: nothing could be forwarded", None);
+    }
+    let tls = backends.backends.iter().filter(|origin| origin.scheme == OriginScheme::Https).count();
+    if tls != 0 && tls != backends.backends.len() {
+        report.add(&format!("{path}.backends"), "some are http and some https; they must be alike", None);
+    }
+    if tls == 0 {
+        for (key, given) in [("ca", backends.ca.is_some()), ("server_name", backends.server_name.is_some())] {
+            if given {
+                report.add(&format!("{path}.{key}"), "goes with https servers only", None);
+            }
+        }
+    }
+    if let Some(ca) = &backends.ca {
+        let ca = folder.join(ca);
+        match CertificateDer::pem_file_iter(&ca).and_then(Iterator::collect::<Result<Vec<_>, _>>) {
+            Ok(chain) if !chain.is_empty() => {}
+            Ok(_) => unreadable(&ca, "no certificate in it", &format!("{path}.ca"), report),
+            Err(error) => unreadable(&ca, &error, &format!("{path}.ca"), report),
+        }
+    }
+    if backends.health.as_ref().is_some_and(|health| !health.starts_with('/')) {
+        report.add(&format!("{path}.health"), "must be a path that begins with `/`", None);
+    }
+}
+
+fn check_issuer(issuer: &Issuer, path: &str, folder: &Path, report: &mut Report) {
+    let Issuer::Keys(keys) = issuer else { return };
+    match (&keys.jwks_file, &keys.pem_file) {
+        (Some(file), None) => {
+            let file = folder.join(file);
+            let text = std::fs::read_to_string(&file).map_err(|error| error.to_string());
+            let set = text.and_then(|text| {
+                serde_json::from_str::<jsonwebtoken::jwk::JwkSet>(&text).map_err(|error| error.to_string())
+            });
+            match set {
+                Ok(set) if !set.keys.is_empty() => {}
+                Ok(_) => unreadable(&file, "it holds no keys", &format!("{path}.jwks_file"), report),
+                Err(error) => unreadable(&file, error, &format!("{path}.jwks_file"), report),
+            }
+        }
+        (None, Some(file)) => {
+            let file = folder.join(file);
+            match std::fs::read_to_string(&file) {
+                Ok(text) if text.contains("-----BEGIN PUBLIC KEY-----") => {}
+                Ok(_) => {
+                    unreadable(&file, "it holds no `PUBLIC KEY` in PEM", &format!("{path}.pem_file"), report)
+                }
+                Err(error) => unreadable(&file, &error, &format!("{path}.pem_file"), report),
+            }
+        }
+        (Some(_), Some(_)) | (None, None) => {
+            report.add(path, "needs exactly one of `jwks_file` and `pem_file`", None);
+        }
+    }
+}
+
+fn check_dialect(config: &Config, api: &Api, path: &str, folder: &Path, report: &mut Report) {
+    let text = match dialects::fetch(&api.dialect, folder) {
+        Ok(text) => text,
+        Err(dialects::Missing::Name(name)) => {
+            let known = dialects::EMBEDDED.iter().map(|dialect| dialect.name);
+            let hint = suggestion(&name, known, "dialects");
+            report.add(&format!("{path}.dialect"), format!("no dialect is called `{name}`"), hint);
+            return;
+        }
+        Err(dialects::Missing::File(file, error)) => {
+            unreadable(&file, &error, &format!("{path}.dialect"), report);
+            return;
+        }
+    };
+    let outline = dialects::outline(&text.text);
+    if let Some(deployment) = api.deployment.as_ref().filter(|name| !outline.deployments.contains(name)) {
+        let known = outline.deployments.iter().map(String::as_str);
+        let hint = suggestion(deployment, known, "deployments");
+        report.add(
+            &format!("{path}.deployment"),
+            format!("the dialect has no deployment `{deployment}`"),
+            hint,
+        );
+        return;
+    }
+    let deployment = api.deployment.as_deref().or(outline.deployments.first().map(String::as_str));
+    let unproven = outline.credentials.iter().filter(|credential| {
+        credential.scheme == "unproven" && credential.is_on(deployment, &api.enable, &api.disable)
+    });
+    for credential in unproven {
+        let open = listeners_of(config, api).find(|listener| !listener.address.0.ip().is_loopback());
+        let said = api.dangerous.iter().any(|word| word == UNPROVEN_FROM_ANYWHERE);
+        if let Some(listener) = open.filter(|_| !said) {
+            let message = format!(
+                "believes whatever a caller says as `{}`, and other machines can reach listener `{}` at {}",
+                credential.name, listener.name, listener.address
+            );
+            let hint = format!(
+                "listen on 127.0.0.1, or write dangerous = [\"{}\", \"{UNPROVEN_FROM_ANYWHERE}\"]",
+                credential.name
+            );
+            report.add(path, message, Some(hint));
+        }
+    }
+}
+
+fn suggestion<'a>(name: &str, known: impl Iterator<Item = &'a str> + Clone, what: &str) -> Option<String> {
+    match nearest(name, known.clone()) {
+        Some(near) => Some(format!("did you mean `{near}`?")),
+        None => {
+            let known: Vec<&str> = known.collect();
+            (!known.is_empty()).then(|| format!("{what}: {}", known.join(", ")))
+        }
+    }
+}
+
+fn unreadable(file: &Path, error: impl std::fmt::Display, path: &str, report: &mut Report) {
+    report.add(path, format!("could not read {}: {error}", file.display()), None);
+}

@@ -1,0 +1,486 @@
+//! The configuration as one tree of plain data; its JSON Schema is generated from here.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::value::{Address, Network, Origin, Period, Place, RouteAt};
+
+/// A whole configuration file of the gate.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Config {
+    /// Where accounts, sessions and keys are kept.
+    #[serde(default)]
+    pub(crate) store: Store,
+    /// The listener for health, metrics and public keys; never for clients.
+    #[serde(default)]
+    pub(crate) administration: Administration,
+    /// Where clients connect.
+    #[serde(default)]
+    pub(crate) listener: Vec<Listener>,
+    /// What stands between clients and the gate.
+    #[serde(default)]
+    pub(crate) network: Networks,
+    /// Bounds on what clients may ask of the gate.
+    #[serde(default)]
+    pub(crate) limits: Limits,
+    /// What passwords must be like, and what checking them may cost.
+    #[serde(default)]
+    pub(crate) passwords: Passwords,
+    /// When guessing stops.
+    #[serde(default)]
+    pub(crate) lockout: Lockout,
+    /// What upstreams are told, and how it is signed.
+    #[serde(default)]
+    pub(crate) assertion: Assertion,
+    /// What is logged, and how.
+    #[serde(default)]
+    pub(crate) log: Log,
+    /// The APIs that the gate stands in front of.
+    #[serde(default)]
+    pub(crate) api: Vec<Api>,
+}
+
+/// `[store]`
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Store {
+    /// The SQLite file, relative to the configuration's folder; made if it is not there.
+    pub(crate) path: PathBuf,
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self { path: PathBuf::from("countersign.db") }
+    }
+}
+
+/// `[administration]`
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Administration {
+    /// Serves `live`, `ready`, `/metrics` and the keys that assertions are verified with.
+    pub(crate) listen: Address,
+    /// Names and addresses, beside this machine's own, under which it may be asked.
+    pub(crate) hosts: Vec<String>,
+}
+
+impl Default for Administration {
+    fn default() -> Self {
+        Self { hosts: Vec::new(), listen: Address(SocketAddr::from((Ipv4Addr::LOCALHOST, 9901))) }
+    }
+}
+
+/// `[[listener]]`
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Listener {
+    /// What `listeners` of an API calls it.
+    pub(crate) name: String,
+    /// Where it listens.
+    pub(crate) address: Address,
+    /// Certificate and key; without them it speaks in clear.
+    #[serde(default)]
+    pub(crate) tls: Option<Tls>,
+    /// Balancers that send the PROXY protocol; whoever connects from there must.
+    #[serde(default)]
+    pub(crate) proxy_protocol_from: Vec<Network>,
+    /// Whether it speaks HTTP/2 beside HTTP/1.1.
+    #[serde(default = "on")]
+    pub(crate) http2: bool,
+}
+
+/// `tls` of a listener.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Tls {
+    /// A PEM file with the certificate and those it is signed with.
+    pub(crate) certificate: PathBuf,
+    /// A PEM file with its private key.
+    pub(crate) key: PathBuf,
+}
+
+/// `[network]`
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Networks {
+    /// Who may say where a client is; nobody if it is empty.
+    pub(crate) trusted_proxies: Vec<Network>,
+    /// In which fields they say it; the other ones are never read.
+    pub(crate) forwarding: Forwarding,
+}
+
+/// The fields in which proxies say whom they speak for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Forwarding {
+    /// `X-Forwarded-For`, `-Proto`, `-Host`.
+    #[default]
+    XForwarded,
+    /// `Forwarded` (RFC 7239).
+    Forwarded,
+}
+
+/// `[limits]`
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Limits {
+    /// All header fields of a request together, in bytes. Kerberos tickets may need 64,000.
+    #[schemars(range(min = 8192, max = 1_048_576))]
+    pub(crate) header_bytes: u32,
+    /// How many header fields a request may have.
+    #[schemars(range(min = 16, max = 1000))]
+    pub(crate) header_count: u32,
+    /// How many clients may be connected at once.
+    #[schemars(range(min = 1, max = 10_000_000))]
+    pub(crate) connections: u32,
+    /// How many of them from one address.
+    #[schemars(range(min = 1, max = 10_000_000))]
+    pub(crate) connections_per_address: u32,
+    /// A client must have sent its request's headers within this time.
+    pub(crate) header_timeout: Period,
+    /// An idle connection is closed after this time.
+    pub(crate) idle_timeout: Period,
+    /// What runs when the gate is told to stop may take this long.
+    pub(crate) drain: Period,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            header_bytes: 73_728,
+            header_count: 100,
+            connections: 10_000,
+            connections_per_address: 1000,
+            header_timeout: Period::secs(15),
+            idle_timeout: Period::secs(75),
+            drain: Period::secs(30),
+        }
+    }
+}
+
+/// `[passwords]`
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Passwords {
+    /// A new password has at least so many characters.
+    #[schemars(range(min = 8, max = 128))]
+    pub(crate) length_min: u32,
+    /// How many passwords are checked at once, each for about 20 ms of a core and in 19 MiB; half as many as
+    /// there are cores if it is not given.
+    #[schemars(range(min = 1, max = 256))]
+    pub(crate) workers: Option<u32>,
+    /// How many may wait for that; more are told to come back later.
+    #[schemars(range(min = 1, max = 100_000))]
+    pub(crate) queue: u32,
+}
+
+impl Default for Passwords {
+    fn default() -> Self {
+        Self { length_min: 10, workers: None, queue: 128 }
+    }
+}
+
+/// `[lockout]`
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Lockout {
+    /// From so many wrong passwords in a row on, whatever the dialect, an account is locked for a while. Sessions
+    /// that live are not touched.
+    #[schemars(range(min = 3, max = 1000))]
+    pub(crate) failures: u32,
+    /// The first lock; each further wrong password doubles it.
+    pub(crate) first: Period,
+    /// The longest lock.
+    pub(crate) longest: Period,
+    /// So many wrong passwords a minute from one address stop new proofs from there, whoever the user.
+    #[schemars(range(min = 3, max = 1_000_000))]
+    pub(crate) address_failures: u32,
+}
+
+impl Default for Lockout {
+    fn default() -> Self {
+        Self { failures: 5, first: Period::secs(1), longest: Period::secs(15 * 60), address_failures: 50 }
+    }
+}
+
+/// `[assertion]`
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Assertion {
+    /// What `Countersign-Assertion` is signed with.
+    pub(crate) algorithm: Algorithm,
+}
+
+/// An algorithm for assertions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+pub(crate) enum Algorithm {
+    /// Ed25519 (RFC 8037).
+    #[default]
+    #[serde(rename = "EdDSA")]
+    Ed25519,
+    /// RSA 2048 with SHA-256.
+    #[serde(rename = "RS256")]
+    Rs256,
+    /// P-256 with SHA-256.
+    #[serde(rename = "ES256")]
+    Es256,
+}
+
+/// `[log]`
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Log {
+    /// One JSON object per line, or text for people.
+    pub(crate) format: LogFormat,
+    /// A level (error, warn, info, debug, trace) or directives such as `info,countersign_gateway=debug`.
+    pub(crate) level: String,
+    /// Whether each request gets a line.
+    pub(crate) access: bool,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { format: LogFormat::Text, level: String::from("info"), access: true }
+    }
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogFormat {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// `[[api]]`
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Api {
+    /// What it is called in logs, and the audience of its assertions.
+    pub(crate) name: String,
+    /// A dialect that ships with the gate, or the path of a dialect file.
+    pub(crate) dialect: String,
+    /// Where it is: prefixes, or hosts and prefixes.
+    pub(crate) at: Vec<Place>,
+    /// On which listeners; all of them if it is not given.
+    #[serde(default)]
+    pub(crate) listeners: Option<Vec<String>>,
+    /// The service behind it.
+    pub(crate) upstream: Upstream,
+    /// Which deployment of the dialect; the first that it names if it is not given.
+    #[serde(default)]
+    pub(crate) deployment: Option<String>,
+    /// Credentials of the dialect that are off in its deployment and on here.
+    #[serde(default)]
+    pub(crate) enable: Vec<String>,
+    /// Credentials that are on in its deployment and off here.
+    #[serde(default)]
+    pub(crate) disable: Vec<String>,
+    /// What has to be said twice: unproven credentials, CSRF checks that are switched off.
+    #[serde(default)]
+    pub(crate) dangerous: Vec<String>,
+    /// Realm of its challenges.
+    #[serde(default)]
+    pub(crate) realm: Option<String>,
+    /// Whether the dialect's protection against foreign pages is on; off has to be said in `dangerous` as well.
+    #[serde(default = "on")]
+    pub(crate) csrf: bool,
+    /// A header in place of the dialect's for the proof of that protection.
+    #[serde(default)]
+    pub(crate) csrf_header: Option<String>,
+    /// Identity providers that a log-in may name, each with its domains; a provider without any takes none.
+    #[serde(default)]
+    pub(crate) providers: BTreeMap<String, Vec<String>>,
+    /// Whose accounts may use it; all tenants' if it is empty.
+    #[serde(default)]
+    pub(crate) tenants: Vec<String>,
+    /// Errors may tell more than clients should know.
+    #[serde(default)]
+    pub(crate) development: bool,
+    /// Lifetimes and limits of its tokens, by their word in the dialect.
+    #[serde(default)]
+    pub(crate) token: BTreeMap<String, Token>,
+    /// Values that an operator sets, by their word in the dialect.
+    #[serde(default)]
+    pub(crate) shared: BTreeMap<String, Shared>,
+    /// Whose signed tokens it takes, and their keys.
+    #[serde(default)]
+    pub(crate) issuers: BTreeMap<String, Issuer>,
+    /// Who may do what. No rule means no.
+    #[serde(default)]
+    pub(crate) route: Vec<Route>,
+}
+
+const fn on() -> bool {
+    true
+}
+
+/// `upstream` of an API.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub(crate) enum Upstream {
+    /// One server, everything by default.
+    One(Origin),
+    /// Servers, and how to speak to them.
+    Many(Backends),
+}
+
+/// `upstream = { … }` of an API.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Backends {
+    /// One or more servers, all http or all https.
+    pub(crate) backends: Vec<Origin>,
+    /// A PEM file with the authorities that their certificates are signed by; the system's if it is not given.
+    #[serde(default)]
+    pub(crate) ca: Option<PathBuf>,
+    /// The name that their certificates are for, where it is not their host.
+    #[serde(default)]
+    pub(crate) server_name: Option<String>,
+    /// How long connecting may take.
+    #[serde(default = "connect_timeout")]
+    pub(crate) connect_timeout: Period,
+    /// How long the beginning of an answer may take.
+    #[serde(default = "response_timeout")]
+    pub(crate) response_timeout: Period,
+    /// Which host it is told: the one that the client named, or its own.
+    #[serde(default)]
+    pub(crate) host: HostFrom,
+    /// A path that answers 2xx while a server is well; asked of each.
+    #[serde(default)]
+    pub(crate) health: Option<String>,
+}
+
+/// Which host an upstream is told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum HostFrom {
+    /// The one that the client named.
+    #[default]
+    Client,
+    /// The server's own.
+    Backend,
+}
+
+/// How long connecting to an upstream may take where nothing is said: a lost SYN and its second are within it.
+const fn connect_timeout() -> Period {
+    Period::secs(5)
+}
+
+/// How long the beginning of an upstream's answer may take where nothing is said: longer than held long polls.
+const fn response_timeout() -> Period {
+    Period::secs(60)
+}
+
+/// `token.WORD` of an API.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Token {
+    /// It ends so long after its last use.
+    #[serde(default)]
+    pub(crate) idle: Option<Period>,
+    /// It ends so long after it was issued.
+    #[serde(default)]
+    pub(crate) lifetime: Option<Period>,
+    /// How many of one account may live at once.
+    #[serde(default)]
+    #[schemars(range(min = 1))]
+    pub(crate) per_account: Option<u32>,
+}
+
+/// `shared.WORD` of an API.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Shared {
+    /// A file with the value and nothing else; a line end at its end does not count.
+    pub(crate) file: PathBuf,
+}
+
+/// `issuers."ISS"` of an API.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub(crate) enum Issuer {
+    /// The gate's own tokens.
+    Word(IssuerWord),
+    /// Somebody else's.
+    Keys(IssuerFiles),
+}
+
+/// An issuer that needs no file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum IssuerWord {
+    /// The gate itself.
+    #[serde(rename = "self")]
+    Gate,
+}
+
+/// The keys of an issuer: one of the two.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct IssuerFiles {
+    /// A JSON Web Key Set (RFC 7517).
+    #[serde(default)]
+    pub(crate) jwks_file: Option<PathBuf>,
+    /// A public key in PEM.
+    #[serde(default)]
+    pub(crate) pem_file: Option<PathBuf>,
+}
+
+/// `[[api.route]]`
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Route {
+    /// Which requests.
+    pub(crate) at: RouteAt,
+    /// Who may.
+    pub(crate) allow: Allow,
+    /// Whether it may become a WebSocket.
+    #[serde(default)]
+    pub(crate) upgrade: bool,
+}
+
+/// `allow` of a route.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub(crate) enum Allow {
+    /// Everybody, or everybody who proved who he is.
+    Word(AllowWord),
+    /// Whoever proved who he is and meets all that is named.
+    Rule(AllowRule),
+}
+
+/// `allow = "…"` of a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum AllowWord {
+    /// Everybody, where the dialect lets them in.
+    Anonymous,
+    /// Everybody who proved who he is.
+    Authenticated,
+}
+
+/// `allow = { … }` of a route: all that is named must hold.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AllowRule {
+    /// Has one of these roles.
+    #[serde(default)]
+    pub(crate) roles: Vec<String>,
+    /// Acts for one of these tenants.
+    #[serde(default)]
+    pub(crate) tenants: Vec<String>,
+    /// Proved who he is by one of these schemes.
+    #[serde(default)]
+    pub(crate) schemes: Vec<String>,
+    /// Proved it no longer ago than this.
+    #[serde(default)]
+    pub(crate) max_age: Option<Period>,
+}

@@ -1,0 +1,173 @@
+//! The dialect files that ship inside the binary, and the ones that a configuration names by path.
+
+use std::path::{Path, PathBuf};
+
+/// A dialect that ships with the binary.
+#[derive(Debug)]
+pub(crate) struct Embedded {
+    /// The name of its folder.
+    pub(crate) name: &'static str,
+    /// Its `dialect.toml`.
+    pub(crate) text: &'static str,
+}
+
+/// Every embedded dialect, by name.
+pub(crate) static EMBEDDED: &[Embedded] = include!(concat!(env!("OUT_DIR"), "/dialects.rs"));
+
+/// The text of a dialect and what to call it in messages.
+#[derive(Debug)]
+pub(crate) struct Text {
+    /// The file's path, or for an embedded dialect the path it has in the repository.
+    pub(crate) file: String,
+    /// The whole file.
+    pub(crate) text: String,
+}
+
+/// Why a dialect cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Missing {
+    /// None of that name is embedded.
+    #[error("no dialect is called `{0}`")]
+    Name(String),
+    /// The file cannot be read.
+    #[error("could not read the dialect {}", .0.display())]
+    File(PathBuf, #[source] std::io::Error),
+}
+
+/// Whether `name` means a file (`./my.toml`) and not an embedded dialect.
+pub(crate) fn is_file(name: &str) -> bool {
+    name.contains('/') || name.contains('\\') || Path::new(name).extension().is_some_and(|ext| ext == "toml")
+}
+
+/// Fetches a dialect: an embedded one by name, or a file, relative to `folder`.
+///
+/// # Errors
+/// If there is no such dialect, or its file cannot be read.
+pub(crate) fn fetch(name: &str, folder: &Path) -> Result<Text, Missing> {
+    if is_file(name) {
+        let path = folder.join(name);
+        return match std::fs::read_to_string(&path) {
+            Ok(text) => Ok(Text { file: path.display().to_string(), text }),
+            Err(error) => Err(Missing::File(path, error)),
+        };
+    }
+    EMBEDDED
+        .iter()
+        .find(|dialect| dialect.name == name)
+        .map(|dialect| Text {
+            file: format!("dialects/{}/dialect.toml", dialect.name),
+            text: dialect.text.to_owned(),
+        })
+        .ok_or_else(|| Missing::Name(name.to_owned()))
+}
+
+/// What a dialect says about itself, read without its rules.
+#[derive(Debug, Default)]
+pub(crate) struct Outline {
+    /// One line for people.
+    pub(crate) title: String,
+    /// The first is the default; empty if there is but one without a name.
+    pub(crate) deployments: Vec<String>,
+    /// Every credential: name, scheme, and where it is on (`None`: everywhere).
+    pub(crate) credentials: Vec<CredentialOutline>,
+}
+
+/// One `[credential.NAME]` of a dialect.
+#[derive(Debug)]
+pub(crate) struct CredentialOutline {
+    /// Its name.
+    pub(crate) name: String,
+    /// Its scheme.
+    pub(crate) scheme: String,
+    /// The deployments in which it is on; `None` for all of them.
+    pub(crate) deployments: Option<Vec<String>>,
+    /// The word of its token; empty if it is none.
+    token: String,
+    /// Which accounts it proves; empty where none are named.
+    accounts: String,
+}
+
+impl Outline {
+    /// The kind of the accounts that a token of this word proves.
+    pub(crate) fn accounts_of_token(&self, word: &str) -> String {
+        let named = self.credentials.iter().find(|credential| credential.token == word);
+        let named =
+            named.map(|credential| credential.accounts.clone()).filter(|accounts| !accounts.is_empty());
+        named.unwrap_or_else(|| String::from("users"))
+    }
+}
+
+impl CredentialOutline {
+    /// Whether it is on where an API uses `deployment` and names it in `enable` or `disable`.
+    pub(crate) fn is_on(&self, deployment: Option<&str>, enable: &[String], disable: &[String]) -> bool {
+        let by_deployment = match (&self.deployments, deployment) {
+            (None, _) => true,
+            (Some(names), Some(deployment)) => names.iter().any(|name| name == deployment),
+            (Some(_), None) => false,
+        };
+        (by_deployment || enable.contains(&self.name)) && !disable.contains(&self.name)
+    }
+}
+
+/// Reads the outline of a dialect; what cannot be read is left out, since the loader says it better.
+pub(crate) fn outline(text: &str) -> Outline {
+    let Ok(table) = text.parse::<toml::Table>() else { return Outline::default() };
+    let strings = |value: &toml::Value| -> Option<Vec<String>> {
+        value
+            .as_array()
+            .map(|items| items.iter().filter_map(|item| item.as_str().map(str::to_owned)).collect())
+    };
+    let text_of = |value: Option<&toml::Value>| value.and_then(toml::Value::as_str).unwrap_or("").to_owned();
+    let credentials = table.get("credential").and_then(toml::Value::as_table);
+    Outline {
+        title: text_of(table.get("title")),
+        deployments: table.get("deployments").and_then(strings).unwrap_or_default(),
+        credentials: credentials
+            .into_iter()
+            .flatten()
+            .map(|(name, body)| CredentialOutline {
+                name: name.clone(),
+                scheme: text_of(body.get("scheme")),
+                deployments: body.get("deployments").and_then(strings),
+                token: text_of(body.get("token")),
+                accounts: text_of(body.get("accounts")),
+            })
+            .collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn five_dialects_are_embedded_under_their_own_names() {
+        assert!(EMBEDDED.len() >= 5);
+        for dialect in EMBEDDED {
+            let table: toml::Table = dialect.text.parse().unwrap();
+            assert_eq!(table["name"].as_str(), Some(dialect.name));
+            assert!(!outline(dialect.text).title.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_credential_is_on_where_its_deployment_or_the_api_says_so() {
+        let outline = outline(
+            "deployments = ['a', 'b']\n[credential.all]\n[credential.only-b]\ndeployments = ['b']\n[credential.off]\ndeployments = []",
+        );
+        let on = |deployment, enable: &[&str], disable: &[&str]| -> Vec<String> {
+            let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+            outline
+                .credentials
+                .iter()
+                .filter(|credential| credential.is_on(Some(deployment), &owned(enable), &owned(disable)))
+                .map(|credential| credential.name.clone())
+                .collect()
+        };
+        assert_eq!(on("a", &[], &[]), ["all"]);
+        assert_eq!(on("b", &[], &[]), ["all", "only-b"]);
+        assert_eq!(on("a", &["off"], &["all"]), ["off"]);
+    }
+}

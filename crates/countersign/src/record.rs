@@ -1,0 +1,173 @@
+//! Accounts, keys and sessions as the command line shows and takes them: plain data, no secrets.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use countersign_auth::time::Time;
+use serde::{Deserialize, Serialize};
+
+use crate::config::value::Period;
+
+/// Which account is meant: a kind and a name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Whose {
+    /// `users`, `clients`, ...
+    pub(crate) kind: String,
+    /// What its owner types to log in.
+    pub(crate) name: String,
+}
+
+/// An account to be made.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct NewAccount {
+    /// Its kind and name.
+    pub(crate) whose: Whose,
+    /// What upstreams are told; its name if it is not given.
+    pub(crate) subject: Option<String>,
+    /// For people to read.
+    pub(crate) first_name: String,
+    /// For people to read.
+    pub(crate) last_name: String,
+    /// May be empty.
+    pub(crate) email: String,
+    /// On whose behalf it acts.
+    pub(crate) tenant: Option<String>,
+    /// In no order.
+    pub(crate) roles: Vec<String>,
+    /// Verified keys.
+    pub(crate) keys: BTreeMap<String, String>,
+}
+
+impl NewAccount {
+    /// First and last name together.
+    pub(crate) fn full_name(&self) -> String {
+        [self.first_name.as_str(), self.last_name.as_str()].join(" ").trim().to_owned()
+    }
+}
+
+/// An account that is there.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Account {
+    /// Its kind and name.
+    #[serde(flatten)]
+    pub(crate) whose: Whose,
+    /// What upstreams are told.
+    pub(crate) subject: String,
+    /// For people to read.
+    pub(crate) full_name: String,
+    /// May be empty.
+    pub(crate) email: String,
+    /// On whose behalf it acts.
+    pub(crate) tenant: Option<String>,
+    /// In no order.
+    pub(crate) roles: Vec<String>,
+    /// Verified keys.
+    pub(crate) keys: BTreeMap<String, String>,
+    /// Whether it may log in.
+    pub(crate) state: AccountState,
+}
+
+/// Whether an account may log in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum AccountState {
+    /// It may.
+    Enabled,
+    /// An administrator said no.
+    Disabled,
+}
+
+impl AccountState {
+    /// Its word.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Enabled => "enabled",
+            Self::Disabled => "disabled",
+        }
+    }
+}
+
+/// A key to be made.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct NewKey {
+    /// Of which API.
+    pub(crate) api: String,
+    /// Of which application.
+    pub(crate) owner: String,
+    /// What it is for.
+    pub(crate) label: String,
+    /// What it is for, in more words.
+    pub(crate) description: String,
+    /// It ends after this time; never if it is not given.
+    pub(crate) lifetime: Option<Period>,
+}
+
+/// A key that is there.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Key {
+    /// Its public id.
+    pub(crate) id: String,
+    /// The application that it belongs to.
+    pub(crate) owner: String,
+    /// What it is for.
+    pub(crate) label: String,
+    /// What it is for, in more words.
+    pub(crate) description: String,
+    /// When it was made.
+    pub(crate) created_at: Moment,
+    /// When it ends, if it does.
+    pub(crate) expires_at: Option<Moment>,
+}
+
+/// A session or another token that lives.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Session {
+    /// Its public name.
+    pub(crate) reference: String,
+    /// Of which API.
+    pub(crate) api: String,
+    /// Its word in the dialect.
+    pub(crate) word: String,
+    /// Whose; empty if anonymous.
+    pub(crate) subject: String,
+    /// When it was issued.
+    pub(crate) issued_at: Moment,
+    /// When it ends if it is not used again.
+    pub(crate) expires_at: Option<Moment>,
+}
+
+/// A moment as people and programs read it: RFC 3339, UTC, whole seconds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Moment(String);
+
+impl From<Time> for Moment {
+    fn from(time: Time) -> Self {
+        Self(jiff::Timestamp::from_second(time.unix_secs()).map(|time| time.to_string()).unwrap_or_default())
+    }
+}
+
+impl fmt::Display for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A key with its value, which is shown once.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct ShownKey {
+    /// What everybody may see.
+    pub(crate) key: Key,
+    /// Its value.
+    pub(crate) value: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_are_written_in_utc() {
+        assert_eq!(Moment::from(Time::from_unix_secs(1_403_488_815)).to_string(), "2014-06-23T02:00:15Z");
+    }
+}

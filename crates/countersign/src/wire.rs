@@ -1,0 +1,126 @@
+//! Ties the crates together: here and nowhere else the configuration becomes a gate.
+//!
+//! Everything else in this crate speaks in the terms of [`crate::config`] and [`crate::record`].
+
+mod identities;
+mod plane;
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use countersign_auth::api::{Api, ApiOptions, TokenSettings};
+use countersign_auth::dialect::Dialect;
+use countersign_auth::dialect::source::Problem;
+use countersign_auth::policy::{Allow, Conditions, RouteOptions};
+use countersign_identity::issuers::TrustedIssuer;
+use countersign_identity::signing::public::{parse_jwks, parse_pem};
+
+pub(crate) use self::identities::{FirstAdministrator, Identities};
+pub(crate) use self::plane::{Running, start};
+use crate::config::{
+    self, AllowWord, Issuer, IssuerFiles, IssuerWord, Loaded, Mistake, UNPROVEN_FROM_ANYWHERE,
+};
+use crate::dialects;
+
+pub(crate) use countersign_identity::service::administration::ADMINISTRATOR as ADMINISTRATOR_ROLE;
+
+/// Where the administration listener publishes the keys that assertions are verified with.
+pub(crate) const JWKS_PATH: &str = "/jwks/assertion";
+
+/// The header that carries the assertion.
+pub(crate) const ASSERTION_HEADER: http::HeaderName = countersign_auth::assertion::HEADER;
+
+/// What dialects and key files say against the APIs of a checked configuration.
+pub(crate) fn problems(loaded: &Loaded) -> Vec<Mistake> {
+    let mut mistakes = Vec::new();
+    for (at, api) in loaded.config.api.iter().enumerate() {
+        let path = format!("api[{at}]");
+        if let Err(found) = settle(loaded, api) {
+            mistakes.extend(found.into_iter().map(|problem| loaded.mistake(&path, problem)));
+        }
+        for (name, issuer) in &api.issuers {
+            if let Err(problem) = trusted(loaded, issuer) {
+                mistakes.push(loaded.mistake(&format!("{path}.issuers.{name:?}"), problem));
+            }
+        }
+    }
+    mistakes
+}
+
+/// What is wrong with a dialect file, one line each, ready to print.
+pub(crate) fn dialect_problems(file: &str, text: &str) -> Vec<String> {
+    match Dialect::load(file, text) {
+        Ok(_) => Vec::new(),
+        Err(problems) => problems.iter().map(ToString::to_string).collect(),
+    }
+}
+
+/// An API with its dialect, or what is wrong with the two.
+fn settle(loaded: &Loaded, api: &config::Api) -> Result<Arc<Api>, Vec<String>> {
+    let told = |problems: Vec<Problem>| problems.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let text = dialects::fetch(&api.dialect, &loaded.folder).map_err(|error| vec![error.to_string()])?;
+    let dialect = Dialect::load(&text.file, &text.text).map_err(told)?;
+    // An API's own problems name no line and no file: the configuration's line is said by the caller.
+    let told =
+        |problems: Vec<Problem>| problems.into_iter().map(|problem| problem.message).collect::<Vec<_>>();
+    Api::new(Arc::new(dialect), options(api)).map(Arc::new).map_err(told)
+}
+
+fn options(api: &config::Api) -> ApiOptions {
+    let settings = |token: &config::Token| TokenSettings {
+        idle: token.idle.map(|idle| idle.0),
+        lifetime: token.lifetime.map(|lifetime| lifetime.0),
+        per_account: token.per_account,
+    };
+    ApiOptions {
+        name: api.name.clone(),
+        deployment: api.deployment.clone(),
+        enable: api.enable.clone(),
+        disable: api.disable.clone(),
+        dangerous: api.dangerous.iter().filter(|word| *word != UNPROVEN_FROM_ANYWHERE).cloned().collect(),
+        realm: api.realm.clone(),
+        csrf_off: !api.csrf,
+        csrf_header: api.csrf_header.clone(),
+        tokens: api.token.iter().map(|(word, token)| (word.clone(), settings(token))).collect(),
+        routes: api.route.iter().map(route).collect(),
+        tenants: api.tenants.clone(),
+        development: api.development,
+    }
+}
+
+fn route(route: &config::Route) -> RouteOptions {
+    let allow = match &route.allow {
+        config::Allow::Word(AllowWord::Anonymous) => Allow::Anonymous,
+        config::Allow::Word(AllowWord::Authenticated) => Allow::Proven(Conditions::default()),
+        config::Allow::Rule(rule) => Allow::Proven(Conditions {
+            roles: rule.roles.clone(),
+            tenants: rule.tenants.clone(),
+            schemes: rule.schemes.clone(),
+            max_age: rule.max_age.map(|age| age.0),
+        }),
+    };
+    RouteOptions { at: route.at.0.clone(), allow, upgrade: route.upgrade }
+}
+
+/// Whose tokens an API takes, with their keys.
+fn trusted(loaded: &Loaded, issuer: &Issuer) -> Result<TrustedIssuer, String> {
+    let read = |file: &Path| {
+        let file = loaded.path(file);
+        fs::read_to_string(&file).map_err(|error| format!("could not read {}: {error}", file.display()))
+    };
+    match issuer {
+        Issuer::Word(IssuerWord::Gate) => Ok(TrustedIssuer::Ours),
+        Issuer::Keys(IssuerFiles { jwks_file: Some(file), pem_file: _ }) => {
+            let keys = parse_jwks(&read(file)?).map_err(|error| error.to_string())?;
+            Ok(TrustedIssuer::Keys(keys))
+        }
+        Issuer::Keys(IssuerFiles { jwks_file: None, pem_file: Some(file) }) => {
+            let key = parse_pem(&read(file)?).map_err(|error| error.to_string())?;
+            Ok(TrustedIssuer::Keys(vec![key]))
+        }
+        Issuer::Keys(IssuerFiles { jwks_file: None, pem_file: None }) => {
+            Err(String::from("needs exactly one of `jwks_file` and `pem_file`"))
+        }
+    }
+}

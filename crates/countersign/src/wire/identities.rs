@@ -1,0 +1,460 @@
+//! The identity service of a configuration, in the terms of the command line.
+
+use std::sync::Arc;
+
+use anyhow::{Context, anyhow};
+use countersign_auth::account::{Account as AuthAccount, AccountId};
+use countersign_auth::api::Api;
+use countersign_auth::port::{KeyAnswer, KeyCaller, KeyChange, KeyInfo, KeyName, Operations};
+use countersign_auth::secret::Secret;
+use countersign_auth::time::{Clock, Time};
+use countersign_auth::token::{TokenKind, TokenPlan, TokenRef};
+use countersign_identity::accounts::{AccountDraft, AccountView, Standing};
+use countersign_identity::lockout::Patience;
+use countersign_identity::password::PasswordOptions;
+use countersign_identity::service::administration::NewPassword;
+use countersign_identity::service::{By, Service, ServiceOptions, Upkeep};
+use countersign_identity::signing::{SigningAlgorithm, SigningOptions};
+use serde::Serialize;
+
+use super::{settle, trusted};
+use crate::config::{Algorithm, Config, Loaded, Mistake};
+use crate::entropy::{SystemClock, SystemRandom};
+use crate::output::Failure;
+use crate::record::{Account, AccountState, Key, NewAccount, NewKey, Session, Whose};
+use crate::{dialects, prompt};
+
+/// The kind of accounts that API keys and application secrets belong to.
+const APPLICATIONS: &str = "applications";
+
+/// The first administrator's name.
+const ADMINISTRATOR_NAME: &str = "admin";
+
+/// The identity service of a configuration, opened, with the APIs that it knows.
+pub(crate) struct Identities {
+    service: Arc<Service>,
+    apis: Vec<Arc<Api>>,
+}
+
+/// An administrator who was just made.
+#[derive(Serialize)]
+pub(crate) struct FirstAdministrator {
+    /// Its name.
+    pub(crate) user: String,
+    /// Its password, to be shown once; known to nobody else.
+    pub(crate) password: String,
+}
+
+impl Identities {
+    /// Opens the store of a configuration; makes it if it is not there.
+    ///
+    /// # Errors
+    /// If a dialect does not suit its API, the store cannot be opened, or somebody else has it open.
+    pub(crate) async fn open(loaded: &Loaded) -> Result<Self, Failure> {
+        let mut apis = Vec::with_capacity(loaded.config.api.len());
+        let mut mistakes: Vec<Mistake> = Vec::new();
+        for (at, api) in loaded.config.api.iter().enumerate() {
+            match settle(loaded, api) {
+                Ok(api) => apis.push(api),
+                Err(found) => {
+                    mistakes.extend(
+                        found.into_iter().map(|problem| loaded.mistake(&format!("api[{at}]"), problem)),
+                    );
+                }
+            }
+        }
+        if !mistakes.is_empty() {
+            return Err(Failure::Mistakes(mistakes));
+        }
+        let database = loaded.path(&loaded.config.store.path);
+        let said = format!("could not open the store {}", database.display());
+        let options = ServiceOptions {
+            database,
+            passwords: passwords(&loaded.config),
+            patience: patience(&loaded.config),
+            signing: signing(&loaded.config),
+            clock: Arc::new(SystemClock),
+            random: Arc::new(SystemRandom),
+            upkeep: Upkeep::Background,
+        };
+        let service = Service::open(options, tokio::runtime::Handle::current()).await.context(said)?;
+        Ok(Self { service, apis })
+    }
+
+    /// The service itself.
+    pub(super) fn service(&self) -> Arc<Service> {
+        Arc::clone(&self.service)
+    }
+
+    /// The APIs, in the order of the configuration.
+    pub(super) fn apis(&self) -> &[Arc<Api>] {
+        &self.apis
+    }
+
+    /// Brings issuers, identity providers and operator-set values to what the configuration says. A value that
+    /// it no longer names is taken away.
+    pub(super) async fn apply(&self, loaded: &Loaded) -> Result<(), Failure> {
+        for (config, api) in loaded.config.api.iter().zip(&self.apis) {
+            for (name, issuer) in &config.issuers {
+                let keys = trusted(loaded, issuer).map_err(|error| anyhow!("issuer {name}: {error}"))?;
+                self.service.trust_issuer(&config.name, name, keys);
+            }
+            for (provider, domains) in &config.providers {
+                if domains.is_empty() {
+                    self.service.declare_provider(&config.name, provider, None);
+                }
+                for domain in domains {
+                    self.service.declare_provider(&config.name, provider, Some(domain));
+                }
+            }
+            let words: Vec<String> = api
+                .dialect()
+                .token_words()
+                .filter(|(_, kind)| *kind == TokenKind::Shared)
+                .map(|(word, _)| word.to_owned())
+                .collect();
+            if let Some(unknown) = config.shared.keys().find(|word| !words.contains(word)) {
+                return Err(Failure::Failed(anyhow!(
+                    "the dialect of {} has no shared token `{unknown}`",
+                    config.name
+                )));
+            }
+            for word in words {
+                let value = match config.shared.get(&word) {
+                    Some(shared) => Some(prompt::from_file(&loaded.path(&shared.file))?),
+                    None => None,
+                };
+                self.set_shared(loaded, config, &word, value).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whoever holds an operator-set value acts as an account of its own, which is made when it is first needed.
+    async fn set_shared(
+        &self,
+        loaded: &Loaded,
+        api: &crate::config::Api,
+        word: &str,
+        value: Option<Secret>,
+    ) -> Result<(), Failure> {
+        let text = dialects::fetch(&api.dialect, &loaded.folder)?;
+        let kind = dialects::outline(&text.text).accounts_of_token(word);
+        let name = format!("{}-{word}", api.name);
+        let known = self.service.account_named(&kind, &name).map(|view| view.account.id);
+        let id = match (known, &value) {
+            (Some(id), _) => id,
+            (None, None) => return Ok(()),
+            (None, Some(_)) => {
+                self.service.create_account(AccountDraft::new(&kind, &name), By::gate(), now()).await?.id
+            }
+        };
+        match value {
+            Some(value) => {
+                self.service.set_shared_value(&api.name, word, id, value, By::gate(), now()).await?
+            }
+            None => self.service.clear_shared_value(&api.name, word, id, By::gate(), now()).await?,
+        }
+        Ok(())
+    }
+
+    /// Writes what waits to be written and lets the store go.
+    pub(crate) async fn close(&self) -> Result<(), Failure> {
+        Ok(self.service.close().await?)
+    }
+
+    /// Makes the first administrator, if there is none of his name.
+    pub(crate) async fn ensure_administrator(&self) -> Result<Option<FirstAdministrator>, Failure> {
+        let made = self.service.ensure_administrator(ADMINISTRATOR_NAME, now()).await?;
+        Ok(made.map(|password| FirstAdministrator {
+            user: ADMINISTRATOR_NAME.to_owned(),
+            password: password.expose().to_owned(),
+        }))
+    }
+
+    /// All accounts, or those of one kind.
+    pub(crate) async fn accounts(&self, kind: Option<&str>) -> Result<Vec<Account>, Failure> {
+        let all = self.service.accounts();
+        Ok(all
+            .iter()
+            .map(account)
+            .filter(|account| kind.is_none_or(|kind| account.whose.kind == kind))
+            .collect())
+    }
+
+    /// Adds an account with a password.
+    pub(crate) async fn add_account(&self, account: NewAccount, password: Secret) -> Result<(), Failure> {
+        let full_name = account.full_name();
+        let draft = AccountDraft {
+            kind: account.whose.kind,
+            name: account.whose.name,
+            subject: account.subject,
+            full_name,
+            first_name: account.first_name,
+            last_name: account.last_name,
+            email: account.email,
+            tenant: account.tenant,
+            roles: account.roles,
+            keys: account.keys,
+            password: Some(password),
+            password_due: false,
+        };
+        self.service.create_account(draft, by(), now()).await?;
+        Ok(())
+    }
+
+    /// Gives an account a new password; its sessions and tokens end.
+    pub(crate) async fn set_password(&self, whose: &Whose, password: Secret) -> Result<(), Failure> {
+        Ok(self.service.set_password(self.id(whose)?, NewPassword::Lasting(password), by(), now()).await?)
+    }
+
+    /// Enables or disables an account.
+    pub(crate) async fn set_state(&self, whose: &Whose, state: AccountState) -> Result<(), Failure> {
+        let standing = match state {
+            AccountState::Enabled => Standing::Enabled,
+            AccountState::Disabled => Standing::Disabled,
+        };
+        Ok(self.service.set_standing(self.id(whose)?, standing, by(), now()).await?)
+    }
+
+    /// Deletes an account.
+    pub(crate) async fn delete_account(&self, whose: &Whose) -> Result<(), Failure> {
+        Ok(self.service.delete_account(self.id(whose)?, by(), now()).await?)
+    }
+
+    /// Forgets the wrong passwords of an account.
+    pub(crate) async fn unlock(&self, whose: &Whose) -> Result<(), Failure> {
+        Ok(self.service.unlock(self.id(whose)?, by(), now()).await?)
+    }
+
+    /// Makes a key; its value is known to nobody else.
+    pub(crate) async fn create_key(&self, key: NewKey) -> Result<(Key, Secret), Failure> {
+        let word = self.key_word(&key.api)?;
+        let owner = self
+            .service
+            .account_named(APPLICATIONS, &key.owner)
+            .filter(|owner| owner.standing == Standing::Enabled);
+        let owner = owner.ok_or_else(|| anyhow!("no enabled application is called `{}`", key.owner))?.account;
+        let change = KeyChange {
+            label: Some(key.label),
+            description: Some(key.description),
+            expires_at: Some(key.lifetime.map(|lifetime| now().plus(lifetime.0))),
+        };
+        let name = owner.name.clone();
+        let made =
+            self.service.key_create(word.caller(owner), name, word.plan.clone(), change, now()).await?;
+        with_value(made)?
+            .ok_or_else(|| Failure::Failed(anyhow!("the application {} may hold no key", key.owner)))
+    }
+
+    /// The keys of an API, or of one application there.
+    pub(crate) async fn keys(&self, api: &str, owner: Option<&str>) -> Result<Vec<Key>, Failure> {
+        let word = self.key_word(api)?;
+        let mut keys = Vec::new();
+        for application in self.applications() {
+            if owner.is_none_or(|owner| application.name.eq_ignore_ascii_case(owner)) {
+                let found = self.service.key_list(word.caller(application), None, now()).await?;
+                keys.extend(found.iter().map(self::key));
+            }
+        }
+        Ok(keys)
+    }
+
+    /// Gives a key a new value.
+    pub(crate) async fn rotate_key(&self, api: &str, id: &str) -> Result<(Key, Secret), Failure> {
+        let word = self.key_word(api)?;
+        for application in self.applications() {
+            let caller = word.caller(application);
+            let answer = self.service.key_rotate(caller, key_name(id)?, word.plan.clone(), now()).await?;
+            if let Some(rotated) = with_value(answer)? {
+                return Ok(rotated);
+            }
+        }
+        Err(no_key(id))
+    }
+
+    /// Deletes a key.
+    pub(crate) async fn delete_key(&self, api: &str, id: &str) -> Result<(), Failure> {
+        let word = self.key_word(api)?;
+        for application in self.applications() {
+            match self.service.key_delete(word.caller(application), key_name(id)?, now()).await? {
+                KeyAnswer::Done(..) => return Ok(()),
+                KeyAnswer::NotFound => {}
+            }
+        }
+        Err(no_key(id))
+    }
+
+    /// Sets the secret with which an application proves itself at an API beside a user's credential.
+    pub(crate) async fn set_application_secret(
+        &self,
+        api: &str,
+        application: &str,
+        secret: Secret,
+    ) -> Result<(), Failure> {
+        self.api(api)?;
+        let whose = Whose { kind: APPLICATIONS.to_owned(), name: application.to_owned() };
+        Ok(self.service.set_application_secret(api, self.id(&whose)?, secret, by(), now()).await?)
+    }
+
+    /// The sessions that an account holds.
+    pub(crate) async fn sessions(&self, whose: &Whose) -> Result<Vec<Session>, Failure> {
+        let id = self.id(whose)?;
+        let mut sessions = Vec::new();
+        for api in &self.apis {
+            for token in self.service.sessions(id, Arc::clone(api.name()), now()).await? {
+                sessions.push(Session {
+                    reference: token.reference.to_string(),
+                    api: token.api.to_string(),
+                    word: token.word.to_string(),
+                    subject: token.subject,
+                    issued_at: token.issued_at.into(),
+                    expires_at: token.expires_at.map(Into::into),
+                });
+            }
+        }
+        Ok(sessions)
+    }
+
+    /// Ends what an account holds: one session by its public name, or all sessions and tokens; says how many
+    /// sessions.
+    pub(crate) async fn revoke_sessions(&self, whose: &Whose, name: Option<&str>) -> Result<usize, Failure> {
+        let id = self.id(whose)?;
+        let Some(name) = name else {
+            let ended = self.sessions(whose).await?.len();
+            self.service.end_sessions(id, by(), now()).await?;
+            return Ok(ended);
+        };
+        let reference =
+            TokenRef::parse(name).ok_or_else(|| anyhow!("`{name}` is no session's public name"))?;
+        if self.service.end_named(id, reference, now()).await? {
+            Ok(1)
+        } else {
+            Err(Failure::Failed(anyhow!("{} of {} holds no session {name}", whose.name, whose.kind)))
+        }
+    }
+
+    fn id(&self, whose: &Whose) -> Result<AccountId, Failure> {
+        let found = self.service.account_named(&whose.kind, &whose.name);
+        let found = found.ok_or_else(|| anyhow!("none of the {} is called `{}`", whose.kind, whose.name))?;
+        Ok(found.account.id)
+    }
+
+    fn api(&self, name: &str) -> Result<&Arc<Api>, Failure> {
+        let found = self.apis.iter().find(|api| **api.name() == *name);
+        Ok(found.ok_or_else(|| anyhow!("no API is called `{name}`"))?)
+    }
+
+    /// How an API makes keys.
+    fn key_word(&self, name: &str) -> Result<KeyWord, Failure> {
+        let api = self.api(name)?;
+        let words = api.dialect().token_words();
+        let plan = words
+            .filter(|(_, kind)| *kind == TokenKind::Key)
+            .find_map(|(word, _)| api.token_plan(word))
+            .ok_or_else(|| anyhow!("the dialect of `{name}` knows no API keys"))?;
+        Ok(KeyWord { api: Arc::clone(api.name()), plan: plan.clone() })
+    }
+
+    /// Every application that may act. Whoever may open the store or its socket asks in their names, since each
+    /// may touch its own keys.
+    fn applications(&self) -> impl Iterator<Item = Arc<AuthAccount>> {
+        let all = self.service.accounts().into_iter();
+        all.filter(|view| view.account.kind == APPLICATIONS && view.standing == Standing::Enabled)
+            .map(|view| view.account)
+    }
+}
+
+/// The keys of one API.
+struct KeyWord {
+    api: Arc<str>,
+    plan: TokenPlan,
+}
+
+impl KeyWord {
+    fn caller(&self, account: Arc<AuthAccount>) -> KeyCaller {
+        KeyCaller { account, api: Arc::clone(&self.api), word: Arc::clone(&self.plan.word) }
+    }
+}
+
+fn by() -> By {
+    By::new("command line", None)
+}
+
+fn now() -> Time {
+    SystemClock.now()
+}
+
+fn no_key(id: &str) -> Failure {
+    Failure::Failed(anyhow!("there is no key {id}"))
+}
+
+fn key_name(id: &str) -> Result<KeyName, Failure> {
+    Ok(KeyName::Id(TokenRef::parse(id).ok_or_else(|| anyhow!("`{id}` is no key's public id"))?))
+}
+
+fn with_value(answer: KeyAnswer) -> Result<Option<(Key, Secret)>, Failure> {
+    match answer {
+        KeyAnswer::Done(info, Some(value)) => Ok(Some((key(&info), value))),
+        KeyAnswer::Done(_, None) => Err(Failure::Failed(anyhow!("the key was given no value"))),
+        KeyAnswer::NotFound => Ok(None),
+    }
+}
+
+fn key(info: &KeyInfo) -> Key {
+    Key {
+        id: info.id.to_string(),
+        owner: info.owner.clone(),
+        label: info.label.clone(),
+        description: info.description.clone(),
+        created_at: info.created_at.into(),
+        expires_at: info.expires_at.map(Into::into),
+    }
+}
+
+fn account(view: &AccountView) -> Account {
+    let account = &view.account;
+    Account {
+        whose: Whose { kind: account.kind.clone(), name: account.name.clone() },
+        subject: account.subject.clone(),
+        full_name: account.full_name.clone(),
+        email: account.email.clone(),
+        tenant: account.tenant.clone(),
+        roles: account.roles.clone(),
+        keys: account.keys.clone(),
+        state: match view.standing {
+            Standing::Enabled => AccountState::Enabled,
+            Standing::Disabled => AccountState::Disabled,
+        },
+    }
+}
+
+fn passwords(config: &Config) -> PasswordOptions {
+    let size = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
+    let usual = PasswordOptions::default();
+    PasswordOptions {
+        threads: config.passwords.workers.map_or(usual.threads, size),
+        queue: size(config.passwords.queue),
+        characters_min: size(config.passwords.length_min),
+        ..usual
+    }
+}
+
+fn patience(config: &Config) -> Patience {
+    let lockout = &config.lockout;
+    Patience {
+        failures: lockout.failures,
+        delay_first: lockout.first.0,
+        delay_max: lockout.longest.0,
+        address_failures: lockout.address_failures,
+    }
+}
+
+fn signing(config: &Config) -> SigningOptions {
+    let assertion = match config.assertion.algorithm {
+        Algorithm::Ed25519 => SigningAlgorithm::EdDsa,
+        Algorithm::Rs256 => SigningAlgorithm::Rs256,
+        Algorithm::Es256 => SigningAlgorithm::Es256,
+    };
+    SigningOptions { assertion, ..SigningOptions::default() }
+}

@@ -1,0 +1,255 @@
+//! Who is at the other end: of the connection, and behind balancers that may be believed.
+
+mod forwarded;
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use http::HeaderMap;
+use ipnet::IpNet;
+
+use crate::listen::Connection;
+
+/// A list of networks. The empty list holds nobody.
+#[derive(Clone, Debug, Default)]
+pub struct Networks(Vec<IpNet>);
+
+impl Networks {
+    /// These networks.
+    pub fn new(networks: impl IntoIterator<Item = IpNet>) -> Self {
+        Self(networks.into_iter().collect())
+    }
+
+    /// Whether one of them holds `address`. An IPv4 address that is mapped into IPv6 is the IPv4 address.
+    pub fn hold(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.0.iter().any(|network| network.contains(&address))
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// Which fields tell of the hops before: one family, the other is never read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum ForwardingFields {
+    /// `X-Forwarded-For`, `-Proto`, `-Host`: what nearly every front sends.
+    #[default]
+    XForwarded,
+    /// `Forwarded` (RFC 7239).
+    Forwarded,
+}
+
+/// Whom the gate believes about the hops before it. Without networks, nobody (T-B1).
+#[derive(Clone, Debug, Default)]
+pub struct Fronts {
+    /// Where the fronts connect from.
+    pub networks: Networks,
+    /// What they send.
+    pub fields: ForwardingFields,
+}
+
+/// Where the address of a client comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AddressSource {
+    /// The connection itself, or the PROXY header of a balancer that may be believed.
+    Connection,
+    /// A forwarding field of a front that may be believed.
+    Front,
+    /// A front that may be believed sent what cannot be read: the address is the front's own, and no rule
+    /// about addresses may let the request pass for it (T-B6).
+    Unreadable,
+}
+
+/// How the client speaks, as far as the gate can know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// In clear.
+    Http,
+    /// Through TLS.
+    Https,
+}
+
+impl Scheme {
+    /// `http` or `https`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+}
+
+/// Names one request in every log line about it. Unique while a process lives, unpredictable to nobody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RequestId(u64);
+
+impl RequestId {
+    /// The next one of the process; numbers of different processes differ by `salt`.
+    pub(crate) fn next(salt: u64, count: u64) -> Self {
+        // An odd factor is a bijection: no two counts collide, and neighbours do not look alike.
+        Self(count.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ salt)
+    }
+}
+
+impl std::fmt::Display for RequestId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+/// The other end of one request.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// The client's address: behind fronts that may be believed, the last one that none of them has. Never an
+    /// IPv4 address mapped into IPv6.
+    pub address: IpAddr,
+    /// Where it comes from.
+    pub source: AddressSource,
+    /// How the client speaks.
+    pub scheme: Scheme,
+    /// Its HTTP version.
+    pub version: http::Version,
+    /// The request's name.
+    pub request: RequestId,
+    /// The connection that the request came on.
+    pub connection: Arc<Connection>,
+}
+
+impl Peer {
+    pub(crate) fn new(
+        connection: &Arc<Connection>,
+        fronts: &Fronts,
+        headers: &HeaderMap,
+        version: http::Version,
+        request: RequestId,
+    ) -> Self {
+        let scheme = if connection.tls.is_some() { Scheme::Https } else { Scheme::Http };
+        let address = connection.address.ip();
+        let mut peer = Self {
+            address,
+            source: AddressSource::Connection,
+            scheme,
+            version,
+            request,
+            connection: Arc::clone(connection),
+        };
+        if !fronts.networks.is_empty() && fronts.networks.hold(address) {
+            peer.believe(fronts, headers);
+        }
+        peer
+    }
+
+    /// Whether the connection's other end is a front whose forwarding fields are believed.
+    pub fn is_behind_front(&self, fronts: &Fronts) -> bool {
+        fronts.networks.hold(self.connection.address.ip())
+    }
+
+    /// The name of the listener that took the connection.
+    pub fn listener(&self) -> &str {
+        &self.connection.listener
+    }
+
+    fn believe(&mut self, fronts: &Fronts, headers: &HeaderMap) {
+        let told = match fronts.fields {
+            ForwardingFields::XForwarded => forwarded::x_forwarded(headers),
+            ForwardingFields::Forwarded => forwarded::forwarded(headers),
+        };
+        let client = client_of(&told.hops, &fronts.networks);
+        let hop = client.as_ref().ok().copied().flatten().map(|(hop, _)| hop);
+        if let Some(scheme) = told.scheme_at(hop) {
+            self.scheme = scheme;
+        }
+        match client {
+            Ok(None) => {}
+            Ok(Some((_, address))) => {
+                self.address = address;
+                self.source = AddressSource::Front;
+            }
+            Err(Unreadable) => {
+                self.source = AddressSource::Unreadable;
+                static TOLD: AtomicU64 = AtomicU64::new(0);
+                // A broken front breaks every request: the first says so, then every 1024th.
+                if TOLD.fetch_add(1, Ordering::Relaxed).is_multiple_of(1024) {
+                    tracing::warn!(
+                        peer.address = %self.connection.address,
+                        request.id = %self.request,
+                        "could not read a forwarding field of a trusted front; the client's address is unknown"
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// A hop that cannot be read stood where the client's address was to be found.
+#[derive(Debug, PartialEq, Eq)]
+struct Unreadable;
+
+/// The rightmost address that is not a front's own, and its place in the list; the leftmost if all are fronts;
+/// `None` if there is none at all.
+fn client_of(hops: &[Option<IpAddr>], fronts: &Networks) -> Result<Option<(usize, IpAddr)>, Unreadable> {
+    let mut client = None;
+    for (place, hop) in hops.iter().enumerate().rev() {
+        let address = (*hop).ok_or(Unreadable)?;
+        client = Some((place, address));
+        if !fronts.hold(address) {
+            break;
+        }
+    }
+    Ok(client)
+}
+
+/// An address without the IPv6 clothes of an IPv4 one.
+pub(crate) fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        reason = "tests"
+    )]
+    use super::*;
+
+    #[test]
+    fn the_client_is_the_rightmost_that_is_no_front() {
+        let fronts = Networks::new(["10.0.0.0/8".parse().unwrap(), "fd00::/8".parse().unwrap()]);
+        let ip = |text: &str| Some(text.parse::<IpAddr>().unwrap());
+        let check = |hops: &[Option<IpAddr>], expected| {
+            let found = client_of(hops, &fronts).map(|client| client.map(|(_, address)| address));
+            assert_eq!(found, expected, "{hops:?}");
+        };
+        check(&[], Ok(None));
+        check(&[ip("192.0.2.1")], Ok(ip("192.0.2.1")));
+        check(&[ip("198.51.100.7"), ip("192.0.2.1")], Ok(ip("192.0.2.1")));
+        check(&[ip("192.0.2.1"), ip("10.1.1.1"), ip("fd00::1")], Ok(ip("192.0.2.1")));
+        check(&[ip("10.2.2.2"), ip("10.1.1.1")], Ok(ip("10.2.2.2")));
+        // What stands left of the client is the client's own word.
+        check(&[None, ip("192.0.2.1")], Ok(ip("192.0.2.1")));
+        check(&[ip("192.0.2.1"), None], Err(Unreadable));
+        check(&[None, ip("10.1.1.1")], Err(Unreadable));
+    }
+
+    #[test]
+    fn mapped_addresses_are_the_addresses_they_map() {
+        let networks = Networks::new(["10.0.0.0/8".parse().unwrap()]);
+        assert!(networks.hold("::ffff:10.0.0.1".parse().unwrap()));
+        assert!(!networks.hold("::ffff:11.0.0.1".parse().unwrap()));
+        assert!(!Networks::default().hold("127.0.0.1".parse().unwrap()));
+    }
+
+    #[test]
+    fn request_ids_do_not_repeat() {
+        let ids: std::collections::HashSet<_> =
+            (0..10_000).map(|count| RequestId::next(7, count).to_string()).collect();
+        assert_eq!(ids.len(), 10_000);
+    }
+}

@@ -1,0 +1,274 @@
+//! The administration listener: is it alive, is it ready, its counters, its public keys.
+//!
+//! It runs on the control plane's runtime and never on a core of the data plane, listens on loopback unless
+//! somebody says otherwise (T-F8), and answers only to hosts that it knows, so that no web page can reach it by
+//! letting its own name point here (T-E9). Nothing that it tells is a secret.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderValue};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinHandle;
+
+/// Heads of monitoring systems are small; a slow one is no monitoring system.
+const HEAD: Duration = Duration::from_secs(10);
+const HEAD_BYTES: usize = 16 * 1024;
+/// Monitors, a console, a person or two.
+const CONNECTIONS: usize = 64;
+/// After a failed `accept` (no descriptors left): a moment's rest.
+const REST: Duration = Duration::from_millis(100);
+
+/// A text that is made anew for each request.
+pub type Text = Arc<dyn Fn() -> String + Send + Sync>;
+
+/// What the listener tells.
+#[derive(Clone)]
+pub struct AdministrationOptions {
+    /// Where it listens. Whatever is not loopback should be behind a firewall.
+    pub address: SocketAddr,
+    /// Names and addresses, beside loopback's, that a `Host` field may hold; without ports.
+    pub hosts: Vec<String>,
+    /// Whether the gate can serve; the error is for people.
+    pub ready: Arc<dyn Fn() -> Result<(), String> + Send + Sync>,
+    /// The counters in the text form of OpenMetrics.
+    pub metrics: Text,
+    /// The key set that upstreams verify assertions with (RFC 7517).
+    pub assertion_keys: Text,
+    /// The key set of tokens that clients are given.
+    pub token_keys: Text,
+}
+
+/// A running administration listener; dropping it stops it.
+pub struct Administration {
+    address: SocketAddr,
+    stop: watch::Sender<bool>,
+    task: JoinHandle<()>,
+}
+
+/// Starts the listener on `runtime`.
+///
+/// # Errors
+/// If the address cannot be bound.
+pub fn start(runtime: &Handle, options: AdministrationOptions) -> io::Result<Administration> {
+    let socket = std::net::TcpListener::bind(options.address)?;
+    socket.set_nonblocking(true)?;
+    let address = socket.local_addr()?;
+    let _inside = runtime.enter();
+    let listener = TcpListener::from_std(socket)?;
+    let (stop, stopped) = watch::channel(false);
+    let task = runtime.spawn(accept(listener, Arc::new(options), stopped));
+    Ok(Administration { address, stop, task })
+}
+
+impl Administration {
+    /// Where it listens, with the port that it really has.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Stops taking connections and waits until it has.
+    pub async fn stop(self) {
+        self.stop.send_replace(true);
+        // The task ends by itself; an error would be its panic, which is already in the log.
+        let _ended = self.task.await;
+    }
+}
+
+async fn accept(
+    listener: TcpListener,
+    options: Arc<AdministrationOptions>,
+    mut stopped: watch::Receiver<bool>,
+) {
+    let room = Arc::new(Semaphore::new(CONNECTIONS));
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            // The sender is gone or has spoken: both mean stop.
+            _ = stopped.changed() => return,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                let Ok(permit) = Arc::clone(&room).try_acquire_owned() else { continue };
+                let (options, stopped) = (Arc::clone(&options), stopped.clone());
+                tokio::spawn(async move {
+                    serve(stream, options, stopped).await;
+                    drop(permit);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "could not accept an administration connection");
+                tokio::time::sleep(REST).await;
+            }
+        }
+    }
+}
+
+async fn serve(stream: TcpStream, options: Arc<AdministrationOptions>, mut stopped: watch::Receiver<bool>) {
+    let service = service_fn(move |request: Request<Incoming>| {
+        let response = answer(&options, &request);
+        async move { Ok::<_, Infallible>(response) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD)
+        .max_buf_size(HEAD_BYTES)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = std::pin::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        _ = stopped.changed() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(error = %crate::forward::chain(&error), "an administration connection ended with an error");
+    }
+}
+
+fn answer<B>(options: &AdministrationOptions, request: &Request<B>) -> Response<Full<Bytes>> {
+    if !is_known_host(options, request.headers(), request.version()) {
+        return text(StatusCode::MISDIRECTED_REQUEST, "this host is not known here\n".into());
+    }
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "GET only\n".into());
+        response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        return response;
+    }
+    match request.uri().path() {
+        "/live" => text(StatusCode::OK, "alive\n".into()),
+        "/ready" => match (options.ready)() {
+            Ok(()) => text(StatusCode::OK, "ready\n".into()),
+            Err(why) => text(StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {why}\n")),
+        },
+        "/metrics" => typed(
+            StatusCode::OK,
+            "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            (options.metrics)(),
+        ),
+        "/jwks/assertion" => typed(StatusCode::OK, "application/jwk-set+json", (options.assertion_keys)()),
+        "/jwks/token" => typed(StatusCode::OK, "application/jwk-set+json", (options.token_keys)()),
+        _ => text(StatusCode::NOT_FOUND, "/live /ready /metrics /jwks/assertion /jwks/token\n".into()),
+    }
+}
+
+/// One `Host`, and a known one: loopback's names and addresses, or a configured one.
+fn is_known_host(options: &AdministrationOptions, headers: &HeaderMap, version: Version) -> bool {
+    let mut hosts = headers.get_all(HOST).iter();
+    let host = match (hosts.next(), hosts.next()) {
+        (Some(host), None) => host,
+        // Only old monitors come without, never a browser.
+        (None, None) => return version == Version::HTTP_10,
+        (Some(_) | None, Some(_)) => return false,
+    };
+    let Ok(authority) = http::uri::Authority::try_from(host.as_bytes()) else { return false };
+    let name = authority.host().trim_matches(['[', ']']);
+    let name = name.strip_suffix('.').unwrap_or(name);
+    name.eq_ignore_ascii_case("localhost")
+        || name.parse::<IpAddr>().is_ok_and(crate::listen::is_loopback)
+        || options.hosts.iter().any(|known| known.eq_ignore_ascii_case(name))
+}
+
+fn text(status: StatusCode, body: String) -> Response<Full<Bytes>> {
+    typed(status, "text/plain; charset=utf-8", body)
+}
+
+fn typed(status: StatusCode, kind: &'static str, body: String) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from(body)));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        reason = "tests"
+    )]
+    use std::io::{Read as _, Write as _};
+
+    use super::*;
+
+    fn options() -> AdministrationOptions {
+        AdministrationOptions {
+            address: "127.0.0.1:0".parse().unwrap(),
+            hosts: vec!["gate.internal".into()],
+            ready: Arc::new(|| Err("the store is away".into())),
+            metrics: Arc::new(|| "# EOF\n".into()),
+            assertion_keys: Arc::new(|| "{\"keys\":[]}".into()),
+            token_keys: Arc::new(|| "{\"keys\":[1]}".into()),
+        }
+    }
+
+    fn ask(method: &str, path: &str, hosts: &[&str]) -> u16 {
+        let mut builder = Request::builder().method(method).uri(path);
+        for host in hosts {
+            builder = builder.header(HOST, *host);
+        }
+        answer(&options(), &builder.body(()).unwrap()).status().as_u16()
+    }
+
+    #[test]
+    fn only_known_hosts_are_answered() {
+        for host in
+            ["localhost", "LOCALHOST:9901", "127.0.0.1:80", "[::1]:80", "gate.internal.", "Gate.Internal:1"]
+        {
+            assert_eq!(ask("GET", "/live", &[host]), 200, "{host}");
+        }
+        for host in
+            ["evil.example", "localhost.evil.example", "10.0.0.1", "127.0.0.1.evil.example", "", "a b"]
+        {
+            assert_eq!(ask("GET", "/live", &[host]), 421, "{host}");
+        }
+        assert_eq!(ask("GET", "/live", &[]), 421);
+        assert_eq!(ask("GET", "/live", &["localhost", "evil.example"]), 421);
+    }
+
+    #[test]
+    fn paths_and_methods() {
+        let host = ["localhost"];
+        assert_eq!(ask("GET", "/ready", &host), 503);
+        assert_eq!(ask("HEAD", "/metrics", &host), 200);
+        assert_eq!(ask("POST", "/metrics", &host), 405);
+        assert_eq!(ask("GET", "/jwks/token", &host), 200);
+        assert_eq!(ask("GET", "/debug", &host), 404);
+    }
+
+    #[test]
+    fn serves_and_stops() {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let running = start(runtime.handle(), options()).unwrap();
+        let address = running.address();
+        let mut stream = std::net::TcpStream::connect(address).unwrap();
+        stream
+            .write_all(b"GET /jwks/assertion HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+        assert!(answer.contains("content-type: application/jwk-set+json"), "{answer}");
+        assert!(answer.ends_with("{\"keys\":[]}"), "{answer}");
+        runtime.block_on(running.stop());
+        assert!(std::net::TcpStream::connect(address).is_err());
+    }
+}

@@ -1,0 +1,102 @@
+//! What `admit` says about a request, and what it hands on.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use countersign_auth::account::{AccountId, Live};
+use countersign_auth::refusal::{Cause, Reason};
+use http::{HeaderMap, Response, request, response};
+use hyper::body::Incoming;
+
+use crate::address::Peer;
+use crate::body::Body;
+use crate::forward::ForwardError;
+use crate::gate::{ApiIndex, Gate};
+use crate::upstream::Upstream;
+
+/// Facts for the access log and the counters. Whatever is not known stays empty.
+#[derive(Debug, Default)]
+pub(crate) struct LogFacts {
+    /// Which API the request is for.
+    pub(crate) api: Option<ApiIndex>,
+    /// The name of its dialect.
+    pub(crate) dialect: Option<Arc<str>>,
+    /// Why it was refused.
+    pub(crate) reason: Option<Reason>,
+    /// What administrators should know beside that.
+    pub(crate) cause: Option<Cause>,
+    /// Whose request it is.
+    pub(crate) account: Option<AccountId>,
+    /// How that was proven.
+    pub(crate) scheme: Option<&'static str>,
+    /// The path with secrets cut. Only set where [`crate::log::is_wanted`]; where it is not set, no path is logged.
+    pub(crate) logged_path: Option<String>,
+}
+
+/// What becomes of a request.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "moved once, from admit to the service; a box is for what goes far"
+)]
+pub(crate) enum Admission<F> {
+    /// The gate answers itself.
+    Answer(Response<Bytes>, LogFacts),
+    /// The request goes on.
+    Forward(Box<Forward<F>>),
+}
+
+/// A request on its way to the upstream.
+pub(crate) struct Forward<F> {
+    /// The head: canonical path, credentials taken out. Fields of the client's hop are taken out later.
+    pub(crate) head: request::Parts,
+    /// The body, streaming or buffered.
+    pub(crate) body: Body,
+    /// Identity headers, set last; whatever folds to the same names is taken out before (T-B3, T-B5).
+    pub(crate) set: HeaderMap,
+    /// Where it goes.
+    pub(crate) upstream: Arc<Upstream>,
+    /// Whether the route may upgrade to WebSocket and the request asks for it.
+    pub(crate) upgrade: Upgrade,
+    /// Channels (streams, WebSockets) end when this falls.
+    pub(crate) live: Option<Live>,
+    /// What is done to the upstream's answer.
+    pub(crate) finish: F,
+    /// For the log.
+    pub(crate) log: LogFacts,
+}
+
+/// Whether a request may leave HTTP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Upgrade {
+    /// It stays a request: `Upgrade` is taken out.
+    No,
+    /// It asks for WebSocket (HTTP/1.1), and its route allows that.
+    WebSocket,
+}
+
+/// The second half of an admission.
+pub(crate) trait Finishing: 'static {
+    /// Works on the head of the upstream's answer, fields of the upstream's hop already taken out. An answer
+    /// that is returned goes to the client in place of the upstream's.
+    fn finish(self, gate: &Gate, head: &mut response::Parts)
+    -> impl Future<Output = Option<Response<Bytes>>>;
+
+    /// What the client is told when there is no answer, in its dialect.
+    fn failed(self, gate: &Gate, why: ForwardError) -> Response<Bytes>;
+}
+
+/// Who decides. [`crate::admit`] in production, a closure's worth of rules in tests of the forwarding.
+pub(crate) trait Handler: Send + Sync + 'static {
+    /// What the handler does with answers.
+    type Finish: Finishing;
+
+    /// Decides about one request.
+    fn admit(
+        &self,
+        gate: &Gate,
+        head: request::Parts,
+        body: Incoming,
+        peer: &Peer,
+    ) -> impl Future<Output = Admission<Self::Finish>>;
+}

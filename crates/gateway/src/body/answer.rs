@@ -1,0 +1,182 @@
+//! The body of an answer on its way to the client, and the end of its request.
+
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use countersign_auth::account::Live;
+use http_body::{Frame, SizeHint};
+use hyper::body::Incoming;
+
+use super::BodyError;
+use crate::log::Tail;
+use crate::pulse::{Alarm, Pulse, millis};
+use crate::upstream::Lease;
+use crate::worker::LocalGate;
+
+/// What a client is sent.
+pub(crate) struct AnswerBody {
+    source: Source,
+    /// Counts and logs the request when it is dropped.
+    tail: Option<Tail>,
+}
+
+enum Source {
+    Full(Option<Bytes>),
+    Streaming(Streaming),
+}
+
+/// A body that comes from an upstream.
+pub(crate) struct Streaming {
+    incoming: Incoming,
+    /// The connection, until it may go back to the pool.
+    lease: Option<Lease>,
+    gate: Rc<LocalGate>,
+    pulse: Rc<Pulse>,
+    idle: Duration,
+    waited_since_ms: u64,
+    alarm: Option<Alarm>,
+    live: Option<Live>,
+}
+
+impl Streaming {
+    pub(crate) fn new(
+        incoming: Incoming,
+        lease: Lease,
+        gate: &Rc<LocalGate>,
+        pulse: &Rc<Pulse>,
+        idle: Duration,
+        live: Option<Live>,
+    ) -> Self {
+        let mut this = Self {
+            incoming,
+            lease: Some(lease),
+            gate: Rc::clone(gate),
+            pulse: Rc::clone(pulse),
+            idle,
+            waited_since_ms: 0,
+            alarm: None,
+            live,
+        };
+        this.give_back_if_done();
+        this
+    }
+
+    /// A body that was read to its end frees its connection; the client's speed is none of its business.
+    fn give_back_if_done(&mut self) {
+        if http_body::Body::is_end_stream(&self.incoming)
+            && let Some(lease) = self.lease.take()
+        {
+            lease.give_back();
+        }
+    }
+
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if self.live.as_ref().is_some_and(|live| !live.is_up()) {
+            return Poll::Ready(Some(Err(BodyError::Revoked)));
+        }
+        match http_body::Body::poll_frame(Pin::new(&mut self.incoming), cx) {
+            Poll::Ready(Some(Ok(mut frame))) => {
+                self.alarm = None;
+                if let Some(trailers) = frame.trailers_mut() {
+                    self.gate.protected.strip_trailers(trailers);
+                }
+                self.give_back_if_done();
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(Some(Err(error))) => {
+                if let Some(lease) = &self.lease {
+                    lease.broke_off();
+                }
+                Poll::Ready(Some(Err(BodyError::Broken(error))))
+            }
+            Poll::Ready(None) => {
+                if let Some(lease) = self.lease.take() {
+                    lease.give_back();
+                }
+                Poll::Ready(None)
+            }
+            Poll::Pending => self.poll_idle(cx),
+        }
+    }
+
+    /// A channel that can be revoked is looked at on every beat, others when they have stood still for too long.
+    fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let span = if self.live.is_some() { Duration::ZERO } else { self.idle };
+        let alarm = match &mut self.alarm {
+            Some(alarm) => alarm,
+            None => {
+                self.waited_since_ms = self.pulse.now_ms();
+                self.alarm.insert(self.pulse.alarm(span))
+            }
+        };
+        while alarm.poll(cx).is_ready() {
+            let waited = self.pulse.now_ms().saturating_sub(self.waited_since_ms);
+            if waited >= millis(self.idle) {
+                return Poll::Ready(Some(Err(BodyError::Stalled)));
+            }
+            alarm.again(span);
+        }
+        Poll::Pending
+    }
+}
+
+impl AnswerBody {
+    /// An answer of the gate's own.
+    pub(crate) fn full(bytes: Bytes) -> Self {
+        let bytes = if bytes.is_empty() { None } else { Some(bytes) };
+        Self { source: Source::Full(bytes), tail: None }
+    }
+
+    /// An upstream's answer.
+    pub(crate) fn streaming(streaming: Streaming) -> Self {
+        Self { source: Source::Streaming(streaming), tail: None }
+    }
+
+    /// Ends the request when the body does.
+    #[must_use]
+    pub(crate) fn ending(mut self, tail: Tail) -> Self {
+        self.tail = Some(tail);
+        self
+    }
+}
+
+impl http_body::Body for AnswerBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = self.get_mut();
+        let polled = match &mut this.source {
+            Source::Full(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Source::Streaming(streaming) => streaming.poll_frame(cx),
+        };
+        if let Some(tail) = &mut this.tail {
+            match &polled {
+                Poll::Ready(Some(Ok(frame))) => tail.sent(frame.data_ref().map_or(0, Bytes::len)),
+                Poll::Ready(Some(Err(error))) => tail.broke_off(error),
+                Poll::Ready(None) | Poll::Pending => {}
+            }
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.source {
+            Source::Full(bytes) => bytes.is_none(),
+            Source::Streaming(streaming) => http_body::Body::is_end_stream(&streaming.incoming),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.source {
+            Source::Full(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
+            Source::Streaming(streaming) => http_body::Body::size_hint(&streaming.incoming),
+        }
+    }
+}

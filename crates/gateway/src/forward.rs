@@ -1,0 +1,240 @@
+//! Sends a request to its upstream and brings the answer's head back.
+
+mod error;
+mod heads;
+mod tunnel;
+
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use http::header::{CONTENT_LENGTH, HOST};
+use http::{HeaderMap, Method, Request, Response, StatusCode, request, response};
+use http_body::Body as _;
+use hyper::body::Incoming;
+
+pub(crate) use crate::forward::error::{ForwardError, chain};
+pub(crate) use crate::forward::tunnel::Ends;
+
+use crate::address::Peer;
+use crate::admission::Upgrade;
+use crate::body::{Body, Outgoing, Progress};
+use crate::pulse::{Late, Pulse, millis};
+use crate::upstream::{Backend, HostField, Lease, Pools, Sender, Upstream, connect};
+use crate::worker::{LocalGate, Worker};
+
+/// What is to be sent.
+pub(crate) struct Sending<'u> {
+    pub(crate) head: request::Parts,
+    pub(crate) body: Body,
+    pub(crate) set: HeaderMap,
+    pub(crate) upstream: &'u Arc<Upstream>,
+    pub(crate) upgrade: Upgrade,
+}
+
+/// An answer's head, and the connection that its body comes on.
+pub(crate) struct Exchange {
+    response: Response<Incoming>,
+    lease: Lease,
+}
+
+impl Exchange {
+    pub(crate) fn into_parts(self) -> (response::Parts, Incoming, Lease) {
+        let (head, incoming) = self.response.into_parts();
+        (head, incoming, self.lease)
+    }
+}
+
+/// What is needed to send once more.
+struct Spare {
+    head: request::Parts,
+}
+
+/// Sends a request; returns when the answer's head is there.
+///
+/// It is sent again only where nothing can have happened twice: if no byte of it was written, or if the method
+/// is idempotent (RFC 9110 section 9.2.2), there is no body, and the connection was one that had waited in the
+/// pool, where the backend may have closed it at that moment.
+pub(crate) async fn send(
+    worker: &Rc<Worker>,
+    gate: &Rc<LocalGate>,
+    sending: Sending<'_>,
+    peer: &Peer,
+) -> Result<Exchange, ForwardError> {
+    let Sending { mut head, body, set, upstream, upgrade } = sending;
+    heads::prepare(&mut head, &body, set, upstream, gate, peer, upgrade);
+    let pulse = worker.pulse();
+    let (body, progress) = Outgoing::new(body, pulse, gate.limits.body_idle, gate);
+    let may_repeat = progress.is_none() && upgrade == Upgrade::No && is_idempotent(&head.method);
+    let pools = worker.pools(upstream.id, upstream.backends.len());
+    let route =
+        Route { worker, upstream, pools: &pools, progress, limit_bytes: gate.limits.answer_header_bytes };
+    let mut request = Request::from_parts(head, body);
+    let mut tried = 0_u64;
+    let mut last_error = None;
+    loop {
+        let Some((index, backend)) = upstream.choose(pools.next_turn(), tried, pulse.now_ms()) else {
+            return Err(last_error.unwrap_or(ForwardError::NoBackend));
+        };
+        tried |= 1 << index;
+        name_host(&mut request, upstream, backend);
+        match route.through(index, backend, request, may_repeat).await {
+            Ok(exchange) => return Ok(exchange),
+            Err((error, Some(again))) => {
+                last_error = Some(error);
+                request = *again;
+            }
+            Err((error, None)) => return Err(error),
+        }
+    }
+}
+
+/// A failed try: why, and the request if it may be sent again.
+type Failed = (ForwardError, Option<Box<Request<Outgoing>>>);
+
+struct Route<'r> {
+    worker: &'r Rc<Worker>,
+    upstream: &'r Arc<Upstream>,
+    pools: &'r Rc<Pools>,
+    progress: Option<Rc<Progress>>,
+    limit_bytes: usize,
+}
+
+impl Route<'_> {
+    /// Tries one backend: idle connections while there are any, then a new one.
+    async fn through(
+        &self,
+        index: usize,
+        backend: &Backend,
+        mut request: Request<Outgoing>,
+        may_repeat: bool,
+    ) -> Result<Exchange, Failed> {
+        let pulse = self.worker.pulse();
+        while let Some(sender) = self.pools.take(index, pulse.now_ms()) {
+            let spare = may_repeat.then(|| spare(&request));
+            match self.once(index, backend, sender, request, spare).await {
+                Err((ForwardError::Stale(_), Some(again))) => request = *again,
+                done => return done,
+            }
+        }
+        let sender = match connect(self.upstream, backend, pulse, self.limit_bytes).await {
+            Ok(sender) => sender,
+            Err(error) => {
+                self.failed(backend);
+                return Err((ForwardError::Connect(error), Some(Box::new(request))));
+            }
+        };
+        match self.once(index, backend, sender, request, None).await {
+            // A new connection that was closed before it took anything: another backend may do better.
+            Err((ForwardError::Stale(error), again)) => {
+                self.failed(backend);
+                Err((ForwardError::Broken(error), again))
+            }
+            done => done,
+        }
+    }
+
+    /// Sends on one connection. [`ForwardError::Stale`] comes with the request, all others without.
+    async fn once(
+        &self,
+        index: usize,
+        backend: &Backend,
+        mut sender: Sender,
+        request: Request<Outgoing>,
+        spare: Option<Spare>,
+    ) -> Result<Exchange, Failed> {
+        let pulse = self.worker.pulse();
+        let answer = sender.requests.try_send_request(request);
+        match head_in_time(pulse, answer, self.upstream.times.head, self.progress.as_deref()).await {
+            Ok(Ok(response)) => {
+                backend.health.succeeded();
+                let lease =
+                    Lease::new(sender, index, self.upstream, self.pools, pulse, self.progress.clone());
+                Ok(Exchange { response, lease })
+            }
+            Ok(Err(mut error)) => {
+                if let Some(request) = error.take_message() {
+                    return Err((ForwardError::Stale(error.into_error()), Some(Box::new(request))));
+                }
+                let error = error.into_error();
+                if error.is_user() {
+                    return Err((ForwardError::ClientBody(error), None));
+                }
+                if error.is_parse() {
+                    self.failed(backend);
+                    return Err((ForwardError::NoHttp(error), None));
+                }
+                if let Some(spare) = spare {
+                    let again = Request::from_parts(spare.head, Outgoing::empty());
+                    return Err((ForwardError::Stale(error), Some(Box::new(again))));
+                }
+                self.failed(backend);
+                Err((ForwardError::Broken(error), None))
+            }
+            Err(Late) => {
+                self.failed(backend);
+                Err((ForwardError::Late, None))
+            }
+        }
+    }
+
+    fn failed(&self, backend: &Backend) {
+        backend.health.failed(self.worker.pulse().now_ms(), &self.upstream.name, &backend.address.host);
+    }
+}
+
+/// Waits for the head; time runs from the last piece of the request that was taken.
+async fn head_in_time<F: Future>(
+    pulse: &Rc<Pulse>,
+    answer: F,
+    limit: Duration,
+    progress: Option<&Progress>,
+) -> Result<F::Output, Late> {
+    let mut answer = pin!(answer);
+    let mut alarm = pulse.alarm(limit);
+    std::future::poll_fn(|cx| {
+        if let Poll::Ready(output) = answer.as_mut().poll(cx) {
+            return Poll::Ready(Ok(output));
+        }
+        while alarm.poll(cx).is_ready() {
+            let since = progress.map_or(0, Progress::last_ms);
+            let waited = pulse.now_ms().saturating_sub(since);
+            if progress.is_none() || waited >= millis(limit) {
+                return Poll::Ready(Err(Late));
+            }
+            alarm.again(limit.saturating_sub(Duration::from_millis(waited)));
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+fn spare(request: &Request<Outgoing>) -> Spare {
+    let mut head = Request::new(()).into_parts().0;
+    head.method = request.method().clone();
+    head.uri = request.uri().clone();
+    head.version = request.version();
+    head.headers = request.headers().clone();
+    Spare { head }
+}
+
+fn name_host(request: &mut Request<Outgoing>, upstream: &Upstream, backend: &Backend) {
+    if upstream.host == HostField::Backend || !request.headers().contains_key(HOST) {
+        request.headers_mut().insert(HOST, backend.authority.clone());
+    }
+}
+
+fn is_idempotent(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS | Method::PUT | Method::DELETE)
+}
+
+/// Leaves `Content-Length` where it says what is sent, or what would be sent (HEAD): not beside a chunked body,
+/// where it would be a second framing, nor where there is no content.
+pub(crate) fn settle_length(head: &mut response::Parts, body: &Incoming) {
+    let no_content = matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    if no_content || body.size_hint().exact().is_none() {
+        head.headers.remove(CONTENT_LENGTH);
+    }
+}

@@ -1,0 +1,96 @@
+//! What can go wrong on the way to an upstream.
+
+use std::error::Error;
+
+use countersign_auth::refusal::Reason;
+
+use crate::address::Peer;
+use crate::metrics::UpstreamFault;
+use crate::upstream::{ConnectError, Upstream};
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ForwardError {
+    /// No connection could be made.
+    #[error("could not reach the upstream")]
+    Connect(#[source] ConnectError),
+    /// There is no backend left to try.
+    #[error("could not find a backend")]
+    NoBackend,
+    /// A connection was closed before it took the request. Never seen outside: it is tried again.
+    #[error("could not send the request: the upstream closed the connection")]
+    Stale(#[source] hyper::Error),
+    /// The connection broke off before the answer.
+    #[error("could not read the answer: the upstream broke off")]
+    Broken(#[source] hyper::Error),
+    /// What came is no HTTP, or its head is beyond the limits.
+    #[error("could not read the answer: it is no HTTP, or too large")]
+    NoHttp(#[source] hyper::Error),
+    /// No answer in time.
+    #[error("could not wait longer for the answer")]
+    Late,
+    /// The client's body broke off or stood still.
+    #[error("could not send the request: its body broke off")]
+    ClientBody(#[source] hyper::Error),
+    /// The upstream leaves HTTP although it was not asked to, or for another protocol.
+    #[error("could not use the answer: the upstream switched protocols unasked")]
+    Unasked,
+}
+
+impl ForwardError {
+    /// Which answer of the dialect serves.
+    pub(crate) fn reason(&self) -> Reason {
+        match self {
+            Self::Connect(ConnectError::Late { .. }) | Self::Late => Reason::UpstreamTimeout,
+            Self::Connect(
+                ConnectError::Tcp { .. } | ConnectError::Tls { .. } | ConnectError::Http { .. },
+            )
+            | Self::NoBackend
+            | Self::Stale(_)
+            | Self::Broken(_)
+            | Self::NoHttp(_)
+            | Self::Unasked => Reason::Upstream,
+            Self::ClientBody(_) => Reason::BadRequest,
+        }
+    }
+
+    /// What is counted; the client's failures are not the upstream's.
+    pub(crate) fn fault(&self) -> Option<UpstreamFault> {
+        match self {
+            Self::Connect(ConnectError::Late { .. }) | Self::Late => Some(UpstreamFault::Late),
+            Self::Connect(
+                ConnectError::Tcp { .. } | ConnectError::Tls { .. } | ConnectError::Http { .. },
+            )
+            | Self::NoBackend => Some(UpstreamFault::Unreachable),
+            Self::Stale(_) | Self::Broken(_) | Self::NoHttp(_) | Self::Unasked => Some(UpstreamFault::Broken),
+            Self::ClientBody(_) => None,
+        }
+    }
+
+    /// The error with all its sources.
+    pub(crate) fn chain(&self) -> String {
+        chain(self)
+    }
+
+    /// Says it in the log.
+    pub(crate) fn log(&self, peer: &Peer, upstream: &Upstream) {
+        let error = self.chain();
+        if self.fault().is_some() {
+            tracing::warn!(request.id = %peer.request, upstream = upstream.name, error, "an upstream failed");
+        } else {
+            tracing::debug!(request.id = %peer.request, upstream = upstream.name, error, "a client's body broke off");
+        }
+    }
+}
+
+/// An error and its sources in one line.
+pub(crate) fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        source = error.source();
+    }
+    text
+}

@@ -1,0 +1,189 @@
+//! What all cores share: the APIs, the ports, the limits. Replaced as a whole when the configuration changes.
+
+mod places;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use countersign_auth::api::Api;
+use countersign_auth::port::{Lookups, Operations, Signer};
+use countersign_auth::time::{Clock, Random};
+
+use crate::address::Fronts;
+use crate::gate::places::Places;
+use crate::hop::Protected;
+use crate::limits::Limits;
+use crate::metrics::{ApiMetrics, Metrics};
+use crate::upstream::Upstream;
+
+/// Where an API is to be found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The listener that it is on; on all if `None`.
+    pub listener: Option<String>,
+    /// The host that it answers for; all others' if `None`.
+    pub host: Option<String>,
+    /// The canonical path that it begins with, e.g. `/api/v2`; `/` or nothing for all.
+    pub prefix: String,
+}
+
+/// The place of an API in its gate's list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ApiIndex(usize);
+
+/// An API with its places and its upstream.
+#[derive(Debug)]
+pub struct ApiMount {
+    /// Where it stands in the list.
+    pub index: ApiIndex,
+    /// What it is.
+    pub api: Arc<Api>,
+    /// Where it is to be found.
+    pub places: Vec<Place>,
+    /// Where its requests go.
+    pub upstream: Arc<Upstream>,
+    /// Its counters.
+    pub(crate) metrics: Arc<ApiMetrics>,
+}
+
+/// An API as the configuration mounts it.
+#[derive(Debug)]
+pub struct ApiOptions {
+    /// What it is.
+    pub api: Arc<Api>,
+    /// Where it is to be found.
+    pub places: Vec<Place>,
+    /// Where its requests go.
+    pub upstream: Arc<Upstream>,
+}
+
+/// What a gate is made of.
+pub struct GateOptions {
+    /// The APIs.
+    pub apis: Vec<ApiOptions>,
+    /// Who holds what.
+    pub lookups: Arc<dyn Lookups>,
+    /// What endpoints make happen.
+    pub operations: Arc<dyn Operations>,
+    /// Signs assertions and tokens.
+    pub signer: Arc<dyn Signer>,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// Unpredictable bytes.
+    pub random: Arc<dyn Random>,
+    /// The limits of the data plane.
+    pub limits: Limits,
+    /// Who is believed about the hops before the gate.
+    pub fronts: Fronts,
+    /// Names of fields that only the gate may set.
+    pub protected: Protected,
+    /// The counters; the same for every gate of a process.
+    pub metrics: Arc<Metrics>,
+}
+
+/// All that the cores need to serve requests.
+pub struct Gate {
+    apis: Vec<ApiMount>,
+    places: Places,
+    /// Who holds what.
+    pub lookups: Arc<dyn Lookups>,
+    /// What endpoints make happen.
+    pub operations: Arc<dyn Operations>,
+    /// Signs assertions and tokens.
+    pub signer: Arc<dyn Signer>,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// Unpredictable bytes.
+    pub random: Arc<dyn Random>,
+    /// The limits of the data plane.
+    pub limits: Limits,
+    /// Who is believed about the hops before the gate.
+    pub fronts: Fronts,
+    /// Names of fields that only the gate may set.
+    pub protected: Protected,
+    /// The counters.
+    pub metrics: Arc<Metrics>,
+}
+
+/// Why a gate cannot be made.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum GateError {
+    /// Two APIs, or one twice, at one place: which one a request is for could not be told.
+    #[error("apis {first} and {second} are both at {place}")]
+    PlaceTaken {
+        /// The API that came first.
+        first: String,
+        /// The API that came second.
+        second: String,
+        /// Where.
+        place: String,
+    },
+    /// A prefix that no canonical path begins with.
+    #[error("prefix {prefix} of api {api} does not begin with / or is not in canonical form")]
+    Prefix {
+        /// The API.
+        api: String,
+        /// Its prefix.
+        prefix: String,
+    },
+}
+
+impl Gate {
+    /// Makes a gate.
+    ///
+    /// # Errors
+    /// See [`GateError`].
+    pub fn new(options: GateOptions) -> Result<Self, GateError> {
+        let apis: Vec<ApiMount> = options
+            .apis
+            .into_iter()
+            .enumerate()
+            .map(|(index, api)| ApiMount {
+                index: ApiIndex(index),
+                metrics: options.metrics.api(api.api.name()),
+                api: api.api,
+                places: api.places,
+                upstream: api.upstream,
+            })
+            .collect();
+        let places = Places::new(&apis)?;
+        Ok(Self {
+            apis,
+            places,
+            lookups: options.lookups,
+            operations: options.operations,
+            signer: options.signer,
+            clock: options.clock,
+            random: options.random,
+            limits: options.limits,
+            fronts: options.fronts,
+            protected: options.protected,
+            metrics: options.metrics,
+        })
+    }
+
+    /// The APIs, in the order of the configuration.
+    pub fn apis(&self) -> &[ApiMount] {
+        &self.apis
+    }
+
+    /// The API of that index.
+    pub fn api(&self, index: ApiIndex) -> Option<&ApiMount> {
+        self.apis.get(index.0)
+    }
+
+    /// The API that a request is for: an exact host before any host, then the longest prefix that ends at a
+    /// segment's end, then a place on this listener before one on all.
+    ///
+    /// `host` is as sent: case, a trailing dot and a port do not count (T-A6). `path` is canonical, without query.
+    pub fn find(&self, listener: &str, host: &str, path: &str) -> Option<(&ApiMount, &Place)> {
+        let (api, place) = self.places.find(listener, host, path)?;
+        let mount = self.apis.get(api)?;
+        Some((mount, mount.places.get(place)?))
+    }
+
+    /// Whether `address` is a front's whose forwarding fields are believed.
+    pub fn is_front(&self, address: IpAddr) -> bool {
+        self.fronts.networks.hold(address)
+    }
+}

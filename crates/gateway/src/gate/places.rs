@@ -1,0 +1,171 @@
+//! Finds the API of a request by host and path; takes the same time however many hosts there are.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use foldhash::fast::RandomState;
+
+use super::{ApiMount, GateError};
+
+/// One place, ready to be compared.
+#[derive(Debug, PartialEq, Eq)]
+struct Entry {
+    listener: Option<Box<str>>,
+    /// Without a trailing slash; empty for all paths.
+    prefix: Box<str>,
+    api: usize,
+    place: usize,
+}
+
+/// All places of all APIs; each list with the longest prefix first, one listener's place before all listeners'.
+#[derive(Debug, Default)]
+pub(super) struct Places {
+    by_host: HashMap<Box<str>, Vec<Entry>, RandomState>,
+    any_host: Vec<Entry>,
+}
+
+impl Places {
+    pub(super) fn new(apis: &[ApiMount]) -> Result<Self, GateError> {
+        let mut places = Self::default();
+        for (api, mount) in apis.iter().enumerate() {
+            for (index, place) in mount.places.iter().enumerate() {
+                let prefix = place.prefix.strip_suffix('/').unwrap_or(&place.prefix);
+                if !(prefix.is_empty() || prefix.starts_with('/'))
+                    || prefix.contains(['?', '#', '\\'])
+                    || prefix.contains("//")
+                {
+                    return Err(GateError::Prefix {
+                        api: mount.api.name().to_string(),
+                        prefix: place.prefix.clone(),
+                    });
+                }
+                let entry = Entry {
+                    listener: place.listener.as_deref().map(Into::into),
+                    prefix: prefix.into(),
+                    api,
+                    place: index,
+                };
+                let list = match &place.host {
+                    Some(host) => places.by_host.entry(bare_host(host).into()).or_default(),
+                    None => &mut places.any_host,
+                };
+                if let Some(other) =
+                    list.iter().find(|other| other.prefix == entry.prefix && other.listener == entry.listener)
+                {
+                    let name =
+                        |api: usize| apis.get(api).map_or(String::new(), |mount| mount.api.name().to_string());
+                    return Err(GateError::PlaceTaken {
+                        first: name(other.api),
+                        second: name(api),
+                        place: format!("{}{}", place.host.as_deref().unwrap_or("*"), place.prefix),
+                    });
+                }
+                list.push(entry);
+            }
+        }
+        for list in places.by_host.values_mut().chain([&mut places.any_host]) {
+            list.sort_by_key(|entry| (std::cmp::Reverse(entry.prefix.len()), entry.listener.is_none()));
+        }
+        Ok(places)
+    }
+
+    /// The indexes of API and place.
+    pub(super) fn find(&self, listener: &str, host: &str, path: &str) -> Option<(usize, usize)> {
+        let in_list = |list: &[Entry]| {
+            list.iter()
+                .find(|entry| {
+                    entry.listener.as_deref().is_none_or(|name| name == listener)
+                        && begins_with(path, &entry.prefix)
+                })
+                .map(|entry| (entry.api, entry.place))
+        };
+        let exact = if self.by_host.is_empty() { None } else { self.by_host.get(&*bare_host(host)) };
+        exact.and_then(|list| in_list(list)).or_else(|| in_list(&self.any_host))
+    }
+}
+
+/// Whether `path` begins with `prefix`, and the prefix ends where a segment does.
+fn begins_with(path: &str, prefix: &str) -> bool {
+    path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// A host in lower case, without port and without the dot of the root.
+fn bare_host(host: &str) -> Cow<'_, str> {
+    let name = match host.rfind(']') {
+        // The colons of an IPv6 literal are inside its brackets.
+        Some(end) => host.get(..=end).unwrap_or(host),
+        None => host.split_once(':').map_or(host, |(name, _port)| name),
+    };
+    let name = name.strip_suffix('.').unwrap_or(name);
+    if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        Cow::Owned(name.to_ascii_lowercase())
+    } else {
+        Cow::Borrowed(name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        reason = "tests"
+    )]
+    use crate::gate::{GateError, Place};
+    use crate::testing;
+
+    fn place(listener: Option<&str>, host: Option<&str>, prefix: &str) -> Place {
+        Place { listener: listener.map(Into::into), host: host.map(Into::into), prefix: prefix.into() }
+    }
+
+    #[test]
+    fn longest_prefix_on_segments_exact_host_first() {
+        let gate = testing::gate(vec![
+            ("any", vec![place(None, None, "/")]),
+            ("api", vec![place(None, None, "/api/v2/")]),
+            ("host", vec![place(None, Some("A.example.com"), "/api"), place(None, Some("[::1]"), "")]),
+            ("inner", vec![place(Some("inner"), None, "/api/v2")]),
+        ])
+        .unwrap();
+        let cases = [
+            ("outer", "b.example.com", "/", Some("any")),
+            ("outer", "b.example.com", "/api/v2", Some("api")),
+            ("outer", "b.example.com", "/api/v2/x", Some("api")),
+            ("outer", "b.example.com", "/api/v20", Some("any")),
+            ("inner", "b.example.com", "/api/v2/x", Some("inner")),
+            ("outer", "a.example.com", "/api/v2/x", Some("host")),
+            ("outer", "a.EXAMPLE.com.:8443", "/api/v2/x", Some("host")),
+            ("outer", "a.example.com.evil.org", "/api/v2/x", Some("api")),
+            ("outer", "a.example.com", "/other", Some("any")),
+            ("outer", "[::1]:80", "/other", Some("host")),
+            ("outer", "", "/x", Some("any")),
+        ];
+        for (listener, host, path, expected) in cases {
+            let found = gate.find(listener, host, path).map(|(mount, _)| &**mount.api.name());
+            assert_eq!(found, expected, "{listener} {host} {path}");
+        }
+    }
+
+    #[test]
+    fn nothing_matches_where_nothing_is() {
+        let gate = testing::gate(vec![("api", vec![place(None, Some("a"), "/api")])]).unwrap();
+        assert!(gate.find("l", "a", "/api/x").is_some());
+        assert!(gate.find("l", "b", "/api/x").is_none());
+        assert!(gate.find("l", "a", "/apix").is_none());
+    }
+
+    #[test]
+    fn a_place_holds_one_api() {
+        let taken = testing::gate(vec![
+            ("first", vec![place(None, Some("a"), "/api")]),
+            ("second", vec![place(None, Some("A."), "/api/")]),
+        ]);
+        assert!(
+            matches!(taken.err(), Some(GateError::PlaceTaken { first, second, .. }) if first == "first" && second == "second")
+        );
+        let bad = testing::gate(vec![("api", vec![place(None, None, "api")])]);
+        assert!(matches!(bad.err(), Some(GateError::Prefix { .. })));
+    }
+}

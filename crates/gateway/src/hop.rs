@@ -1,0 +1,303 @@
+//! Fields that mean one hop only, and fields that only the gate may set.
+//!
+//! RFC 9110 section 7.6.1: an intermediary takes out `Connection`, every field that it nominates, and the fields
+//! that are known to be about the connection, before it forwards a message.
+
+use http::header::{
+    self, CONNECTION, HeaderMap, HeaderName, HeaderValue, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+};
+use smallvec::SmallVec;
+
+/// `Keep-Alive`, `Proxy-Connection` and the h2c settings are not in the `http` crate's list.
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
+
+/// Fields that no client may have taken out by nominating them, whatever the configuration: routing, credentials,
+/// framing and origin.
+const NEVER_NOMINATED: [&str; 16] = [
+    "authorization",
+    "content-length",
+    "content-type",
+    "cookie",
+    "date",
+    "forwarded",
+    "host",
+    "origin",
+    "proxy-authorization",
+    "referer",
+    "sec-fetch-site",
+    "set-cookie",
+    "trailer",
+    "via",
+    "x-real-ip",
+    "x-request-id",
+];
+
+/// Fields that a trailer must not carry (RFC 9110 section 6.5.1: framing, routing, authentication, content).
+const NEVER_TRAILERS: [HeaderName; 15] = [
+    header::AUTHORIZATION,
+    header::CONTENT_ENCODING,
+    header::CONTENT_LENGTH,
+    header::CONTENT_RANGE,
+    header::CONTENT_TYPE,
+    header::COOKIE,
+    header::HOST,
+    header::PROXY_AUTHORIZATION,
+    header::SET_COOKIE,
+    CONNECTION,
+    TE,
+    TRAILER,
+    TRANSFER_ENCODING,
+    UPGRADE,
+    HeaderName::from_static("forwarded"),
+];
+
+/// Takes out what is about the client's connection.
+///
+/// `TE: trailers` stays, alone of its kind: it travels on (RFC 9110 section 10.1.4). `Upgrade` goes; whoever
+/// lets a request upgrade sets it again.
+pub(crate) fn strip_request(headers: &mut HeaderMap) {
+    strip_nominated(headers);
+    let trailers = headers.get_all(TE).iter().any(|value| lists(value, "trailers"));
+    for name in [&TE, &TRANSFER_ENCODING, &UPGRADE, &KEEP_ALIVE, &PROXY_CONNECTION, &HTTP2_SETTINGS] {
+        headers.remove(name);
+    }
+    if trailers {
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+    }
+}
+
+/// Takes out what is about the upstream's connection.
+pub(crate) fn strip_answer(headers: &mut HeaderMap) {
+    strip_nominated(headers);
+    for name in [&TE, &TRANSFER_ENCODING, &UPGRADE, &KEEP_ALIVE, &PROXY_CONNECTION, &HTTP2_SETTINGS] {
+        headers.remove(name);
+    }
+}
+
+/// The tokens of all `Connection` fields, as sent.
+pub(crate) fn nominated(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    headers.get_all(CONNECTION).iter().flat_map(tokens)
+}
+
+fn strip_nominated(headers: &mut HeaderMap) {
+    if !headers.contains_key(CONNECTION) {
+        return;
+    }
+    let names: SmallVec<[HeaderName; 4]> = nominated(headers)
+        .filter(|token| !token.eq_ignore_ascii_case("te"))
+        .filter_map(|token| HeaderName::from_bytes(token.as_bytes()).ok())
+        .filter(|name| !matches!(*name, header::HOST | header::CONTENT_LENGTH))
+        .collect();
+    for name in names {
+        headers.remove(name);
+    }
+    headers.remove(CONNECTION);
+}
+
+fn tokens(value: &HeaderValue) -> impl Iterator<Item = &str> {
+    value
+        .to_str()
+        .unwrap_or("")
+        .split(',')
+        .map(|token| token.trim_matches([' ', '\t']))
+        .filter(|token| !token.is_empty())
+}
+
+/// Whether a comma-separated field holds `token`, in any case.
+pub(crate) fn lists(value: &HeaderValue, token: &str) -> bool {
+    tokens(value).any(|item| item.split(';').next().unwrap_or("").trim_end().eq_ignore_ascii_case(token))
+}
+
+/// Names that only the gate may set, compared after folding: without case, and with `_` and `.` read as `-`,
+/// because upstreams that put fields into environment variables cannot tell them apart (T-B2).
+#[derive(Clone, Debug, Default)]
+pub struct Protected {
+    folded: Vec<Box<str>>,
+}
+
+impl Protected {
+    /// Protects these names.
+    pub fn new<'n>(names: impl IntoIterator<Item = &'n str>) -> Self {
+        let mut folded: Vec<Box<str>> = names.into_iter().map(|name| fold(name).into()).collect();
+        folded.sort_unstable();
+        folded.dedup();
+        Self { folded }
+    }
+
+    /// Whether only the gate may set `name`.
+    pub fn covers(&self, name: &str) -> bool {
+        !self.folded.is_empty() && self.folded.iter().any(|protected| folded_eq(protected, name))
+    }
+
+    /// The first token of `Connection` that names a protected field, or one that is never the hop's to take
+    /// out: such a request is refused with 400 (T-B5).
+    pub fn nominated_by<'h>(&self, headers: &'h HeaderMap) -> Option<&'h str> {
+        if !headers.contains_key(CONNECTION) {
+            return None;
+        }
+        nominated(headers).find(|token| {
+            NEVER_NOMINATED.iter().any(|name| folded_eq(name, token))
+                || is_forwarding(token)
+                || self.covers(token)
+        })
+    }
+
+    /// Leaves in a trailer section only what may stand there.
+    pub(crate) fn strip_trailers(&self, trailers: &mut HeaderMap) {
+        remove_where(trailers, |name| {
+            NEVER_TRAILERS.iter().any(|never| folded_eq(never.as_str(), name))
+                || is_forwarding(name)
+                || self.covers(name)
+        });
+    }
+}
+
+/// Takes out the fields whose names `unwanted` picks.
+pub(crate) fn remove_where(headers: &mut HeaderMap, unwanted: impl Fn(&str) -> bool) {
+    let names: SmallVec<[HeaderName; 8]> =
+        headers.keys().filter(|name| unwanted(name.as_str())).cloned().collect();
+    for name in names {
+        headers.remove(name);
+    }
+}
+
+/// Whether a name, after folding, says who asked for what before it came here: only fronts may say that.
+pub(crate) fn is_forwarding(name: &str) -> bool {
+    const OTHERS: [&str; 9] = [
+        "forwarded",
+        "x-real-ip",
+        "x-client-ip",
+        "x-cluster-client-ip",
+        "true-client-ip",
+        "x-original-url",
+        "x-original-uri",
+        "x-original-method",
+        "x-rewrite-url",
+    ];
+    match name.as_bytes().first() {
+        Some(b'x' | b'X' | b'f' | b'F' | b't' | b'T') => {
+            name.get(..12).is_some_and(|start| folded_eq("x-forwarded-", start))
+                || OTHERS.iter().any(|other| folded_eq(other, name))
+        }
+        Some(_) | None => false,
+    }
+}
+
+/// Lower case, `_` and `.` as `-`.
+pub(crate) fn fold(name: &str) -> String {
+    name.bytes().map(|byte| char::from(fold_byte(byte))).collect()
+}
+
+/// Whether `name` folds to `folded`.
+pub(crate) fn folded_eq(folded: &str, name: &str) -> bool {
+    folded.len() == name.len() && folded.bytes().zip(name.bytes()).all(|(a, b)| a == fold_byte(b))
+}
+
+const fn fold_byte(byte: u8) -> u8 {
+    match byte {
+        b'_' | b'.' => b'-',
+        other => other.to_ascii_lowercase(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        reason = "tests"
+    )]
+    use super::*;
+
+    fn map(fields: &[(&str, &str)]) -> HeaderMap {
+        fields
+            .iter()
+            .map(|(name, value)| {
+                (HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_str(value).unwrap())
+            })
+            .collect()
+    }
+
+    fn names(headers: &HeaderMap) -> Vec<&str> {
+        let mut names: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
+        names
+    }
+
+    #[test]
+    fn what_is_about_the_connection_goes() {
+        let mut headers = map(&[
+            ("connection", "keep-alive, X-Hop"),
+            ("connection", "x-other ,"),
+            ("keep-alive", "timeout=5"),
+            ("x-hop", "1"),
+            ("x-other", "1"),
+            ("te", "trailers, deflate;q=0.5"),
+            ("transfer-encoding", "chunked"),
+            ("upgrade", "h2c"),
+            ("http2-settings", "AAMAAABkAAQAAP__"),
+            ("proxy-connection", "close"),
+            ("trailer", "x-sum"),
+            ("accept", "*/*"),
+        ]);
+        strip_request(&mut headers);
+        assert_eq!(names(&headers), ["accept", "te", "trailer"]);
+        assert_eq!(headers["te"], "trailers");
+        strip_answer(&mut headers);
+        assert_eq!(names(&headers), ["accept", "trailer"]);
+    }
+
+    #[test]
+    fn nominating_a_protected_name_is_seen() {
+        let protected = Protected::new(["Countersign-Assertion", "X-User"]);
+        let check = |value: &str| protected.nominated_by(&map(&[("connection", value)])).map(str::to_owned);
+        assert_eq!(check("close, X_User").as_deref(), Some("X_User"));
+        assert_eq!(check("COUNTERSIGN-ASSERTION").as_deref(), Some("COUNTERSIGN-ASSERTION"));
+        assert_eq!(check("Authorization").as_deref(), Some("Authorization"));
+        assert_eq!(check("keep-alive, x-forwarded-for").as_deref(), Some("x-forwarded-for"));
+        assert_eq!(check("x-real-ip").as_deref(), Some("x-real-ip"));
+        assert_eq!(check("keep-alive, x-users, te, upgrade"), None);
+        assert_eq!(protected.nominated_by(&HeaderMap::new()), None);
+    }
+
+    #[test]
+    fn every_spelling_of_a_protected_name_goes() {
+        let protected = Protected::new(["Remote-User"]);
+        let mut headers = map(&[
+            ("remote_user", "root"),
+            ("REMOTE-USER", "root"),
+            ("remote.user", "root"),
+            ("remote-users", "a"),
+        ]);
+        remove_where(&mut headers, |name| protected.covers(name));
+        assert_eq!(names(&headers), ["remote-users"]);
+    }
+
+    #[test]
+    fn trailers_carry_no_routing_credentials_or_identity() {
+        let protected = Protected::new(["X-User"]);
+        let mut trailers = map(&[
+            ("x_user", "root"),
+            ("authorization", "Basic eA=="),
+            ("x-forwarded-for", "1.1.1.1"),
+            ("content-length", "3"),
+            ("grpc-status", "0"),
+        ]);
+        protected.strip_trailers(&mut trailers);
+        assert_eq!(names(&trailers), ["grpc-status"]);
+    }
+
+    #[test]
+    fn names_of_forwarding_fields() {
+        for name in ["Forwarded", "x-forwarded-for", "X_Forwarded_Uri", "x-original-url", "X-Real-IP"] {
+            assert!(is_forwarding(name), "{name}");
+        }
+        for name in ["forward", "x-forward", "x-forwarded", "te", "x-genesys", ""] {
+            assert!(!is_forwarding(name), "{name}");
+        }
+    }
+}

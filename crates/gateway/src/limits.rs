@@ -1,0 +1,101 @@
+//! Every limit of the data plane, with its reason.
+
+use std::time::Duration;
+
+/// A Kerberos ticket may be 48,000 bytes (Windows' `MaxTokenSize`), 64,000 in base64, and comes with other fields.
+const HEADER_BYTES: usize = 72 * 1024;
+/// What the HTTP engine parses without touching the heap; browsers send about twenty.
+const HEADER_COUNT: usize = 100;
+/// What an upstream may answer with; its cookies and policies are larger than what clients send.
+const ANSWER_HEADER_BYTES: usize = 128 * 1024;
+/// A slow phone sends a head within seconds; an attacker holds a connection open with a byte now and then.
+const HEAD: Duration = Duration::from_secs(15);
+/// Longer than the 60 s after which common fronts reuse no connection, so that they close first.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+/// A handshake takes two round trips; ten seconds serve a satellite link.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+/// A body that stands still so long is not being sent.
+const BODY_IDLE: Duration = Duration::from_secs(30);
+/// A client that takes nothing for so long holds memory for nobody.
+const WRITE_STALL: Duration = Duration::from_secs(30);
+/// About 40 KiB each at the worst usual case; 400 MiB together.
+const CONNECTIONS: usize = 10_000;
+/// One address may be a company's gateway; a single client needs six.
+const CONNECTIONS_PER_ADDRESS: usize = 1_000;
+/// Browsers use up to 100 streams of one connection.
+const STREAMS: u32 = 128;
+/// Streams that were reset before they were served: more is the rapid-reset attack (RUSTSEC-2023-0034).
+const PENDING_RESETS: usize = 20;
+/// Streams reset by us for protocol errors of the peer (RUSTSEC-2024-0003).
+const LOCAL_RESETS: usize = 64;
+/// Bytes that an HTTP/2 client may send on one stream before we took them.
+const STREAM_WINDOW: u32 = 256 * 1024;
+/// The same over all streams of a connection.
+const CONNECTION_WINDOW: u32 = 1024 * 1024;
+/// Bytes that wait to be written on one HTTP/2 stream.
+const STREAM_SEND_BUFFER: usize = 128 * 1024;
+/// The resolution of every time-out of the data plane; a revoked channel is cut within two of them.
+const TICK: Duration = Duration::from_millis(250);
+
+/// The limits of the data plane. `Default` holds what [`crate::limits`] gives reasons for.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Bytes of a request's head; 431 beyond it.
+    pub header_bytes: usize,
+    /// Fields of a request's head; 431 beyond it.
+    pub header_count: usize,
+    /// Bytes of the head of an upstream's answer; 502 beyond it.
+    pub answer_header_bytes: usize,
+    /// From a connection's first byte, or the first byte of a further request, to the end of its head.
+    pub head: Duration,
+    /// How long a connection without a request is kept.
+    pub keep_alive: Duration,
+    /// TLS handshake and PROXY header together.
+    pub handshake: Duration,
+    /// Between two pieces of a body, in either direction.
+    pub body_idle: Duration,
+    /// How long a client may take nothing of an answer that waits for it.
+    pub write_stall: Duration,
+    /// Open connections of clients, over all listeners.
+    pub connections: usize,
+    /// Open connections of one address; balancers that speak the PROXY protocol are not counted themselves.
+    pub connections_per_address: usize,
+    /// HTTP/2: streams at once on a connection.
+    pub streams: u32,
+    /// HTTP/2: streams reset by the peer before they were served.
+    pub pending_resets: usize,
+    /// HTTP/2: streams reset by us.
+    pub local_resets: usize,
+    /// HTTP/2: receive window of a stream.
+    pub stream_window: u32,
+    /// HTTP/2: receive window of a connection.
+    pub connection_window: u32,
+    /// HTTP/2: bytes waiting on a stream.
+    pub stream_send_buffer: usize,
+    /// The resolution of all these times.
+    pub tick: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            header_bytes: HEADER_BYTES,
+            header_count: HEADER_COUNT,
+            answer_header_bytes: ANSWER_HEADER_BYTES,
+            head: HEAD,
+            keep_alive: KEEP_ALIVE,
+            handshake: HANDSHAKE,
+            body_idle: BODY_IDLE,
+            write_stall: WRITE_STALL,
+            connections: CONNECTIONS,
+            connections_per_address: CONNECTIONS_PER_ADDRESS,
+            streams: STREAMS,
+            pending_resets: PENDING_RESETS,
+            local_resets: LOCAL_RESETS,
+            stream_window: STREAM_WINDOW,
+            connection_window: CONNECTION_WINDOW,
+            stream_send_buffer: STREAM_SEND_BUFFER,
+            tick: TICK,
+        }
+    }
+}

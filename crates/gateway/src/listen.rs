@@ -1,0 +1,215 @@
+//! Listeners: sockets, what is in front of HTTP on them, and the connections that they take.
+
+mod accept;
+mod bind;
+mod caps;
+mod io;
+mod proxy_protocol;
+mod serve;
+mod service;
+mod tls;
+
+use std::any::Any;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+pub(crate) use crate::listen::accept::{Listening, is_loopback, run};
+pub(crate) use crate::listen::bind::bind;
+pub(crate) use crate::listen::caps::Caps;
+use crate::listen::caps::Permit;
+pub use crate::listen::tls::TlsError;
+pub(crate) use crate::listen::tls::{Acceptor, certificates};
+
+use http::HeaderValue;
+
+use crate::address::Networks;
+use crate::limits::Limits;
+use crate::pulse::millis;
+
+/// A listener as the configuration describes it.
+#[derive(Clone, Debug)]
+pub struct Listener {
+    /// Its name in places, logs and `Running::addresses`.
+    pub name: String,
+    /// Where it listens; port 0 takes a free one.
+    pub address: SocketAddr,
+    /// Serves TLS with these files; in clear if `None`.
+    pub tls: Option<TlsFiles>,
+    /// Connections from these networks begin with a PROXY header (version 1 or 2) and are closed without one;
+    /// from anywhere else such a header is no HTTP. It is never guessed whether there is one.
+    pub proxy_protocol: Networks,
+    /// Whether HTTP/2 is spoken: offered by ALPN through TLS, taken with prior knowledge in clear.
+    pub http2: Http2,
+}
+
+/// Whether a listener speaks HTTP/2 beside HTTP/1.1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Http2 {
+    /// It does.
+    #[default]
+    On,
+    /// It does not: for clients whose credentials are bound to a connection (NTLM).
+    Off,
+}
+
+/// The files of a TLS listener, in PEM.
+#[derive(Clone, Debug)]
+pub struct TlsFiles {
+    /// The certificate, then those that lead to its root.
+    pub certificate: PathBuf,
+    /// Its private key (PKCS#8, PKCS#1 or SEC1).
+    pub key: PathBuf,
+}
+
+/// What is known of a connection's TLS.
+#[derive(Clone, Debug)]
+pub struct TlsInfo {
+    /// The host that the client named (SNI), in lower case.
+    pub server_name: Option<String>,
+    /// The certificate that it was shown, in DER; `tls-server-end-point` (RFC 5929) is its hash.
+    pub certificate: Arc<[u8]>,
+}
+
+/// What a connection is doing, for the sweep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+enum Phase {
+    /// Nothing is asked.
+    Idle = 0,
+    /// A head is on its way in.
+    Head = 1,
+    /// A request is being served.
+    Busy = 2,
+}
+
+/// What the sweep found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+enum Verdict {
+    Live = 0,
+    /// Idle for too long: closed as the protocol wants it.
+    Close = 1,
+    /// Too slow: dropped.
+    Kill = 2,
+}
+
+/// Never stalled; the clock begins at 0, but its first beat comes before the first connection can stall.
+const NOT_STALLED: u64 = u64::MAX;
+
+/// One connection of a client; every request on it shares this.
+///
+/// The numbers are atomics because the HTTP engine wants its parts to be `Send`; one core writes and reads them.
+#[derive(Debug)]
+pub struct Connection {
+    /// The client's end: of the socket, or as a balancer's PROXY header says. Never an IPv4 address in IPv6.
+    pub address: SocketAddr,
+    /// The name of the listener.
+    pub listener: Arc<str>,
+    /// What is known of its TLS; `None` in clear.
+    pub tls: Option<TlsInfo>,
+    /// The client's address as a field's value, made once.
+    pub(crate) forwarded_for: HeaderValue,
+    phase: AtomicU8,
+    since_ms: AtomicU64,
+    requests: AtomicU32,
+    stalled_since_ms: AtomicU64,
+    verdict: AtomicU8,
+    slot: Mutex<Option<Box<dyn Any + Send>>>,
+    _permit: Permit,
+}
+
+impl Connection {
+    fn new(
+        address: SocketAddr,
+        listener: &Arc<str>,
+        tls: Option<TlsInfo>,
+        permit: Permit,
+        now_ms: u64,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            address,
+            listener: Arc::clone(listener),
+            tls,
+            forwarded_for: HeaderValue::from_str(&address.ip().to_string())
+                .unwrap_or_else(|_| HeaderValue::from_static("unknown")),
+            phase: AtomicU8::new(Phase::Head as u8),
+            since_ms: AtomicU64::new(now_ms),
+            requests: AtomicU32::new(0),
+            stalled_since_ms: AtomicU64::new(NOT_STALLED),
+            verdict: AtomicU8::new(Verdict::Live as u8),
+            slot: Mutex::default(),
+            _permit: permit,
+        })
+    }
+
+    /// A place for what must not outlive the connection: the legs of a handshake that is bound to it, and what
+    /// they proved. Only meaningful where one client has the connection to itself (HTTP/1.1, no front).
+    pub fn slot(&self) -> MutexGuard<'_, Option<Box<dyn Any + Send>>> {
+        self.slot.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A request's head has come.
+    pub(crate) fn request_began(&self) {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        self.phase.store(Phase::Busy as u8, Ordering::Relaxed);
+    }
+
+    /// A request's answer has gone, or never will.
+    pub(crate) fn request_ended(&self, now_ms: u64) {
+        if self.requests.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.since_ms.store(now_ms, Ordering::Relaxed);
+            self.phase.store(Phase::Idle as u8, Ordering::Relaxed);
+        }
+    }
+
+    /// Bytes came in; while nothing is asked they begin a head.
+    fn bytes_came(&self, now_ms: u64) {
+        if self.phase.load(Ordering::Relaxed) == Phase::Idle as u8 {
+            self.since_ms.store(now_ms, Ordering::Relaxed);
+            self.phase.store(Phase::Head as u8, Ordering::Relaxed);
+        }
+    }
+
+    /// Bytes could not go out.
+    fn stalled(&self, now_ms: u64) {
+        if self.stalled_since_ms.load(Ordering::Relaxed) == NOT_STALLED {
+            self.stalled_since_ms.store(now_ms, Ordering::Relaxed);
+        }
+    }
+
+    /// Bytes went out.
+    fn moved(&self) {
+        if self.stalled_since_ms.load(Ordering::Relaxed) != NOT_STALLED {
+            self.stalled_since_ms.store(NOT_STALLED, Ordering::Relaxed);
+        }
+    }
+
+    /// Judges the connection; true if it has to look at its verdict.
+    pub(crate) fn sweep(&self, now_ms: u64, limits: &Limits) -> bool {
+        let since = self.since_ms.load(Ordering::Relaxed);
+        let waited = now_ms.saturating_sub(since);
+        let stalled = self.stalled_since_ms.load(Ordering::Relaxed);
+        let phase = self.phase.load(Ordering::Relaxed);
+        let is_stalled =
+            stalled != NOT_STALLED && now_ms.saturating_sub(stalled) > millis(limits.write_stall);
+        let verdict = if is_stalled || (phase == Phase::Head as u8 && waited > millis(limits.head)) {
+            Verdict::Kill
+        } else if phase == Phase::Idle as u8 && waited > millis(limits.keep_alive) {
+            Verdict::Close
+        } else {
+            Verdict::Live
+        };
+        self.verdict.store(verdict as u8, Ordering::Relaxed);
+        verdict != Verdict::Live
+    }
+
+    fn is_to_close(&self) -> bool {
+        self.verdict.load(Ordering::Relaxed) == Verdict::Close as u8
+    }
+
+    fn is_to_die(&self) -> bool {
+        self.verdict.load(Ordering::Relaxed) == Verdict::Kill as u8
+    }
+}

@@ -1,0 +1,159 @@
+//! Takes connections and brings each to the point where HTTP begins.
+
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
+
+use super::serve::{Protocol, serve};
+use super::{Acceptor, Caps, Connection, Http2, Listener, TlsInfo, proxy_protocol};
+use crate::admission::Handler;
+use crate::worker::Worker;
+
+/// Out of descriptors or memory: a moment's rest instead of a busy loop.
+const REST: Duration = Duration::from_millis(50);
+/// Between two looks at whether a first byte is followed by a second.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
+
+/// One listener on one core.
+pub(crate) struct Listening<H> {
+    pub(crate) worker: Rc<Worker>,
+    pub(crate) listener: Arc<Listener>,
+    pub(crate) name: Arc<str>,
+    pub(crate) tls: Option<Acceptor>,
+    pub(crate) caps: Arc<Caps>,
+    pub(crate) handler: Arc<H>,
+}
+
+/// Takes connections until `stop` says so; those that the system had taken by then are taken as well.
+pub(crate) async fn run<H: Handler>(listening: Rc<Listening<H>>, socket: TcpListener, stop: Rc<Notify>) {
+    loop {
+        let accepted = tokio::select! {
+            accepted = socket.accept() => accepted,
+            () = stop.notified() => break,
+        };
+        match accepted {
+            Ok((stream, address)) => take(&listening, stream, address),
+            Err(error) => {
+                // A client that left before it was taken is an error of `accept`, too, but costs only a moment.
+                tracing::warn!(listener = &*listening.name, error = %error, "could not accept a connection");
+                tokio::time::sleep(REST).await;
+            }
+        }
+    }
+    // Closing the socket would reset what waits in its queue.
+    let Ok(socket) = socket.into_std() else { return };
+    while let Ok((stream, address)) = socket.accept() {
+        if stream.set_nonblocking(true).is_ok()
+            && let Ok(stream) = TcpStream::from_std(stream)
+        {
+            take(&listening, stream, address);
+        }
+    }
+}
+
+fn take<H: Handler>(listening: &Rc<Listening<H>>, stream: TcpStream, address: SocketAddr) {
+    let address = crate::address::canonical(address);
+    let gate = listening.worker.gate();
+    let Some(permit) = listening.caps.connection(&gate.limits) else { return };
+    let listening = Rc::clone(listening);
+    tokio::task::spawn_local(async move {
+        // In clear there is no handshake, but the first byte of a head to wait for.
+        let limit = if listening.tls.is_some() { gate.limits.handshake } else { gate.limits.head };
+        let worker = Rc::clone(&listening.worker);
+        let opened = worker.pulse().within(limit, open(&listening, stream, address, permit)).await;
+        match opened {
+            Ok(Some(Opened::Plain(stream, connection, protocol))) => {
+                serve(&worker, &listening.handler, stream, connection, protocol).await;
+            }
+            Ok(Some(Opened::Tls(stream, connection, protocol))) => {
+                serve(&worker, &listening.handler, *stream, connection, protocol).await;
+            }
+            Ok(None) => {}
+            Err(_late) => tracing::debug!(peer.address = %address, "a connection's handshake took too long"),
+        }
+    });
+}
+
+enum Opened {
+    Plain(TcpStream, Arc<Connection>, Protocol),
+    Tls(Box<tokio_rustls::server::TlsStream<TcpStream>>, Arc<Connection>, Protocol),
+}
+
+/// PROXY header, counting, TLS, the choice of protocol; `None` (and a log line) where one of them fails.
+async fn open<H>(
+    listening: &Listening<H>,
+    mut stream: TcpStream,
+    socket: SocketAddr,
+    permit: super::Permit,
+) -> Option<Opened> {
+    let mut address = socket;
+    let mut counted = true;
+    if listening.listener.proxy_protocol.hold(socket.ip()) {
+        match proxy_protocol::read(&mut stream).await {
+            Ok(Some(client)) => address = client,
+            Ok(None) => counted = false,
+            Err(error) => {
+                tracing::info!(
+                    peer.address = %socket,
+                    listener = &*listening.name,
+                    error = %crate::forward::chain(&error),
+                    "closed a balancer's connection that names no client"
+                );
+                return None;
+            }
+        }
+    }
+    let gate = listening.worker.gate();
+    let permit = if counted { permit.of(address.ip(), &gate.limits)? } else { permit };
+    let now = listening.worker.pulse().now_ms();
+    let Some(acceptor) = &listening.tls else {
+        let protocol = plain_protocol(&stream, listening.listener.http2).await?;
+        let connection = Connection::new(address, &listening.name, None, permit, now);
+        return Some(Opened::Plain(stream, connection, protocol));
+    };
+    let certificate = acceptor.certificate();
+    let stream = match acceptor.tls().accept(stream).await {
+        Ok(stream) => stream,
+        Err(error) => {
+            tracing::debug!(peer.address = %address, error = %error, "could not finish a TLS handshake");
+            return None;
+        }
+    };
+    let session = stream.get_ref().1;
+    let protocol = match session.alpn_protocol() {
+        Some(b"h2") => Protocol::Http2,
+        Some(_) | None => Protocol::Http1,
+    };
+    let server_name = session.server_name().map(str::to_ascii_lowercase);
+    let tls = TlsInfo { server_name, certificate };
+    let connection = Connection::new(address, &listening.name, Some(tls), permit, now);
+    Some(Opened::Tls(Box::new(stream), connection, protocol))
+}
+
+/// HTTP/2 with prior knowledge begins with `PRI` (RFC 9113 section 3.4), which no method of HTTP/1 does.
+async fn plain_protocol(stream: &TcpStream, http2: Http2) -> Option<Protocol> {
+    const PREFACE: &[u8] = b"PRI";
+    if http2 == Http2::Off {
+        return Some(Protocol::Http1);
+    }
+    let mut start = [0; PREFACE.len()];
+    loop {
+        let seen = stream.peek(&mut start).await.ok()?;
+        let seen = start.get(..seen)?;
+        match seen {
+            [] => return None,
+            PREFACE => return Some(Protocol::Http2),
+            _ if !PREFACE.starts_with(seen) => return Some(Protocol::Http1),
+            _ => tokio::time::sleep(LOOK_AGAIN).await,
+        }
+    }
+}
+
+/// Whether an address is this machine's own.
+pub(crate) fn is_loopback(address: IpAddr) -> bool {
+    address.to_canonical().is_loopback()
+}

@@ -1,0 +1,160 @@
+//! Runs one connection until its end, the drain's, or the sweep's.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+
+use hyper::rt::Executor;
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::Connection;
+use super::io::{Heads, Watched};
+use super::service::answer;
+use crate::admission::Handler;
+use crate::limits::Limits;
+use crate::worker::Worker;
+
+/// What a connection speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Protocol {
+    Http1,
+    Http2,
+}
+
+/// What the HTTP engine parses without an allocation; asking for exactly that many would cost one.
+const ENGINE_HEADERS: usize = 100;
+
+/// Serves the requests of a connection.
+pub(super) async fn serve<H, S>(
+    worker: &Rc<Worker>,
+    handler: &Arc<H>,
+    stream: S,
+    connection: Arc<Connection>,
+    protocol: Protocol,
+) where
+    H: Handler,
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let gate = worker.gate();
+    let clock = worker.pulse().coarse();
+    let service = {
+        let (worker, connection, handler) = (Rc::clone(worker), Arc::clone(&connection), Arc::clone(handler));
+        service_fn(move |request| {
+            let (worker, connection, handler) =
+                (Rc::clone(&worker), Arc::clone(&connection), Arc::clone(&handler));
+            async move { Ok::<_, Infallible>(answer(worker, connection, handler, request).await) }
+        })
+    };
+    match protocol {
+        Protocol::Http1 => {
+            let io = Watched::new(stream, &connection, clock, Heads::Watched);
+            let serving = pin!(http1_builder(&gate.limits).serve_connection(io, service).with_upgrades());
+            drive(worker, &connection, serving, |serving| serving.graceful_shutdown()).await;
+        }
+        Protocol::Http2 => {
+            let io = Watched::new(stream, &connection, clock, Heads::Unwatched);
+            let serving = pin!(http2_builder(&gate.limits).serve_connection(io, service));
+            drive(worker, &connection, serving, |serving| serving.graceful_shutdown()).await;
+        }
+    }
+}
+
+/// Polls the connection; between polls, looks at whether it is to finish or to end at once.
+async fn drive<F>(
+    worker: &Rc<Worker>,
+    connection: &Arc<Connection>,
+    mut serving: std::pin::Pin<&mut F>,
+    finish: impl Fn(std::pin::Pin<&mut F>),
+) where
+    F: Future<Output = hyper::Result<()>>,
+{
+    let registration = worker.register(connection);
+    let mut finishing = false;
+    let mut first = true;
+    let ended = std::future::poll_fn(|cx| {
+        if first {
+            first = false;
+            registration.set_waker(cx.waker());
+        }
+        if connection.is_to_die() {
+            return Poll::Ready(None);
+        }
+        // Polled before it is told to finish: a request that has already come is answered.
+        let mut polled = serving.as_mut().poll(cx);
+        if polled.is_pending() && !finishing && (worker.is_draining() || connection.is_to_close()) {
+            finishing = true;
+            finish(serving.as_mut());
+            polled = serving.as_mut().poll(cx);
+        }
+        polled.map(Some)
+    })
+    .await;
+    match ended {
+        Some(Ok(())) => {}
+        Some(Err(error)) => tracing::debug!(
+            peer.address = %connection.address,
+            error = %crate::forward::chain(&error),
+            "a client's connection ended with an error"
+        ),
+        None => tracing::debug!(peer.address = %connection.address, "closed a connection that was too slow"),
+    }
+}
+
+/// HTTP/1.1 by hyper's parser. What it does with what RFC 9112 frowns on:
+///
+/// | on the wire | hyper | the gate |
+/// |---|---|---|
+/// | `Transfer-Encoding` in HTTP/1.0 | 400, closes | - |
+/// | `Transfer-Encoding` that does not end in `chunked` | 400, closes | - |
+/// | `Transfer-Encoding: gzip, chunked` | passes it | 400 |
+/// | `Content-Length` beside `Transfer-Encoding` | drops the former, closes after the answer | forwards one framing |
+/// | several equal `Content-Length` | one of them | forwards one |
+/// | several different `Content-Length` | 400, closes | - |
+/// | obs-fold, space before a colon, NUL | 400, closes | - |
+/// | bare LF at a line's end | reads it as the line's end | forwards CRLF |
+/// | several `Host` | passes them | 400 |
+fn http1_builder(limits: &Limits) -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder
+        .half_close(false)
+        .keep_alive(true)
+        .preserve_header_case(false)
+        .max_buf_size(limits.header_bytes.max(8 * 1024))
+        .max_header_size(limits.header_bytes)
+        .auto_date_header(true)
+        // The sweep does this, for less than a timer for each request.
+        .header_read_timeout(None);
+    if limits.header_count != ENGINE_HEADERS {
+        builder.max_headers(limits.header_count);
+    }
+    builder
+}
+
+fn http2_builder(limits: &Limits) -> http2::Builder<LocalExecutor> {
+    let mut builder = http2::Builder::new(LocalExecutor);
+    builder
+        .max_concurrent_streams(limits.streams)
+        .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
+        .max_pending_accept_reset_streams(limits.pending_resets)
+        .max_local_error_reset_streams(limits.local_resets)
+        .initial_stream_window_size(limits.stream_window)
+        .initial_connection_window_size(limits.connection_window)
+        .max_send_buf_size(limits.stream_send_buffer)
+        .auto_date_header(true);
+    builder
+}
+
+/// Puts the streams of an HTTP/2 connection on the core that the connection is on.
+#[derive(Clone, Copy, Debug)]
+struct LocalExecutor;
+
+impl<F: Future + 'static> Executor<F> for LocalExecutor {
+    fn execute(&self, future: F) {
+        tokio::task::spawn_local(future);
+    }
+}

@@ -1,0 +1,128 @@
+//! One request, from its head to its answer's head.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use countersign_auth::account::Live;
+use http::{HeaderValue, Request, Response, StatusCode, header, response};
+use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
+use tokio::time::Instant;
+
+use super::Connection;
+use crate::address::Peer;
+use crate::admission::{Admission, Finishing, Forward, Handler};
+use crate::body::AnswerBody;
+use crate::forward::{self, Ends, ForwardError, Sending};
+use crate::hop;
+use crate::log::Tail;
+use crate::strict;
+use crate::upstream::Upstream;
+use crate::worker::{LocalGate, Worker};
+
+/// Answers a request. Whatever happens, the [`Tail`] counts and logs it.
+pub(super) async fn answer<H: Handler>(
+    worker: Rc<Worker>,
+    connection: Arc<Connection>,
+    handler: Arc<H>,
+    request: Request<Incoming>,
+) -> Response<AnswerBody> {
+    let gate = worker.gate();
+    let mut tail = Tail::new(&worker, &gate, &connection);
+    let (mut head, body) = request.into_parts();
+    let peer = Peer::new(&connection, &gate.fronts, &head.headers, head.version, worker.next_request());
+    tail.asked(&head.method, &peer);
+    let client = head.extensions.remove::<OnUpgrade>();
+    // What was sent right behind a request that wanted to leave HTTP, and may not, is no request (T-G1).
+    let wants_upgrade = client.is_some() && strict::wants_upgrade(&head);
+    let mut response = match strict::check(&mut head, &gate.limits) {
+        Err(fault) => {
+            tail.decided(fault.facts());
+            own(fault.answer(), tail)
+        }
+        Ok(()) => match handler.admit(&gate, head, body, &peer).await {
+            Admission::Answer(response, facts) => {
+                tail.decided(facts);
+                own(response, tail)
+            }
+            Admission::Forward(forward) => pass_on(&worker, &gate, *forward, &peer, client, tail).await,
+        },
+    };
+    if wants_upgrade && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+/// An answer that the gate made.
+fn own(response: Response<Bytes>, mut tail: Tail) -> Response<AnswerBody> {
+    tail.answered(response.status());
+    response.map(|bytes| AnswerBody::full(bytes).ending(tail))
+}
+
+async fn pass_on<F: Finishing>(
+    worker: &Rc<Worker>,
+    gate: &Rc<LocalGate>,
+    forward: Forward<F>,
+    peer: &Peer,
+    client: Option<OnUpgrade>,
+    mut tail: Tail,
+) -> Response<AnswerBody> {
+    let Forward { head, body, set, upstream, upgrade, live, finish, log } = forward;
+    tail.decided(log);
+    let sending = Sending { head, body, set, upstream: &upstream, upgrade };
+    let sent_at = Instant::now();
+    let exchange = match forward::send(worker, gate, sending, peer).await {
+        Ok(exchange) => exchange,
+        Err(error) => return failed(gate, error, peer, &upstream, finish, tail),
+    };
+    tail.upstream_took(sent_at.elapsed());
+    let (mut answer, incoming, lease) = exchange.into_parts();
+    if answer.status == StatusCode::SWITCHING_PROTOCOLS {
+        return match Ends::new(upgrade, &mut answer, client, lease) {
+            Ok(ends) => switch(worker, gate, answer, ends, live, finish, tail).await,
+            Err(error) => failed(gate, error, peer, &upstream, finish, tail),
+        };
+    }
+    hop::strip_answer(&mut answer.headers);
+    forward::settle_length(&mut answer, &incoming);
+    if let Some(instead) = finish.finish(gate, &mut answer).await {
+        return own(instead, tail);
+    }
+    tail.answered(answer.status);
+    let streaming = lease.streaming(incoming, gate, worker.pulse(), live);
+    Response::from_parts(answer, AnswerBody::streaming(streaming).ending(tail))
+}
+
+/// The upstream leaves HTTP, and the client with it.
+async fn switch<F: Finishing>(
+    worker: &Rc<Worker>,
+    gate: &Rc<LocalGate>,
+    mut answer: response::Parts,
+    ends: Ends,
+    live: Option<Live>,
+    finish: F,
+    mut tail: Tail,
+) -> Response<AnswerBody> {
+    if let Some(instead) = finish.finish(gate, &mut answer).await {
+        return own(instead, tail);
+    }
+    tail.answered(answer.status);
+    ends.run(worker, &mut answer, live);
+    Response::from_parts(answer, AnswerBody::full(Bytes::new()).ending(tail))
+}
+
+/// There is no answer: the client is told so in its dialect.
+fn failed<F: Finishing>(
+    gate: &Rc<LocalGate>,
+    error: ForwardError,
+    peer: &Peer,
+    upstream: &Upstream,
+    finish: F,
+    mut tail: Tail,
+) -> Response<AnswerBody> {
+    tail.upstream_failed(&error);
+    error.log(peer, upstream);
+    own(finish.failed(gate, error), tail)
+}

@@ -1,0 +1,174 @@
+//! One line for each request, on the tracing target `access`.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Method, StatusCode};
+use tokio::time::Instant;
+
+use crate::address::{Peer, RequestId};
+use crate::admission::LogFacts;
+use crate::body::BodyError;
+use crate::listen::Connection;
+use crate::worker::{LocalGate, Worker};
+
+/// The target of access lines.
+pub const TARGET: &str = "access";
+
+/// Whether anybody reads access lines: whoever prepares a path for them asks first.
+pub(crate) fn is_wanted() -> bool {
+    tracing::enabled!(target: TARGET, tracing::Level::INFO)
+}
+
+/// The end of a request: whenever and however that comes, it is counted and logged once, when this is dropped.
+pub(crate) struct Tail {
+    worker: Rc<Worker>,
+    gate: Rc<LocalGate>,
+    connection: Arc<Connection>,
+    started: Instant,
+    status: Option<StatusCode>,
+    upstream: Option<Duration>,
+    sent_bytes: u64,
+    facts: LogFacts,
+    /// Whether the request was counted as begun, at the API that it turned out to be for.
+    begun: bool,
+    broke_off: Option<&'static str>,
+    /// `None` where nobody reads.
+    line: Option<Box<Line>>,
+}
+
+struct Line {
+    id: RequestId,
+    method: Method,
+    peer: std::net::IpAddr,
+    version: http::Version,
+}
+
+impl Tail {
+    /// Begins a request.
+    pub(crate) fn new(worker: &Rc<Worker>, gate: &Rc<LocalGate>, connection: &Arc<Connection>) -> Self {
+        connection.request_began();
+        Self {
+            worker: Rc::clone(worker),
+            gate: Rc::clone(gate),
+            connection: Arc::clone(connection),
+            started: Instant::now(),
+            status: None,
+            upstream: None,
+            sent_bytes: 0,
+            facts: LogFacts::default(),
+            begun: false,
+            broke_off: None,
+            line: None,
+        }
+    }
+
+    /// Notes who asks, where somebody reads.
+    pub(crate) fn asked(&mut self, method: &Method, peer: &Peer) {
+        if is_wanted() {
+            self.line = Some(Box::new(Line {
+                id: peer.request,
+                method: method.clone(),
+                peer: peer.address,
+                version: peer.version,
+            }));
+        }
+    }
+
+    /// Notes what was decided.
+    pub(crate) fn decided(&mut self, facts: LogFacts) {
+        self.metrics(&facts).begun(self.worker.index());
+        self.begun = true;
+        if let Some(reason) = facts.reason {
+            self.metrics(&facts).refused(self.worker.index(), reason);
+        }
+        self.facts = facts;
+    }
+
+    /// Notes how the upstream failed.
+    pub(crate) fn upstream_failed(&mut self, error: &crate::forward::ForwardError) {
+        if let Some(fault) = error.fault() {
+            self.metrics(&self.facts).fault(self.worker.index(), fault);
+        }
+        self.facts.reason = Some(error.reason());
+        self.facts.cause = Some(error.chain().into());
+    }
+
+    /// Notes how long the upstream took to answer.
+    pub(crate) fn upstream_took(&mut self, took: Duration) {
+        self.upstream = Some(took);
+    }
+
+    /// Notes the status that the client gets.
+    pub(crate) fn answered(&mut self, status: StatusCode) {
+        self.status = Some(status);
+    }
+
+    /// Notes a piece of the body.
+    pub(crate) fn sent(&mut self, bytes: usize) {
+        self.sent_bytes += bytes as u64;
+    }
+
+    /// Notes that the answer ends before its end.
+    pub(crate) fn broke_off(&mut self, error: &BodyError) {
+        self.broke_off = Some(match error {
+            BodyError::Broken(_) => "the upstream broke off in its answer",
+            BodyError::Stalled => "the upstream stood still in its answer",
+            BodyError::Revoked => "the session was revoked",
+        });
+    }
+
+    fn metrics(&self, facts: &LogFacts) -> &crate::metrics::ApiMetrics {
+        match facts.api.and_then(|api| self.gate.api(api)) {
+            Some(mount) => &mount.metrics,
+            None => &self.gate.metrics.none,
+        }
+    }
+
+    fn log(&self, line: &Line, took: Duration) {
+        let facts = &self.facts;
+        let message =
+            if self.status.is_some() { "request answered" } else { "request abandoned by its client" };
+        let api = facts.api.and_then(|api| self.gate.api(api)).map(|mount| &**mount.api.name());
+        tracing::info!(
+            target: TARGET,
+            {
+            request.id = %line.id,
+            http.method = %line.method,
+            http.path = facts.logged_path.as_deref(),
+            http.status = self.status.map(|status| status.as_u16()),
+            http.version = ?line.version,
+            sent.bytes = self.sent_bytes,
+            micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+            upstream.micros = self.upstream.map(|took| u64::try_from(took.as_micros()).unwrap_or(u64::MAX)),
+            peer.address = %line.peer,
+            listener = &*self.connection.listener,
+            api,
+            dialect = facts.dialect.as_deref(),
+            auth.scheme = facts.scheme,
+            auth.reason = facts.reason.map(countersign_auth::refusal::Reason::name),
+            auth.cause = facts.cause.as_deref(),
+            account.id = facts.account.map(|account| account.0),
+            broke_off = self.broke_off,
+            },
+            "{message}"
+        );
+    }
+}
+
+impl Drop for Tail {
+    fn drop(&mut self) {
+        self.connection.request_ended(self.worker.pulse().now_ms());
+        let took = self.started.elapsed();
+        // nginx's number for a client that went away before its answer.
+        let status = self.status.or_else(|| StatusCode::from_u16(499).ok()).unwrap_or_default();
+        if !self.begun {
+            self.metrics(&self.facts).begun(self.worker.index());
+        }
+        self.metrics(&self.facts).ended(self.worker.index(), status, took);
+        if let Some(line) = &self.line {
+            self.log(line, took);
+        }
+    }
+}

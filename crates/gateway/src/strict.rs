@@ -1,0 +1,257 @@
+//! What is refused before anybody asks who it is for: requests that two readers could read in two ways.
+
+use bytes::Bytes;
+use countersign_auth::refusal::Reason;
+use http::header::{self, HeaderValue};
+use http::{Method, Response, StatusCode, Version, request};
+
+use crate::admission::LogFacts;
+use crate::hop;
+use crate::limits::Limits;
+
+/// What is wrong with a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// No `Host` in HTTP/1.1 (RFC 9112 section 3.2).
+    NoHost,
+    /// Several, or one that names another host than the target or `:authority` (T-A10).
+    Hosts,
+    /// A `Host` with bytes that no host has.
+    BadHost,
+    /// A transfer coding other than `chunked`: the body would lose its name on the way.
+    Coding,
+    /// A target that is no path (T-A5, T-A11).
+    Target,
+    /// `CONNECT` and `TRACE`: the gate is no tunnel and shows nobody's head.
+    Method,
+    /// More fields than the limit.
+    TooManyFields,
+}
+
+impl Fault {
+    const fn status(self) -> StatusCode {
+        match self {
+            Self::NoHost | Self::Hosts | Self::BadHost | Self::Coding | Self::Target => {
+                StatusCode::BAD_REQUEST
+            }
+            Self::Method => StatusCode::METHOD_NOT_ALLOWED,
+            Self::TooManyFields => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+        }
+    }
+
+    const fn cause(self) -> &'static str {
+        match self {
+            Self::NoHost => "the request names no host",
+            Self::Hosts => "the request names more than one host",
+            Self::BadHost => "the request's host is malformed",
+            Self::Coding => "the request's transfer coding is not chunked",
+            Self::Target => "the request's target is no path",
+            Self::Method => "the method is never served",
+            Self::TooManyFields => "the request has too many fields",
+        }
+    }
+
+    /// For the log.
+    pub(crate) fn facts(self) -> LogFacts {
+        let reason = if self == Self::Method { Reason::Method } else { Reason::BadRequest };
+        LogFacts { reason: Some(reason), cause: Some(self.cause().into()), ..LogFacts::default() }
+    }
+
+    /// For the client: no body, and no further request on an HTTP/1 connection whose reading is in doubt.
+    pub(crate) fn answer(self) -> Response<Bytes> {
+        let mut response = Response::new(Bytes::new());
+        *response.status_mut() = self.status();
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        if self == Self::Method {
+            response.headers_mut().insert(
+                header::ALLOW,
+                HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
+            );
+        }
+        response
+    }
+}
+
+/// Whether a request asks to leave HTTP for something other than HTTP/2 in clear, which is ignored (T-G6).
+pub(crate) fn wants_upgrade(head: &request::Parts) -> bool {
+    head.headers.get_all(header::UPGRADE).iter().any(|value| !value.as_bytes().eq_ignore_ascii_case(b"h2c"))
+}
+
+/// Checks a head, and leaves it with exactly one `Host` and at most one `Cookie` field.
+///
+/// # Errors
+/// See [`Fault`].
+pub(crate) fn check(head: &mut request::Parts, limits: &Limits) -> Result<(), Fault> {
+    if head.headers.len() > limits.header_count {
+        return Err(Fault::TooManyFields);
+    }
+    if matches!(head.method, Method::CONNECT | Method::TRACE) {
+        return Err(Fault::Method);
+    }
+    // `*` is the one target that is no path, for OPTIONS (RFC 9112 section 3.2.4).
+    let path = head.uri.path();
+    let is_asterisk = path == "*" && head.method == Method::OPTIONS;
+    if !path.starts_with('/') && !is_asterisk {
+        return Err(Fault::Target);
+    }
+    let mut codings = head.headers.get_all(header::TRANSFER_ENCODING).iter();
+    if let Some(coding) = codings.next()
+        && (codings.next().is_some() || !coding.as_bytes().eq_ignore_ascii_case(b"chunked"))
+    {
+        return Err(Fault::Coding);
+    }
+    one_host(head)?;
+    join_cookies(head);
+    Ok(())
+}
+
+fn one_host(head: &mut request::Parts) -> Result<(), Fault> {
+    let mut hosts = head.headers.get_all(header::HOST).iter();
+    let host = hosts.next();
+    if hosts.next().is_some() {
+        return Err(Fault::Hosts);
+    }
+    if let Some(host) = host
+        && !host.as_bytes().iter().all(|byte| is_host_byte(*byte))
+    {
+        return Err(Fault::BadHost);
+    }
+    match (host, head.uri.authority()) {
+        (Some(host), Some(authority)) => {
+            if authority.as_str().contains('@')
+                || !host.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes())
+            {
+                return Err(Fault::Hosts);
+            }
+            Ok(())
+        }
+        (Some(_), None) => Ok(()),
+        (None, Some(authority)) => {
+            if !authority.as_str().bytes().all(is_host_byte) {
+                return Err(Fault::BadHost);
+            }
+            let host = HeaderValue::from_str(authority.as_str()).map_err(|_| Fault::BadHost)?;
+            head.headers.insert(header::HOST, host);
+            Ok(())
+        }
+        (None, None) if head.version == Version::HTTP_10 => Ok(()),
+        (None, None) => Err(Fault::NoHost),
+    }
+}
+
+/// Names, IPv4 addresses, bracketed IPv6 addresses and ports; no user, no list.
+const fn is_host_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b':' | b'[' | b']')
+}
+
+/// HTTP/2 may send a cookie in crumbs; a reader of HTTP/1 wants one field (RFC 9113 section 8.2.3).
+fn join_cookies(head: &mut request::Parts) {
+    if head.version != Version::HTTP_2 {
+        return;
+    }
+    let mut crumbs = head.headers.get_all(header::COOKIE).iter();
+    let (Some(first), Some(second)) = (crumbs.next(), crumbs.next()) else { return };
+    let mut joined = first.as_bytes().to_vec();
+    for crumb in std::iter::once(second).chain(crumbs) {
+        joined.extend_from_slice(b"; ");
+        joined.extend_from_slice(crumb.as_bytes());
+    }
+    if let Ok(joined) = HeaderValue::from_bytes(&joined) {
+        head.headers.insert(header::COOKIE, joined);
+    }
+}
+
+/// Whether a request asks for WebSocket in HTTP/1.1 (RFC 6455 section 4.1).
+pub(crate) fn is_websocket(head: &request::Parts) -> bool {
+    head.version == Version::HTTP_11
+        && head.method == Method::GET
+        && head.headers.get_all(header::UPGRADE).iter().any(|value| hop::lists(value, "websocket"))
+        && head.headers.get_all(header::CONNECTION).iter().any(|value| hop::lists(value, "upgrade"))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        reason = "tests"
+    )]
+    use http::Request;
+
+    use super::*;
+
+    fn check_one(
+        version: Version,
+        method: &str,
+        uri: &str,
+        fields: &[(&str, &str)],
+    ) -> Result<request::Parts, Fault> {
+        let mut builder = Request::builder().version(version).method(method).uri(uri);
+        for (name, value) in fields {
+            builder = builder.header(*name, *value);
+        }
+        let mut head = builder.body(()).unwrap().into_parts().0;
+        check(&mut head, &Limits::default()).map(|()| head)
+    }
+
+    #[test]
+    fn one_host_or_none_of_it() {
+        let one = |uri: &str, fields: &[(&str, &str)]| {
+            check_one(Version::HTTP_11, "GET", uri, fields)
+                .map(|head| head.headers["host"].to_str().unwrap().to_owned())
+        };
+        assert_eq!(one("/", &[("host", "a.example:80")]).unwrap(), "a.example:80");
+        assert_eq!(one("/", &[("host", "[::1]:80")]).unwrap(), "[::1]:80");
+        assert_eq!(one("http://a.example/x", &[("host", "A.example")]).unwrap(), "A.example");
+        assert_eq!(one("/", &[]), Err(Fault::NoHost));
+        assert_eq!(one("/", &[("host", "a"), ("host", "a")]), Err(Fault::Hosts));
+        assert_eq!(one("http://b.example/x", &[("host", "a.example")]), Err(Fault::Hosts));
+        assert_eq!(one("http://u@a.example/x", &[("host", "a.example")]), Err(Fault::Hosts));
+        assert_eq!(one("/", &[("host", "a, b")]), Err(Fault::BadHost));
+        assert_eq!(one("/", &[("host", "a/b")]), Err(Fault::BadHost));
+        assert_eq!(one("/", &[("host", "a@b")]), Err(Fault::BadHost));
+        assert!(check_one(Version::HTTP_10, "GET", "/", &[]).is_ok());
+        let second = check_one(Version::HTTP_2, "GET", "https://a.example/x", &[]).unwrap();
+        assert_eq!(second.headers["host"], "a.example");
+        let other = check_one(Version::HTTP_2, "GET", "https://a.example/x", &[("host", "b.example")]);
+        assert_eq!(other.err(), Some(Fault::Hosts));
+    }
+
+    #[test]
+    fn one_framing() {
+        let host = ("host", "a");
+        let coding =
+            |value| check_one(Version::HTTP_11, "POST", "/", &[host, ("transfer-encoding", value)]).err();
+        assert_eq!(coding("chunked"), None);
+        assert_eq!(coding("CHUNKED"), None);
+        assert_eq!(coding("gzip, chunked"), Some(Fault::Coding));
+        let twice = [host, ("transfer-encoding", "chunked"), ("transfer-encoding", "chunked")];
+        assert_eq!(check_one(Version::HTTP_11, "POST", "/", &twice).err(), Some(Fault::Coding));
+    }
+
+    #[test]
+    fn methods_and_targets() {
+        let host = [("host", "a")];
+        assert_eq!(check_one(Version::HTTP_11, "TRACE", "/", &host).err(), Some(Fault::Method));
+        assert_eq!(check_one(Version::HTTP_11, "CONNECT", "a:80", &host).err(), Some(Fault::Method));
+        assert_eq!(check_one(Version::HTTP_11, "OPTIONS", "*", &host).err(), None);
+        assert_eq!(check_one(Version::HTTP_11, "GET", "*", &host).err(), Some(Fault::Target));
+    }
+
+    #[test]
+    fn crumbs_become_one_cookie() {
+        let head =
+            check_one(Version::HTTP_2, "GET", "https://a/", &[("cookie", "a=1"), ("cookie", "b=2")]).unwrap();
+        assert_eq!(head.headers.get_all("cookie").iter().collect::<Vec<_>>(), ["a=1; b=2"]);
+        let head =
+            check_one(Version::HTTP_11, "GET", "/", &[("host", "a"), ("cookie", "a=1"), ("cookie", "b=2")])
+                .unwrap();
+        assert_eq!(
+            head.headers.get_all("cookie").iter().count(),
+            2,
+            "a repeated field of HTTP/1 is for admit to refuse"
+        );
+    }
+}

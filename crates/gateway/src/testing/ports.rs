@@ -1,0 +1,170 @@
+//! Ports of a gate whose tests are about the wire: whoever asks them gets no answer.
+
+use std::sync::Arc;
+
+use countersign_auth::account::{Account, AccountId};
+use countersign_auth::port::{
+    Answer, AtHand, Issue, IssueAnswer, Issued, IssuerKeys, KeyAnswer, KeyCaller, KeyChange, KeyInfo,
+    KeyName, Lookups, Operations, PasswordAnswer, PasswordChange, PasswordClaim, ProofKey, Purpose,
+    SharedAnswer, Signer, TokenAnswer, TokenInfo, Unavailable, Verified,
+};
+use countersign_auth::secret::Secret;
+use countersign_auth::time::{Clock, Random, Time};
+use countersign_auth::token::{TokenDigest, TokenPlan, TokenRef};
+
+/// All ports; nobody is behind them.
+pub(crate) struct Nobody;
+
+fn away<T: Send + 'static>() -> Answer<Result<T, Unavailable>> {
+    Box::pin(async { Err(Unavailable("nobody is here".into())) })
+}
+
+impl Clock for Nobody {
+    fn now(&self) -> Time {
+        Time::from_unix_secs(1_800_000_000)
+    }
+}
+
+impl Random for Nobody {
+    fn fill(&self, bytes: &mut [u8]) -> Result<(), Unavailable> {
+        bytes.fill(7);
+        Ok(())
+    }
+}
+
+impl Signer for Nobody {
+    fn sign(&self, _purpose: Purpose, _typ: &'static str, _claims: &[u8]) -> Result<String, Unavailable> {
+        Err(Unavailable("nobody is here".into()))
+    }
+}
+
+impl Lookups for Nobody {
+    fn token(&self, _digest: &TokenDigest, _now: Time) -> AtHand<TokenAnswer> {
+        AtHand::Ask
+    }
+    fn find_token(&self, _digest: TokenDigest, _now: Time) -> Answer<Result<TokenAnswer, Unavailable>> {
+        away()
+    }
+    fn check_password(
+        &self,
+        _claim: PasswordClaim,
+        _now: Time,
+    ) -> Answer<Result<PasswordAnswer, Unavailable>> {
+        away()
+    }
+    fn recall(&self, _key: &ProofKey, _now: Time) -> Option<Verified> {
+        None
+    }
+    fn remember(&self, _key: ProofKey, _proof: Verified) {}
+    fn derivation_key(&self) -> &[u8; 32] {
+        &[7; 32]
+    }
+    fn issuer_keys(&self, _api: &str, _issuer: &str) -> Result<Option<Arc<IssuerKeys>>, Unavailable> {
+        Ok(None)
+    }
+    fn account_by_subject(&self, _kind: &str, _subject: &str) -> Option<Arc<Account>> {
+        None
+    }
+    fn shared_value(&self, _api: &str, _word: &str, _value: &str) -> SharedAnswer {
+        SharedAnswer::NotSet
+    }
+    fn application_secret(&self, _api: &str, _secret: &str) -> bool {
+        false
+    }
+}
+
+impl Operations for Nobody {
+    fn issue(&self, _order: Issue, _now: Time) -> Answer<Result<IssueAnswer, Unavailable>> {
+        away()
+    }
+    fn open_session(
+        &self,
+        _api: &Arc<str>,
+        _account: Option<&Arc<Account>>,
+        _plan: &TokenPlan,
+        _proven_at: Time,
+        _now: Time,
+    ) -> Result<Option<Issued>, Unavailable> {
+        Ok(None)
+    }
+    fn end(&self, _digest: TokenDigest, _now: Time) -> Answer<Result<(), Unavailable>> {
+        away()
+    }
+    fn end_named(
+        &self,
+        _account: AccountId,
+        _name: TokenRef,
+        _now: Time,
+    ) -> Answer<Result<bool, Unavailable>> {
+        away()
+    }
+    fn sessions(
+        &self,
+        _account: AccountId,
+        _api: Arc<str>,
+        _now: Time,
+    ) -> Answer<Result<Vec<TokenInfo>, Unavailable>> {
+        away()
+    }
+    fn key_create(
+        &self,
+        _caller: KeyCaller,
+        _owner: String,
+        _plan: TokenPlan,
+        _change: KeyChange,
+        _now: Time,
+    ) -> Answer<Result<KeyAnswer, Unavailable>> {
+        away()
+    }
+    fn key_list(
+        &self,
+        _caller: KeyCaller,
+        _owner: Option<String>,
+        _now: Time,
+    ) -> Answer<Result<Vec<KeyInfo>, Unavailable>> {
+        away()
+    }
+    fn key_show(
+        &self,
+        _caller: KeyCaller,
+        _key: KeyName,
+        _now: Time,
+    ) -> Answer<Result<KeyAnswer, Unavailable>> {
+        away()
+    }
+    fn key_update(
+        &self,
+        _caller: KeyCaller,
+        _key: KeyName,
+        _change: KeyChange,
+        _now: Time,
+    ) -> Answer<Result<KeyAnswer, Unavailable>> {
+        away()
+    }
+    fn key_rotate(
+        &self,
+        _caller: KeyCaller,
+        _key: KeyName,
+        _plan: TokenPlan,
+        _now: Time,
+    ) -> Answer<Result<KeyAnswer, Unavailable>> {
+        away()
+    }
+    fn key_delete(
+        &self,
+        _caller: KeyCaller,
+        _key: KeyName,
+        _now: Time,
+    ) -> Answer<Result<KeyAnswer, Unavailable>> {
+        away()
+    }
+    fn password_change(
+        &self,
+        _claim: PasswordClaim,
+        _new: Secret,
+        _keep: Option<TokenDigest>,
+        _now: Time,
+    ) -> Answer<Result<PasswordChange, Unavailable>> {
+        away()
+    }
+}

@@ -1,0 +1,175 @@
+//! New connections to backends.
+
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use rustls::crypto::aws_lc_rs;
+use rustls::{ClientConfig, RootCertStore};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use super::{Backend, Sender, Upstream, UpstreamTls};
+use crate::body::Outgoing;
+use crate::pulse::Pulse;
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConnectError {
+    #[error("could not connect to {backend}")]
+    Tcp { backend: String, source: io::Error },
+    #[error("could not speak TLS with {backend}")]
+    Tls { backend: String, source: io::Error },
+    #[error("could not begin HTTP with {backend}")]
+    Http { backend: String, source: hyper::Error },
+    #[error("could not connect to {backend} in time")]
+    Late { backend: String },
+}
+
+/// Why the certificates that are to be believed cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsSetupError {
+    /// The file.
+    #[error(transparent)]
+    File(#[from] crate::listen::TlsError),
+    /// A certificate in it.
+    #[error("could not use a certificate authority")]
+    Root(#[source] rustls::Error),
+    /// The system has none.
+    #[error("could not find certificate authorities on this system: {0}")]
+    NoRoots(String),
+    /// The versions or algorithms do not fit together.
+    #[error("could not set up TLS")]
+    Setup(#[source] rustls::Error),
+}
+
+/// Connects to a backend and runs the connection on this core.
+pub(crate) async fn connect(
+    upstream: &Upstream,
+    backend: &Backend,
+    pulse: &Rc<Pulse>,
+    answer_header_bytes: usize,
+) -> Result<Sender, ConnectError> {
+    let name = || format!("{}:{}", backend.address.host, backend.address.port);
+    let connecting = async {
+        let tcp = match backend.socket {
+            Some(address) => TcpStream::connect(address).await,
+            None => TcpStream::connect((backend.address.host.as_str(), backend.address.port)).await,
+        };
+        let tcp = tcp.and_then(|tcp| tcp.set_nodelay(true).map(|()| tcp));
+        let tcp = tcp.map_err(|source| ConnectError::Tcp { backend: name(), source })?;
+        let (Some(connector), Some(server_name)) = (&upstream.tls, &backend.server_name) else {
+            return Ok(Stream::Plain(tcp));
+        };
+        let tls = connector.connect(server_name.clone(), tcp).await;
+        let tls = tls.map_err(|source| ConnectError::Tls { backend: name(), source })?;
+        Ok(Stream::Tls(Box::new(tls)))
+    };
+    let stream = match pulse.within(upstream.times.connect, connecting).await {
+        Ok(stream) => stream?,
+        Err(_late) => return Err(ConnectError::Late { backend: name() }),
+    };
+    let (requests, connection) = http1::Builder::new()
+        .preserve_header_case(false)
+        .max_buf_size(answer_header_bytes.max(8 * 1024))
+        .max_header_size(answer_header_bytes)
+        .handshake::<_, Outgoing>(TokioIo::new(stream))
+        .await
+        .map_err(|source| ConnectError::Http { backend: name(), source })?;
+    let task = tokio::task::spawn_local(async move {
+        if let Err(error) = connection.with_upgrades().await {
+            tracing::debug!(error = %crate::forward::chain(&error), "a connection to an upstream ended with an error");
+        }
+    });
+    Ok(Sender::new(requests, task.abort_handle()))
+}
+
+/// TLS with the system's certificate authorities, or those of a file.
+pub(super) fn connector(tls: &UpstreamTls) -> Result<TlsConnector, TlsSetupError> {
+    let mut roots = RootCertStore::empty();
+    if let Some(path) = &tls.roots {
+        for certificate in crate::listen::certificates(path)? {
+            roots.add(certificate).map_err(TlsSetupError::Root)?;
+        }
+    } else {
+        let found = rustls_native_certs::load_native_certs();
+        // A system's store may hold a relic or two that nobody can read; an empty one is an error.
+        if roots.add_parsable_certificates(found.certs).0 == 0 {
+            let errors: Vec<_> = found.errors.iter().map(ToString::to_string).collect();
+            return Err(TlsSetupError::NoRoots(errors.join(", ")));
+        }
+    }
+    let mut config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
+        .map_err(TlsSetupError::Setup)?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(TlsConnector::from(Arc::new(config)))
+}
+
+/// The byte stream of a backend.
+enum Stream {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Self::Plain(stream) => stream.is_write_vectored(),
+            Self::Tls(stream) => stream.is_write_vectored(),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, pieces),
+            Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, pieces),
+        }
+    }
+}

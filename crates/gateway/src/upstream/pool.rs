@@ -1,0 +1,166 @@
+//! Connections that wait for their next request, on one core.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use countersign_auth::account::Live;
+use hyper::body::Incoming;
+use hyper::client::conn::http1::SendRequest;
+use tokio::task::AbortHandle;
+
+use super::Upstream;
+use crate::body::{Outgoing, Progress, Streaming};
+use crate::pulse::{Pulse, millis};
+use crate::worker::LocalGate;
+
+/// A connection to a backend. Dropping it ends it, whatever is going on.
+pub(crate) struct Sender {
+    pub(crate) requests: SendRequest<Outgoing>,
+    task: AbortHandle,
+    /// Let go, it ends when what is going on has ended.
+    abort: bool,
+}
+
+impl Sender {
+    pub(crate) fn new(requests: SendRequest<Outgoing>, task: AbortHandle) -> Self {
+        Self { requests, task, abort: true }
+    }
+
+    /// Lets the connection go on without its pool: it has left HTTP.
+    fn let_go(mut self) {
+        self.abort = false;
+    }
+}
+
+impl Drop for Sender {
+    fn drop(&mut self) {
+        if self.abort {
+            self.task.abort();
+        }
+    }
+}
+
+struct Idle {
+    sender: Sender,
+    expires_ms: u64,
+}
+
+/// The idle connections of one core to the backends of one upstream.
+pub(crate) struct Pools {
+    turn: Cell<usize>,
+    idle: Vec<RefCell<Vec<Idle>>>,
+}
+
+impl Pools {
+    pub(crate) fn new(backends: usize) -> Self {
+        Self { turn: Cell::new(0), idle: (0..backends).map(|_| RefCell::default()).collect() }
+    }
+
+    /// Whose turn it is.
+    pub(crate) fn next_turn(&self) -> usize {
+        let turn = self.turn.get();
+        self.turn.set(turn.wrapping_add(1));
+        turn
+    }
+
+    /// The connection that was used last and is still good.
+    pub(crate) fn take(&self, backend: usize, now_ms: u64) -> Option<Sender> {
+        let mut idle = self.idle.get(backend)?.borrow_mut();
+        while let Some(last) = idle.pop() {
+            if last.expires_ms > now_ms && last.sender.requests.is_ready() {
+                return Some(last.sender);
+            }
+        }
+        None
+    }
+
+    fn put(&self, backend: usize, sender: Sender, size: usize, expires_ms: u64) {
+        if let Some(idle) = self.idle.get(backend) {
+            let mut idle = idle.borrow_mut();
+            if idle.len() < size && !sender.requests.is_closed() {
+                idle.push(Idle { sender, expires_ms });
+            }
+        }
+    }
+
+    /// Ends connections that have waited for too long, or that the backend has closed.
+    pub(crate) fn expire(&self, now_ms: u64) {
+        for idle in &self.idle {
+            idle.borrow_mut().retain(|idle| idle.expires_ms > now_ms && !idle.sender.requests.is_closed());
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.idle.iter().all(|idle| idle.borrow().is_empty())
+    }
+}
+
+/// A connection while its answer is read. Dropped before [`Lease::give_back`], it takes the connection with it:
+/// nobody reads the rest of an answer that was abandoned, or sends the rest of a request (T-G3).
+pub(crate) struct Lease {
+    sender: Sender,
+    backend: usize,
+    upstream: Arc<Upstream>,
+    pools: Rc<Pools>,
+    pulse: Rc<Pulse>,
+    request: Option<Rc<Progress>>,
+}
+
+impl Lease {
+    pub(crate) fn new(
+        sender: Sender,
+        backend: usize,
+        upstream: &Arc<Upstream>,
+        pools: &Rc<Pools>,
+        pulse: &Rc<Pulse>,
+        request: Option<Rc<Progress>>,
+    ) -> Self {
+        Self {
+            sender,
+            backend,
+            upstream: Arc::clone(upstream),
+            pools: Rc::clone(pools),
+            pulse: Rc::clone(pulse),
+            request,
+        }
+    }
+
+    /// The answer was read to its end: the connection may serve again, unless the request is still being sent.
+    pub(crate) fn give_back(self) {
+        if self.request.as_ref().is_none_or(|request| request.is_done()) {
+            let expires = self.pulse.now_ms().saturating_add(millis(self.upstream.times.pool_idle));
+            self.pools.put(self.backend, self.sender, self.upstream.pool_size, expires);
+        }
+    }
+
+    /// The connection has left HTTP.
+    pub(crate) fn let_go(self) {
+        self.sender.let_go();
+    }
+
+    /// The backend broke off in its answer.
+    pub(crate) fn broke_off(&self) {
+        if let Some(backend) = self.upstream.backends.get(self.backend) {
+            backend.health.failed(self.pulse.now_ms(), &self.upstream.name, &backend.address.host);
+        }
+    }
+
+    /// How long the body may stand still.
+    pub(crate) fn body_idle(&self) -> Duration {
+        self.upstream.times.body_idle
+    }
+
+    /// The answer's body; it gives the connection back at its end.
+    pub(crate) fn streaming(
+        self,
+        incoming: Incoming,
+        gate: &Rc<LocalGate>,
+        pulse: &Rc<Pulse>,
+        live: Option<Live>,
+    ) -> Streaming {
+        let idle = self.body_idle();
+        Streaming::new(incoming, self, gate, pulse, idle, live)
+    }
+}

@@ -1,0 +1,247 @@
+//! What one core has for itself: its timer, its connections, its pools, its view of the gate.
+//!
+//! Nothing here is shared with another core, so nothing here has a lock.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::ops::Deref;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Waker;
+
+use arc_swap::ArcSwap;
+use foldhash::fast::RandomState;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::address::RequestId;
+use crate::gate::Gate;
+use crate::listen::Connection;
+use crate::pulse::Pulse;
+use crate::upstream::{Pools, UpstreamId};
+
+/// The gate that all cores share, and which of its editions is the present one.
+pub(crate) struct Shared {
+    gate: ArcSwap<Gate>,
+    edition: AtomicU64,
+    began: Instant,
+}
+
+impl Shared {
+    pub(crate) fn new(gate: Gate) -> Arc<Self> {
+        Arc::new(Self {
+            gate: ArcSwap::from_pointee(gate),
+            edition: AtomicU64::new(1),
+            began: Instant::now(),
+        })
+    }
+
+    /// Puts another gate in its place; requests that were begun end with the one that they began with.
+    pub(crate) fn replace(&self, gate: Gate) {
+        self.gate.store(Arc::new(gate));
+        self.edition.fetch_add(1, Ordering::Release);
+    }
+
+    /// The present gate.
+    pub(crate) fn gate(&self) -> Arc<Gate> {
+        self.gate.load_full()
+    }
+}
+
+/// A gate as one core holds it: counted per core, so that counting moves no cache line between cores.
+pub(crate) struct LocalGate(Arc<Gate>);
+
+impl Deref for LocalGate {
+    type Target = Gate;
+
+    fn deref(&self) -> &Gate {
+        &self.0
+    }
+}
+
+struct Registered {
+    connection: Arc<Connection>,
+    waker: Option<Waker>,
+}
+
+/// One core of the data plane.
+pub(crate) struct Worker {
+    index: usize,
+    pulse: Rc<Pulse>,
+    shared: Arc<Shared>,
+    gate: RefCell<(u64, Rc<LocalGate>)>,
+    connections: RefCell<HashMap<u64, Registered, RandomState>>,
+    next_connection: Cell<u64>,
+    tunnels: Cell<usize>,
+    draining: Cell<bool>,
+    emptied: Notify,
+    pools: RefCell<HashMap<UpstreamId, Rc<Pools>, RandomState>>,
+    request_salt: u64,
+    request_count: Cell<u64>,
+}
+
+impl Worker {
+    /// A core with the number `index`; `salt` makes its request ids differ from other processes'.
+    pub(crate) fn new(index: usize, shared: Arc<Shared>, salt: u64) -> Rc<Self> {
+        let edition = shared.edition.load(Ordering::Acquire);
+        let gate = shared.gate();
+        let pulse = Pulse::new(gate.limits.tick, shared.began);
+        Rc::new(Self {
+            index,
+            pulse,
+            shared,
+            gate: RefCell::new((edition, Rc::new(LocalGate(gate)))),
+            connections: RefCell::default(),
+            next_connection: Cell::new(0),
+            tunnels: Cell::new(0),
+            draining: Cell::new(false),
+            emptied: Notify::new(),
+            pools: RefCell::default(),
+            request_salt: salt,
+            // The core's number in the top bits: cores never give the same id.
+            request_count: Cell::new((index as u64) << 48),
+        })
+    }
+
+    /// Its number.
+    pub(crate) fn index(&self) -> usize {
+        self.index
+    }
+
+    /// Its timer.
+    pub(crate) fn pulse(&self) -> &Rc<Pulse> {
+        &self.pulse
+    }
+
+    /// The present gate.
+    pub(crate) fn gate(&self) -> Rc<LocalGate> {
+        let mut held = self.gate.borrow_mut();
+        let edition = self.shared.edition.load(Ordering::Acquire);
+        if held.0 != edition {
+            *held = (edition, Rc::new(LocalGate(self.shared.gate())));
+        }
+        Rc::clone(&held.1)
+    }
+
+    /// Names the next request.
+    pub(crate) fn next_request(&self) -> RequestId {
+        let count = self.request_count.get();
+        self.request_count.set(count.wrapping_add(1));
+        RequestId::next(self.request_salt, count)
+    }
+
+    /// The idle connections of this core to an upstream.
+    pub(crate) fn pools(&self, id: UpstreamId, backends: usize) -> Rc<Pools> {
+        let mut pools = self.pools.borrow_mut();
+        Rc::clone(pools.entry(id).or_insert_with(|| Rc::new(Pools::new(backends))))
+    }
+
+    /// Lists a connection, so that it is swept and drained.
+    pub(crate) fn register(self: &Rc<Self>, connection: &Arc<Connection>) -> Registration {
+        let key = self.next_connection.get();
+        self.next_connection.set(key.wrapping_add(1));
+        let registered = Registered { connection: Arc::clone(connection), waker: None };
+        self.connections.borrow_mut().insert(key, registered);
+        Registration { worker: Rc::clone(self), key }
+    }
+
+    /// Counts an upgraded connection; drain waits until it is dropped.
+    pub(crate) fn tunnel(self: &Rc<Self>) -> TunnelGuard {
+        self.tunnels.set(self.tunnels.get() + 1);
+        self.gate().metrics.tunnels.fetch_add(1, Ordering::Relaxed);
+        TunnelGuard { worker: Rc::clone(self) }
+    }
+
+    /// Whether this core is to finish what it has and take nothing more.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.get()
+    }
+
+    /// Tells every connection to finish.
+    pub(crate) fn drain(&self) {
+        self.draining.set(true);
+        let wakers: Vec<Waker> =
+            self.connections.borrow().values().filter_map(|registered| registered.waker.clone()).collect();
+        wakers.into_iter().for_each(Waker::wake);
+        if self.is_empty() {
+            self.emptied.notify_one();
+        }
+    }
+
+    /// Waits, while draining, until the last connection has ended.
+    pub(crate) async fn emptied(&self) {
+        while !self.is_empty() {
+            self.emptied.notified().await;
+        }
+    }
+
+    /// How many connections are open.
+    pub(crate) fn open(&self) -> usize {
+        self.connections.borrow().len() + self.tunnels.get()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.open() == 0
+    }
+
+    /// Ends connections that take too long, and idle upstream connections that are too old; on every beat.
+    pub(crate) fn sweep(&self) {
+        let gate = self.gate();
+        let now = self.pulse.now_ms();
+        let due: Vec<Waker> = self
+            .connections
+            .borrow()
+            .values()
+            .filter(|registered| registered.connection.sweep(now, &gate.limits))
+            .filter_map(|registered| registered.waker.clone())
+            .collect();
+        due.into_iter().for_each(Waker::wake);
+        self.pools.borrow_mut().retain(|_, pools| {
+            pools.expire(now);
+            // One reference is the map's: the upstream of a former gate goes when nothing of it is left.
+            !(pools.is_empty() && Rc::strong_count(pools) == 1)
+        });
+    }
+
+    fn check_emptied(&self) {
+        if self.draining.get() && self.is_empty() {
+            self.emptied.notify_one();
+        }
+    }
+}
+
+/// A connection's entry in its core's list.
+pub(crate) struct Registration {
+    worker: Rc<Worker>,
+    key: u64,
+}
+
+impl Registration {
+    /// Whom to wake when the connection is to end; a task's waker stays the same, so once is enough.
+    pub(crate) fn set_waker(&self, waker: &Waker) {
+        if let Some(registered) = self.worker.connections.borrow_mut().get_mut(&self.key) {
+            registered.waker = Some(waker.clone());
+        }
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        self.worker.connections.borrow_mut().remove(&self.key);
+        self.worker.check_emptied();
+    }
+}
+
+/// Keeps a core from being empty while a tunnel is open.
+pub(crate) struct TunnelGuard {
+    worker: Rc<Worker>,
+}
+
+impl Drop for TunnelGuard {
+    fn drop(&mut self) {
+        self.worker.tunnels.set(self.worker.tunnels.get().saturating_sub(1));
+        self.worker.gate().metrics.tunnels.fetch_sub(1, Ordering::Relaxed);
+        self.worker.check_emptied();
+    }
+}

@@ -1,0 +1,105 @@
+//! Accounts between memory and store.
+
+use std::sync::Arc;
+
+use countersign_auth::account::{Account, AccountId, Live};
+use countersign_auth::time::Time;
+
+use super::AccountDraft;
+use super::directory::Entry;
+use crate::store::{AccountRow, StoreError};
+
+/// The account that a row holds.
+pub(crate) fn entry(row: AccountRow) -> Result<Entry, StoreError> {
+    let corrupt = |error: serde_json::Error| StoreError::Corrupt(error.to_string());
+    let account = Account {
+        id: AccountId(row.id.cast_unsigned()),
+        kind: row.kind,
+        name: row.name,
+        subject: row.subject,
+        full_name: row.full_name,
+        first_name: row.first_name,
+        last_name: row.last_name,
+        email: row.email,
+        tenant: row.tenant,
+        roles: serde_json::from_str(&row.roles).map_err(corrupt)?,
+        keys: serde_json::from_str(&row.keys).map_err(corrupt)?,
+        proofs_from: Time::from_unix_ms(row.proofs_from),
+        live: Live::new(),
+    };
+    Ok(Entry {
+        account: Arc::new(account),
+        disabled: row.disabled,
+        password: row.password_hash.map(Arc::from),
+        password_due: row.password_due,
+        created_at: Time::from_unix_ms(row.created_at),
+        updated_at: Time::from_unix_ms(row.updated_at),
+    })
+}
+
+/// The row that holds an account.
+pub(crate) fn row(entry: &Entry) -> AccountRow {
+    let account = &entry.account;
+    AccountRow {
+        id: account.id.0.cast_signed(),
+        kind: account.kind.clone(),
+        name: account.name.clone(),
+        name_folded: account.name.to_ascii_lowercase(),
+        subject: account.subject.clone(),
+        full_name: account.full_name.clone(),
+        first_name: account.first_name.clone(),
+        last_name: account.last_name.clone(),
+        email: account.email.clone(),
+        tenant: account.tenant.clone(),
+        roles: serde_json::json!(account.roles).to_string(),
+        keys: serde_json::json!(account.keys).to_string(),
+        password_hash: entry.password.as_deref().map(str::to_owned),
+        password_due: entry.password_due,
+        disabled: entry.disabled,
+        proofs_from: account.proofs_from.unix_ms(),
+        created_at: entry.created_at.unix_ms(),
+        updated_at: entry.updated_at.unix_ms(),
+    }
+}
+
+/// The row of a new account.
+pub(crate) fn new_row(draft: &AccountDraft, id: u64, password: Option<String>, now: Time) -> AccountRow {
+    let mut row = AccountRow {
+        id: id.cast_signed(),
+        kind: String::new(),
+        name: String::new(),
+        name_folded: String::new(),
+        subject: String::new(),
+        full_name: String::new(),
+        first_name: String::new(),
+        last_name: String::new(),
+        email: String::new(),
+        tenant: None,
+        roles: String::new(),
+        keys: String::new(),
+        password_due: password.is_some() && draft.password_due,
+        password_hash: password,
+        disabled: false,
+        // A token signed in the very second in which its account was made bears that second as `iat`.
+        proofs_from: Time::from_unix_secs(now.unix_secs()).unix_ms(),
+        created_at: now.unix_ms(),
+        updated_at: now.unix_ms(),
+    };
+    fill(&mut row, draft);
+    row
+}
+
+/// Brings a row to what a draft says; password, standing and times are the caller's.
+pub(crate) fn fill(row: &mut AccountRow, draft: &AccountDraft) {
+    row.kind.clone_from(&draft.kind);
+    row.name.clone_from(&draft.name);
+    row.name_folded = draft.name.to_ascii_lowercase();
+    row.subject = draft.subject.clone().unwrap_or_else(|| draft.name.clone());
+    row.full_name.clone_from(&draft.full_name);
+    row.first_name.clone_from(&draft.first_name);
+    row.last_name.clone_from(&draft.last_name);
+    row.email.clone_from(&draft.email);
+    row.tenant.clone_from(&draft.tenant);
+    row.roles = serde_json::json!(draft.roles).to_string();
+    row.keys = serde_json::json!(draft.keys).to_string();
+}

@@ -1,0 +1,282 @@
+//! API keys: made, shown, changed, rotated and deleted by those who may.
+//!
+//! A key keeps its public id and its settings for life; its value is told once, when it is made or rotated. Its
+//! digest stands in the table of tokens, so that a request with a key is looked up like any other.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use countersign_auth::account::Account;
+use countersign_auth::port::{KeyAnswer, KeyCaller, KeyChange, KeyInfo, KeyName, Unavailable};
+use countersign_auth::time::Time;
+use countersign_auth::token::{TokenDigest, TokenKind, TokenPlan, TokenRef};
+use hashbrown::HashMap;
+
+use crate::audit;
+use crate::service::administration::ADMINISTRATOR;
+use crate::service::{By, Core, unavailable};
+use crate::store::{Change, KeyRow};
+use crate::tokens::Tokens;
+use crate::tokens::record::{self, Marks, NEVER, Record};
+
+/// Keys of one application; more is a program that makes one per call.
+const KEYS_PER_APPLICATION_MAX: usize = 1000;
+/// A label or description; they are for people to read.
+const TEXT_CHARACTERS_MAX: usize = 1000;
+const APPLICATIONS: &str = "applications";
+
+#[derive(Default)]
+struct Inner {
+    by_id: HashMap<[u8; 12], Arc<KeyRow>>,
+    by_digest: HashMap<[u8; 32], [u8; 12]>,
+}
+
+/// All keys, in memory.
+pub(crate) struct Keys(RwLock<Inner>);
+
+fn record_of(row: &KeyRow, tokens: &Tokens) -> Option<Record> {
+    let secs = |ms: i64| record::floor(Time::from_unix_ms(ms));
+    Some(Record {
+        digest: row.digest,
+        account: row.account,
+        family: 0,
+        issued: secs(row.created_at),
+        used: secs(row.created_at),
+        proven: secs(row.created_at),
+        ends: row.expires_at.map_or(NEVER, secs),
+        idle: 0,
+        word: tokens.words.number(&row.api, &row.word)?,
+        kind: TokenKind::Key,
+        marks: Marks::NONE,
+    })
+}
+
+impl Keys {
+    pub(crate) fn load(rows: Vec<KeyRow>, tokens: &Tokens) -> Result<Self, Unavailable> {
+        let keys = Self(RwLock::default());
+        for row in rows {
+            keys.put(row, tokens)?;
+        }
+        Ok(keys)
+    }
+
+    /// Puts a key in the place of what had its id; an old value is refused from then on.
+    fn put(&self, row: KeyRow, tokens: &Tokens) -> Result<(), Unavailable> {
+        let record = record_of(&row, tokens);
+        let record = record.ok_or_else(|| Unavailable("too many different words of tokens".to_owned()))?;
+        self.remove(&row.id, tokens);
+        let mut inner = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        inner.by_digest.insert(row.digest, row.id);
+        inner.by_id.insert(row.id, Arc::new(row));
+        tokens.insert(record);
+        Ok(())
+    }
+
+    fn remove(&self, id: &[u8; 12], tokens: &Tokens) {
+        let mut inner = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(row) = inner.by_id.remove(id) {
+            inner.by_digest.remove(&row.digest);
+            tokens.remove(&TokenDigest(row.digest));
+        }
+    }
+
+    /// Forgets the keys of an account; its tokens end by other means.
+    pub(crate) fn remove_account(&self, account: u64) {
+        let mut inner = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        inner.by_id.retain(|_, row| row.account != account);
+        let Inner { by_id, by_digest } = &mut *inner;
+        by_digest.retain(|_, id| by_id.contains_key(id));
+    }
+
+    fn find(&self, name: &KeyName) -> Option<Arc<KeyRow>> {
+        let inner = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let id = match name {
+            KeyName::Id(id) => id.0,
+            KeyName::Digest(digest) => *inner.by_digest.get(&digest.0)?,
+        };
+        inner.by_id.get(&id).cloned()
+    }
+
+    fn all(&self) -> Vec<Arc<KeyRow>> {
+        let mut all: Vec<_> =
+            self.0.read().unwrap_or_else(PoisonError::into_inner).by_id.values().cloned().collect();
+        all.sort_by_key(|row| (row.created_at, row.id));
+        all
+    }
+}
+
+/// Whether the caller may touch the keys of that application.
+fn may_touch(caller: &Account, owner: &Account) -> bool {
+    if caller.kind == APPLICATIONS {
+        return caller.id == owner.id;
+    }
+    caller.roles.iter().any(|role| role == ADMINISTRATOR)
+        || caller.tenant.is_some() && caller.tenant == owner.tenant
+}
+
+impl Core {
+    /// The caller's account as it is now.
+    fn caller_now(&self, caller: &KeyCaller) -> Option<Arc<Account>> {
+        self.directory.enabled(caller.account.id.0)
+    }
+
+    /// A key that the caller may touch, with the application that it belongs to.
+    fn key_of(&self, caller: &KeyCaller, name: &KeyName) -> Option<(Arc<KeyRow>, Arc<Account>)> {
+        let row = self.keys.find(name)?;
+        if row.api != caller.api || row.word != caller.word {
+            return None;
+        }
+        let owner = Arc::clone(&self.directory.find(row.account)?.account);
+        may_touch(&*self.caller_now(caller)?, &owner).then_some((row, owner))
+    }
+
+    pub(crate) fn key_show(&self, caller: &KeyCaller, name: &KeyName) -> KeyAnswer {
+        match self.key_of(caller, name) {
+            Some((row, owner)) => KeyAnswer::Done(info(&row, &owner), None),
+            None => KeyAnswer::NotFound,
+        }
+    }
+
+    pub(crate) fn key_list(&self, caller: &KeyCaller, owner: Option<&str>) -> Vec<KeyInfo> {
+        let keys = self.keys.all().into_iter().map(|row| KeyName::Id(TokenRef(row.id)));
+        let seen = keys.filter_map(|name| self.key_of(caller, &name));
+        let wanted = |account: &Account| owner.is_none_or(|name| account.name.eq_ignore_ascii_case(name));
+        seen.filter(|(_, account)| wanted(account)).map(|(row, account)| info(&row, &account)).collect()
+    }
+
+    pub(crate) async fn key_create(
+        self: Arc<Self>,
+        caller: KeyCaller,
+        owner: String,
+        plan: TokenPlan,
+        change: KeyChange,
+        now: Time,
+    ) -> Result<KeyAnswer, Unavailable> {
+        let _one_at_a_time = self.administration.lock().await;
+        let Some(by) = self.caller_now(&caller) else { return Ok(KeyAnswer::NotFound) };
+        // An application that names no owner means itself.
+        let owner = if owner.is_empty() && by.kind == APPLICATIONS { by.name.clone() } else { owner };
+        let owner = self.directory.named(APPLICATIONS, &owner).filter(|entry| !entry.disabled);
+        let Some(owner) = owner.map(|entry| Arc::clone(&entry.account)).filter(|owner| may_touch(&by, owner))
+        else {
+            return Ok(KeyAnswer::NotFound);
+        };
+        if self.keys.all().iter().filter(|row| row.account == owner.id.0).count() >= KEYS_PER_APPLICATION_MAX
+        {
+            return Err(Unavailable("the application has a thousand keys already".to_owned()));
+        }
+        let label = change.label.clone().unwrap_or_default();
+        let value = self.fresh_value(&plan.form, Some(&owner), &label)?;
+        let digest = TokenDigest::of(&caller.api, &caller.word, value.expose());
+        let mut row = KeyRow {
+            id: digest.reference().0,
+            digest: digest.0,
+            api: Arc::clone(&caller.api),
+            word: Arc::clone(&caller.word),
+            account: owner.id.0,
+            label: String::new(),
+            description: String::new(),
+            created_at: now.unix_ms(),
+            updated_at: now.unix_ms(),
+            expires_at: None,
+        };
+        apply(&mut row, change);
+        let shown = info(&row, &owner);
+        self.key_write(row, &by, "key.created", &owner, now).await?;
+        Ok(KeyAnswer::Done(shown, Some(value)))
+    }
+
+    pub(crate) async fn key_update(
+        self: Arc<Self>,
+        caller: KeyCaller,
+        name: KeyName,
+        change: KeyChange,
+        now: Time,
+    ) -> Result<KeyAnswer, Unavailable> {
+        let _one_at_a_time = self.administration.lock().await;
+        let Some((row, owner)) = self.key_of(&caller, &name) else { return Ok(KeyAnswer::NotFound) };
+        let mut row = (*row).clone();
+        apply(&mut row, change);
+        row.updated_at = now.unix_ms();
+        let shown = info(&row, &owner);
+        self.key_write(row, &caller.account, "key.changed", &owner, now).await?;
+        Ok(KeyAnswer::Done(shown, None))
+    }
+
+    pub(crate) async fn key_rotate(
+        self: Arc<Self>,
+        caller: KeyCaller,
+        name: KeyName,
+        plan: TokenPlan,
+        now: Time,
+    ) -> Result<KeyAnswer, Unavailable> {
+        let _one_at_a_time = self.administration.lock().await;
+        let Some((row, owner)) = self.key_of(&caller, &name) else { return Ok(KeyAnswer::NotFound) };
+        let value = self.fresh_value(&plan.form, Some(&owner), &row.label)?;
+        let mut row = (*row).clone();
+        row.digest = TokenDigest::of(&row.api, &row.word, value.expose()).0;
+        row.updated_at = now.unix_ms();
+        let shown = info(&row, &owner);
+        self.key_write(row, &caller.account, "key.rotated", &owner, now).await?;
+        Ok(KeyAnswer::Done(shown, Some(value)))
+    }
+
+    pub(crate) async fn key_delete(
+        self: Arc<Self>,
+        caller: KeyCaller,
+        name: KeyName,
+        now: Time,
+    ) -> Result<KeyAnswer, Unavailable> {
+        let _one_at_a_time = self.administration.lock().await;
+        let Some((row, owner)) = self.key_of(&caller, &name) else { return Ok(KeyAnswer::NotFound) };
+        let event = key_event(&row, &caller.account, "key.deleted", &owner, now);
+        let changes = vec![Change::DeleteKey(row.id), Change::Audit(event)];
+        self.store.write(changes).await.map_err(unavailable)?;
+        self.keys.remove(&row.id, &self.tokens);
+        Ok(KeyAnswer::Done(info(&row, &owner), None))
+    }
+
+    /// Row first; memory follows when that is safe, before the caller is told.
+    async fn key_write(
+        &self,
+        row: KeyRow,
+        by: &Account,
+        event: &str,
+        owner: &Account,
+        now: Time,
+    ) -> Result<(), Unavailable> {
+        let event = key_event(&row, by, event, owner, now);
+        let changes = vec![Change::PutKey(Box::new(row.clone())), Change::Audit(event)];
+        self.store.write(changes).await.map_err(unavailable)?;
+        self.keys.put(row, &self.tokens)
+    }
+}
+
+fn key_event(row: &KeyRow, by: &Account, event: &str, owner: &Account, now: Time) -> crate::store::AuditRow {
+    let object = format!("{} key {}", audit::name_of(owner), TokenRef(row.id));
+    audit::row(&By::new(audit::name_of(by), None), event, object, now)
+}
+
+fn apply(row: &mut KeyRow, change: KeyChange) {
+    let short = |text: String| text.chars().take(TEXT_CHARACTERS_MAX).collect();
+    if let Some(label) = change.label {
+        row.label = short(label);
+    }
+    if let Some(description) = change.description {
+        row.description = short(description);
+    }
+    if let Some(end) = change.expires_at {
+        row.expires_at = end.map(Time::unix_ms);
+    }
+}
+
+fn info(row: &KeyRow, owner: &Account) -> KeyInfo {
+    KeyInfo {
+        id: TokenRef(row.id),
+        owner: owner.name.clone(),
+        label: row.label.clone(),
+        description: row.description.clone(),
+        created_at: Time::from_unix_ms(row.created_at),
+        updated_at: Time::from_unix_ms(row.updated_at),
+        expires_at: row.expires_at.map(Time::from_unix_ms),
+    }
+}

@@ -1,0 +1,307 @@
+//! Failed proofs are counted, and slow further ones down.
+//!
+//! Two kinds of buckets. *Accounts*: one bucket for an account whatever the dialect, the spelling of its name or
+//! the e-mail address in its place (T-D3, T-D4); an address from which the account has logged in before has a
+//! bucket of its own, so that strangers' guesses do not lock the owner out (T-D5). From the fifth failure on,
+//! each one locks the bucket for twice as long, 1 s to 15 min. *Addresses*: so many failures a minute, whoever
+//! the user; an IPv6 subscriber is his /64.
+//!
+//! An attempt is counted before it is made and given back when it succeeds: a thousand guesses at once are not
+//! all the first. Unknown names need no bucket: a locked account looks to clients like a wrong password, at the
+//! same cost, so there is nothing to tell the two apart by.
+
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use countersign_auth::time::Time;
+use hashbrown::HashMap;
+use quick_cache::sync::Cache;
+use smallvec::SmallVec;
+
+/// How patient the gate is.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// From this failure on a bucket is locked for a while.
+    pub failures: u32,
+    /// The first lock; each further failure doubles it.
+    pub delay_first: Duration,
+    /// The longest lock.
+    pub delay_max: Duration,
+    /// Failures a minute from one address, whoever the user.
+    pub address_failures: u32,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            failures: 5,
+            delay_first: Duration::from_secs(1),
+            delay_max: Duration::from_secs(15 * 60),
+            address_failures: 50,
+        }
+    }
+}
+
+/// Failures are forgotten so long after the last one.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(60 * 60);
+/// Addresses that an account is known to log in from; the oldest gives way.
+const KNOWN_ADDRESSES_MAX: usize = 8;
+/// Addresses that are watched at once; the least watched give way.
+const ADDRESSES_MAX: usize = 65_536;
+const ADDRESS_WINDOW: Duration = Duration::from_secs(60);
+
+/// Where attempts come from: an IPv4 address, or an IPv6 /64.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Origin(u64, u8);
+
+impl Origin {
+    fn of(address: IpAddr) -> Self {
+        match address.to_canonical() {
+            IpAddr::V4(address) => Self(u64::from(u32::from(address)), 4),
+            IpAddr::V6(address) => Self((u128::from(address) >> 64) as u64, 6),
+        }
+    }
+}
+
+/// A bucket of failures: an account, and the address if it is a known one.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Bucket {
+    account: u64,
+    origin: Option<Origin>,
+}
+
+impl Bucket {
+    /// Something to put into a key with other things.
+    pub(crate) fn text(&self) -> String {
+        match self.origin {
+            Some(Origin(address, version)) => format!("{} {version} {address}", self.account),
+            None => self.account.to_string(),
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Strikes {
+    failures: u32,
+    last: Time,
+    locked_until: Time,
+}
+
+#[derive(Default)]
+struct Accounts {
+    buckets: HashMap<Bucket, Strikes>,
+    known: HashMap<u64, SmallVec<[Origin; KNOWN_ADDRESSES_MAX]>>,
+}
+
+struct Window {
+    since: Time,
+    failures: u32,
+}
+
+/// The bucket is locked.
+#[derive(Debug)]
+pub(crate) struct Locked;
+
+/// What a failure came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// The bucket is still open.
+    Counted,
+    /// This failure was the first one that locked it.
+    NowLocked,
+}
+
+/// See the module's words. Accounts are as many as there are accounts with failures in the last hour.
+pub(crate) struct Lockout {
+    patience: Patience,
+    accounts: Mutex<Accounts>,
+    addresses: Cache<Origin, Arc<Mutex<Window>>>,
+}
+
+impl Lockout {
+    pub(crate) fn new(patience: Patience) -> Self {
+        Self { patience, accounts: Mutex::default(), addresses: Cache::new(ADDRESSES_MAX) }
+    }
+
+    fn accounts(&self) -> MutexGuard<'_, Accounts> {
+        self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The bucket that an attempt on an account counts in.
+    pub(crate) fn bucket(&self, account: u64, address: IpAddr) -> Bucket {
+        let origin = Origin::of(address);
+        let known = self.accounts().known.get(&account).is_some_and(|known| known.contains(&origin));
+        Bucket { account, origin: known.then_some(origin) }
+    }
+
+    /// Counts an attempt as failed before it is made.
+    pub(crate) fn begin(&self, bucket: Bucket, now: Time) -> Result<Verdict, Locked> {
+        let mut accounts = self.accounts();
+        let strikes =
+            accounts.buckets.entry(bucket).or_insert(Strikes { failures: 0, last: now, locked_until: now });
+        if now < strikes.locked_until {
+            return Err(Locked);
+        }
+        if now.since(strikes.last) >= FORGOTTEN_AFTER {
+            strikes.failures = 0;
+        }
+        strikes.failures = strikes.failures.saturating_add(1);
+        strikes.last = now;
+        let Some(beyond) = strikes.failures.checked_sub(self.patience.failures) else {
+            return Ok(Verdict::Counted);
+        };
+        let factor = 1_u32.checked_shl(beyond).unwrap_or(u32::MAX);
+        let delay = self.patience.delay_first.saturating_mul(factor).min(self.patience.delay_max);
+        strikes.locked_until = now.plus(delay);
+        Ok(if beyond == 0 { Verdict::NowLocked } else { Verdict::Counted })
+    }
+
+    /// The attempt succeeded: the bucket is empty again, and the address is known from now on.
+    pub(crate) fn succeeded(&self, bucket: Bucket, address: IpAddr) {
+        let mut accounts = self.accounts();
+        accounts.buckets.remove(&bucket);
+        let origin = Origin::of(address);
+        let known = accounts.known.entry(bucket.account).or_default();
+        if let Some(at) = known.iter().position(|other| *other == origin) {
+            known.remove(at);
+        } else if known.len() >= KNOWN_ADDRESSES_MAX {
+            known.remove(0);
+        }
+        known.push(origin);
+    }
+
+    /// The attempt came to nothing for a reason that is not the caller's.
+    pub(crate) fn undo(&self, bucket: Bucket) {
+        let mut accounts = self.accounts();
+        if let Some(strikes) = accounts.buckets.get_mut(&bucket) {
+            strikes.failures = strikes.failures.saturating_sub(1);
+            strikes.locked_until = strikes.last;
+        }
+    }
+
+    /// Empties all buckets of an account.
+    pub(crate) fn unlock(&self, account: u64) {
+        self.accounts().buckets.retain(|bucket, _| bucket.account != account);
+    }
+
+    /// Counts an attempt from an address; `Err` if there were too many.
+    pub(crate) fn begin_address(&self, address: IpAddr, now: Time) -> Result<(), Locked> {
+        let window = self.window(address, now);
+        let mut window = window.lock().unwrap_or_else(PoisonError::into_inner);
+        if now.since(window.since) >= ADDRESS_WINDOW || now < window.since {
+            *window = Window { since: now, failures: 0 };
+        }
+        if window.failures >= self.patience.address_failures {
+            return Err(Locked);
+        }
+        window.failures += 1;
+        Ok(())
+    }
+
+    /// Gives an attempt back that was not a failure.
+    pub(crate) fn forgive_address(&self, address: IpAddr, now: Time) {
+        let window = self.window(address, now);
+        let mut window = window.lock().unwrap_or_else(PoisonError::into_inner);
+        window.failures = window.failures.saturating_sub(1);
+    }
+
+    fn window(&self, address: IpAddr, now: Time) -> Arc<Mutex<Window>> {
+        let new =
+            || Ok::<_, std::convert::Infallible>(Arc::new(Mutex::new(Window { since: now, failures: 0 })));
+        match self.addresses.get_or_insert_with(&Origin::of(address), new) {
+            Ok(window) => window,
+            Err(never) => match never {},
+        }
+    }
+
+    /// Forgets what is over.
+    pub(crate) fn sweep(&self, now: Time) {
+        self.accounts()
+            .buckets
+            .retain(|_, strikes| now.since(strikes.last) < FORGOTTEN_AFTER || now < strikes.locked_until);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        reason = "tests"
+    )]
+    use super::*;
+
+    fn at(ms: i64) -> Time {
+        Time::from_unix_ms(1_700_000_000_000 + ms)
+    }
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn the_fifth_failure_locks_and_each_further_one_for_twice_as_long() {
+        let lockout = Lockout::new(Patience::default());
+        let bucket = lockout.bucket(7, ip("10.0.0.1"));
+        for _ in 0..4 {
+            assert_eq!(lockout.begin(bucket, at(0)).unwrap(), Verdict::Counted);
+        }
+        assert_eq!(lockout.begin(bucket, at(0)).unwrap(), Verdict::NowLocked);
+        let mut now = 0;
+        for delay in [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 900, 900] {
+            let delay = delay * 1000;
+            assert!(lockout.begin(bucket, at(now + delay - 1)).is_err(), "{delay}");
+            now += delay;
+            assert!(lockout.begin(bucket, at(now)).is_ok(), "{delay}");
+        }
+        assert!(lockout.begin(lockout.bucket(8, ip("10.0.0.1")), at(0)).is_ok());
+        lockout.unlock(7);
+        assert!(lockout.begin(bucket, at(now)).is_ok());
+    }
+
+    #[test]
+    fn strangers_do_not_lock_the_owner_out() {
+        let lockout = Lockout::new(Patience::default());
+        let home = lockout.bucket(7, ip("2001:db8::1"));
+        lockout.begin(home, at(0)).unwrap();
+        lockout.succeeded(home, ip("2001:db8::1"));
+        for guess in 1..=5 {
+            let stranger = lockout.bucket(7, ip(&format!("10.0.0.{guess}")));
+            assert!(lockout.begin(stranger, at(1)).is_ok());
+        }
+        assert!(lockout.begin(lockout.bucket(7, ip("10.9.9.9")), at(2)).is_err());
+        let neighbour = lockout.bucket(7, ip("2001:db8::2"));
+        assert!(lockout.begin(neighbour, at(2)).is_ok(), "one /64 is one address");
+        assert!(lockout.begin(lockout.bucket(7, ip("2001:db8:1::2")), at(2)).is_err());
+    }
+
+    #[test]
+    fn an_hour_of_peace_is_enough() {
+        let lockout = Lockout::new(Patience::default());
+        let bucket = lockout.bucket(7, ip("10.0.0.1"));
+        for _ in 0..4 {
+            lockout.begin(bucket, at(0)).unwrap();
+        }
+        for attempt in 0..4 {
+            assert_eq!(lockout.begin(bucket, at(3_600_000 + attempt)).unwrap(), Verdict::Counted);
+        }
+        lockout.sweep(at(2 * 3_600_000 + 10));
+        assert!(lockout.accounts().buckets.is_empty());
+    }
+
+    #[test]
+    fn an_address_has_fifty_failures_a_minute() {
+        let lockout = Lockout::new(Patience::default());
+        for _ in 0..50 {
+            lockout.begin_address(ip("10.0.0.1"), at(0)).unwrap();
+            lockout.begin_address(ip("::ffff:10.0.0.2"), at(0)).unwrap();
+            lockout.forgive_address(ip("10.0.0.2"), at(0));
+        }
+        assert!(lockout.begin_address(ip("10.0.0.1"), at(59_999)).is_err());
+        assert!(lockout.begin_address(ip("10.0.0.2"), at(0)).is_ok());
+        assert!(lockout.begin_address(ip("10.0.0.1"), at(60_000)).is_ok());
+    }
+}

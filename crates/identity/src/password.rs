@@ -1,0 +1,214 @@
+//! Passwords: argon2id in a small pool of threads, and what a new one must be like.
+//!
+//! A password is the bytes that were sent: neither trimmed nor normalized. One verification is 19 MiB and some
+//! 20 ms of one core, so it runs on threads of its own with a bounded queue: log-ins saturate, decisions do not.
+
+pub(crate) mod pool;
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
+
+use argon2::password_hash::phc::PasswordHash;
+use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
+use argon2::{Algorithm, Argon2, Params, Version};
+use countersign_auth::port::Unavailable;
+use countersign_auth::time::Random;
+use tokio::sync::oneshot;
+use zeroize::Zeroizing;
+
+use pool::Pool;
+
+/// Longer passwords are refused: hashing them would cost whoever is asked more than whoever asks (T-D15).
+pub const PASSWORD_BYTES_MAX: usize = 4096;
+
+/// How passwords are kept and what a new one must be like.
+#[derive(Clone, Debug)]
+pub struct PasswordOptions {
+    /// Memory of one argon2id run, in KiB.
+    pub memory_kib: u32,
+    /// Passes over it.
+    pub passes: u32,
+    /// Threads that work on passwords.
+    pub threads: usize,
+    /// Passwords that may wait for a thread; one more is refused as too many. At 20 ms each the last of 128
+    /// waits 2.5 s on one thread: longer than that nobody waits for a log-in.
+    pub queue: usize,
+    /// The least number of characters of a new password.
+    pub characters_min: usize,
+}
+
+impl Default for PasswordOptions {
+    /// argon2id with 19 MiB and two passes, the OWASP recommendation; half of the machine's cores.
+    fn default() -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        Self { memory_kib: 19 * 1024, passes: 2, threads: (cores / 2).max(1), queue: 128, characters_min: 8 }
+    }
+}
+
+/// The queue is full.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Busy;
+
+/// The pool that verifies and makes password hashes.
+pub(crate) struct Passwords {
+    pool: Pool,
+    kdf: Argon2<'static>,
+    /// A hash of the same cost that no password opens: an unknown user costs what a wrong password costs.
+    dummy: Arc<str>,
+    runs: Arc<AtomicU64>,
+    random: Arc<dyn Random>,
+    characters_min: usize,
+}
+
+impl Passwords {
+    pub(crate) fn start(options: &PasswordOptions, random: Arc<dyn Random>) -> Result<Self, Unavailable> {
+        let failed = |error: &dyn std::fmt::Display| Unavailable(format!("could not set argon2 up: {error}"));
+        let params =
+            Params::new(options.memory_kib, options.passes, 1, None).map_err(|error| failed(&error))?;
+        let kdf = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+        let mut unguessable = [0; 32];
+        random.fill(&mut unguessable)?;
+        let (password, salt) = unguessable.split_at(16);
+        let dummy = kdf.hash_password_with_salt(password, salt).map_err(|error| failed(&error))?;
+        Ok(Self {
+            pool: Pool::start(options.threads, options.queue).map_err(|error| failed(&error))?,
+            kdf,
+            dummy: Arc::from(dummy.to_string()),
+            runs: Arc::default(),
+            random,
+            characters_min: options.characters_min,
+        })
+    }
+
+    /// Compares a password with a hash, or with the dummy: one run of the KDF either way.
+    pub(crate) fn verify(
+        &self,
+        stored: Option<Arc<str>>,
+        password: Zeroizing<String>,
+    ) -> Result<oneshot::Receiver<bool>, Busy> {
+        let known = stored.is_some();
+        let stored = stored.unwrap_or_else(|| Arc::clone(&self.dummy));
+        let kdf = self.kdf.clone();
+        let runs = Arc::clone(&self.runs);
+        self.pool.submit(move || {
+            runs.fetch_add(1, Ordering::Relaxed);
+            let right = PasswordHash::new(&stored)
+                .is_ok_and(|hash| kdf.verify_password(password.as_bytes(), &hash).is_ok());
+            right && known
+        })
+    }
+
+    /// Makes a hash for a new password, in PHC form.
+    pub(crate) fn hash(
+        &self,
+        password: Zeroizing<String>,
+    ) -> Result<oneshot::Receiver<Result<String, Unavailable>>, Busy> {
+        let kdf = self.kdf.clone();
+        let runs = Arc::clone(&self.runs);
+        let random = Arc::clone(&self.random);
+        self.pool.submit(move || {
+            runs.fetch_add(1, Ordering::Relaxed);
+            let mut salt = [0; 16];
+            random.fill(&mut salt)?;
+            kdf.hash_password_with_salt(password.as_bytes(), &salt)
+                .map(|hash| hash.to_string())
+                .map_err(|error| Unavailable(format!("could not hash a password: {error}")))
+        })
+    }
+
+    /// How often the KDF ran.
+    pub(crate) fn runs(&self) -> u64 {
+        self.runs.load(Ordering::Relaxed)
+    }
+
+    /// Whether a password may be set for an account that people know by these names; the error is for them.
+    pub(crate) fn check_new(&self, password: &str, names: &[&str]) -> Result<(), &'static str> {
+        well_formed(password)?;
+        if password.chars().count() < self.characters_min {
+            return Err("the new password is too short");
+        }
+        let lower = password.to_lowercase();
+        if names.iter().any(|name| !name.is_empty() && name.to_lowercase() == lower) {
+            return Err("the new password is the name of the account");
+        }
+        if COMMON.contains(lower.as_str()) {
+            return Err("the new password is among the first that anybody tries");
+        }
+        Ok(())
+    }
+}
+
+/// Whether a password could be one at all. Says nothing about any account.
+pub(crate) fn well_formed(password: &str) -> Result<(), &'static str> {
+    if password.is_empty() {
+        return Err("the password is empty");
+    }
+    if password.len() > PASSWORD_BYTES_MAX {
+        return Err("the password is longer than 4096 bytes");
+    }
+    if password.contains('\0') {
+        return Err("the password holds a NUL");
+    }
+    Ok(())
+}
+
+/// Passwords that guessing begins with, in lower case.
+static COMMON: LazyLock<HashSet<&'static str>> =
+    LazyLock::new(|| include_str!("password/common_passwords.txt").lines().collect());
+
+#[cfg(test)]
+mod tests {
+    #![allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        reason = "tests"
+    )]
+    use super::*;
+    use crate::world::OsRandom;
+
+    fn passwords() -> Passwords {
+        let options = PasswordOptions { memory_kib: 8, passes: 1, threads: 1, ..PasswordOptions::default() };
+        Passwords::start(&options, Arc::new(OsRandom::default())).unwrap()
+    }
+
+    fn secret(text: &str) -> Zeroizing<String> {
+        Zeroizing::new(text.to_owned())
+    }
+
+    #[tokio::test]
+    async fn hashes_open_for_their_password_only() {
+        let passwords = passwords();
+        let hash = passwords.hash(secret("open sesame")).unwrap().await.unwrap().unwrap();
+        assert!(hash.starts_with("$argon2id$v=19$m=8,t=1,p=1$"), "{hash}");
+        let hash: Arc<str> = Arc::from(hash);
+        for (password, right) in [("open sesame", true), ("open sesame ", false), ("Open sesame", false)] {
+            let answer = passwords.verify(Some(Arc::clone(&hash)), secret(password)).unwrap().await.unwrap();
+            assert_eq!(answer, right, "{password}");
+        }
+        assert!(!passwords.verify(None, secret("open sesame")).unwrap().await.unwrap());
+        assert!(!passwords.verify(Some(Arc::from("nonsense")), secret("x")).unwrap().await.unwrap());
+    }
+
+    #[test]
+    fn new_passwords_are_checked() {
+        let passwords = passwords();
+        let check = |password: &str, expected: Result<(), &str>| {
+            assert_eq!(passwords.check_new(password, &["ann@example.com", ""]), expected, "{password}");
+        };
+        check("correct horse", Ok(()));
+        check("ÄÖÜäöüßé", Ok(()));
+        check("seven77", Err("the new password is too short"));
+        check("ÄÖÜäöüß", Err("the new password is too short"));
+        check("Password1", Err("the new password is among the first that anybody tries"));
+        check("Ann@Example.com", Err("the new password is the name of the account"));
+        check("", Err("the password is empty"));
+        check("with a \0 NUL", Err("the password holds a NUL"));
+        check(&"x".repeat(4096), Ok(()));
+        check(&"x".repeat(4097), Err("the password is longer than 4096 bytes"));
+        assert!(COMMON.len() >= 300, "{}", COMMON.len());
+        assert!(COMMON.iter().all(|word| *word == word.to_lowercase()));
+    }
+}

@@ -1,0 +1,348 @@
+//! The service: what the gate asks about accounts, tokens and keys, and what it tells.
+//!
+//! Memory answers, the store is the truth. Every change goes through one ledger: under its lock memory is changed
+//! and the write is queued, so that the order of the two is the same; then the write is awaited without the
+//! lock, and only its success is acknowledged. All of that runs on the control plane, in tasks of its own:
+//! whoever waits may be on another runtime, and may stop waiting.
+
+pub mod administration;
+mod ending;
+mod issue;
+mod lookups;
+mod operations;
+mod passwords;
+#[cfg(test)]
+mod tests;
+mod upkeep;
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use countersign_auth::account::AccountId;
+use countersign_auth::port::{Answer, Unavailable};
+use countersign_auth::time::{Clock, Random};
+use countersign_auth::token::TokenDigest;
+use hashbrown::{HashMap, HashSet};
+use tokio::runtime::Handle;
+use tokio::sync::broadcast;
+
+use crate::accounts::directory::Directory;
+use crate::accounts::rows;
+use crate::issuers::Issuers;
+use crate::keys::Keys;
+use crate::lockout::{Lockout, Patience};
+use crate::password::{PasswordOptions, Passwords};
+use crate::proofs::Proofs;
+use crate::signing::{SigningKeys, SigningOptions};
+use crate::store::sqlite::SqliteStore;
+use crate::store::{Change, Store, StoreError};
+use crate::tokens::Tokens;
+use crate::values::Values;
+use crate::world::{OsRandom, WallClock};
+
+/// Ends that a slow listener may lag behind before it has to look at everything again.
+const ENDED_BACKLOG: usize = 4096;
+const DERIVATION_KEY: &str = "derivation key";
+const LAST_ACCOUNT: &str = "last account";
+
+/// How a service is set up.
+pub struct ServiceOptions {
+    /// The database file; made if it is not there. Its folder must be.
+    pub database: PathBuf,
+    /// How passwords are kept.
+    pub passwords: PasswordOptions,
+    /// How failed proofs are slowed down.
+    pub patience: Patience,
+    /// How tokens and assertions are signed.
+    pub signing: SigningOptions,
+    /// The clock of the upkeep; all else is told the time by its callers.
+    pub clock: Arc<dyn Clock>,
+    /// Where values, keys and salts come from.
+    pub random: Arc<dyn Random>,
+    /// Who calls for the upkeep.
+    pub upkeep: Upkeep,
+}
+
+/// Who calls [`Service::flush`] and [`Service::sweep`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Upkeep {
+    /// The service itself, in the background.
+    Background,
+    /// The owner; for tests that turn the clock by hand.
+    ByHand,
+}
+
+impl ServiceOptions {
+    /// The defaults, with a database file at `database`.
+    pub fn at(database: impl Into<PathBuf>) -> Self {
+        Self {
+            database: database.into(),
+            passwords: PasswordOptions::default(),
+            patience: Patience::default(),
+            signing: SigningOptions::default(),
+            clock: Arc::new(WallClock),
+            random: Arc::new(OsRandom::default()),
+            upkeep: Upkeep::Background,
+        }
+    }
+}
+
+/// Why a service could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The database.
+    #[error("could not open the database")]
+    Store(#[from] StoreError),
+    /// What else it takes.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+}
+
+/// Something that ended, for those who hold channels open on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// One token.
+    Token(TokenDigest),
+    /// Whatever an account had, but perhaps for one token: look again.
+    Account(AccountId),
+}
+
+/// Who asks for a change, for the audit.
+#[derive(Clone, Debug)]
+pub struct By {
+    /// A name that says who to people.
+    pub actor: String,
+    /// From where.
+    pub address: Option<IpAddr>,
+}
+
+impl By {
+    /// Somebody at an address.
+    pub fn new(actor: impl Into<String>, address: Option<IpAddr>) -> Self {
+        Self { actor: actor.into(), address }
+    }
+
+    /// The gate itself.
+    pub fn gate() -> Self {
+        Self { actor: "countersign".to_owned(), address: None }
+    }
+}
+
+/// Accounts, sessions, tokens, keys. See the module's words.
+pub struct Service {
+    core: Arc<Core>,
+}
+
+/// What ended while the store's tokens were still being loaded: a page that was read before must not bring it
+/// back.
+#[derive(Default)]
+pub(crate) struct EndedMeanwhile {
+    tokens: HashSet<[u8; 32]>,
+    accounts: HashMap<u64, Option<[u8; 32]>>,
+}
+
+/// What changes of tokens go through, one at a time.
+pub(crate) struct Ledger {
+    /// `None` once all tokens of the store are in memory.
+    loading: Option<EndedMeanwhile>,
+    /// Ends that memory knows and the store could not be told.
+    unwritten_ends: Vec<[u8; 32]>,
+}
+
+pub(crate) struct Core {
+    pub(crate) handle: Handle,
+    pub(crate) store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+    pub(crate) derivation_key: [u8; 32],
+    pub(crate) tokens: Tokens,
+    pub(crate) directory: Directory,
+    pub(crate) keys: Keys,
+    values: Values,
+    passwords: Passwords,
+    flights: passwords::Flights,
+    lockout: Lockout,
+    providers: passwords::Providers,
+    proofs: Proofs,
+    pub(crate) signing: SigningKeys,
+    issuers: Issuers,
+    ledger: Mutex<Ledger>,
+    /// Changes of accounts and keys are rare and go one after the other. Holds the last number of an account.
+    pub(crate) administration: tokio::sync::Mutex<u64>,
+    loaded: AtomicBool,
+    ended: broadcast::Sender<Ended>,
+}
+
+impl Service {
+    /// Opens the database file and reads accounts, keys and settings. Tokens are loaded in the background; the
+    /// service is of use at once.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub async fn open(options: ServiceOptions, handle: Handle) -> Result<Arc<Self>, OpenError> {
+        let database = options.database.clone();
+        let on = handle.clone();
+        let store = spawned(&handle, async move { SqliteStore::open(&database, &on).await }).await??;
+        Self::with_store(store, options, handle).await
+    }
+
+    /// The same over a store that is open already; `options.database` is not looked at.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub async fn with_store(
+        store: Arc<dyn Store>,
+        options: ServiceOptions,
+        handle: Handle,
+    ) -> Result<Arc<Self>, OpenError> {
+        let on = handle.clone();
+        spawned(&handle, Self::open_over(store, options, on)).await?
+    }
+
+    async fn open_over(
+        store: Arc<dyn Store>,
+        options: ServiceOptions,
+        handle: Handle,
+    ) -> Result<Arc<Self>, OpenError> {
+        let derivation_key = derivation_key(&*store, &*options.random).await?;
+        let directory = Directory::new();
+        let mut last_account = match store.meta(LAST_ACCOUNT).await? {
+            Some(bytes) => u64::from_be_bytes(
+                bytes.try_into().map_err(|_| StoreError::Corrupt("number of the last account".to_owned()))?,
+            ),
+            None => 0,
+        };
+        for row in store.accounts().await? {
+            let entry = rows::entry(row)?;
+            last_account = last_account.max(entry.account.id.0);
+            directory.put(entry);
+        }
+        let tokens = Tokens::new();
+        let keys = Keys::load(store.keys().await?, &tokens)?;
+        let signing = SigningKeys::load(&*store, &options.signing, &*options.clock).await?;
+        let core = Arc::new(Core {
+            passwords: Passwords::start(&options.passwords, Arc::clone(&options.random))?,
+            flights: passwords::Flights::default(),
+            lockout: Lockout::new(options.patience),
+            providers: passwords::Providers::default(),
+            proofs: Proofs::new(),
+            values: Values::load(store.values().await?),
+            signing,
+            issuers: Issuers::default(),
+            ledger: Mutex::new(Ledger {
+                loading: Some(EndedMeanwhile::default()),
+                unwritten_ends: Vec::new(),
+            }),
+            administration: tokio::sync::Mutex::new(last_account),
+            loaded: AtomicBool::new(false),
+            ended: broadcast::Sender::new(ENDED_BACKLOG),
+            clock: options.clock,
+            random: options.random,
+            handle,
+            store,
+            derivation_key,
+            tokens,
+            directory,
+            keys,
+        });
+        upkeep::start(&core, options.upkeep);
+        Ok(Arc::new(Self { core }))
+    }
+
+    /// Whether all tokens of the store are in memory. Until then look-ups of unknown tokens ask the store.
+    pub fn ready(&self) -> bool {
+        self.core.loaded.load(Ordering::Acquire)
+    }
+
+    /// Tells of every token that ends and of every account whose tokens do, from now on. A listener that lags
+    /// looks at all that it holds.
+    pub fn ended(&self) -> broadcast::Receiver<Ended> {
+        self.core.ended.subscribe()
+    }
+
+    /// Writes what waits to be written and lets the database go. Nothing can be changed after that.
+    pub fn close(&self) -> Answer<Result<(), Unavailable>> {
+        self.run(|core| async move {
+            core.flush().await?;
+            core.store.close().await.map_err(unavailable)
+        })
+    }
+
+    pub(crate) fn core(&self) -> &Core {
+        &self.core
+    }
+
+    /// Runs a task on the control plane; it goes on if its answer is no longer awaited.
+    pub(crate) fn run<T, F>(&self, task: impl FnOnce(Arc<Core>) -> F) -> Answer<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = T> + Send + 'static,
+        T: FromLost,
+    {
+        let task = self.core.handle.spawn(task(Arc::clone(&self.core)));
+        Box::pin(async move {
+            match task.await {
+                Ok(answer) => answer,
+                Err(error) => T::lost(lost(&error)),
+            }
+        })
+    }
+}
+
+/// Answers that can say that they could not be had.
+pub(crate) trait FromLost {
+    fn lost(error: Unavailable) -> Self;
+}
+
+impl<T, E: From<Unavailable>> FromLost for Result<T, E> {
+    fn lost(error: Unavailable) -> Self {
+        Err(error.into())
+    }
+}
+
+impl Core {
+    pub(crate) fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tell(&self, ended: Ended) {
+        // Nobody need be listening.
+        let _ = self.ended.send(ended);
+    }
+
+    /// Random bytes.
+    fn draw<const N: usize>(&self) -> Result<[u8; N], Unavailable> {
+        let mut bytes = [0; N];
+        self.random.fill(&mut bytes)?;
+        Ok(bytes)
+    }
+}
+
+/// Runs a task on the control plane, whatever runtime awaits it.
+async fn spawned<T: Send + 'static>(
+    handle: &Handle,
+    task: impl Future<Output = T> + Send + 'static,
+) -> Result<T, Unavailable> {
+    handle.spawn(task).await.map_err(|error| lost(&error))
+}
+
+fn lost(error: &tokio::task::JoinError) -> Unavailable {
+    Unavailable(format!("a task of the control plane was lost: {error}"))
+}
+
+async fn derivation_key(store: &dyn Store, random: &dyn Random) -> Result<[u8; 32], OpenError> {
+    if let Some(key) = store.meta(DERIVATION_KEY).await? {
+        let corrupt = |_| StoreError::Corrupt("derivation key".to_owned());
+        return Ok(<[u8; 32]>::try_from(key).map_err(corrupt)?);
+    }
+    let mut key = [0; 32];
+    random.fill(&mut key)?;
+    store.write(vec![Change::PutMeta(DERIVATION_KEY, key.to_vec())]).await?;
+    Ok(key)
+}
+
+pub(crate) fn unavailable(error: StoreError) -> Unavailable {
+    Unavailable(error.to_string())
+}

@@ -1,0 +1,486 @@
+//! What administrators do to accounts.
+//!
+//! Changes go one after the other. The rows are changed first, in one piece with the deletion of the tokens that
+//! have to go and the audit; memory follows when that is safe, before anybody is told.
+
+use std::sync::Arc;
+
+use countersign_auth::account::{Account, AccountId};
+use countersign_auth::port::{Answer, PasswordAnswer, PasswordChange, PasswordClaim, Unavailable};
+use countersign_auth::secret::Secret;
+use countersign_auth::time::Time;
+use countersign_auth::token::TokenDigest;
+use tokio::sync::MutexGuard;
+use zeroize::Zeroizing;
+
+use super::ending::Scope;
+use super::{By, Core, LAST_ACCOUNT, Service, unavailable};
+use crate::accounts::directory::Entry;
+use crate::accounts::{AccountDraft, AccountError, AccountView, Standing, rows};
+use crate::audit::{self, AuditEvent};
+use crate::issuers::TrustedIssuer;
+use crate::store::{AccountRow, AuditRow, Change, StoreError, ValuePurpose};
+use crate::values::Values;
+
+/// The role that may touch all keys of an API, and everything in the console.
+pub const ADMINISTRATOR: &str = "administrator";
+/// Characters of the first administrator's password: 144 random bits.
+const FIRST_PASSWORD_FORM: &str = "{base64url:24}";
+
+/// A password that an administrator sets.
+#[derive(Debug)]
+pub enum NewPassword {
+    /// It stays until it is changed.
+    Lasting(Secret),
+    /// It must be changed before it is good for anything else.
+    Due(Secret),
+    /// None: nobody logs in with one.
+    None,
+}
+
+impl Service {
+    /// Makes an account.
+    ///
+    /// # Errors
+    /// See [`AccountError`].
+    pub fn create_account(
+        &self,
+        draft: AccountDraft,
+        by: By,
+        now: Time,
+    ) -> Answer<Result<Arc<Account>, AccountError>> {
+        self.run(move |core| async move { core.create_account(draft, &by, now).await })
+    }
+
+    /// Brings an account to what a draft says; the kind stays, and without a new password the old one. A change
+    /// of subject, tenant, roles or keys ends what was proven before.
+    ///
+    /// # Errors
+    /// See [`AccountError`].
+    pub fn update_account(
+        &self,
+        id: AccountId,
+        draft: AccountDraft,
+        by: By,
+        now: Time,
+    ) -> Answer<Result<Arc<Account>, AccountError>> {
+        self.run(move |core| async move { core.update_account(id, draft, &by, now).await })
+    }
+
+    /// Disables an account, which ends its sessions and tokens, or enables it again. Its API keys are refused
+    /// while it is disabled.
+    ///
+    /// # Errors
+    /// See [`AccountError`].
+    pub fn set_standing(
+        &self,
+        id: AccountId,
+        standing: Standing,
+        by: By,
+        now: Time,
+    ) -> Answer<Result<(), AccountError>> {
+        self.run(move |core| async move { core.set_standing(id, standing, &by, now).await })
+    }
+
+    /// Deletes an account with all that hangs on it. Its number is never used again.
+    ///
+    /// # Errors
+    /// See [`AccountError`].
+    pub fn delete_account(&self, id: AccountId, by: By, now: Time) -> Answer<Result<(), AccountError>> {
+        self.run(move |core| async move { core.delete_account(id, &by, now).await })
+    }
+
+    /// Sets an account's password, unlocks it and ends its sessions and tokens.
+    ///
+    /// # Errors
+    /// See [`AccountError`].
+    pub fn set_password(
+        &self,
+        id: AccountId,
+        password: NewPassword,
+        by: By,
+        now: Time,
+    ) -> Answer<Result<(), AccountError>> {
+        self.run(move |core| async move { core.set_password(id, password, &by, now).await })
+    }
+
+    /// Ends all sessions and tokens of an account, and proofs made before.
+    ///
+    /// # Errors
+    /// See [`AccountError`].
+    pub fn end_sessions(&self, id: AccountId, by: By, now: Time) -> Answer<Result<(), AccountError>> {
+        self.run(move |core| async move { core.end_sessions(id, &by, now).await })
+    }
+
+    /// Empties the buckets of failures of an account.
+    ///
+    /// # Errors
+    /// See [`AccountError`].
+    pub fn unlock(&self, id: AccountId, by: By, now: Time) -> Answer<Result<(), AccountError>> {
+        self.run(move |core| async move {
+            let entry = core.entry(id)?;
+            core.lockout.unlock(id.0);
+            let event = audit::row(&by, "account.unlocked", audit::name_of(&entry.account), now);
+            core.store.write(vec![Change::Audit(event)]).await.map_err(account_error)
+        })
+    }
+
+    /// All accounts by number.
+    pub fn accounts(&self) -> Vec<AccountView> {
+        self.core.directory.all().iter().map(|entry| entry.view()).collect()
+    }
+
+    /// An account by number.
+    pub fn account(&self, id: AccountId) -> Option<AccountView> {
+        self.core.directory.find(id.0).map(|entry| entry.view())
+    }
+
+    /// An account by kind and name.
+    pub fn account_named(&self, kind: &str, name: &str) -> Option<AccountView> {
+        self.core.directory.named(kind, name).map(|entry| entry.view())
+    }
+
+    /// Makes the first administrator, of kind `users`, unless there is an account of that name; the password is
+    /// told this once.
+    ///
+    /// # Errors
+    /// See [`AccountError`].
+    pub fn ensure_administrator(
+        &self,
+        name: &str,
+        now: Time,
+    ) -> Answer<Result<Option<Secret>, AccountError>> {
+        let mut draft = AccountDraft::new("users", name);
+        self.run(move |core| async move {
+            if core.directory.named("users", &draft.name).is_some() {
+                return Ok(None);
+            }
+            let form = countersign_auth::form::Form::parse(FIRST_PASSWORD_FORM)
+                .map_err(|error| Unavailable(error.to_string()))?;
+            let password = core.fresh_value(&form, None, "")?;
+            draft.password = Some(Secret::new(password.expose()));
+            draft.roles = vec![ADMINISTRATOR.to_owned()];
+            core.create_account(draft, &By::gate(), now).await.map(|_| Some(password))
+        })
+    }
+
+    /// Sets a shared value (a `shared` token of a dialect): its holders act as that account.
+    ///
+    /// # Errors
+    /// See [`AccountError`].
+    pub fn set_shared_value(
+        &self,
+        api: &str,
+        word: &str,
+        account: AccountId,
+        value: Secret,
+        by: By,
+        now: Time,
+    ) -> Answer<Result<(), AccountError>> {
+        let place = (ValuePurpose::Shared, api.to_owned(), word.to_owned());
+        self.run(move |core| async move { core.set_value(place, account, Some(value), &by, now).await })
+    }
+
+    /// Takes a shared value away.
+    ///
+    /// # Errors
+    /// See [`AccountError`].
+    pub fn clear_shared_value(
+        &self,
+        api: &str,
+        word: &str,
+        account: AccountId,
+        by: By,
+        now: Time,
+    ) -> Answer<Result<(), AccountError>> {
+        let place = (ValuePurpose::Shared, api.to_owned(), word.to_owned());
+        self.run(move |core| async move { core.set_value(place, account, None, &by, now).await })
+    }
+
+    /// Sets the secret with which an application may speak for an API.
+    ///
+    /// # Errors
+    /// See [`AccountError`].
+    pub fn set_application_secret(
+        &self,
+        api: &str,
+        application: AccountId,
+        secret: Secret,
+        by: By,
+        now: Time,
+    ) -> Answer<Result<(), AccountError>> {
+        let place = (ValuePurpose::Application, api.to_owned(), String::new());
+        self.run(move |core| async move { core.set_value(place, application, Some(secret), &by, now).await })
+    }
+
+    /// Says whose JWTs an API takes; a later call for the same issuer replaces the earlier.
+    pub fn trust_issuer(&self, api: &str, issuer: &str, keys: TrustedIssuer) {
+        self.core.issuers.trust(api, issuer, keys);
+    }
+
+    /// Says that log-in calls at an API may name this identity provider, and this domain of it.
+    pub fn declare_provider(&self, api: &str, provider: &str, domain: Option<&str>) {
+        self.core.providers.add(api, provider, domain);
+    }
+
+    /// How often the password KDF ran since the start.
+    pub fn password_runs(&self) -> u64 {
+        self.core.passwords.runs()
+    }
+
+    pub(crate) fn audit_rows(
+        &self,
+        limit: u32,
+        read: fn(AuditRow) -> AuditEvent,
+    ) -> Answer<Result<Vec<AuditEvent>, Unavailable>> {
+        self.run(move |core| async move {
+            let rows = core.store.audit(limit).await.map_err(unavailable)?;
+            Ok(rows.into_iter().map(read).collect())
+        })
+    }
+}
+
+impl Core {
+    pub(super) fn entry(&self, id: AccountId) -> Result<Arc<Entry>, AccountError> {
+        self.directory.find(id.0).ok_or(AccountError::NotFound)
+    }
+
+    async fn hashed(&self, password: &Secret, names: &[&str]) -> Result<String, AccountError> {
+        let fit = self.passwords.check_new(password.expose(), names);
+        fit.map_err(|problem| AccountError::Unfit { field: "password", problem })?;
+        let password = Zeroizing::new(password.expose().to_owned());
+        let run = self.passwords.hash(password).map_err(|_| AccountError::TooMany)?;
+        let lost = |_| Unavailable("a password could not be hashed: the pool has ended".to_owned());
+        Ok(run.await.map_err(lost)??)
+    }
+
+    async fn create_account(
+        &self,
+        draft: AccountDraft,
+        by: &By,
+        now: Time,
+    ) -> Result<Arc<Account>, AccountError> {
+        draft.check()?;
+        let password = match &draft.password {
+            Some(password) => Some(self.hashed(password, &[&draft.name, &draft.email]).await?),
+            None => None,
+        };
+        let mut last = self.administration.lock().await;
+        let id = *last + 1;
+        let row = rows::new_row(&draft, id, password, now);
+        let event = audit::row(by, "account.created", format!("{}/{}", row.kind, row.name), now);
+        let changes = vec![
+            Change::InsertAccount(Box::new(row.clone())),
+            Change::PutMeta(LAST_ACCOUNT, id.to_be_bytes().to_vec()),
+            Change::Audit(event),
+        ];
+        self.store.write(changes).await.map_err(account_error)?;
+        *last = id;
+        let entry = rows::entry(row).map_err(account_error)?;
+        let account = Arc::clone(&entry.account);
+        self.directory.put(entry);
+        Ok(account)
+    }
+
+    async fn update_account(
+        &self,
+        id: AccountId,
+        mut draft: AccountDraft,
+        by: &By,
+        now: Time,
+    ) -> Result<Arc<Account>, AccountError> {
+        draft.kind.clone_from(&self.entry(id)?.account.kind);
+        draft.check()?;
+        let password = match &draft.password {
+            Some(password) => Some(self.hashed(password, &[&draft.name, &draft.email]).await?),
+            None => None,
+        };
+        let guard = self.administration.lock().await;
+        let entry = self.entry(id)?;
+        let before = rows::row(&entry);
+        let mut row = before.clone();
+        rows::fill(&mut row, &draft);
+        let rights =
+            |row: &AccountRow| (row.subject.clone(), row.tenant.clone(), row.roles.clone(), row.keys.clone());
+        let ends = password.is_some() || rights(&row) != rights(&before);
+        if password.is_some() {
+            row.password_hash = password;
+            row.password_due = draft.password_due;
+        }
+        let proofs = if ends { Proofs::End(None) } else { Proofs::Stay };
+        self.replace(guard, row, proofs, "account.changed", by, now).await
+    }
+
+    async fn set_standing(
+        &self,
+        id: AccountId,
+        standing: Standing,
+        by: &By,
+        now: Time,
+    ) -> Result<(), AccountError> {
+        let guard = self.administration.lock().await;
+        let mut row = rows::row(&*self.entry(id)?);
+        row.disabled = standing == Standing::Disabled;
+        let (proofs, event) = match standing {
+            Standing::Disabled => (Proofs::End(None), "account.disabled"),
+            Standing::Enabled => (Proofs::Stay, "account.enabled"),
+        };
+        self.replace(guard, row, proofs, event, by, now).await.map(|_| ())
+    }
+
+    async fn delete_account(&self, id: AccountId, by: &By, now: Time) -> Result<(), AccountError> {
+        let _guard = self.administration.lock().await;
+        let entry = self.entry(id)?;
+        let event = audit::row(by, "account.deleted", audit::name_of(&entry.account), now);
+        let changes = vec![Change::DeleteAccount(id.0), Change::Audit(event)];
+        self.store.write(changes).await.map_err(account_error)?;
+        self.directory.remove(id);
+        self.keys.remove_account(id.0);
+        self.values.remove_account(id.0);
+        self.lockout.unlock(id.0);
+        Ok(self.end_all(id, None, Scope::Everything).await?)
+    }
+
+    async fn set_password(
+        &self,
+        id: AccountId,
+        password: NewPassword,
+        by: &By,
+        now: Time,
+    ) -> Result<(), AccountError> {
+        let entry = self.entry(id)?;
+        let names = [&*entry.account.name, &*entry.account.email];
+        let (hash, due) = match &password {
+            NewPassword::Lasting(secret) => (Some(self.hashed(secret, &names).await?), false),
+            NewPassword::Due(secret) => (Some(self.hashed(secret, &names).await?), true),
+            NewPassword::None => (None, false),
+        };
+        let guard = self.administration.lock().await;
+        let mut row = rows::row(&*self.entry(id)?);
+        row.password_hash = hash;
+        row.password_due = due;
+        self.replace(guard, row, Proofs::End(None), "password.set", by, now).await?;
+        self.lockout.unlock(id.0);
+        Ok(())
+    }
+
+    async fn end_sessions(&self, id: AccountId, by: &By, now: Time) -> Result<(), AccountError> {
+        let guard = self.administration.lock().await;
+        let row = rows::row(&*self.entry(id)?);
+        self.replace(guard, row, Proofs::End(None), "sessions.ended", by, now).await.map(|_| ())
+    }
+
+    async fn set_value(
+        &self,
+        place: (ValuePurpose, String, String),
+        account: AccountId,
+        value: Option<Secret>,
+        by: &By,
+        now: Time,
+    ) -> Result<(), AccountError> {
+        let (purpose, api, word) = place;
+        let _guard = self.administration.lock().await;
+        let entry = self.entry(account)?;
+        let object = format!("{} at {api} {word}", audit::name_of(&entry.account));
+        let event = audit::row(by, if value.is_some() { "value.set" } else { "value.cleared" }, object, now);
+        if let Some(value) = value {
+            let key = &self.derivation_key;
+            let row = Values::row(key, purpose, &api, &word, account.0, value.expose());
+            let changes = vec![Change::PutValue(row.clone()), Change::Audit(event)];
+            self.store.write(changes).await.map_err(account_error)?;
+            self.values.put(row);
+        } else {
+            let gone = Change::DeleteValue(purpose, api.clone(), word.clone(), account.0);
+            self.store.write(vec![gone, Change::Audit(event)]).await.map_err(account_error)?;
+            self.values.remove(purpose, &api, &word, account.0);
+        }
+        Ok(())
+    }
+
+    /// A change that the account's holder asks for: the old password is checked like at a log-in.
+    pub(super) async fn password_change(
+        self: Arc<Self>,
+        claim: PasswordClaim,
+        new: Secret,
+        keep: Option<TokenDigest>,
+        now: Time,
+    ) -> Result<PasswordChange, Unavailable> {
+        let checked = self.check(&claim, now).await?;
+        let account = match checked.answer {
+            PasswordAnswer::Proven(account) | PasswordAnswer::Due(account) => account,
+            PasswordAnswer::Refused(_) | PasswordAnswer::BadProvider => return Ok(PasswordChange::WrongOld),
+            PasswordAnswer::TooMany => return Ok(PasswordChange::TooMany),
+        };
+        if claim.password.matches(new.expose()) {
+            return Ok(PasswordChange::Unfit("the new password is the old one"));
+        }
+        let hash = match self.hashed(&new, &[&account.name, &account.email]).await {
+            Ok(hash) => hash,
+            Err(AccountError::Unfit { problem, .. }) => return Ok(PasswordChange::Unfit(problem)),
+            Err(AccountError::TooMany) => return Ok(PasswordChange::TooMany),
+            Err(AccountError::Unavailable(error)) => return Err(error),
+            Err(AccountError::Taken(_) | AccountError::NotFound) => return Ok(PasswordChange::WrongOld),
+        };
+        let guard = self.administration.lock().await;
+        let Some(entry) = self.directory.find(account.id.0) else { return Ok(PasswordChange::WrongOld) };
+        if Some(&entry.password) != checked.entry.as_ref().map(|checked| &checked.password) {
+            return Ok(PasswordChange::WrongOld);
+        }
+        let mut row = rows::row(&entry);
+        row.password_hash = Some(hash);
+        row.password_due = false;
+        let by = By::new(account.name.clone(), Some(claim.address));
+        match self.replace(guard, row, Proofs::End(keep), "password.changed", &by, now).await {
+            Ok(_) => Ok(PasswordChange::Done),
+            Err(AccountError::Unavailable(error)) => Err(error),
+            Err(error) => Err(Unavailable(error.to_string())),
+        }
+    }
+
+    /// Another state of an account: rows, then memory, then everything that was proven before.
+    async fn replace(
+        &self,
+        _one_at_a_time: MutexGuard<'_, u64>,
+        mut row: AccountRow,
+        proofs: Proofs,
+        event: &str,
+        by: &By,
+        now: Time,
+    ) -> Result<Arc<Account>, AccountError> {
+        row.updated_at = now.unix_ms();
+        let id = AccountId(row.id.cast_unsigned());
+        let mut changes = Vec::with_capacity(3);
+        if let Proofs::End(keep) = proofs {
+            row.proofs_from = now.unix_ms();
+            changes.push(Change::DeleteTokensOf { account: id.0, keep: keep.map(|digest| digest.0) });
+        }
+        changes.push(Change::UpdateAccount(Box::new(row.clone())));
+        changes.push(Change::Audit(audit::row(by, event, format!("{}/{}", row.kind, row.name), now)));
+        self.store.write(changes).await.map_err(account_error)?;
+        let entry = rows::entry(row).map_err(account_error)?;
+        let account = Arc::clone(&entry.account);
+        self.directory.put(entry);
+        if let Proofs::End(keep) = proofs {
+            self.end_all(id, keep, Scope::Proofs).await?;
+        }
+        Ok(account)
+    }
+}
+
+/// What becomes of what an account proved before a change.
+#[derive(Clone, Copy)]
+enum Proofs {
+    Stay,
+    /// Sessions and tokens end, but perhaps for one.
+    End(Option<TokenDigest>),
+}
+
+pub(super) fn account_error(error: StoreError) -> AccountError {
+    match error {
+        StoreError::Conflict(text @ ("the name is taken" | "the subject is taken")) => {
+            AccountError::Taken(text)
+        }
+        StoreError::Conflict(_) => AccountError::NotFound,
+        StoreError::Down(_) | StoreError::Corrupt(_) => AccountError::Unavailable(unavailable(error)),
+    }
+}

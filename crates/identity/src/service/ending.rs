@@ -1,0 +1,147 @@
+//! How tokens end.
+
+use std::sync::Arc;
+
+use countersign_auth::account::AccountId;
+use countersign_auth::port::Unavailable;
+use countersign_auth::time::Time;
+use countersign_auth::token::{TokenDigest, TokenKind, TokenRef};
+
+use super::{By, Core, Ended, Ledger, unavailable};
+use crate::audit;
+use crate::store::{Change, StoreFuture};
+use crate::tokens::record::Record;
+
+impl Core {
+    /// Takes tokens out of memory: from here on they are refused, whatever the store says.
+    pub(super) fn take_out(
+        &self,
+        ledger: &mut Ledger,
+        tokens: impl IntoIterator<Item = TokenDigest>,
+    ) -> Vec<Record> {
+        let mut gone = Vec::new();
+        for digest in tokens {
+            if let Some(ended) = &mut ledger.loading {
+                ended.tokens.insert(digest.0);
+            }
+            gone.extend(self.tokens.remove(&digest));
+        }
+        gone
+    }
+
+    /// A token with whatever hangs on it.
+    pub(super) fn with_family(&self, record: &Record) -> Vec<TokenDigest> {
+        if record.family == 0 || record.account == 0 {
+            return vec![record.token()];
+        }
+        let held = self.tokens.of_account(record.account);
+        held.into_iter().filter(|other| other.family == record.family).map(|other| other.token()).collect()
+    }
+
+    /// Waits for the store to learn of ends. If it cannot, they are told to it later: memory has them already.
+    pub(super) async fn finish_end(
+        &self,
+        gone: Vec<Record>,
+        write: StoreFuture<()>,
+    ) -> Result<(), Unavailable> {
+        for record in &gone {
+            self.tell(Ended::Token(record.token()));
+        }
+        write.await.map_err(|error| {
+            self.ledger().unwritten_ends.extend(gone.iter().map(|record| record.digest));
+            unavailable(error)
+        })
+    }
+
+    /// Ends a token and its family. An API key is ended by the key operations alone.
+    pub(super) async fn end(self: Arc<Self>, digest: TokenDigest) -> Result<(), Unavailable> {
+        self.fetch(digest).await?;
+        let (gone, write) = {
+            let mut ledger = self.ledger();
+            let Some(record) = self.tokens.get(&digest).filter(|record| record.kind != TokenKind::Key) else {
+                return Ok(());
+            };
+            let gone = self.take_out(&mut ledger, self.with_family(&record));
+            let digests = gone.iter().map(|record| record.digest).collect();
+            (gone, self.store.write(vec![Change::DeleteTokens(digests)]))
+        };
+        self.finish_end(gone, write).await
+    }
+
+    /// Ends a token of an account by its public name.
+    pub(super) async fn end_named(
+        self: Arc<Self>,
+        account: AccountId,
+        name: TokenRef,
+    ) -> Result<bool, Unavailable> {
+        let named = |record: &Record| record.kind != TokenKind::Key && record.token().reference() == name;
+        let Some(record) = self.tokens.of_account(account.0).into_iter().find(named) else {
+            return if self.is_loaded() { Ok(false) } else { Err(still_loading()) };
+        };
+        self.end(record.token()).await.map(|()| true)
+    }
+
+    /// Ends the family of a refresh token that came back after it was spent: one of two holders is a thief
+    /// (RFC 9700 section 4.14.2).
+    pub(super) async fn end_reused(self: Arc<Self>, record: Record, now: Time) -> Result<(), Unavailable> {
+        let (gone, write) = {
+            let mut ledger = self.ledger();
+            let gone = self.take_out(&mut ledger, self.with_family(&record));
+            if gone.is_empty() {
+                return Ok(());
+            }
+            let object = self.directory.find(record.account).map_or_else(String::new, |entry| {
+                format!("{} token {}", audit::name_of(&entry.account), record.token().reference())
+            });
+            tracing::warn!(
+                account.id = record.account,
+                token.reference = %record.token().reference(),
+                tokens.ended = gone.len(),
+                "a spent refresh token came back, ended its family"
+            );
+            let event = audit::row(&By::gate(), "refresh.reused", object, now);
+            let digests = gone.iter().map(|record| record.digest).collect();
+            (gone, self.store.write(vec![Change::DeleteTokens(digests), Change::Audit(event)]))
+        };
+        self.finish_end(gone, write).await
+    }
+
+    /// Ends what an account holds in memory, after its rows have gone. API keys stay unless the account goes.
+    pub(super) async fn end_all(
+        &self,
+        account: AccountId,
+        keep: Option<TokenDigest>,
+        scope: Scope,
+    ) -> Result<(), Unavailable> {
+        let (gone, write) = {
+            let mut ledger = self.ledger();
+            if let Some(ended) = &mut ledger.loading {
+                ended.accounts.insert(account.0, keep.map(|digest| digest.0));
+            }
+            let held = self.tokens.of_account(account.0).into_iter();
+            let goes = |record: &Record| {
+                Some(record.token()) != keep && (scope == Scope::Everything || record.kind != TokenKind::Key)
+            };
+            let digests: Vec<_> = held.filter(goes).map(|record| record.token()).collect();
+            let gone = self.take_out(&mut ledger, digests);
+            let digests = gone.iter().map(|record| record.digest).collect();
+            // Once more: a log-in may have slipped between the deletion of the rows and this.
+            (gone, self.store.write(vec![Change::DeleteTokens(digests)]))
+        };
+        self.tell(Ended::Account(account));
+        self.finish_end(gone, write).await
+    }
+}
+
+/// What of an account ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scope {
+    /// Sessions and tokens: what was given out for a proof.
+    Proofs,
+    /// API keys as well.
+    Everything,
+}
+
+pub(super) fn still_loading() -> Unavailable {
+    Unavailable("tokens are still being loaded".to_owned())
+}

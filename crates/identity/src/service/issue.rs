@@ -1,0 +1,381 @@
+//! How tokens are issued, and refresh tokens turned into their successors.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use countersign_auth::account::Account;
+use countersign_auth::derive;
+use countersign_auth::form::{Form, FormNames};
+use countersign_auth::port::{Issue, IssueAnswer, Issued, Unavailable};
+use countersign_auth::secret::Secret;
+use countersign_auth::time::Time;
+use countersign_auth::token::{TokenDigest, TokenKind, TokenPlan};
+use zeroize::Zeroizing;
+
+use super::{Core, Ended, Ledger, unavailable};
+use crate::store::{Change, TokenRow};
+use crate::tokens::record::{self, GRACE_SECS, Marks, NEVER, Record};
+
+/// Spent refresh tokens that are remembered in a family. An older one that comes back is refused like a value
+/// that never was; it opens nothing either way.
+const SPENT_KEPT: usize = 32;
+/// 9999-12-31T23:59:59Z: the end of what has none, where a moment must be told.
+const END_OF_TIME_UNIX_SECS: i64 = 253_402_300_799;
+
+/// What memory looked like before an order was worked on.
+#[derive(Default)]
+struct Work {
+    issued: Vec<Issued>,
+    rows: Vec<TokenRow>,
+    added: Vec<TokenDigest>,
+    gone: Vec<Record>,
+    /// A refresh token that this order marked as spent, as it was before.
+    spent: Option<Record>,
+}
+
+/// The refresh token that pays for an order.
+struct Payment {
+    record: Record,
+    word: Arc<str>,
+    value: Secret,
+}
+
+/// Why nothing is issued.
+enum Denied {
+    AtLimit,
+    Spent,
+    Reused(Record),
+    Unavailable(Unavailable),
+}
+
+impl From<Unavailable> for Denied {
+    fn from(error: Unavailable) -> Self {
+        Self::Unavailable(error)
+    }
+}
+
+impl Core {
+    /// Issues what an order asks for: first in memory, then in the store; back out of memory if that fails.
+    pub(super) async fn issue(
+        self: Arc<Self>,
+        mut order: Issue,
+        now: Time,
+    ) -> Result<IssueAnswer, Unavailable> {
+        let spends = order.spends.take();
+        if let Some((word, value)) = &spends {
+            self.fetch(TokenDigest::of(&order.api, word, value.expose())).await?;
+        }
+        if let Some(digest) = order.replaces {
+            self.fetch(digest).await?;
+        }
+        let begun = {
+            let mut ledger = self.ledger();
+            let mut work = Work::default();
+            match self.prepare(&mut ledger, &mut work, &order, spends, now) {
+                Ok(()) => {
+                    let changes = changes(&mut work, now);
+                    Ok((work, self.store.write(changes)))
+                }
+                Err(denied) => {
+                    self.undo(work);
+                    Err(denied)
+                }
+            }
+        };
+        let (work, write) = match begun {
+            Ok(begun) => begun,
+            Err(Denied::AtLimit) => return Ok(IssueAnswer::AtLimit),
+            Err(Denied::Spent) => return Ok(IssueAnswer::Spent),
+            Err(Denied::Reused(record)) => {
+                return self.end_reused(record, now).await.map(|()| IssueAnswer::Spent);
+            }
+            Err(Denied::Unavailable(error)) => return Err(error),
+        };
+        match write.await {
+            Ok(()) => {
+                for record in &work.gone {
+                    self.tell(Ended::Token(record.token()));
+                }
+                Ok(IssueAnswer::Issued(work.issued))
+            }
+            Err(error) => {
+                let ledger = self.ledger();
+                self.undo(work);
+                drop(ledger);
+                Err(unavailable(error))
+            }
+        }
+    }
+
+    /// Puts memory back to what it was.
+    fn undo(&self, work: Work) {
+        for digest in work.added {
+            self.tokens.remove(&digest);
+        }
+        for record in work.gone {
+            self.tokens.insert(record);
+        }
+        if let Some(before) = work.spent {
+            self.tokens.change(&before.token(), |record| {
+                record.marks = record.marks.without(Marks::SPENT);
+                record.used = before.used;
+            });
+        }
+    }
+
+    fn prepare(
+        &self,
+        ledger: &mut Ledger,
+        work: &mut Work,
+        order: &Issue,
+        spends: Option<(Arc<str>, Secret)>,
+        now: Time,
+    ) -> Result<(), Denied> {
+        if let Some(account) = &order.account
+            && !self.may_still_act(account, order.proven_at)
+        {
+            return Err(Unavailable("the account was changed while it logged in".to_owned()).into());
+        }
+        if let Some(digest) = order.replaces
+            && let Some(record) = self.tokens.get(&digest).filter(|record| record.kind != TokenKind::Key)
+        {
+            let gone = self.take_out(ledger, self.with_family(&record));
+            work.gone.extend(gone);
+        }
+        let payment = match spends {
+            Some((word, value)) => Some(self.spend(work, order, word, value, now)?),
+            None => None,
+        };
+        let renews = order.plans.iter().filter(|plan| plan.kind == TokenKind::Refresh);
+        let bound = renews.filter_map(|plan| plan.proof_lifetime).min();
+        let has_refresh = order.plans.iter().any(|plan| plan.kind == TokenKind::Refresh);
+        let family = match &payment {
+            Some(payment) => payment.record.family,
+            None if has_refresh => u64::from_be_bytes(self.draw()?).max(1),
+            None => 0,
+        };
+        let proven =
+            payment.as_ref().map_or_else(|| record::ceil(order.proven_at), |paid| paid.record.proven);
+        for plan in &order.plans {
+            let lifetimes = Lifetimes { proven, family, bound };
+            let record = self.draft(&order.api, order.account.as_ref(), plan, &lifetimes, now)?;
+            if record.ends <= record::floor(now) {
+                return Err(Denied::Spent);
+            }
+            self.add(work, order, plan, record, payment.as_ref(), now)?;
+        }
+        if payment.is_some() {
+            self.forget_old_spent(ledger, work, order, family);
+        }
+        Ok(())
+    }
+
+    /// Whether the account may act as it is now, on a proof of that time.
+    pub(super) fn may_still_act(&self, account: &Account, proven_at: Time) -> bool {
+        self.directory.enabled(account.id.0).is_some_and(|current| proven_at >= current.proofs_from)
+    }
+
+    /// Marks the refresh token as spent that pays for an order.
+    fn spend(
+        &self,
+        work: &mut Work,
+        order: &Issue,
+        word: Arc<str>,
+        value: Secret,
+        now: Time,
+    ) -> Result<Payment, Denied> {
+        let digest = TokenDigest::of(&order.api, &word, value.expose());
+        let secs = record::floor(now);
+        let record = self.tokens.get(&digest).ok_or(Denied::Spent)?;
+        let holder = order.account.as_ref().map_or(0, |account| account.id.0);
+        if record.kind != TokenKind::Refresh || record.account != holder || secs >= record.deadline() {
+            return Err(Denied::Spent);
+        }
+        if record.marks.has(Marks::SPENT) {
+            if secs > record.used.saturating_add(GRACE_SECS) {
+                return Err(Denied::Reused(record));
+            }
+        } else {
+            work.spent = Some(record);
+            self.tokens.change(&digest, |record| {
+                record.marks = record.marks.with(Marks::SPENT);
+                record.used = secs;
+            });
+        }
+        Ok(Payment { record, word, value })
+    }
+
+    /// Makes the value of a token and adds it.
+    fn add(
+        &self,
+        work: &mut Work,
+        order: &Issue,
+        plan: &TokenPlan,
+        mut record: Record,
+        payment: Option<&Payment>,
+        now: Time,
+    ) -> Result<(), Denied> {
+        let account = order.account.as_deref();
+        let value = match payment.filter(|_| plan.kind == TokenKind::Refresh) {
+            Some(paid) => self.successor(&order.api, &paid.word, &paid.value, &plan.form, account)?,
+            None => self.fresh_value(&plan.form, account, "")?,
+        };
+        let digest = TokenDigest::of(&order.api, &plan.word, value.expose());
+        record.digest = digest.0;
+        if let Some(there) = self.tokens.get(&digest) {
+            // A parallel refresh was here first: the same successor, and its row once more, so that neither
+            // order depends on the other's write.
+            record = there;
+        } else {
+            let limit = plan.per_account.map(|most| (most, plan.at_limit));
+            let gone = self.tokens.issue(record, limit, record::floor(now)).map_err(|_| Denied::AtLimit)?;
+            work.gone.extend(gone);
+            work.added.push(digest);
+        }
+        work.rows.extend(self.row(record));
+        work.issued.push(self.issued(&order.api, plan, value, &record)?);
+        Ok(())
+    }
+
+    /// A random value of a form.
+    pub(crate) fn fresh_value(
+        &self,
+        form: &Form,
+        account: Option<&Account>,
+        label: &str,
+    ) -> Result<Secret, Unavailable> {
+        let mut bytes = Zeroizing::new(vec![0; form.bytes_wanted()]);
+        self.random.fill(&mut bytes)?;
+        fill(form, &bytes, account, label)
+    }
+
+    /// The one value that a spent refresh token turns into, however often it is asked for.
+    fn successor(
+        &self,
+        api: &str,
+        word: &str,
+        spent: &Secret,
+        form: &Form,
+        account: Option<&Account>,
+    ) -> Result<Secret, Unavailable> {
+        let parts = [api, word, spent.expose()];
+        let bytes = derive::derive(&self.derivation_key, "refresh successor", &parts, form.bytes_wanted());
+        fill(form, &Zeroizing::new(bytes), account, "")
+    }
+
+    /// What is told of a token once, to whom it is issued.
+    pub(super) fn issued(
+        &self,
+        api: &str,
+        plan: &TokenPlan,
+        value: Secret,
+        record: &Record,
+    ) -> Result<Issued, Unavailable> {
+        let second = match &plan.second {
+            Some(form) => {
+                let half = derive::second_half(&self.derivation_key, api, &plan.word, value.expose(), form);
+                Some(half.ok_or_else(|| Unavailable("could not derive a second half".to_owned()))?)
+            }
+            None => None,
+        };
+        let end_of_time = || Time::from_unix_secs(END_OF_TIME_UNIX_SECS);
+        Ok(Issued {
+            word: Arc::clone(&plan.word),
+            value,
+            second,
+            reference: record.token().reference(),
+            issued_at: record::time(record.issued),
+            expires_at: record.expires_at().unwrap_or_else(end_of_time),
+        })
+    }
+
+    /// A record without its digest.
+    pub(super) fn draft(
+        &self,
+        api: &Arc<str>,
+        account: Option<&Arc<Account>>,
+        plan: &TokenPlan,
+        lifetimes: &Lifetimes,
+        now: Time,
+    ) -> Result<Record, Unavailable> {
+        match plan.kind {
+            TokenKind::Session | TokenKind::Access | TokenKind::Refresh => {}
+            TokenKind::Key | TokenKind::Shared | TokenKind::Jwt => {
+                return Err(Unavailable(format!("could not issue {}, which is not issued here", plan.word)));
+            }
+        }
+        let word = self.tokens.words.number(api, &plan.word);
+        let word = word.ok_or_else(|| Unavailable("too many different words of tokens".to_owned()))?;
+        let issued = record::floor(now);
+        let secs = |span: Duration| u32::try_from(span.as_secs()).unwrap_or(NEVER);
+        let after_proof = [plan.proof_lifetime, lifetimes.bound].into_iter().flatten();
+        let after_proof = after_proof.map(|span| lifetimes.proven.saturating_add(secs(span)));
+        let ends = plan.lifetime.map(|span| issued.saturating_add(secs(span)));
+        Ok(Record {
+            digest: [0; 32],
+            account: account.map_or(0, |account| account.id.0),
+            family: lifetimes.family,
+            issued,
+            used: issued,
+            proven: lifetimes.proven,
+            ends: ends.into_iter().chain(after_proof).min().unwrap_or(NEVER),
+            // An idle time of less than a second would end a session before its next request.
+            idle: plan.idle.map_or(0, |span| secs(span).max(1)),
+            word,
+            kind: plan.kind,
+            marks: Marks::NONE,
+        })
+    }
+
+    /// Bounds what a family remembers of its past.
+    fn forget_old_spent(&self, ledger: &mut Ledger, work: &mut Work, order: &Issue, family: u64) {
+        let Some(account) = &order.account else { return };
+        let mut spent: Vec<_> = self.tokens.of_account(account.id.0);
+        spent.retain(|record| record.family == family && record.marks.has(Marks::SPENT));
+        spent.sort_by_key(|record| record.used);
+        let surplus = spent.len().saturating_sub(SPENT_KEPT);
+        let digests: Vec<_> = spent.iter().take(surplus).map(|record| record.token()).collect();
+        work.gone.extend(self.take_out(ledger, digests));
+    }
+}
+
+/// What the tokens of one order have in common.
+pub(super) struct Lifetimes {
+    /// When their holder proved who he is.
+    pub(super) proven: u32,
+    /// 0 for none.
+    pub(super) family: u64,
+    /// No token of the family reaches further than this after the proof.
+    pub(super) bound: Option<Duration>,
+}
+
+fn changes(work: &mut Work, now: Time) -> Vec<Change> {
+    let mut changes = Vec::with_capacity(3);
+    if let Some(record) = &work.spent {
+        changes.push(Change::SpendToken(record.digest, record::to_unix(record::floor(now))));
+    }
+    if !work.gone.is_empty() {
+        changes.push(Change::DeleteTokens(work.gone.iter().map(|record| record.digest).collect()));
+    }
+    changes.push(Change::PutTokens(std::mem::take(&mut work.rows)));
+    changes
+}
+
+pub(super) fn fill(
+    form: &Form,
+    bytes: &[u8],
+    account: Option<&Account>,
+    label: &str,
+) -> Result<Secret, Unavailable> {
+    let subject = account.map_or_else(String::new, |account| safe(&account.subject));
+    let tenant = account.and_then(|account| account.tenant.as_deref()).map_or_else(String::new, safe);
+    let names = FormNames { account: &subject, tenant: &tenant, label: &safe(label) };
+    let value = form.fill(bytes, names).map(Secret::new);
+    value.ok_or_else(|| Unavailable("could not fill the form of a token".to_owned()))
+}
+
+/// A name as it may stand in a value: in headers and cookies as it is, and never with what follows it in a form.
+fn safe(name: &str) -> String {
+    let safe = |letter: char| if letter.is_ascii_alphanumeric() { letter } else { '-' };
+    name.chars().take(64).map(safe).collect()
+}

@@ -1,0 +1,146 @@
+//! Who holds what: the look-ups of the gate.
+//!
+//! Whoever changes this file can forge an identity; it is reviewed as such.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use countersign_auth::account::Account;
+use countersign_auth::port::{
+    Answer, AtHand, IssuerKeys, Lookups, PasswordAnswer, PasswordClaim, ProofKey, Purpose, SharedAnswer,
+    Signer, TokenAnswer, Unavailable, Verified,
+};
+use countersign_auth::time::Time;
+use countersign_auth::token::{LiveToken, TokenDigest, TokenKind};
+
+use super::{Core, Service, unavailable};
+use crate::tokens::Found;
+use crate::tokens::record::{self, Record};
+
+impl Core {
+    pub(super) fn is_loaded(&self) -> bool {
+        self.loaded.load(Ordering::Acquire)
+    }
+
+    /// Makes sure that a token is in memory if there is one.
+    pub(super) async fn fetch(&self, digest: TokenDigest) -> Result<(), Unavailable> {
+        if self.is_loaded() || self.tokens.get(&digest).is_some() {
+            return Ok(());
+        }
+        let row = self.store.token(digest.0).await.map_err(unavailable)?;
+        if let Some(row) = row {
+            let ledger = self.ledger();
+            self.adopt(&ledger, &row);
+        }
+        Ok(())
+    }
+
+    /// What memory says of a token that somebody presents; `None` if it does not have it.
+    fn present(self: &Arc<Self>, digest: &TokenDigest, now: Time) -> Option<TokenAnswer> {
+        match self.tokens.present(digest, record::floor(now)) {
+            Found::Live(record) => Some(self.live(&record, now)),
+            Found::Expired => Some(TokenAnswer::Expired),
+            Found::Reused(record) => {
+                // The look-up does not wait for it: the token is refused already.
+                self.handle.spawn(Arc::clone(self).end_reused(record, now));
+                Some(TokenAnswer::Unknown)
+            }
+            Found::Missing => None,
+        }
+    }
+
+    /// The token with its account as it is now; unknown if nobody may act as that.
+    fn live(&self, record: &Record, now: Time) -> TokenAnswer {
+        let account = match record.account {
+            0 => None,
+            id => match self.directory.enabled(id) {
+                Some(account) => Some(account),
+                None => return TokenAnswer::Unknown,
+            },
+        };
+        let proven_at = match record.kind {
+            // A key is a proof each time that it is presented.
+            TokenKind::Key => now,
+            TokenKind::Session
+            | TokenKind::Access
+            | TokenKind::Refresh
+            | TokenKind::Shared
+            | TokenKind::Jwt => record::time(record.proven),
+        };
+        TokenAnswer::Live(LiveToken {
+            digest: record.token(),
+            account,
+            issued_at: record::time(record.issued),
+            expires_at: record.expires_at(),
+            proven_at,
+        })
+    }
+}
+
+impl Lookups for Service {
+    fn token(&self, digest: &TokenDigest, now: Time) -> AtHand<TokenAnswer> {
+        // Asked before memory is: what is loaded in between is found, and nothing is called unknown too early.
+        let loaded = self.core.is_loaded();
+        match self.core.present(digest, now) {
+            Some(answer) => AtHand::Known(answer),
+            None if loaded => AtHand::Known(TokenAnswer::Unknown),
+            None => AtHand::Ask,
+        }
+    }
+
+    fn find_token(&self, digest: TokenDigest, now: Time) -> Answer<Result<TokenAnswer, Unavailable>> {
+        if let AtHand::Known(answer) = self.token(&digest, now) {
+            return Box::pin(async { Ok(answer) });
+        }
+        self.run(move |core| async move {
+            core.fetch(digest).await?;
+            Ok(core.present(&digest, now).unwrap_or(TokenAnswer::Unknown))
+        })
+    }
+
+    fn check_password(&self, claim: PasswordClaim, now: Time) -> Answer<Result<PasswordAnswer, Unavailable>> {
+        self.run(move |core| core.check_password(claim, now))
+    }
+
+    fn recall(&self, key: &ProofKey, now: Time) -> Option<Verified> {
+        self.core.proofs.recall(key, now)
+    }
+
+    fn remember(&self, key: ProofKey, proof: Verified) {
+        self.core.proofs.remember(key, proof);
+    }
+
+    fn derivation_key(&self) -> &[u8; 32] {
+        &self.core.derivation_key
+    }
+
+    fn issuer_keys(&self, api: &str, issuer: &str) -> Result<Option<Arc<IssuerKeys>>, Unavailable> {
+        Ok(self.core.issuers.keys(api, issuer, || self.core.signing.verifying(Purpose::Token)))
+    }
+
+    fn account_by_subject(&self, kind: &str, subject: &str) -> Option<Arc<Account>> {
+        let entry = self.core.directory.subject(kind, subject)?;
+        (!entry.disabled).then(|| Arc::clone(&entry.account))
+    }
+
+    fn shared_value(&self, api: &str, word: &str, value: &str) -> SharedAnswer {
+        let core = &self.core;
+        match core.values.shared(&core.derivation_key, api, word, value) {
+            None => SharedAnswer::NotSet,
+            Some(None) => SharedAnswer::Wrong,
+            Some(Some(id)) => core.directory.enabled(id).map_or(SharedAnswer::Wrong, SharedAnswer::Right),
+        }
+    }
+
+    fn application_secret(&self, api: &str, secret: &str) -> bool {
+        let core = &self.core;
+        let holders = core.values.applications(&core.derivation_key, api, secret);
+        holders.into_iter().any(|id| core.directory.enabled(id).is_some())
+    }
+}
+
+impl Signer for Service {
+    fn sign(&self, purpose: Purpose, typ: &'static str, claims: &[u8]) -> Result<String, Unavailable> {
+        self.core.signing.sign(purpose, typ, claims)
+    }
+}

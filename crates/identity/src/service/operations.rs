@@ -1,0 +1,183 @@
+//! What endpoints of a dialect make happen.
+
+use std::sync::Arc;
+
+use countersign_auth::account::{Account, AccountId};
+use countersign_auth::port::{
+    Answer, Issue, IssueAnswer, Issued, KeyAnswer, KeyCaller, KeyChange, KeyInfo, KeyName, Operations,
+    PasswordChange, PasswordClaim, TokenInfo, Unavailable,
+};
+use countersign_auth::secret::Secret;
+use countersign_auth::time::Time;
+use countersign_auth::token::{TokenDigest, TokenKind, TokenPlan, TokenRef};
+
+use super::ending::still_loading;
+use super::issue::Lifetimes;
+use super::{Core, Ended, Service};
+use crate::tokens::record::{self, Marks};
+
+impl Core {
+    /// Opens a session in memory alone.
+    fn open_session(
+        &self,
+        api: &Arc<str>,
+        account: Option<&Arc<Account>>,
+        plan: &TokenPlan,
+        proven_at: Time,
+        now: Time,
+    ) -> Result<Option<Issued>, Unavailable> {
+        let lifetimes = Lifetimes { proven: record::ceil(proven_at), family: 0, bound: None };
+        let mut record = self.draft(api, account, plan, &lifetimes, now)?;
+        record.marks = Marks::FRESH.with(Marks::UNSTORED);
+        let value = self.fresh_value(&plan.form, account.map(|account| &**account), "")?;
+        let digest = TokenDigest::of(api, &plan.word, value.expose());
+        record.digest = digest.0;
+        let limit = plan.per_account.map(|most| (most, plan.at_limit));
+        let Ok(gone) = self.tokens.open(record, limit, record::floor(now)) else { return Ok(None) };
+        if !gone.is_empty() {
+            let mut ledger = self.ledger();
+            for record in &gone {
+                if let Some(ended) = &mut ledger.loading {
+                    ended.tokens.insert(record.digest);
+                }
+                ledger.unwritten_ends.push(record.digest);
+            }
+            drop(ledger);
+            gone.iter().for_each(|record| self.tell(Ended::Token(record.token())));
+        }
+        // An account that was disabled while this went on has ended all sessions but this one.
+        if account.is_some_and(|account| !self.may_still_act(account, proven_at)) {
+            self.tokens.remove(&digest);
+            return Ok(None);
+        }
+        self.issued(api, plan, value, &record).map(Some)
+    }
+
+    fn sessions(&self, account: AccountId, api: &str, now: Time) -> Vec<TokenInfo> {
+        let Some(holder) = self.directory.enabled(account.0) else { return Vec::new() };
+        let now = record::floor(now);
+        let live = self.tokens.of_account(account.0).into_iter();
+        let live = live.filter(|record| record.kind == TokenKind::Session && record.is_live(now));
+        live.filter_map(|record| {
+            let (token_api, word) = self.tokens.words.names(record.word)?;
+            (*token_api == *api).then(|| TokenInfo {
+                reference: record.token().reference(),
+                api: token_api,
+                word,
+                kind: record.kind,
+                subject: holder.subject.clone(),
+                issued_at: record::time(record.issued),
+                expires_at: record.expires_at(),
+            })
+        })
+        .collect()
+    }
+}
+
+impl Operations for Service {
+    fn issue(&self, order: Issue, now: Time) -> Answer<Result<IssueAnswer, Unavailable>> {
+        self.run(move |core| core.issue(order, now))
+    }
+
+    fn open_session(
+        &self,
+        api: &Arc<str>,
+        account: Option<&Arc<Account>>,
+        plan: &TokenPlan,
+        proven_at: Time,
+        now: Time,
+    ) -> Result<Option<Issued>, Unavailable> {
+        self.core.open_session(api, account, plan, proven_at, now)
+    }
+
+    fn end(&self, digest: TokenDigest, _now: Time) -> Answer<Result<(), Unavailable>> {
+        self.run(move |core| core.end(digest))
+    }
+
+    fn end_named(&self, account: AccountId, name: TokenRef, _now: Time) -> Answer<Result<bool, Unavailable>> {
+        self.run(move |core| core.end_named(account, name))
+    }
+
+    fn sessions(
+        &self,
+        account: AccountId,
+        api: Arc<str>,
+        now: Time,
+    ) -> Answer<Result<Vec<TokenInfo>, Unavailable>> {
+        if !self.core.is_loaded() {
+            return Box::pin(async { Err(still_loading()) });
+        }
+        let sessions = self.core.sessions(account, &api, now);
+        Box::pin(async { Ok(sessions) })
+    }
+
+    fn key_create(
+        &self,
+        caller: KeyCaller,
+        owner: String,
+        plan: TokenPlan,
+        change: KeyChange,
+        now: Time,
+    ) -> Answer<Result<KeyAnswer, Unavailable>> {
+        self.run(move |core| core.key_create(caller, owner, plan, change, now))
+    }
+
+    fn key_list(
+        &self,
+        caller: KeyCaller,
+        owner: Option<String>,
+        _now: Time,
+    ) -> Answer<Result<Vec<KeyInfo>, Unavailable>> {
+        let keys = self.core.key_list(&caller, owner.as_deref());
+        Box::pin(async { Ok(keys) })
+    }
+
+    fn key_show(
+        &self,
+        caller: KeyCaller,
+        key: KeyName,
+        _now: Time,
+    ) -> Answer<Result<KeyAnswer, Unavailable>> {
+        let answer = self.core.key_show(&caller, &key);
+        Box::pin(async { Ok(answer) })
+    }
+
+    fn key_update(
+        &self,
+        caller: KeyCaller,
+        key: KeyName,
+        change: KeyChange,
+        now: Time,
+    ) -> Answer<Result<KeyAnswer, Unavailable>> {
+        self.run(move |core| core.key_update(caller, key, change, now))
+    }
+
+    fn key_rotate(
+        &self,
+        caller: KeyCaller,
+        key: KeyName,
+        plan: TokenPlan,
+        now: Time,
+    ) -> Answer<Result<KeyAnswer, Unavailable>> {
+        self.run(move |core| core.key_rotate(caller, key, plan, now))
+    }
+
+    fn key_delete(
+        &self,
+        caller: KeyCaller,
+        key: KeyName,
+        now: Time,
+    ) -> Answer<Result<KeyAnswer, Unavailable>> {
+        self.run(move |core| core.key_delete(caller, key, now))
+    }
+
+    fn password_change(
+        &self,
+        claim: PasswordClaim,
+        new: Secret,
+        keep: Option<TokenDigest>,
+        now: Time,
+    ) -> Answer<Result<PasswordChange, Unavailable>> {
+        self.run(move |core| core.password_change(claim, new, keep, now))
+    }
+}

@@ -1,0 +1,224 @@
+//! How a password is checked.
+//!
+//! ```text
+//! form ─▶ provider ─▶ address bucket ─▶ account, or none ─▶ account bucket ─▶ one KDF run ─▶ answer
+//! ```
+//!
+//! Unknown, locked and disabled accounts, wrong passwords and wrong tenants take the same path and the same run
+//! of the KDF; what differs is only told to the log.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use countersign_auth::port::{PasswordAnswer, PasswordClaim, Unavailable};
+use countersign_auth::time::Time;
+use futures_util::FutureExt as _;
+use futures_util::future::{BoxFuture, Shared};
+use hashbrown::HashSet;
+use zeroize::Zeroizing;
+
+use super::{By, Core};
+use crate::accounts::directory::Entry;
+use crate::audit;
+use crate::lockout::{Bucket, Verdict};
+use crate::password::well_formed;
+use crate::store::Change;
+use crate::values::framed_mac;
+
+/// What one run of the KDF came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    Right,
+    Wrong,
+    Locked,
+    Busy,
+    Lost,
+}
+
+/// Runs under way, by account, bucket and password: a client that sends one password ten times at once is
+/// verified once, and counted once.
+#[derive(Default)]
+pub(super) struct Flights(Mutex<HashMap<[u8; 32], Shared<BoxFuture<'static, Outcome>>>>);
+
+/// The identity providers that log-in calls may name, as API, provider and domain.
+#[derive(Default)]
+pub(super) struct Providers(RwLock<HashSet<(String, String, Option<String>)>>);
+
+impl Providers {
+    pub(super) fn add(&self, api: &str, provider: &str, domain: Option<&str>) {
+        let entry = (api.to_owned(), provider.to_owned(), domain.map(str::to_owned));
+        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(entry);
+    }
+
+    /// A domain is needed exactly where the provider has some (V14).
+    fn know(&self, claim: &PasswordClaim) -> bool {
+        let said = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+        let domain = said(&claim.domain);
+        match said(&claim.provider) {
+            None => domain.is_none(),
+            Some(provider) => {
+                let key = (claim.api.as_ref().to_owned(), provider, domain);
+                self.0.read().unwrap_or_else(PoisonError::into_inner).contains(&key)
+            }
+        }
+    }
+}
+
+/// An answer and what the account looked like when it was found.
+pub(super) struct Checked {
+    pub(super) answer: PasswordAnswer,
+    pub(super) entry: Option<Arc<Entry>>,
+}
+
+impl From<PasswordAnswer> for Checked {
+    fn from(answer: PasswordAnswer) -> Self {
+        Self { answer, entry: None }
+    }
+}
+
+impl Core {
+    pub(super) async fn check_password(
+        self: Arc<Self>,
+        claim: PasswordClaim,
+        now: Time,
+    ) -> Result<PasswordAnswer, Unavailable> {
+        self.check(&claim, now).await.map(|checked| checked.answer)
+    }
+
+    pub(super) async fn check(
+        self: &Arc<Self>,
+        claim: &PasswordClaim,
+        now: Time,
+    ) -> Result<Checked, Unavailable> {
+        if !self.providers.know(claim) {
+            return Ok(PasswordAnswer::BadProvider.into());
+        }
+        if self.lockout.begin_address(claim.address, now).is_err() {
+            return Ok(PasswordAnswer::TooMany.into());
+        }
+        if let Err(problem) = well_formed(claim.password.expose()) {
+            return Ok(PasswordAnswer::Refused(problem).into());
+        }
+        let found = self.directory.login(&claim.kind, &claim.user);
+        // An account that acts for one company does not exist for another.
+        let elsewhere = |entry: &Arc<Entry>| match (&entry.account.tenant, &claim.tenant) {
+            (Some(tenant), Some(asked)) => !tenant.eq_ignore_ascii_case(asked),
+            (None, _) | (_, None) => false,
+        };
+        let found = found.filter(|entry| !elsewhere(entry));
+        let outcome = self.fly(found.as_ref(), claim, now).await;
+        let refused = |text| Ok(PasswordAnswer::Refused(text).into());
+        match outcome {
+            Outcome::Busy => {
+                self.lockout.forgive_address(claim.address, now);
+                Ok(PasswordAnswer::TooMany.into())
+            }
+            Outcome::Lost => {
+                Err(Unavailable("a password could not be verified: the pool has ended".to_owned()))
+            }
+            Outcome::Locked => refused("locked after failed attempts"),
+            Outcome::Wrong => refused(match &found {
+                None => "no such user",
+                Some(entry) if entry.password.is_none() => "the account has no password",
+                Some(_) => "wrong password",
+            }),
+            Outcome::Right => Ok(self.proven(found, claim.address, now)),
+        }
+    }
+
+    /// The password was right; whether the account is, is asked after the KDF: it may have changed meanwhile.
+    fn proven(&self, found: Option<Arc<Entry>>, address: IpAddr, now: Time) -> Checked {
+        self.lockout.forgive_address(address, now);
+        let current = found.as_ref().and_then(|entry| self.directory.find(entry.account.id.0));
+        let (Some(found), Some(entry)) = (found, current) else {
+            return PasswordAnswer::Refused("the account is gone").into();
+        };
+        if entry.disabled {
+            return PasswordAnswer::Refused("the account is disabled").into();
+        }
+        if entry.password != found.password {
+            return PasswordAnswer::Refused("the password was changed meanwhile").into();
+        }
+        let account = Arc::clone(&entry.account);
+        let answer =
+            if entry.password_due { PasswordAnswer::Due(account) } else { PasswordAnswer::Proven(account) };
+        Checked { answer, entry: Some(entry) }
+    }
+
+    /// Joins the run for the same account, bucket and password that is under way, or starts one.
+    async fn fly(self: &Arc<Self>, found: Option<&Arc<Entry>>, claim: &PasswordClaim, now: Time) -> Outcome {
+        let bucket = found.map(|entry| self.lockout.bucket(entry.account.id.0, claim.address));
+        let whose = match &bucket {
+            Some(bucket) => format!("account {}", bucket.text()),
+            None => format!("nobody {}", claim.user),
+        };
+        let stored = found.and_then(|entry| entry.password.clone());
+        let hash = stored.as_deref().unwrap_or_default();
+        let parts = [&*claim.kind, &whose, hash, claim.password.expose()];
+        let key = framed_mac(&self.derivation_key, "password flight", &parts);
+        let flight = {
+            let mut flights = self.flights.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let start = || {
+                let password = Zeroizing::new(claim.password.expose().to_owned());
+                let name = found.map(|entry| audit::name_of(&entry.account));
+                let run = Arc::clone(self).verify(bucket, name, stored.clone(), password, claim.address, now);
+                let core = Arc::clone(self);
+                let landed = async move {
+                    let outcome = run.await;
+                    core.flights.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
+                    outcome
+                };
+                landed.boxed().shared()
+            };
+            flights.entry(key).or_insert_with(start).clone()
+        };
+        flight.await
+    }
+
+    async fn verify(
+        self: Arc<Self>,
+        bucket: Option<Bucket>,
+        name: Option<String>,
+        stored: Option<Arc<str>>,
+        password: Zeroizing<String>,
+        address: IpAddr,
+        now: Time,
+    ) -> Outcome {
+        let begun = bucket.map(|bucket| self.lockout.begin(bucket, now));
+        let run = match self.passwords.verify(stored, password) {
+            Ok(run) => run,
+            Err(_) => {
+                if let (Some(bucket), Some(Ok(_))) = (bucket, &begun) {
+                    self.lockout.undo(bucket);
+                }
+                return Outcome::Busy;
+            }
+        };
+        let Ok(right) = run.await else { return Outcome::Lost };
+        match (bucket, begun) {
+            (_, Some(Err(_))) => Outcome::Locked,
+            (Some(bucket), Some(Ok(_))) if right => {
+                self.lockout.succeeded(bucket, address);
+                Outcome::Right
+            }
+            (_, Some(Ok(Verdict::NowLocked))) => {
+                self.note_lock(name.unwrap_or_default(), address, now);
+                Outcome::Wrong
+            }
+            (_, Some(Ok(Verdict::Counted)) | None) => Outcome::Wrong,
+        }
+    }
+
+    /// Tells the audit that an account has begun to be locked; a log-in does not wait for that.
+    fn note_lock(&self, name: String, address: IpAddr, now: Time) {
+        tracing::warn!(account.name = %name, client.address = %address, "locked after failed attempts");
+        let event = audit::row(&By::new("anonymous", Some(address)), "account.locked", name, now);
+        let write = self.store.write(vec![Change::Audit(event)]);
+        self.handle.spawn(async move {
+            if let Err(error) = write.await {
+                tracing::warn!(error = %error, "could not note in the audit that an account was locked");
+            }
+        });
+    }
+}

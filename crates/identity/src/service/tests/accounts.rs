@@ -1,0 +1,189 @@
+use countersign_auth::account::AccountId;
+use countersign_auth::port::SharedAnswer;
+
+use super::*;
+use crate::accounts::{AccountError, Standing};
+use crate::service::Ended;
+
+fn error(answer: Result<Arc<Account>, AccountError>) -> String {
+    answer.unwrap_err().to_string()
+}
+
+#[tokio::test]
+async fn names_and_subjects_are_unique_within_a_kind() {
+    let bench = Bench::new().await;
+    let ann = bench.account("users", "Ann").await;
+    bench.account("customers", "ann").await;
+    let create = |draft| bench.service.create_account(draft, By::gate(), at(1));
+    assert_eq!(error(create(AccountDraft::new("users", "aNN")).await), "the name is taken");
+    let mut draft = AccountDraft::new("users", "bob");
+    draft.subject = Some("Ann".to_owned());
+    assert_eq!(error(create(draft).await), "the subject is taken");
+    let bob = bench.account("users", "bob").await;
+    assert!(bob.id > ann.id);
+    let rename = bench.service.update_account(bob.id, AccountDraft::new("", "ann"), By::gate(), at(1)).await;
+    assert_eq!(error(rename), "the name is taken");
+    let nobody =
+        bench.service.update_account(AccountId(99), AccountDraft::new("", "x"), By::gate(), at(1)).await;
+    assert_eq!(error(nobody), "no such account");
+    assert_eq!(bench.service.account_by_subject("users", "Ann").unwrap().id, ann.id);
+    assert!(bench.service.account_by_subject("users", "ann").is_none(), "subjects are exact");
+    assert!(bench.service.account_by_subject("devices", "Ann").is_none());
+    assert_eq!(bench.service.account_named("users", "aNn").unwrap().account.id, ann.id);
+}
+
+#[tokio::test]
+async fn an_address_of_two_accounts_logs_neither_in() {
+    let bench = Bench::new().await;
+    bench.account("users", "ann").await;
+    let mut draft = AccountDraft::new("users", "bob");
+    draft.email = "ann@example.com".to_owned();
+    draft.password = Some(Secret::new("another one"));
+    bench.service.create_account(draft, By::gate(), at(0)).await.unwrap();
+    for password in [PASSWORD, "another one"] {
+        let answer = bench.login(claim("ann@example.com", password), at(1)).await;
+        assert!(matches!(answer, PasswordAnswer::Refused("no such user")));
+    }
+}
+
+#[tokio::test]
+async fn rights_that_change_end_what_was_proven() {
+    let bench = Bench::new().await;
+    let ann = bench.account("users", "ann").await;
+    let before = bench.token(&ann, session(), at(0)).await;
+    let draft = |roles: &[&str], full_name: &str| {
+        let mut draft = AccountDraft::new("", "ann");
+        draft.email = "ann@example.com".to_owned();
+        draft.roles = roles.iter().map(|&role| role.to_owned()).collect();
+        draft.full_name = full_name.to_owned();
+        draft
+    };
+    let update = |draft, now| bench.service.update_account(ann.id, draft, By::gate(), at(now));
+    let renamed = update(draft(&[], "Ann B."), 5).await.unwrap();
+    assert!(!ann.live.is_up() && renamed.live.is_up());
+    assert_eq!(renamed.proofs_from, at(0));
+    assert_eq!(bench.live(before, at(6)).await.account.unwrap().full_name, "Ann B.");
+    let promoted = update(draft(&["administrator"], "Ann B."), 7).await.unwrap();
+    assert_eq!((promoted.proofs_from, promoted.kind.as_str()), (at(7), "users"));
+    assert_eq!(bench.says(before, at(8)).await, "unknown");
+    // A log-in that was proven before the change is not completed after it.
+    let late = bench.service.issue(order(Some(&renamed), vec![session()], at(6)), at(8)).await;
+    assert!(late.is_err());
+    assert!(matches!(bench.login(claim("ann", PASSWORD), at(8)).await, PasswordAnswer::Proven(_)));
+}
+
+#[tokio::test]
+async fn a_disabled_account_is_dead_at_once_and_everywhere() {
+    let bench = Bench::new().await;
+    let ann = bench.account("users", "ann").await;
+    let token = bench.token(&ann, session(), at(0)).await;
+    let api: Arc<str> = Arc::from("shop");
+    let opened = bench.service.open_session(&api, Some(&ann), &session(), at(0), at(0)).unwrap().unwrap();
+    let mut ended = bench.service.ended();
+    bench.service.set_standing(ann.id, Standing::Disabled, By::gate(), at(5)).await.unwrap();
+    assert_eq!(ended.recv().await.unwrap(), Ended::Account(ann.id));
+    assert!(!ann.live.is_up());
+    for digest in [token, digest(&opened)] {
+        assert_eq!(bench.says(digest, at(6)).await, "unknown");
+    }
+    assert!(bench.service.open_session(&api, Some(&ann), &session(), at(0), at(6)).unwrap().is_none());
+    assert!(bench.service.issue(order(Some(&ann), vec![session()], at(0)), at(6)).await.is_err());
+    assert!(bench.service.account_by_subject("users", "ann").is_none());
+    assert!(matches!(
+        bench.login(claim("ann", PASSWORD), at(6)).await,
+        PasswordAnswer::Refused("the account is disabled")
+    ));
+    bench.service.set_standing(ann.id, Standing::Enabled, By::gate(), at(7)).await.unwrap();
+    assert_eq!(bench.says(token, at(8)).await, "unknown", "what ended stays ended");
+    assert!(matches!(bench.login(claim("ann", PASSWORD), at(8)).await, PasswordAnswer::Proven(_)));
+    assert_eq!(bench.events().await[..2], ["account.enabled users/ann", "account.disabled users/ann"]);
+}
+
+#[tokio::test]
+async fn a_deleted_account_leaves_nothing_and_its_number_is_not_used_again() {
+    let bench = Bench::new().await;
+    let ann = bench.account("users", "ann").await;
+    let token = bench.token(&ann, session(), at(0)).await;
+    let value = || Secret::new("1234abc");
+    bench.service.set_shared_value("push", "device", ann.id, value(), By::gate(), at(0)).await.unwrap();
+    bench.service.delete_account(ann.id, By::gate(), at(1)).await.unwrap();
+    assert_eq!(bench.says(token, at(2)).await, "unknown");
+    assert!(matches!(bench.service.shared_value("push", "device", "1234abc"), SharedAnswer::NotSet));
+    let bench = bench.reopen().await;
+    assert_eq!(bench.says(token, at(2)).await, "unknown");
+    let again = bench.account("users", "ann").await;
+    assert!(again.id > ann.id);
+    assert_eq!(bench.service.accounts().len(), 1);
+}
+
+#[tokio::test]
+async fn shared_values_and_application_secrets() {
+    let bench = Bench::new().await;
+    let device = bench.account("devices", "phones").await;
+    let app = bench.account("applications", "crm").await;
+    let answer = |bench: &Bench, api, value| match bench.service.shared_value(api, "device", value) {
+        SharedAnswer::Right(account) => account.name.clone(),
+        SharedAnswer::Wrong => "wrong".to_owned(),
+        SharedAnswer::NotSet => "not set".to_owned(),
+    };
+    assert_eq!(answer(&bench, "push", "1234abc"), "not set");
+    let set = |value| {
+        bench.service.set_shared_value("push", "device", device.id, Secret::new(value), By::gate(), at(0))
+    };
+    set("old").await.unwrap();
+    set("1234abc").await.unwrap();
+    let secret = Secret::new("application secret");
+    bench.service.set_application_secret("crm", app.id, secret, By::gate(), at(0)).await.unwrap();
+    let bench = bench.reopen().await;
+    for (api, value, expected) in [
+        ("push", "1234abc", "phones"),
+        ("push", "1234abd", "wrong"),
+        ("push", "old", "wrong"),
+        ("push", "", "wrong"),
+        ("mail", "1234abc", "not set"),
+    ] {
+        assert_eq!(answer(&bench, api, value), expected, "{api} {value}");
+    }
+    assert!(bench.service.application_secret("crm", "application secret"));
+    assert!(!bench.service.application_secret("crm", "application secre"));
+    assert!(!bench.service.application_secret("push", "application secret"));
+    for id in [device.id, app.id] {
+        bench.service.set_standing(id, Standing::Disabled, By::gate(), at(1)).await.unwrap();
+    }
+    assert!(!bench.service.application_secret("crm", "application secret"));
+    assert_eq!(answer(&bench, "push", "1234abc"), "wrong");
+    bench.service.clear_shared_value("push", "device", device.id, By::gate(), at(1)).await.unwrap();
+    assert_eq!(answer(&bench, "push", "1234abc"), "not set");
+}
+
+#[tokio::test]
+async fn the_first_administrator_is_made_once() {
+    let bench = Bench::new().await;
+    let password = bench.service.ensure_administrator("root", at(0)).await.unwrap().unwrap();
+    assert_eq!(password.expose().len(), 24);
+    assert!(bench.service.ensure_administrator("Root", at(1)).await.unwrap().is_none());
+    match bench.login(claim("root", password.expose()), at(1)).await {
+        PasswordAnswer::Proven(account) => assert_eq!(account.roles, ["administrator"]),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn no_secret_reaches_the_database_in_clear() {
+    let bench = Bench::new().await;
+    let ann = bench.account("users", "ann").await;
+    let issued = bench.issue(order(Some(&ann), vec![session(), access(), refresh()], at(0)), at(0)).await;
+    let shared = "a shared value that is known";
+    let value = Secret::new(shared);
+    bench.service.set_shared_value("push", "device", ann.id, value, By::gate(), at(0)).await.unwrap();
+    let folder = bench.close().await;
+    let mut bytes = Vec::new();
+    for file in std::fs::read_dir(folder.path()).unwrap() {
+        bytes.extend(std::fs::read(file.unwrap().path()).unwrap());
+    }
+    let holds = |text: &str| bytes.windows(text.len()).any(|window| window == text.as_bytes());
+    assert!(holds("ann@example.com"));
+    for secret in issued.iter().map(|issued| issued.value.expose()).chain([PASSWORD, shared]) {
+        assert!(!holds(secret));
+    }
+}

@@ -1,0 +1,167 @@
+use countersign_auth::port::{KeyAnswer, KeyCaller, KeyChange, KeyInfo, KeyName};
+
+use super::*;
+use crate::accounts::Standing;
+
+struct Cast {
+    bench: Bench,
+    admin: Arc<Account>,
+    tenant_user: Arc<Account>,
+    stranger: Arc<Account>,
+    crm: Arc<Account>,
+    erp: Arc<Account>,
+}
+
+async fn cast() -> Cast {
+    let bench = Bench::new().await;
+    let make = |kind: &str, name: &str, tenant: Option<&str>, roles: &[&str]| {
+        let mut draft = AccountDraft::new(kind, name);
+        draft.tenant = tenant.map(str::to_owned);
+        draft.roles = roles.iter().map(|&role| role.to_owned()).collect();
+        let made = bench.service.create_account(draft, By::gate(), at(0));
+        async move { made.await.unwrap() }
+    };
+    let admin = make("users", "root", None, &["administrator"]).await;
+    let tenant_user = make("users", "ann", Some("t1"), &[]).await;
+    let stranger = make("users", "eve", None, &[]).await;
+    let crm = make("applications", "CRM", Some("t1"), &[]).await;
+    let erp = make("applications", "ERP", Some("t2"), &[]).await;
+    Cast { bench, admin, tenant_user, stranger, crm, erp }
+}
+
+fn caller(account: &Arc<Account>) -> KeyCaller {
+    KeyCaller { account: Arc::clone(account), api: Arc::from("shop"), word: Arc::from("key") }
+}
+
+fn change(description: &str, expires: Option<i64>) -> KeyChange {
+    KeyChange {
+        label: None,
+        description: Some(description.to_owned()),
+        expires_at: expires.map(|secs| Some(at(secs))),
+    }
+}
+
+fn done(answer: KeyAnswer) -> (KeyInfo, Option<Secret>) {
+    match answer {
+        KeyAnswer::Done(info, value) => (info, value),
+        KeyAnswer::NotFound => panic!("not found"),
+    }
+}
+
+impl Cast {
+    async fn create(
+        &self,
+        by: &Arc<Account>,
+        owner: &str,
+        expires: Option<i64>,
+    ) -> Option<(KeyInfo, Secret)> {
+        let made =
+            self.bench.service.key_create(caller(by), owner.to_owned(), key(), change("d", expires), at(1));
+        match made.await.unwrap() {
+            KeyAnswer::Done(info, value) => Some((info, value.unwrap())),
+            KeyAnswer::NotFound => None,
+        }
+    }
+}
+
+fn digest_of(value: &Secret) -> TokenDigest {
+    TokenDigest::of("shop", "key", value.expose())
+}
+
+#[tokio::test]
+async fn a_key_lives_changes_rotates_and_dies() {
+    let cast = cast().await;
+    let (info, value) = cast.create(&cast.admin, "crm", None).await.unwrap();
+    assert_eq!((info.owner.as_str(), info.description.as_str(), info.expires_at), ("CRM", "d", None));
+    let service = &cast.bench.service;
+    let token = cast.bench.live(digest_of(&value), at(9)).await;
+    assert_eq!(token.account.unwrap().id, cast.crm.id);
+    assert_eq!((token.expires_at, token.proven_at), (None, at(9)));
+
+    // The application names its own key by its value.
+    let name = || KeyName::Digest(digest_of(&value));
+    let shown = done(service.key_show(caller(&cast.crm), name(), at(2)).await.unwrap());
+    assert!(shown.0.id == info.id && shown.1.is_none());
+    let updated = service.key_update(caller(&cast.crm), name(), change("new", Some(100)), at(3));
+    let (updated, _) = done(updated.await.unwrap());
+    assert_eq!((updated.description.as_str(), updated.updated_at), ("new", at(3)));
+    assert_eq!((updated.created_at, updated.expires_at), (at(1), Some(at(100))));
+    assert_eq!(cast.bench.says(digest_of(&value), at(99)).await, "live");
+    assert_eq!(cast.bench.says(digest_of(&value), at(100)).await, "expired");
+
+    let rotated = service.key_rotate(caller(&cast.admin), KeyName::Id(info.id), key(), at(4));
+    let (rotated, second) = done(rotated.await.unwrap());
+    let second = second.unwrap();
+    assert_eq!((rotated.id, rotated.expires_at), (info.id, Some(at(100))));
+    assert_eq!(cast.bench.says(digest_of(&value), at(5)).await, "unknown");
+    assert_eq!(cast.bench.says(digest_of(&second), at(5)).await, "live");
+    let gone = service.key_show(caller(&cast.crm), name(), at(5)).await.unwrap();
+    assert!(matches!(gone, KeyAnswer::NotFound));
+
+    let Cast { bench, admin, crm, .. } = cast;
+    let bench = bench.reopen().await;
+    assert_eq!(bench.says(digest_of(&second), at(5)).await, "live");
+    // Logging out with a key ends no key.
+    bench.service.end(digest_of(&second), at(5)).await.unwrap();
+    assert_eq!(bench.says(digest_of(&second), at(5)).await, "live");
+    let set_standing = |standing| bench.service.set_standing(crm.id, standing, By::gate(), at(6));
+    set_standing(Standing::Disabled).await.unwrap();
+    assert_eq!(bench.says(digest_of(&second), at(6)).await, "unknown");
+    set_standing(Standing::Enabled).await.unwrap();
+    assert_eq!(bench.says(digest_of(&second), at(6)).await, "live");
+    done(bench.service.key_delete(caller(&admin), KeyName::Id(info.id), at(7)).await.unwrap());
+    assert_eq!(bench.says(digest_of(&second), at(7)).await, "unknown");
+    let again = bench.service.key_delete(caller(&admin), KeyName::Id(info.id), at(7)).await.unwrap();
+    assert!(matches!(again, KeyAnswer::NotFound));
+    let events = bench.events().await;
+    assert_eq!(events[0], format!("key.deleted applications/CRM key {}", info.id));
+}
+
+#[tokio::test]
+async fn who_may_touch_whose_keys() {
+    let cast = cast().await;
+    let check = |by: Arc<Account>, owner: &'static str, allowed: bool| {
+        let cast = &cast;
+        async move { assert_eq!(cast.create(&by, owner, None).await.is_some(), allowed, "{} {owner}", by.name) }
+    };
+    for (by, crm, erp) in [
+        (&cast.admin, true, true),
+        (&cast.tenant_user, true, false),
+        (&cast.stranger, false, false),
+        (&cast.crm, true, false),
+        (&cast.erp, false, true),
+    ] {
+        check(Arc::clone(by), "CRM", crm).await;
+        check(Arc::clone(by), "ERP", erp).await;
+        check(Arc::clone(by), "nobody", false).await;
+    }
+    let service = &cast.bench.service;
+    let list = |by: &Arc<Account>, owner: Option<&str>| {
+        let list = service.key_list(caller(by), owner.map(str::to_owned), at(2));
+        async move { list.await.unwrap().len() }
+    };
+    assert_eq!(list(&cast.admin, None).await, 5);
+    assert_eq!(list(&cast.admin, Some("erp")).await, 2);
+    assert_eq!(list(&cast.tenant_user, None).await, 3);
+    assert_eq!(list(&cast.erp, None).await, 2);
+    assert_eq!(list(&cast.erp, Some("crm")).await, 0);
+    assert_eq!(list(&cast.stranger, None).await, 0);
+    let (info, _) = cast.create(&cast.crm, "", None).await.unwrap();
+    assert_eq!(info.owner, "CRM", "an application that names nobody means itself");
+    for by in [&cast.erp, &cast.stranger] {
+        for answer in [
+            service.key_show(caller(by), KeyName::Id(info.id), at(2)).await,
+            service.key_update(caller(by), KeyName::Id(info.id), change("x", None), at(2)).await,
+            service.key_rotate(caller(by), KeyName::Id(info.id), key(), at(2)).await,
+            service.key_delete(caller(by), KeyName::Id(info.id), at(2)).await,
+        ] {
+            assert!(matches!(answer.unwrap(), KeyAnswer::NotFound));
+        }
+    }
+    let mut other_api = caller(&cast.admin);
+    other_api.api = Arc::from("mail");
+    let answer = service.key_show(other_api, KeyName::Id(info.id), at(2)).await.unwrap();
+    assert!(matches!(answer, KeyAnswer::NotFound));
+    service.set_standing(cast.admin.id, Standing::Disabled, By::gate(), at(3)).await.unwrap();
+    assert_eq!(list(&cast.admin, None).await, 0, "a caller who was disabled meanwhile");
+}

@@ -1,0 +1,151 @@
+use countersign_auth::port::{IssueAnswer, Operations as _};
+
+use super::*;
+
+/// A family: the refresh token in clear and the digests of both.
+struct Pair {
+    refresh: Secret,
+    refresh_digest: TokenDigest,
+    access: TokenDigest,
+}
+
+fn pair(mut issued: Vec<Issued>) -> Pair {
+    let refresh = issued.remove(1);
+    Pair { refresh_digest: digest(&refresh), access: digest(&issued[0]), refresh: refresh.value }
+}
+
+async fn login(bench: &Bench, account: &Arc<Account>, now: Time) -> Pair {
+    pair(bench.issue(order(Some(account), vec![access(), refresh()], now), now).await)
+}
+
+fn renewal(account: &Arc<Account>, refresh_value: &Secret, now: Time) -> Issue {
+    let spends = Some((Arc::from("refresh"), Secret::new(refresh_value.expose())));
+    Issue { spends, ..order(Some(account), vec![access(), refresh()], now) }
+}
+
+async fn renew(bench: &Bench, account: &Arc<Account>, value: &Secret, now: Time) -> Option<Pair> {
+    match bench.service.issue(renewal(account, value, now), now).await.unwrap() {
+        IssueAnswer::Issued(issued) => Some(pair(issued)),
+        IssueAnswer::Spent => None,
+        IssueAnswer::AtLimit => panic!("at limit"),
+    }
+}
+
+#[tokio::test]
+async fn refresh_tokens_rotate_and_keep_the_proof() {
+    let bench = Bench::new().await;
+    let ann = bench.account("users", "ann").await;
+    let first = login(&bench, &ann, at(0)).await;
+    let second = renew(&bench, &ann, &first.refresh, at(1000)).await.unwrap();
+    assert!(!first.refresh.matches(second.refresh.expose()));
+    let third = renew(&bench, &ann, &second.refresh, at(2000)).await.unwrap();
+    assert_eq!(bench.live(third.access, at(2001)).await.proven_at, at(0));
+    assert_eq!(bench.live(third.refresh_digest, at(2001)).await.proven_at, at(0));
+    assert_eq!(bench.says(first.access, at(2001)).await, "live", "it ends by its own time");
+    assert_eq!(bench.says(first.access, at(3600)).await, "expired");
+}
+
+#[tokio::test]
+async fn parallel_refreshes_get_the_same_successor() {
+    let bench = Bench::new().await;
+    let ann = bench.account("users", "ann").await;
+    let first = login(&bench, &ann, at(0)).await;
+    let (one, two) = tokio::join!(
+        bench.service.issue(renewal(&ann, &first.refresh, at(5)), at(5)),
+        bench.service.issue(renewal(&ann, &first.refresh, at(5)), at(5)),
+    );
+    let unwrap = |answer: Result<IssueAnswer, _>| match answer.unwrap() {
+        IssueAnswer::Issued(issued) => pair(issued),
+        other => panic!("{other:?}"),
+    };
+    let (one, two) = (unwrap(one), unwrap(two));
+    let late = renew(&bench, &ann, &first.refresh, at(15)).await.unwrap();
+    assert!(one.refresh.matches(two.refresh.expose()) && one.refresh.matches(late.refresh.expose()));
+    assert_ne!(one.access, two.access, "each gets an access token of its own");
+    assert_eq!(bench.says(first.refresh_digest, at(15)).await, "live", "in its grace it still identifies");
+
+    // The successor is one token, whoever uses it first; and so after a restart.
+    let bench = bench.reopen().await;
+    let again = renew(&bench, &ann, &first.refresh, at(15)).await.unwrap();
+    assert!(one.refresh.matches(again.refresh.expose()));
+    assert!(renew(&bench, &ann, &one.refresh, at(100)).await.is_some());
+}
+
+#[tokio::test]
+async fn reuse_after_the_grace_ends_the_family() {
+    for by_look_up in [false, true] {
+        let bench = Bench::new().await;
+        let ann = bench.account("users", "ann").await;
+        let other = login(&bench, &ann, at(0)).await;
+        let first = login(&bench, &ann, at(0)).await;
+        let second = renew(&bench, &ann, &first.refresh, at(100)).await.unwrap();
+        let bench = bench.reopen().await;
+        let mut ended = bench.service.ended();
+        if by_look_up {
+            assert_eq!(bench.says(first.refresh_digest, at(111)).await, "unknown");
+            for _ in 0..4 {
+                ended.recv().await.unwrap();
+            }
+        } else {
+            assert!(renew(&bench, &ann, &first.refresh, at(111)).await.is_none());
+        }
+        for token in [first.access, second.access, second.refresh_digest, first.refresh_digest] {
+            assert_eq!(bench.says(token, at(112)).await, "unknown");
+        }
+        assert!(renew(&bench, &ann, &second.refresh, at(112)).await.is_none());
+        assert_eq!(bench.says(other.access, at(112)).await, "live", "another family is left alone");
+        while !bench.events().await.iter().any(|event| event.starts_with("refresh.reused users/ann")) {
+            tokio::task::yield_now().await;
+        }
+        let bench = bench.reopen().await;
+        assert_eq!(bench.says(second.refresh_digest, at(112)).await, "unknown");
+        assert_eq!(bench.service.tokens_in_memory(), 2);
+    }
+}
+
+#[tokio::test]
+async fn nothing_reaches_further_than_the_proof_allows() {
+    let bench = Bench::new().await;
+    let ann = bench.account("users", "ann").await;
+    let day = 86_400;
+    let mut family = login(&bench, &ann, at(0)).await;
+    for now in [25, 50, 75, 99] {
+        family = renew(&bench, &ann, &family.refresh, at(now * day)).await.unwrap();
+    }
+    family = renew(&bench, &ann, &family.refresh, at(100 * day - 60)).await.unwrap();
+    let access = bench.live(family.access, at(100 * day - 59)).await;
+    assert_eq!(access.expires_at, Some(at(100 * day)));
+    assert_eq!(bench.says(family.refresh_digest, at(100 * day)).await, "expired");
+    assert!(renew(&bench, &ann, &family.refresh, at(100 * day)).await.is_none());
+}
+
+#[tokio::test]
+async fn only_its_holder_spends_a_refresh_token() {
+    let bench = Bench::new().await;
+    let ann = bench.account("users", "ann").await;
+    let bob = bench.account("users", "bob").await;
+    let family = login(&bench, &ann, at(0)).await;
+    assert!(renew(&bench, &bob, &family.refresh, at(1)).await.is_none());
+    assert!(renew(&bench, &ann, &Secret::new("unknown"), at(1)).await.is_none());
+    let mut as_refresh = renewal(&ann, &family.refresh, at(1));
+    as_refresh.spends = Some((Arc::from("claims"), Secret::new(family.refresh.expose())));
+    assert!(matches!(bench.service.issue(as_refresh, at(1)).await.unwrap(), IssueAnswer::Spent));
+    assert!(renew(&bench, &ann, &family.refresh, at(1)).await.is_some());
+}
+
+#[tokio::test]
+async fn logging_out_ends_the_family_and_the_past_is_bounded() {
+    let bench = Bench::new().await;
+    let ann = bench.account("users", "ann").await;
+    let mut family = login(&bench, &ann, at(0)).await;
+    for now in 1..50 {
+        family = renew(&bench, &ann, &family.refresh, at(now * 20)).await.unwrap();
+    }
+    // 50 access tokens, one refresh token that lives, 32 that are spent.
+    assert_eq!(bench.service.tokens_in_memory(), 50 + 1 + 32);
+    let bench = bench.reopen().await;
+    assert_eq!(bench.service.tokens_in_memory(), 50 + 1 + 32);
+    bench.service.end(family.access, at(1000)).await.unwrap();
+    assert_eq!(bench.service.tokens_in_memory(), 0);
+    assert!(renew(&bench, &ann, &family.refresh, at(1000)).await.is_none());
+}

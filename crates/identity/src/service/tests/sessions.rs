@@ -1,0 +1,258 @@
+use std::sync::Arc;
+use std::time::Instant;
+
+use countersign_auth::port::{AtHand, IssueAnswer, Lookups as _, Operations as _, TokenAnswer};
+use countersign_auth::token::{AtLimit, TokenDigest, TokenPlan};
+
+use super::*;
+use crate::service::Ended;
+use crate::store::{Change, TokenRow};
+
+#[tokio::test]
+async fn idleness_and_time_end_a_session() {
+    let bench = Bench::new().await;
+    let ann = bench.account("users", "ann").await;
+    let idle = bench.token(&ann, session(), at(0)).await;
+    assert_eq!(bench.live(idle, at(10)).await.expires_at, Some(at(1800)), "a use is noted coarsely");
+    assert_eq!(bench.live(idle, at(1700)).await.expires_at, Some(at(3500)));
+    assert_eq!(bench.says(idle, at(3499)).await, "live");
+    assert_eq!(bench.says(idle, at(3499 + 1800)).await, "expired");
+    assert_eq!(bench.says(idle, at(3499)).await, "live", "the clock decides, not the look-up");
+
+    let busy = bench.token(&ann, session(), at(0)).await;
+    for now in (0..43_200).step_by(1700) {
+        assert_eq!(bench.live(busy, at(now)).await.account.unwrap().name, "ann");
+    }
+    assert_eq!(bench.live(busy, at(43_199)).await.expires_at, Some(at(43_200)));
+    assert_eq!(bench.says(busy, at(43_200)).await, "expired");
+
+    bench.service.sweep(at(43_200 + 3599)).await.unwrap();
+    assert_eq!(bench.says(busy, at(43_200)).await, "expired");
+    bench.service.sweep(at(43_200 + 3600)).await.unwrap();
+    assert_eq!(bench.says(busy, at(43_200)).await, "unknown");
+    assert_eq!(bench.service.tokens_in_memory(), 0);
+    assert!(bench.store.tokens(0, 10).await.unwrap().0.is_empty());
+}
+
+#[tokio::test]
+async fn a_token_is_good_for_its_api_and_word_only() {
+    let bench = Bench::new().await;
+    let ann = bench.account("users", "ann").await;
+    let issued = bench.issue(order(Some(&ann), vec![session()], at(0)), at(0)).await;
+    let value = issued[0].value.expose();
+    for (api, word, says) in
+        [("shop", "session", "live"), ("mail", "session", "unknown"), ("shop", "claims", "unknown")]
+    {
+        assert_eq!(bench.says(TokenDigest::of(api, word, value), at(1)).await, says);
+    }
+    assert_eq!(issued[0].expires_at, at(1800));
+}
+
+#[tokio::test]
+async fn limits_refuse_or_end_the_oldest() {
+    let bench = Bench::new().await;
+    let ann = bench.account("users", "ann").await;
+    let two = |at_limit| TokenPlan { per_account: Some(2), at_limit, ..session() };
+    let first = bench.token(&ann, two(AtLimit::Refuse), at(0)).await;
+    let second = bench.token(&ann, two(AtLimit::Refuse), at(1)).await;
+    let third =
+        bench.service.issue(order(Some(&ann), vec![two(AtLimit::Refuse)], at(2)), at(2)).await.unwrap();
+    assert!(matches!(third, IssueAnswer::AtLimit));
+    let third = bench.token(&ann, two(AtLimit::EndOldest), at(2)).await;
+    for (digest, says) in [(first, "unknown"), (second, "live"), (third, "live")] {
+        assert_eq!(bench.says(digest, at(3)).await, says);
+    }
+    let bob = bench.account("users", "bob").await;
+    bench.token(&bob, two(AtLimit::Refuse), at(3)).await;
+    bench.token(&ann, access(), at(3)).await;
+    // Expired ones do not count.
+    bench.token(&ann, two(AtLimit::Refuse), at(5000)).await;
+
+    // Nothing of an order is issued that cannot be issued whole.
+    let before = bench.service.tokens_in_memory();
+    let both = vec![access(), TokenPlan { per_account: Some(0), ..session() }];
+    let answer = bench.service.issue(order(Some(&ann), both, at(5001)), at(5001)).await.unwrap();
+    assert!(matches!(answer, IssueAnswer::AtLimit));
+    assert_eq!(bench.service.tokens_in_memory(), before);
+
+    let bench = bench.reopen().await;
+    assert_eq!(bench.says(first, at(3)).await, "unknown");
+    assert_eq!(bench.says(second, at(3)).await, "live");
+}
+
+#[tokio::test]
+async fn sessions_are_listed_and_ended_by_name() {
+    let bench = Bench::new().await;
+    let ann = bench.account("users", "ann").await;
+    let bob = bench.account("users", "bob").await;
+    let mut ended = bench.service.ended();
+    let one = bench.token(&ann, session(), at(0)).await;
+    let two = bench.token(&ann, session(), at(1)).await;
+    bench.token(&ann, access(), at(1)).await;
+    bench.token(&bob, session(), at(1)).await;
+    let list = |account: &Arc<Account>, api: &'static str| {
+        let list = bench.service.sessions(account.id, Arc::from(api), at(2));
+        async move { list.await.unwrap() }
+    };
+    let sessions = list(&ann, "shop").await;
+    let names: Vec<_> = sessions.iter().map(|session| session.reference).collect();
+    assert_eq!(names, [one.reference(), two.reference()]);
+    assert_eq!((sessions[0].subject.as_str(), &*sessions[0].word), ("ann", "session"));
+    assert!(list(&ann, "mail").await.is_empty());
+
+    assert!(!bench.service.end_named(bob.id, one.reference(), at(2)).await.unwrap(), "not bob's to end");
+    assert_eq!(bench.says(one, at(2)).await, "live");
+    assert!(bench.service.end_named(ann.id, one.reference(), at(2)).await.unwrap());
+    assert_eq!(bench.says(one, at(2)).await, "unknown");
+    assert_eq!(ended.recv().await.unwrap(), Ended::Token(one));
+    assert_eq!(list(&ann, "shop").await.len(), 1);
+    bench.service.end(two, at(2)).await.unwrap();
+    bench.service.end(two, at(2)).await.unwrap();
+    assert!(list(&ann, "shop").await.is_empty());
+    let bench = bench.reopen().await;
+    assert_eq!(bench.says(two, at(2)).await, "unknown");
+}
+
+#[tokio::test]
+async fn a_login_replaces_the_session_before_it() {
+    let bench = Bench::new().await;
+    let ann = bench.account("users", "ann").await;
+    let anonymous = digest(&bench.issue(order(None, vec![session()], at(0)), at(0)).await[0]);
+    assert!(bench.live(anonymous, at(1)).await.account.is_none());
+    let mut login = order(Some(&ann), vec![session()], at(1));
+    login.replaces = Some(anonymous);
+    let new = digest(&bench.issue(login, at(1)).await[0]);
+    assert_eq!(bench.says(anonymous, at(2)).await, "unknown");
+    assert_eq!(bench.says(new, at(2)).await, "live");
+}
+
+#[tokio::test]
+async fn opened_sessions_are_kept_once_they_are_presented() {
+    let bench = Bench::new().await;
+    let ann = bench.account("users", "ann").await;
+    let api: Arc<str> = Arc::from("shop");
+    let open = |now| {
+        let issued = bench.service.open_session(&api, Some(&ann), &session(), at(now), at(now)).unwrap();
+        digest(&issued.unwrap())
+    };
+    let never = open(0);
+    let used = open(0);
+    assert_eq!(bench.says(used, at(299)).await, "live");
+    assert_eq!(bench.live(used, at(300)).await.expires_at, Some(at(299 + 1800)));
+    assert_eq!(bench.says(never, at(300)).await, "expired");
+    bench.service.sweep(at(300)).await.unwrap();
+    assert_eq!(bench.says(never, at(300)).await, "unknown");
+    assert!(bench.store.tokens(0, 10).await.unwrap().0.is_empty(), "nothing was written yet");
+    bench.service.flush().await.unwrap();
+    assert_eq!(bench.store.tokens(0, 10).await.unwrap().0.len(), 1);
+
+    // A hundred that nobody presents; the oldest go, what was presented stays.
+    let many: Vec<_> = (0..150).map(|_| open(400)).collect();
+    assert_eq!(bench.says(many[0], at(401)).await, "unknown");
+    assert_eq!(bench.says(many[49], at(401)).await, "unknown");
+    assert_eq!(bench.says(many[50], at(401)).await, "live");
+    assert_eq!(bench.says(many[149], at(401)).await, "live");
+    assert_eq!(bench.says(used, at(401)).await, "live");
+    let more: Vec<_> = (0..150).map(|_| open(402)).collect();
+    assert_eq!(bench.says(many[50], at(403)).await, "live");
+    assert_eq!(bench.says(many[51], at(403)).await, "unknown");
+    assert_eq!(bench.says(more[149], at(403)).await, "live");
+
+    let bench = bench.reopen().await;
+    assert_eq!(bench.says(used, at(404)).await, "live");
+    assert_eq!(bench.says(many[50], at(404)).await, "live");
+    assert_eq!(bench.says(more[100], at(404)).await, "unknown", "it was never presented");
+}
+
+#[tokio::test]
+async fn opened_sessions_keep_to_the_dialects_limit() {
+    let bench = Bench::new().await;
+    let ann = bench.account("users", "ann").await;
+    let api: Arc<str> = Arc::from("shop");
+    let one = |at_limit| TokenPlan { per_account: Some(1), at_limit, ..session() };
+    let first = bench.token(&ann, one(AtLimit::Refuse), at(0)).await;
+    let open = |plan| bench.service.open_session(&api, Some(&ann), &plan, at(1), at(1)).unwrap();
+    assert!(open(one(AtLimit::Refuse)).is_none());
+    assert!(open(one(AtLimit::EndOldest)).is_some());
+    assert_eq!(bench.says(first, at(1)).await, "unknown");
+    bench.service.flush().await.unwrap();
+    assert!(bench.store.token(first.0).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn sessions_survive_a_restart_with_their_last_use() {
+    let bench = Bench::new().await;
+    let ann = bench.account("users", "ann").await;
+    let used = bench.token(&ann, session(), at(0)).await;
+    let unused = bench.token(&ann, session(), at(0)).await;
+    let ended = bench.token(&ann, session(), at(0)).await;
+    bench.live(used, at(1000)).await;
+    bench.service.end(ended, at(1000)).await.unwrap();
+    let key = *bench.service.derivation_key();
+    let bench = bench.reopen().await;
+    assert_eq!(*bench.service.derivation_key(), key);
+    let token = bench.live(used, at(2500)).await;
+    assert_eq!(token.account.unwrap().name, "ann");
+    assert_eq!((token.issued_at, token.proven_at), (at(0), at(0)));
+    assert_eq!(bench.says(unused, at(2500)).await, "expired");
+    assert_eq!(bench.says(ended, at(2500)).await, "unknown");
+    // The account index was made again as well.
+    let list = bench.service.sessions(ann.id, Arc::from("shop"), at(2500)).await.unwrap();
+    assert_eq!(list.len(), 1);
+}
+
+fn row(number: u64, account: u64) -> TokenRow {
+    let value = number.to_string();
+    TokenRow {
+        digest: TokenDigest::of("shop", "session", &value).0,
+        api: Arc::from("shop"),
+        word: Arc::from("session"),
+        kind: TokenKind::Session,
+        account,
+        issued_at: at(0).unix_secs(),
+        used_at: at(0).unix_secs(),
+        idle_secs: 1800,
+        ends_at: Some(at(43_200).unix_secs()),
+        proven_at: at(0).unix_secs(),
+        family: 0,
+        spent: false,
+    }
+}
+
+#[tokio::test]
+async fn loading_many_delays_nothing_and_brings_nothing_back() {
+    const MANY: u64 = 50_000;
+    let bench = Bench::new().await;
+    let ann = bench.account("users", "ann").await;
+    let bob = bench.account("users", "bob").await;
+    let rows = |account, range: std::ops::Range<u64>| range.map(|number| row(number, account)).collect();
+    bench.store.write(vec![Change::PutTokens(rows(ann.id.0, 0..MANY))]).await.unwrap();
+    bench.store.write(vec![Change::PutTokens(rows(bob.id.0, MANY..MANY + 10))]).await.unwrap();
+    let digest = |number: u64| TokenDigest::of("shop", "session", &number.to_string());
+
+    let folder = bench.close().await;
+    let bench = Bench::still_loading(folder).await;
+    assert!(!bench.service.ready());
+    let started = Instant::now();
+    assert!(matches!(bench.service.token(&digest(7), at(1)), AtHand::Ask));
+    assert!(matches!(bench.service.find_token(digest(7), at(1)).await.unwrap(), TokenAnswer::Live(_)));
+    assert!(matches!(
+        bench.service.find_token(digest(MANY + 99), at(1)).await.unwrap(),
+        TokenAnswer::Unknown
+    ));
+    // What ends while pages are on their way stays ended.
+    bench.service.end(digest(MANY - 1), at(1)).await.unwrap();
+    let keep = Some(digest(MANY + 1));
+    let changed =
+        bench.service.password_change(claim("bob", PASSWORD), Secret::new("new password"), keep, at(1));
+    changed.await.unwrap();
+    let in_between = started.elapsed();
+    bench.loaded().await;
+    println!("answered in {in_between:?}, loaded {MANY} in {:?}", started.elapsed());
+    assert!(matches!(bench.service.token(&digest(MANY + 99), at(1)), AtHand::Known(TokenAnswer::Unknown)));
+    assert_eq!(bench.says(digest(MANY - 2), at(1)).await, "live");
+    assert_eq!(bench.says(digest(MANY - 1), at(1)).await, "unknown");
+    assert_eq!(bench.says(digest(MANY), at(1)).await, "unknown");
+    assert_eq!(bench.says(digest(MANY + 1), at(1)).await, "live");
+    assert_eq!(bench.service.tokens_in_memory() as u64, MANY);
+}

@@ -1,0 +1,159 @@
+use countersign_auth::port::{Purpose, Signer as _};
+use jsonwebtoken::{Algorithm, Validation};
+use serde_json::{Value, json};
+
+use super::*;
+use crate::issuers::TrustedIssuer;
+use crate::signing::public::{KeySetError, parse_jwks, parse_pem};
+
+fn check(token: &str, keys: &[countersign_auth::port::IssuerKey]) -> Result<Value, String> {
+    let header = jsonwebtoken::decode_header(token).map_err(|error| error.to_string())?;
+    let key = keys.iter().find(|key| key.id == header.kid).ok_or("no such key")?;
+    let mut validation = Validation::new(key.algorithm);
+    validation.required_spec_claims.clear();
+    validation.validate_exp = false;
+    let token = jsonwebtoken::decode::<Value>(token, &key.key, &validation);
+    token.map(|token| token.claims).map_err(|error| error.to_string())
+}
+
+#[tokio::test]
+async fn every_algorithm_signs_what_its_published_key_checks() {
+    for (algorithm, expected) in [
+        (SigningAlgorithm::EdDsa, Algorithm::EdDSA),
+        (SigningAlgorithm::Es256, Algorithm::ES256),
+        (SigningAlgorithm::Rs256, Algorithm::RS256),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut options = options(&folder);
+        options.signing.token = algorithm;
+        let service = Service::open(options, Handle::current()).await.unwrap();
+        let claims = json!({ "sub": "ann" });
+        let token = service.sign(Purpose::Token, "at+jwt", claims.to_string().as_bytes()).unwrap();
+        let header = jsonwebtoken::decode_header(&token).unwrap();
+        assert_eq!((header.alg, header.typ.as_deref()), (expected, Some("at+jwt")));
+        let published = parse_jwks(&service.jwks(Purpose::Token)).unwrap();
+        assert_eq!(check(&token, &published).unwrap(), claims);
+        let ours = service.verifying_keys(Purpose::Token);
+        assert!(ours.ours);
+        assert_eq!(check(&token, &ours.keys).unwrap(), claims);
+        assert!(check(&token, &service.verifying_keys(Purpose::Assertion).keys).is_err());
+        let tampered = token.replacen('.', ".A", 1);
+        assert!(check(&tampered, &published).is_err());
+        service.close().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn keys_rotate_with_an_overlap() {
+    let bench = Bench::new().await;
+    let day = 86_400;
+    let sign = |bench: &Bench| bench.service.sign(Purpose::Token, "JWT", b"{}").unwrap();
+    let kid = |token: &str| jsonwebtoken::decode_header(token).unwrap().kid.unwrap();
+    let published = |bench: &Bench| parse_jwks(&bench.service.jwks(Purpose::Token)).unwrap();
+    let first = sign(&bench);
+    assert_eq!(published(&bench).len(), 1);
+    bench.service.sweep(at(0)).await.unwrap();
+    assert_eq!(published(&bench).len(), 2, "the next key is published long before it signs");
+    bench.service.sweep(at(89 * day)).await.unwrap();
+    assert_eq!(kid(&sign(&bench)), kid(&first));
+    bench.service.sweep(at(90 * day)).await.unwrap();
+    let second = sign(&bench);
+    assert_ne!(kid(&second), kid(&first));
+    let bench = bench.reopen().await;
+    assert_eq!(kid(&sign(&bench)), kid(&second));
+    for token in [&first, &second] {
+        assert!(check(token, &published(&bench)).is_ok());
+    }
+    bench.service.sweep(at(92 * day)).await.unwrap();
+    assert!(check(&first, &published(&bench)).is_err(), "what it signed has long expired");
+    bench.service.rotate_signing_key(Purpose::Token, at(92 * day)).await.unwrap();
+    assert_ne!(kid(&sign(&bench)), kid(&second));
+    assert!(check(&second, &published(&bench)).is_ok());
+}
+
+#[tokio::test]
+async fn issuers_are_known_by_api() {
+    let bench = Bench::new().await;
+    let ours = "https://gate.example";
+    bench.service.trust_issuer("shop", ours, TrustedIssuer::Ours);
+    let foreign = parse_jwks(&bench.service.jwks(Purpose::Assertion)).unwrap();
+    bench.service.trust_issuer("shop", "https://idp.example", TrustedIssuer::Keys(foreign));
+    let keys = |api, issuer| bench.service.issuer_keys(api, issuer).unwrap();
+    let before = keys("shop", ours).unwrap();
+    assert!(before.ours);
+    assert!(!keys("shop", "https://idp.example").unwrap().ours);
+    assert!(keys("mail", ours).is_none());
+    assert!(keys("shop", "https://gate.example/").is_none());
+    bench.service.rotate_signing_key(Purpose::Token, at(1)).await.unwrap();
+    assert!(keys("shop", ours).unwrap().keys.len() > before.keys.len(), "rotated keys are there at once");
+}
+
+const P256_PEM: &str = "-----BEGIN PUBLIC KEY-----
+MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEEVs/o5+uQbTjL3chynL4wXgUg2R9
+q9UU8I5mEovUf86QZ7kOBIjJwqnzD1omageEHWwHdBO6B+dFabmdT9POxg==
+-----END PUBLIC KEY-----";
+const ED25519_PEM: &str = "-----BEGIN PUBLIC KEY-----
+MCowBQYDK2VwAyEA2+Jj2UvNCvQiUPNYRgSi0cJSPiJI6Rs6D0UTeEpQVj8=
+-----END PUBLIC KEY-----";
+
+#[test]
+fn pem_keys_are_pinned_to_one_algorithm() {
+    let check = |text: &str, expected| {
+        assert_eq!(parse_pem(text).map(|key| key.algorithm), expected);
+    };
+    check(P256_PEM, Ok(Algorithm::ES256));
+    check(ED25519_PEM, Ok(Algorithm::EdDSA));
+    check(&ED25519_PEM.replace("MCow", "MCox"), Err(KeySetError::Pem));
+    check(&ED25519_PEM.replace("PUBLIC", "PRIVATE"), Err(KeySetError::Pem));
+    check("", Err(KeySetError::Pem));
+}
+
+#[test]
+fn key_sets_are_read_strictly() {
+    let n = |bytes: usize| "_".repeat(bytes * 4 / 3);
+    let x = "2-Jj2UvNCvQiUPNYRgSi0cJSPiJI6Rs6D0UTeEpQVj8";
+    let check = |keys: Value, expected: &str| {
+        let answer = match parse_jwks(&json!({ "keys": keys }).to_string()) {
+            Ok(keys) => keys.iter().map(|key| format!("{:?}", key.algorithm)).collect::<Vec<_>>().join(" "),
+            Err(error) => error.to_string(),
+        };
+        assert_eq!(answer, expected);
+    };
+    let rsa =
+        |bytes: usize, alg: &str| json!({ "kty": "RSA", "kid": "r", "n": n(bytes), "e": "AQAB", "alg": alg });
+    check(json!([rsa(258, "RS256"), rsa(258, "PS512")]), "RS256 PS512");
+    check(json!([{ "kty": "RSA", "n": n(258), "e": "AQAB" }]), "RS256");
+    check(json!([rsa(258, "HS256")]), "key r cannot be used with its `alg`");
+    check(json!([rsa(129, "RS256")]), "key r is malformed, too small or too large");
+    check(json!([rsa(1026, "RS256")]), "key r is malformed, too small or too large");
+    check(
+        json!([{ "kty": "RSA", "n": n(258), "e": "AQ" }]),
+        "key without kid is malformed, too small or too large",
+    );
+    check(json!([{ "kty": "OKP", "crv": "Ed25519", "x": x }]), "EdDSA");
+    check(json!([{ "kty": "OKP", "crv": "Ed25519", "x": x, "alg": "Ed25519" }]), "EdDSA");
+    check(
+        json!([{ "kty": "OKP", "crv": "Ed25519", "x": x, "kid": "e", "alg": "RS256" }]),
+        "key e cannot be used with its `alg`",
+    );
+    check(
+        json!([{ "kty": "oct", "k": "AAAA", "kid": "s" }]),
+        "key s is symmetric: whoever checks with it could sign with it",
+    );
+    check(
+        json!([{ "kty": "OKP", "crv": "Ed25519", "x": x, "d": x, "kid": "p" }]),
+        "key p is a private key: keep it where it signs",
+    );
+    check(
+        json!([{ "kty": "OKP", "crv": "Ed25519", "x": x, "use": "enc" }]),
+        "there is no key to check signatures with",
+    );
+    check(
+        json!([{ "kty": "EC", "crv": "secp256k1" }, { "kty": "OKP", "crv": "Ed25519", "x": x, "use": "sig" }]),
+        "EdDSA",
+    );
+    check(json!([]), "there is no key to check signatures with");
+    assert_eq!(parse_jwks(&" ".repeat((1 << 20) + 1)).err(), Some(KeySetError::TooLarge));
+    let many = vec![rsa(258, "RS256"); 65];
+    check(json!(many), "the key set is too large");
+}

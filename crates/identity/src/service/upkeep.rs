@@ -1,0 +1,192 @@
+//! What goes on in the background: loading, writing behind, forgetting.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use countersign_auth::port::{Answer, Unavailable};
+use countersign_auth::time::Time;
+
+use super::{Core, Ledger, Service, Upkeep, unavailable};
+use crate::store::{Change, TokenRow};
+use crate::tokens::record::{self, Marks, Record};
+
+/// Noted uses are in the store after this at the latest: what a power cut may lose of them.
+const FLUSH_EVERY: Duration = Duration::from_secs(1);
+/// Expired tokens go after an hour; half a minute more or less is nothing.
+const SWEEP_EVERY: Duration = Duration::from_secs(30);
+/// Rows of one page; a page is in memory some 2 MB.
+const PAGE_ROWS: u32 = 10_000;
+/// Rows that are added under one lock of the ledger: a log-in waits for less than a millisecond.
+const ADOPTED_AT_ONCE: usize = 1000;
+/// The first wait after a page could not be read; it doubles up to a minute.
+const RETRY_FIRST: Duration = Duration::from_millis(200);
+const RETRY_MAX: Duration = Duration::from_secs(60);
+
+/// Starts the tasks. They end with the service.
+pub(super) fn start(core: &Arc<Core>, upkeep: Upkeep) {
+    let weak = Arc::downgrade(core);
+    core.handle.spawn(load(weak.clone()));
+    if upkeep == Upkeep::Background {
+        core.handle.spawn(flush_again_and_again(weak.clone()));
+        core.handle.spawn(sweep_again_and_again(weak));
+    }
+}
+
+async fn flush_again_and_again(core: Weak<Core>) {
+    let mut failed = false;
+    loop {
+        tokio::time::sleep(FLUSH_EVERY).await;
+        let Some(core) = core.upgrade() else { return };
+        match core.flush().await {
+            Ok(()) if failed => tracing::info!("wrote what had waited while the store was away"),
+            Err(error) if !failed => {
+                tracing::error!(error = %error, "could not write noted uses and ends, will go on trying");
+            }
+            Ok(()) | Err(_) => {}
+        }
+        failed = core.has_unwritten();
+    }
+}
+
+async fn sweep_again_and_again(core: Weak<Core>) {
+    loop {
+        tokio::time::sleep(SWEEP_EVERY).await;
+        let Some(core) = core.upgrade() else { return };
+        let now = core.clock.now();
+        if let Err(error) = core.sweep(now).await {
+            tracing::warn!(error = %error, "could not remove expired tokens from the store");
+        }
+    }
+}
+
+/// Brings all tokens of the store into memory, a page at a time, while the service is at work already.
+async fn load(core: Weak<Core>) {
+    let Some(clock) = core.upgrade().map(|core| Arc::clone(&core.clock)) else { return };
+    let started = clock.now();
+    let (mut after, mut rows, mut retry) = (0, 0_usize, RETRY_FIRST);
+    loop {
+        let page = match core.upgrade() {
+            Some(core) => core.store.tokens(after, PAGE_ROWS),
+            None => return,
+        };
+        let (page, end) = match page.await {
+            Ok(page) => page,
+            Err(error) => {
+                tracing::error!(error = %error, "could not load tokens, will go on trying");
+                tokio::time::sleep(retry).await;
+                retry = (retry * 2).min(RETRY_MAX);
+                continue;
+            }
+        };
+        let Some(core) = core.upgrade() else { return };
+        if page.is_empty() {
+            core.ledger().loading = None;
+            core.loaded.store(true, Ordering::Release);
+            let took = clock.now().since(started);
+            tracing::info!(
+                tokens.loaded = rows,
+                tokens.load_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+                "loaded all tokens"
+            );
+            return;
+        }
+        after = end;
+        rows += page.len();
+        for rows in page.chunks(ADOPTED_AT_ONCE) {
+            let ledger = core.ledger();
+            for row in rows {
+                core.adopt(&ledger, row);
+            }
+        }
+    }
+}
+
+impl Service {
+    /// Writes noted uses, promoted sessions and ends that the store could not be told before.
+    pub fn flush(&self) -> Answer<Result<(), Unavailable>> {
+        self.run(|core| async move { core.flush().await })
+    }
+
+    /// Forgets what expired more than an hour ago, and what else is over; rolls signing keys.
+    pub fn sweep(&self, now: Time) -> Answer<Result<(), Unavailable>> {
+        self.run(move |core| async move { core.sweep(now).await })
+    }
+
+    /// How many tokens are in memory, expired ones that are still remembered too.
+    pub fn tokens_in_memory(&self) -> usize {
+        self.core.tokens.len()
+    }
+}
+
+impl Core {
+    /// Brings a token of the store into memory, unless it ended since the row was read.
+    pub(super) fn adopt(&self, ledger: &Ledger, row: &TokenRow) {
+        if let Some(ended) = &ledger.loading {
+            let with_account = ended.accounts.get(&row.account).is_some_and(|keep| *keep != Some(row.digest));
+            if with_account || ended.tokens.contains(&row.digest) {
+                return;
+            }
+        }
+        if row.account != 0 && self.directory.find(row.account).is_none() {
+            return;
+        }
+        if let Some(word) = self.tokens.words.number(&row.api, &row.word) {
+            self.tokens.insert(Record::from_row(row, word));
+        }
+    }
+
+    fn has_unwritten(&self) -> bool {
+        !self.ledger().unwritten_ends.is_empty()
+    }
+
+    pub(super) fn row(&self, record: Record) -> Option<TokenRow> {
+        let (api, word) = self.tokens.words.names(record.word)?;
+        Some(record.to_row(api, word))
+    }
+
+    pub(super) async fn flush(&self) -> Result<(), Unavailable> {
+        let (dirty, ends, write) = {
+            let mut ledger = self.ledger();
+            let ends = std::mem::take(&mut ledger.unwritten_ends);
+            let dirty = self.tokens.take_dirty();
+            if dirty.is_empty() && ends.is_empty() {
+                return Ok(());
+            }
+            let unstored = |record: &&Record| record.marks.has(Marks::UNSTORED);
+            let put = dirty.iter().filter(unstored).filter_map(|record| self.row(*record)).collect();
+            let touched = dirty.iter().filter(|record| !unstored(record));
+            let touched = touched.map(|record| (record.digest, record::to_unix(record.used))).collect();
+            let changes = vec![
+                Change::PutTokens(put),
+                Change::TouchTokens(touched),
+                Change::DeleteTokens(ends.clone()),
+            ];
+            (dirty, ends, self.store.write(changes))
+        };
+        write.await.map_err(|error| {
+            self.ledger().unwritten_ends.extend(ends);
+            self.tokens.put_back_dirty(&dirty);
+            unavailable(error)
+        })
+    }
+
+    pub(super) async fn sweep(&self, now: Time) -> Result<(), Unavailable> {
+        self.lockout.sweep(now);
+        self.signing.sweep(&*self.store, now).await?;
+        let write = {
+            let mut ledger = self.ledger();
+            let mut gone = self.tokens.sweep(record::floor(now));
+            if gone.is_empty() {
+                return Ok(());
+            }
+            if let Some(ended) = &mut ledger.loading {
+                ended.tokens.extend(&gone);
+            }
+            gone.sort_unstable();
+            self.store.write(vec![Change::DeleteTokens(gone)])
+        };
+        // What stays in the store for now is expired there as well, and goes after the next start.
+        write.await.map_err(unavailable)
+    }
+}

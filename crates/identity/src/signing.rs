@@ -1,0 +1,266 @@
+//! The gate's own signing keys: made, rotated, published, used.
+//!
+//! ```text
+//! next ──(published a day before)──▶ active ──▶ retired ──(published as long as what it signed may live)──▶ gone
+//! ```
+//!
+//! Each purpose has keys of its own, so that an assertion can never be taken for a client's token.
+
+pub(crate) mod key;
+pub mod public;
+
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use countersign_auth::port::{Answer, IssuerKey, IssuerKeys, Purpose, Unavailable};
+use countersign_auth::time::{Clock, Time};
+
+use crate::audit;
+use crate::service::{By, Service, unavailable};
+use crate::store::{Change, SigningKeyRow, Store, StoreError};
+use key::SigningKey;
+
+/// The algorithms that the gate signs with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SigningAlgorithm {
+    /// Ed25519 (RFC 8037): small and quick.
+    EdDsa,
+    /// RSA 2048 with SHA-256 (RFC 7518 section 3.3): what every client knows.
+    Rs256,
+    /// ECDSA P-256 (RFC 7518 section 3.4).
+    Es256,
+}
+
+/// How tokens and assertions are signed.
+#[derive(Clone, Copy, Debug)]
+pub struct SigningOptions {
+    /// For clients' tokens.
+    pub token: SigningAlgorithm,
+    /// For assertions to upstreams.
+    pub assertion: SigningAlgorithm,
+    /// A key is rotated when it has been active for so long.
+    pub rotate_after: Duration,
+    /// A retired key is published for so long: as long as the longest-lived token it signed.
+    pub overlap: Duration,
+}
+
+impl Default for SigningOptions {
+    fn default() -> Self {
+        Self {
+            token: SigningAlgorithm::Rs256,
+            assertion: SigningAlgorithm::EdDsa,
+            rotate_after: Duration::from_secs(90 * 86_400),
+            overlap: Duration::from_secs(2 * 86_400),
+        }
+    }
+}
+
+/// A next key is published for so long before it signs: key sets are cached for hours, rarely for more.
+const PUBLISHED_BEFORE: Duration = Duration::from_secs(86_400);
+
+/// Where a key is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    Next,
+    Active,
+    Retired,
+}
+
+struct Known {
+    keys: Vec<Arc<SigningKey>>,
+    /// Public halves of the keys for tokens.
+    tokens: Arc<IssuerKeys>,
+    assertions: Arc<IssuerKeys>,
+}
+
+impl Known {
+    fn of(keys: Vec<Arc<SigningKey>>) -> Self {
+        let verifying = |purpose| {
+            let of_purpose = keys.iter().filter(|key| key.purpose == purpose);
+            let keys: Vec<IssuerKey> = of_purpose.filter_map(|key| key.public.verifying(&key.id)).collect();
+            Arc::new(IssuerKeys { keys, ours: true })
+        };
+        Self { tokens: verifying(Purpose::Token), assertions: verifying(Purpose::Assertion), keys }
+    }
+
+    fn find(&self, purpose: Purpose, state: State) -> Option<&Arc<SigningKey>> {
+        self.keys.iter().find(|key| key.purpose == purpose && key.state == state)
+    }
+}
+
+/// All keys of the gate.
+pub(crate) struct SigningKeys {
+    options: SigningOptions,
+    known: RwLock<Known>,
+    /// Rotations go one after the other.
+    changes: tokio::sync::Mutex<()>,
+}
+
+impl SigningKeys {
+    /// Reads the keys of the store, and makes those that sign if there are none of the chosen algorithm.
+    pub(crate) async fn load(
+        store: &dyn Store,
+        options: &SigningOptions,
+        clock: &dyn Clock,
+    ) -> Result<Self, StoreError> {
+        let rows = store.signing_keys().await?;
+        let keys = rows.iter().map(SigningKey::read).collect::<Result<Vec<_>, _>>()?;
+        let keys = Self {
+            options: *options,
+            known: RwLock::new(Known::of(keys.into_iter().map(Arc::new).collect())),
+            changes: tokio::sync::Mutex::default(),
+        };
+        let now = clock.now();
+        for purpose in [Purpose::Assertion, Purpose::Token] {
+            let active = keys.find(purpose, State::Active);
+            if active.as_ref().is_some_and(|key| key.algorithm == keys.algorithm(purpose)) {
+                continue;
+            }
+            let new = keys.make(purpose, State::Active, now).await?;
+            let mut rows = vec![new];
+            rows.extend(active.map(|key| key.row_as(State::Retired, now)));
+            keys.put(store, rows, Vec::new()).await?;
+        }
+        Ok(keys)
+    }
+
+    fn algorithm(&self, purpose: Purpose) -> SigningAlgorithm {
+        match purpose {
+            Purpose::Assertion => self.options.assertion,
+            Purpose::Token => self.options.token,
+        }
+    }
+
+    fn find(&self, purpose: Purpose, state: State) -> Option<Arc<SigningKey>> {
+        self.known.read().unwrap_or_else(PoisonError::into_inner).find(purpose, state).cloned()
+    }
+
+    /// RSA takes a while: not on a thread that others wait for.
+    async fn make(&self, purpose: Purpose, state: State, now: Time) -> Result<SigningKeyRow, StoreError> {
+        let algorithm = self.algorithm(purpose);
+        let made = tokio::task::spawn_blocking(move || key::generate(purpose, algorithm, state, now));
+        made.await.map_err(|error| StoreError::Down(error.to_string()))?
+    }
+
+    /// Brings keys into the store, then into memory.
+    async fn put(
+        &self,
+        store: &dyn Store,
+        rows: Vec<SigningKeyRow>,
+        gone: Vec<String>,
+    ) -> Result<(), StoreError> {
+        let read = rows.iter().map(SigningKey::read).collect::<Result<Vec<_>, _>>()?;
+        let mut changes: Vec<_> = rows
+            .into_iter()
+            .flat_map(|row| {
+                let object = format!("{} key {} {}", row.purpose, row.id, row.state);
+                let since = Time::from_unix_ms(row.since);
+                let event = audit::row(&By::gate(), "signing.key", object, since);
+                [Change::PutSigningKey(row), Change::Audit(event)]
+            })
+            .collect();
+        changes.extend(gone.iter().map(|id| Change::DeleteSigningKey(id.clone())));
+        store.write(changes).await?;
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        let mut keys = known.keys.clone();
+        keys.retain(|key| !gone.contains(&key.id) && read.iter().all(|new| new.id != key.id));
+        keys.extend(read.into_iter().map(Arc::new));
+        *known = Known::of(keys);
+        Ok(())
+    }
+
+    /// Lets the next key sign, and makes another next one.
+    pub(crate) async fn rotate(
+        &self,
+        store: &dyn Store,
+        purpose: Purpose,
+        now: Time,
+    ) -> Result<(), StoreError> {
+        let _one_at_a_time = self.changes.lock().await;
+        self.rotate_locked(store, purpose, now).await
+    }
+
+    async fn rotate_locked(&self, store: &dyn Store, purpose: Purpose, now: Time) -> Result<(), StoreError> {
+        let active = match self.find(purpose, State::Next) {
+            Some(next) => next.row_as(State::Active, now),
+            None => self.make(purpose, State::Active, now).await?,
+        };
+        let mut rows = vec![active, self.make(purpose, State::Next, now).await?];
+        rows.extend(self.find(purpose, State::Active).map(|old| old.row_as(State::Retired, now)));
+        self.put(store, rows, Vec::new()).await
+    }
+
+    /// Makes next keys where there are none, rotates those that are due, drops those that are over.
+    pub(crate) async fn sweep(&self, store: &dyn Store, now: Time) -> Result<(), Unavailable> {
+        let _one_at_a_time = self.changes.lock().await;
+        for purpose in [Purpose::Assertion, Purpose::Token] {
+            let Some(next) = self.find(purpose, State::Next) else {
+                let next = self.make(purpose, State::Next, now).await.map_err(unavailable)?;
+                self.put(store, vec![next], Vec::new()).await.map_err(unavailable)?;
+                continue;
+            };
+            let due = self.find(purpose, State::Active).is_none_or(|active| {
+                now.since(active.since) >= self.options.rotate_after
+                    && now.since(next.since) >= PUBLISHED_BEFORE
+            });
+            if due {
+                self.rotate_locked(store, purpose, now).await.map_err(unavailable)?;
+            }
+        }
+        let over: Vec<_> = {
+            let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+            let retired = known.keys.iter().filter(|key| key.state == State::Retired);
+            let over = retired.filter(|key| now.since(key.since) >= self.options.overlap);
+            over.map(|key| key.id.clone()).collect()
+        };
+        if over.is_empty() {
+            return Ok(());
+        }
+        self.put(store, Vec::new(), over).await.map_err(unavailable)
+    }
+
+    pub(crate) fn sign(
+        &self,
+        purpose: Purpose,
+        typ: &'static str,
+        claims: &[u8],
+    ) -> Result<String, Unavailable> {
+        let missing = || Unavailable("there is no key to sign with".to_owned());
+        self.find(purpose, State::Active).ok_or_else(missing)?.sign(typ, claims)
+    }
+
+    /// The public halves of all keys of a purpose, for those who check in this process.
+    pub(crate) fn verifying(&self, purpose: Purpose) -> Arc<IssuerKeys> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(match purpose {
+            Purpose::Token => &known.tokens,
+            Purpose::Assertion => &known.assertions,
+        })
+    }
+
+    pub(crate) fn jwks(&self, purpose: Purpose) -> String {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let of_purpose = known.keys.iter().filter(|key| key.purpose == purpose);
+        let keys: Vec<_> = of_purpose.map(|key| key.public.jwk(&key.id)).collect();
+        serde_json::json!({ "keys": keys }).to_string()
+    }
+}
+
+impl Service {
+    /// The JWK set (RFC 7517) of a purpose: next, active and retired keys.
+    pub fn jwks(&self, purpose: Purpose) -> String {
+        self.core().signing.jwks(purpose)
+    }
+
+    /// The same keys for those who verify in this process.
+    pub fn verifying_keys(&self, purpose: Purpose) -> Arc<IssuerKeys> {
+        self.core().signing.verifying(purpose)
+    }
+
+    /// Rotates the key of a purpose now, published beforehand or not.
+    pub fn rotate_signing_key(&self, purpose: Purpose, now: Time) -> Answer<Result<(), Unavailable>> {
+        self.run(move |core| async move {
+            core.signing.rotate(&*core.store, purpose, now).await.map_err(unavailable)
+        })
+    }
+}

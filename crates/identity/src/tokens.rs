@@ -1,0 +1,435 @@
+//! The live tokens in memory: sessions, access and refresh tokens, the digests of API keys.
+//!
+//! A look-up takes one lock of many for some 50 ns, waits for nothing and allocates nothing. Ends by idleness
+//! and by time are decided here. What is used is noted coarsely and written behind; what a script opened and
+//! never used is never written.
+
+pub(crate) mod index;
+pub(crate) mod record;
+pub(crate) mod table;
+pub(crate) mod words;
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use countersign_auth::token::{AtLimit, TokenDigest, TokenKind};
+
+use index::{Held, Index};
+use record::{GRACE_SECS, Marks, Record};
+use table::Table;
+use words::Words;
+
+/// How many tokens may be in memory of some kinds that strangers or scripts can make.
+#[derive(Clone, Copy)]
+pub(crate) struct Bounds {
+    /// Sessions that one account has open at one API and never presented: scripts send Basic on every GET and
+    /// ignore the cookie. The oldest goes.
+    fresh_per_account: usize,
+    /// Tokens of one account where the dialect names no limit: one account cannot fill the memory.
+    held: usize,
+    /// Anonymous sessions that were never presented. The oldest goes.
+    anonymous_fresh: usize,
+    /// Anonymous sessions that live on. Beyond it a session keeps to its first five minutes.
+    anonymous_kept: usize,
+}
+
+const BOUNDS: Bounds =
+    Bounds { fresh_per_account: 100, held: 10_000, anonymous_fresh: 100_000, anonymous_kept: 100_000 };
+/// An expired token is told apart from an unknown one for so long.
+const EXPIRED_SECS: u32 = 60 * 60;
+
+/// What a look-up found.
+pub(crate) enum Found {
+    /// It is good; its use is noted.
+    Live(Record),
+    /// Its time has passed.
+    Expired,
+    /// A refresh token that was spent longer ago than parallel refreshes take: somebody has a copy.
+    Reused(Record),
+    /// Not in memory.
+    Missing,
+}
+
+/// How many an account may hold of one word, and what happens to the one too many.
+pub(crate) type Limit = Option<(u32, AtLimit)>;
+
+/// The account holds as many as it may.
+#[derive(Debug)]
+pub(crate) struct Full;
+
+/// See the module's words.
+pub(crate) struct Tokens {
+    bounds: Bounds,
+    pub(crate) words: Words,
+    table: Table,
+    index: Index,
+    anonymous_fresh: Mutex<VecDeque<[u8; 32]>>,
+    anonymous_kept: AtomicUsize,
+}
+
+impl Tokens {
+    pub(crate) fn new() -> Self {
+        Self::bounded(BOUNDS)
+    }
+
+    fn bounded(bounds: Bounds) -> Self {
+        Self {
+            bounds,
+            words: Words::default(),
+            table: Table::new(),
+            index: Index::new(),
+            anonymous_fresh: Mutex::default(),
+            anonymous_kept: AtomicUsize::new(0),
+        }
+    }
+
+    /// Looks a token up for somebody who presents it, and notes that.
+    pub(crate) fn present(&self, digest: &TokenDigest, now: u32) -> Found {
+        let found = self.table.change(&digest.0, |record| {
+            if now >= record.deadline() {
+                return Found::Expired;
+            }
+            if record.marks.has(Marks::SPENT) {
+                let in_grace = now <= record.used.saturating_add(GRACE_SECS);
+                return if in_grace { Found::Live(*record) } else { Found::Reused(*record) };
+            }
+            if record.marks.has(Marks::FRESH) {
+                if record.account != 0 || self.keep_anonymous() {
+                    record.marks = record.marks.without(Marks::FRESH).with(Marks::DIRTY);
+                    record.used = record.used.max(now);
+                }
+            } else if record.idle > 0 && now >= record.used.saturating_add(record.use_grain()) {
+                record.marks = record.marks.with(Marks::DIRTY);
+                record.used = now;
+            }
+            Found::Live(*record)
+        });
+        found.unwrap_or(Found::Missing)
+    }
+
+    /// Counts one more anonymous session that lives on, if there is room.
+    fn keep_anonymous(&self) -> bool {
+        let more = |kept| (kept < self.bounds.anonymous_kept).then_some(kept + 1);
+        self.anonymous_kept.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
+    }
+
+    /// A copy of a record as it is, noting nothing.
+    pub(crate) fn get(&self, digest: &TokenDigest) -> Option<Record> {
+        self.table.get(&digest.0)
+    }
+
+    /// Works on a record in its place.
+    pub(crate) fn change<T>(&self, digest: &TokenDigest, work: impl FnOnce(&mut Record) -> T) -> Option<T> {
+        self.table.change(&digest.0, work)
+    }
+
+    /// Adds a record as it is; false if it is there already.
+    pub(crate) fn insert(&self, record: Record) -> bool {
+        if record.account == 0 {
+            let added = self.table.insert(record);
+            if added && !record.marks.has(Marks::FRESH) {
+                self.anonymous_kept.fetch_add(1, Ordering::Relaxed);
+            }
+            return added;
+        }
+        let mut held = self.index.of(record.account);
+        let added = self.table.insert(record);
+        if added {
+            held.add(record.mark());
+        }
+        added
+    }
+
+    /// Takes a record out.
+    pub(crate) fn remove(&self, digest: &TokenDigest) -> Option<Record> {
+        let record = self.table.remove(&digest.0)?;
+        self.forget(&record);
+        Some(record)
+    }
+
+    /// Undoes what `insert` did beside the table.
+    fn forget(&self, record: &Record) {
+        if record.account != 0 {
+            self.index.of(record.account).remove(record.mark());
+        } else if !record.marks.has(Marks::FRESH) {
+            self.anonymous_kept.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Copies of all that an account holds, in the order of issue, expired ones too.
+    pub(crate) fn of_account(&self, account: u64) -> Vec<Record> {
+        let marks = self.index.of(account).marks();
+        marks.into_iter().filter_map(|mark| self.table.find(mark, account)).collect()
+    }
+
+    /// Adds a token within the limits of its account; what had to go for it is handed out.
+    pub(crate) fn issue(&self, record: Record, limit: Limit, now: u32) -> Result<Vec<Record>, Full> {
+        if record.account == 0 {
+            if self.anonymous_kept.load(Ordering::Relaxed) >= self.bounds.anonymous_kept {
+                return Err(Full);
+            }
+            self.insert(record);
+            return Ok(Vec::new());
+        }
+        let mut guard = self.index.of(record.account);
+        let gone = self.make_room(guard.get(), &record, limit, now)?;
+        if self.table.insert(record) {
+            guard.add(record.mark());
+        }
+        Ok(gone)
+    }
+
+    /// Adds a session that nobody has presented yet.
+    pub(crate) fn open(&self, record: Record, limit: Limit, now: u32) -> Result<Vec<Record>, Full> {
+        if record.account == 0 {
+            self.open_anonymous(record);
+            return Ok(Vec::new());
+        }
+        let mut guard = self.index.of(record.account);
+        let held = guard.get();
+        self.tidy_fresh(held, &record, now);
+        let gone = self.make_room(held, &record, limit, now)?;
+        if self.table.insert(record) {
+            held.fresh.get_or_insert_default().push((record.word, record.mark()));
+        }
+        Ok(gone)
+    }
+
+    fn open_anonymous(&self, record: Record) {
+        let mut fresh = self.anonymous_fresh.lock().unwrap_or_else(PoisonError::into_inner);
+        while fresh.len() >= self.bounds.anonymous_fresh
+            && let Some(oldest) = fresh.pop_front()
+        {
+            self.table.remove_if(&oldest, |record| record.marks.has(Marks::FRESH));
+        }
+        if self.table.insert(record) {
+            fresh.push_back(record.digest);
+        }
+    }
+
+    /// Looks at the sessions that were opened and never presented, once there are too many of them.
+    fn tidy_fresh(&self, held: &mut Held, new: &Record, now: u32) {
+        let Some(fresh) = &mut held.fresh else { return };
+        if fresh.iter().filter(|(word, _)| *word == new.word).count() < self.bounds.fresh_per_account {
+            return;
+        }
+        let mut of_word = 0;
+        fresh.retain(|(word, mark)| match self.table.find(*mark, new.account) {
+            Some(record) if record.marks.has(Marks::FRESH) => {
+                of_word += usize::from(*word == new.word);
+                true
+            }
+            Some(_) => {
+                held.kept.push(*mark);
+                false
+            }
+            None => false,
+        });
+        let mut surplus = (of_word + 1).saturating_sub(self.bounds.fresh_per_account);
+        fresh.retain(|(word, mark)| {
+            let Some(record) = self.table.find(*mark, new.account) else { return false };
+            let goes = !record.is_live(now) || *word == new.word && surplus > 0;
+            // Somebody may present it at this very moment: then it stays.
+            let gone =
+                goes && self.table.remove_if(&record.digest, |now| now.marks.has(Marks::FRESH)).is_some();
+            surplus -= usize::from(gone && surplus > 0);
+            !gone
+        });
+    }
+
+    /// Ends what has to go before `new` may be added.
+    fn make_room(&self, held: &mut Held, new: &Record, limit: Limit, now: u32) -> Result<Vec<Record>, Full> {
+        let mut gone = Vec::new();
+        if let Some((most, at_limit)) = limit {
+            let most = usize::try_from(most).unwrap_or(usize::MAX);
+            let mut live: Vec<Record> = held
+                .marks()
+                .filter_map(|mark| self.table.find(mark, new.account))
+                .filter(|record| record.word == new.word && record.is_live(now))
+                .collect();
+            if live.len() >= most {
+                match at_limit {
+                    AtLimit::Refuse => return Err(Full),
+                    AtLimit::EndOldest => {
+                        live.sort_by_key(|record| record.issued);
+                        let surplus = live.len() + 1 - most.max(1);
+                        gone.extend(live.into_iter().take(surplus));
+                    }
+                }
+            }
+        }
+        if held.kept.len() >= self.bounds.held {
+            let oldest = held.kept.iter().filter_map(|mark| self.table.find(*mark, new.account));
+            gone.extend(oldest.filter(|record| record.kind != TokenKind::Key).take(1));
+        }
+        gone.retain(|record| self.table.remove(&record.digest).is_some());
+        for record in &gone {
+            let mark = record.mark();
+            held.kept.retain(|other| *other != mark);
+            if let Some(fresh) = &mut held.fresh {
+                fresh.retain(|(_, other)| *other != mark);
+            }
+        }
+        Ok(gone)
+    }
+
+    /// Copies of what waits to be written.
+    pub(crate) fn take_dirty(&self) -> Vec<Record> {
+        self.table.take_dirty()
+    }
+
+    /// Puts what could not be written back into the queue.
+    pub(crate) fn put_back_dirty(&self, records: &[Record]) {
+        for record in records {
+            let unstored = record.marks.has(Marks::UNSTORED);
+            self.change(&record.token(), |now| {
+                let marks = now.marks.with(Marks::DIRTY);
+                now.marks = if unstored { marks.with(Marks::UNSTORED) } else { marks };
+            });
+        }
+    }
+
+    /// Forgets what ended long enough ago; hands out the digests that the store may still have.
+    pub(crate) fn sweep(&self, now: u32) -> Vec<[u8; 32]> {
+        let over = |record: &Record| {
+            let remembered = if record.marks.has(Marks::FRESH) { 0 } else { EXPIRED_SECS };
+            record.deadline().saturating_add(remembered) <= now
+        };
+        let mut stored = Vec::new();
+        for digest in self.table.select(over) {
+            if let Some(record) = self.table.remove_if(&digest, over) {
+                self.forget(&record);
+                if !record.marks.has(Marks::FRESH) && record.kind != TokenKind::Key {
+                    stored.push(digest);
+                }
+            }
+        }
+        stored
+    }
+
+    /// How many records there are, expired ones too.
+    pub(crate) fn len(&self) -> usize {
+        self.table.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        reason = "tests"
+    )]
+    use super::*;
+    use crate::tokens::record::NEVER;
+
+    fn tokens() -> Tokens {
+        Tokens::bounded(Bounds { fresh_per_account: 3, held: 4, anonymous_fresh: 3, anonymous_kept: 2 })
+    }
+
+    fn record(number: u32, account: u64, kind: TokenKind, marks: Marks) -> Record {
+        Record {
+            digest: TokenDigest::of("", "", &number.to_string()).0,
+            account,
+            family: 0,
+            issued: number,
+            used: number,
+            proven: number,
+            ends: NEVER,
+            idle: 1000,
+            word: 0,
+            kind,
+            marks,
+        }
+    }
+
+    fn fresh(number: u32, account: u64) -> Record {
+        record(number, account, TokenKind::Session, Marks::FRESH.with(Marks::UNSTORED))
+    }
+
+    fn there(tokens: &Tokens, numbers: std::ops::Range<u32>) -> Vec<u32> {
+        let there = |number: &u32| tokens.get(&TokenDigest::of("", "", &number.to_string())).is_some();
+        numbers.filter(there).collect()
+    }
+
+    fn present(tokens: &Tokens, number: u32, now: u32) -> bool {
+        matches!(tokens.present(&TokenDigest::of("", "", &number.to_string()), now), Found::Live(_))
+    }
+
+    #[test]
+    fn anonymous_sessions_are_bounded_fresh_and_kept() {
+        let tokens = tokens();
+        for number in 0..3 {
+            tokens.open(fresh(number, 0), None, 10).unwrap();
+        }
+        for number in 0..3 {
+            assert!(present(&tokens, number, 10));
+        }
+        // Two were kept; for the third there was no room: it keeps to its five minutes.
+        assert!(present(&tokens, 1, 400) && !present(&tokens, 2, 400));
+        for number in 3..8 {
+            tokens.open(fresh(number, 0), None, 10).unwrap();
+        }
+        assert_eq!(there(&tokens, 0..8), [0, 1, 5, 6, 7]);
+        assert!(tokens.issue(record(9, 0, TokenKind::Session, Marks::NONE), None, 10).is_err());
+        tokens.remove(&TokenDigest::of("", "", "0")).unwrap();
+        assert!(tokens.issue(record(9, 0, TokenKind::Session, Marks::NONE), None, 10).is_ok());
+        tokens.sweep(10_000);
+        assert_eq!(tokens.len(), 0);
+        assert_eq!(tokens.anonymous_kept.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn an_account_holds_so_many_and_its_keys_stay() {
+        let tokens = tokens();
+        tokens.insert(record(0, 7, TokenKind::Key, Marks::NONE));
+        for number in 1..9 {
+            tokens.issue(record(number, 7, TokenKind::Session, Marks::NONE), None, 10).unwrap();
+        }
+        assert_eq!(there(&tokens, 0..9), [0, 6, 7, 8]);
+        assert_eq!(tokens.of_account(7).len(), 4);
+    }
+
+    #[test]
+    fn sessions_that_nobody_presents_give_way() {
+        let tokens = tokens();
+        for number in 0..3 {
+            tokens.open(fresh(number, 7), None, 10).unwrap();
+        }
+        assert!(present(&tokens, 0, 10));
+        for number in 3..6 {
+            tokens.open(fresh(number, 7), None, 10).unwrap();
+        }
+        assert_eq!(there(&tokens, 0..6), [0, 3, 4, 5]);
+        tokens.open(fresh(6, 8), None, 10).unwrap();
+        let other_word = Record { word: 1, ..fresh(7, 7) };
+        tokens.open(other_word, None, 10).unwrap();
+        assert_eq!(there(&tokens, 0..8), [0, 3, 4, 5, 6, 7]);
+        assert_eq!(tokens.of_account(7).len(), 5);
+        for record in tokens.of_account(7) {
+            tokens.remove(&record.token()).unwrap();
+        }
+        assert!(tokens.of_account(7).is_empty());
+    }
+
+    #[test]
+    fn what_waits_to_be_written_is_handed_out_once() {
+        let tokens = tokens();
+        tokens.open(fresh(0, 7), None, 10).unwrap();
+        assert!(tokens.take_dirty().is_empty());
+        assert!(present(&tokens, 0, 10) && present(&tokens, 0, 500));
+        let dirty = tokens.take_dirty();
+        assert_eq!((dirty.len(), dirty[0].used), (1, 500));
+        assert!(dirty[0].marks.has(Marks::UNSTORED));
+        assert!(tokens.take_dirty().is_empty());
+        tokens.put_back_dirty(&dirty);
+        assert!(tokens.take_dirty()[0].marks.has(Marks::UNSTORED));
+        assert!(present(&tokens, 0, 1000));
+        assert!(!tokens.take_dirty()[0].marks.has(Marks::UNSTORED));
+        assert!(present(&tokens, 0, 1010), "62 seconds are the grain of 1000");
+        assert!(tokens.take_dirty().is_empty());
+    }
+}

@@ -1,0 +1,180 @@
+//! One live token in 72 bytes.
+
+use std::sync::Arc;
+
+use countersign_auth::time::Time;
+use countersign_auth::token::{TokenDigest, TokenKind};
+
+use crate::store::TokenRow;
+
+/// 2020-01-01T00:00:00Z. Moments of records are whole seconds since then: 32 bits reach the year 2156.
+const EPOCH_UNIX_SECS: i64 = 1_577_836_800;
+/// No such moment.
+pub(crate) const NEVER: u32 = u32::MAX;
+/// A session that was opened without waiting for the store dies after this if it is never presented: long
+/// enough for the slowest client's next request.
+pub(crate) const FRESH_SECS: u32 = 5 * 60;
+/// For so long a spent refresh token still gives its successor: two tabs of one client refresh at once.
+pub(crate) const GRACE_SECS: u32 = 10;
+
+/// A moment of a record, rounded down.
+pub(crate) fn floor(time: Time) -> u32 {
+    from_unix(time.unix_secs())
+}
+
+/// A moment of a record, rounded up. A proof is never recorded as older than it is: an account's `proofs_from`
+/// in the same second would otherwise kill the session that was opened right after.
+pub(crate) fn ceil(time: Time) -> u32 {
+    from_unix(time.plus(std::time::Duration::from_millis(999)).unix_secs())
+}
+
+/// From seconds since the Unix epoch; saturates.
+pub(crate) fn from_unix(secs: i64) -> u32 {
+    u32::try_from(secs.saturating_sub(EPOCH_UNIX_SECS).clamp(0, i64::from(NEVER - 1))).unwrap_or(0)
+}
+
+/// To seconds since the Unix epoch.
+pub(crate) fn to_unix(secs: u32) -> i64 {
+    EPOCH_UNIX_SECS + i64::from(secs)
+}
+
+/// To a moment.
+pub(crate) fn time(secs: u32) -> Time {
+    Time::from_unix_secs(to_unix(secs))
+}
+
+/// What is known of a token besides its times.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Marks(u8);
+
+impl Marks {
+    pub(crate) const NONE: Self = Self(0);
+    /// It was never presented; it dies after [`FRESH_SECS`].
+    pub(crate) const FRESH: Self = Self(1);
+    /// The store does not know it yet.
+    pub(crate) const UNSTORED: Self = Self(2);
+    /// It waits to be written.
+    pub(crate) const DIRTY: Self = Self(4);
+    /// It is a refresh token that has been used; `used` says when.
+    pub(crate) const SPENT: Self = Self(8);
+
+    pub(crate) const fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    pub(crate) const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    pub(crate) const fn has(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+}
+
+/// A token in memory. The digest alone is never written to a log.
+#[derive(Clone, Copy)]
+pub(crate) struct Record {
+    pub(crate) digest: [u8; 32],
+    /// 0 if anonymous.
+    pub(crate) account: u64,
+    /// 0 for none.
+    pub(crate) family: u64,
+    pub(crate) issued: u32,
+    pub(crate) used: u32,
+    pub(crate) proven: u32,
+    /// [`NEVER`] if only idleness ends it.
+    pub(crate) ends: u32,
+    /// 0 if idleness does not end it.
+    pub(crate) idle: u32,
+    /// API and word, see [`Words`](super::words::Words).
+    pub(crate) word: u16,
+    pub(crate) kind: TokenKind,
+    pub(crate) marks: Marks,
+}
+
+/// The beginning of a digest: enough to find a record again together with its account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Mark(pub(crate) u64);
+
+impl Mark {
+    pub(crate) fn of(digest: &[u8; 32]) -> Self {
+        let mut bytes = [0; 8];
+        for (to, from) in bytes.iter_mut().zip(digest) {
+            *to = *from;
+        }
+        Self(u64::from_be_bytes(bytes))
+    }
+}
+
+impl Record {
+    pub(crate) fn mark(&self) -> Mark {
+        Mark::of(&self.digest)
+    }
+
+    pub(crate) fn token(&self) -> TokenDigest {
+        TokenDigest(self.digest)
+    }
+
+    /// The first second in which it is no longer good.
+    pub(crate) fn deadline(&self) -> u32 {
+        let mut deadline = self.ends;
+        if self.idle > 0 {
+            deadline = deadline.min(self.used.saturating_add(self.idle));
+        }
+        if self.marks.has(Marks::FRESH) {
+            deadline = deadline.min(self.issued.saturating_add(FRESH_SECS));
+        }
+        deadline
+    }
+
+    /// Whether it could be presented now: neither over nor spent.
+    pub(crate) fn is_live(&self, now: u32) -> bool {
+        now < self.deadline() && !self.marks.has(Marks::SPENT)
+    }
+
+    /// How old the noted use may become before it is noted anew: a 16th of the idle time, 1 s to 60 s.
+    pub(crate) fn use_grain(&self) -> u32 {
+        (self.idle / 16).clamp(1, 60)
+    }
+
+    /// When it ends, `None` for never.
+    pub(crate) fn expires_at(&self) -> Option<Time> {
+        let deadline = self.deadline();
+        (deadline != NEVER).then(|| time(deadline))
+    }
+
+    pub(crate) fn from_row(row: &TokenRow, word: u16) -> Self {
+        Self {
+            digest: row.digest,
+            account: row.account,
+            family: row.family,
+            issued: from_unix(row.issued_at),
+            used: from_unix(row.used_at),
+            proven: from_unix(row.proven_at),
+            ends: row.ends_at.map_or(NEVER, from_unix),
+            idle: row.idle_secs,
+            word,
+            kind: row.kind,
+            marks: if row.spent { Marks::SPENT } else { Marks::NONE },
+        }
+    }
+
+    pub(crate) fn to_row(self, api: Arc<str>, word: Arc<str>) -> TokenRow {
+        TokenRow {
+            digest: self.digest,
+            api,
+            word,
+            kind: self.kind,
+            account: self.account,
+            issued_at: to_unix(self.issued),
+            used_at: to_unix(self.used),
+            idle_secs: self.idle,
+            ends_at: (self.ends != NEVER).then(|| to_unix(self.ends)),
+            proven_at: to_unix(self.proven),
+            family: self.family,
+            spent: self.marks.has(Marks::SPENT),
+        }
+    }
+}
+
+const _: () = assert!(size_of::<Record>() <= 72, "a million records are to fit in memory");
