@@ -10,4 +10,6 @@
 )]
 
 mod common;
+mod recognition;
 mod refused;
+mod world;
