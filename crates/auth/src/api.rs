@@ -176,6 +176,31 @@ impl Api {
         &self.dialect
     }
 
+    /// How its API keys are made, if its dialect has any.
+    pub fn key_plan(&self) -> Option<&TokenPlan> {
+        self.plans.values().find(|plan| plan.kind == TokenKind::Key)
+    }
+
+    /// The words of values that an operator sets, with the kind of account that their holders act as.
+    pub fn shared_words(&self) -> impl Iterator<Item = (&Arc<str>, &Arc<str>)> {
+        self.dialect.credentials.iter().filter_map(|rule| {
+            let token = rule.token.as_ref().filter(|token| token.kind == TokenKind::Shared)?;
+            Some((&token.word, &rule.accounts))
+        })
+    }
+
+    /// The issuers in whose name the gate signs tokens here.
+    pub fn own_issuers(&self) -> impl Iterator<Item = &str> {
+        let reads = |name: &str| self.dialect.credentials.iter().find(|rule| &*rule.name == name);
+        let named = self.dialect.tokens.iter().filter_map(|token| token.jwt_credential.as_deref());
+        named.filter_map(move |name| reads(name)?.jwt.as_ref().map(|jwt| jwt.issuer.as_str()))
+    }
+
+    /// Header names that only the gate may set towards the upstream.
+    pub fn identity_header_names(&self) -> impl Iterator<Item = &HeaderName> {
+        self.dialect.assertion.headers.iter().map(|(name, _)| name)
+    }
+
     /// What is accepted at a path below the prefix (empty, or beginning with `/`).
     ///
     /// `holds` says whether the condition of a conditional endpoint holds; it is asked for endpoints whose path
@@ -212,11 +237,6 @@ impl Api {
 
     pub(crate) fn is_on(&self, rule: &CredentialRule) -> bool {
         self.on.get(rule.index) == Some(&true)
-    }
-
-    /// How tokens of a word are made here; `None` for values that an operator sets, and for unknown words.
-    pub fn token_plan(&self, word: &str) -> Option<&TokenPlan> {
-        self.plans.get(word)
     }
 
     /// How a token of a rule is made here.
