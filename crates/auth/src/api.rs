@@ -84,6 +84,11 @@ impl Located {
         self.site.endpoint.as_ref().map(|endpoint| endpoint.name.as_str())
     }
 
+    /// Whether the gate serves the call itself and looks into its body.
+    pub fn reads_body(&self) -> bool {
+        self.site.reads_body()
+    }
+
     /// Whether the call goes on to the upstream.
     pub fn forwards(&self) -> bool {
         self.site.endpoint.as_ref().is_none_or(|endpoint| endpoint.forward)

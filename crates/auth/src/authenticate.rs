@@ -114,25 +114,23 @@ fn with_session(
     demand: Demand,
 ) -> Result<Identity, Refusal> {
     let bound = api.dialect.csrf.as_ref().map(|csrf| &csrf.bound_to.word);
-    if let Some(token) = &proven.token
-        && credential.rule.token.as_ref().is_some_and(|rule| rule.kind == TokenKind::Session)
-        && bound.is_none_or(|word| *word == token.word)
-    {
-        proven.session = Some(token.clone());
-    } else if let Some(session) = beside {
-        let owner = session.live.account.as_ref().map(|account| account.id);
-        let caller = proven.account.as_ref().map(|account| account.id);
-        if owner.is_some() && owner == caller {
-            proven.session = Some(session);
-        } else if demand != Demand::None {
-            return Err(Refusal::new(Reason::Csrf, "the session beside the credential is another account's"));
-        } else if owner.is_some() && !request.method.is_safe() && !credential.rule.in_body() {
-            return Err(Refusal::new(
-                Reason::Ambiguous,
-                "the session cookie beside the credential is another account's",
-            ));
-        }
+    let own = proven.token.as_ref().filter(|token| {
+        credential.rule.token.as_ref().is_some_and(|rule| rule.kind == TokenKind::Session)
+            && bound.is_none_or(|word| *word == token.word)
+    });
+    let caller = proven.account.as_ref().map(|account| account.id);
+    let owner = beside.as_ref().and_then(|session| session.live.account.as_ref()).map(|account| account.id);
+    let is_his = owner.is_some() && owner == caller;
+    if beside.is_some() && !is_his && own.is_none() && demand != Demand::None {
+        return Err(Refusal::new(Reason::Csrf, "the session beside the credential is another account's"));
     }
+    if owner.is_some() && !is_his && !request.method.is_safe() && !credential.rule.in_body() {
+        return Err(Refusal::new(
+            Reason::Ambiguous,
+            "the session cookie beside the credential is another account's",
+        ));
+    }
+    proven.session = own.cloned().or(beside.filter(|_| is_his));
     Ok(Identity::proven(proven))
 }
 

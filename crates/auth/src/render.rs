@@ -146,7 +146,19 @@ impl Api {
 
     /// The answer to a refusal of a request that was located, or was not.
     pub fn refuse_at(&self, located: Option<&Located>, refusal: &Refusal, here: &Here<'_>) -> Rendered {
-        self.refuse(located.map(|located| &*located.site), refusal, here)
+        match located {
+            Some(located) => self.refuse(Some(&located.site), refusal, here),
+            None => self.refuse(self.site_at(here).as_deref(), refusal, here),
+        }
+    }
+
+    /// Where a request arrived that was refused before its place was settled, as far as method and path tell.
+    fn site_at(&self, here: &Here<'_>) -> Option<Arc<Site>> {
+        let path = here.path.strip_prefix(here.prefix).unwrap_or(here.path);
+        let sites = self.dialect.sites.matching(here.method, path);
+        let sites = sites.chain(self.dialect.surface_sites.matching(here.method, path)).map(|(site, _)| site);
+        let certain = |site: &&Arc<Site>| site.endpoint.as_ref().is_none_or(|endpoint| endpoint.when.is_empty());
+        sites.filter(certain).next().cloned()
     }
 
     /// The answer to a refusal: in the dialect of the place where the request arrived.

@@ -22,7 +22,7 @@ use countersign_auth::serve::{World, serve};
 use countersign_auth::time::Time;
 use http::header::{CONTENT_TYPE, HOST};
 use http::{HeaderMap, Response, StatusCode, Uri, request};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 
 use crate::address::{Peer, Scheme as Wire};
 use crate::admission::{Admission, Forward, Handler, LogFacts, Upgrade};
@@ -103,7 +103,7 @@ impl<'g> Visit<'g> {
             located: None,
             facts,
             upgrade,
-            body: Some(Body::streaming(body)),
+            body: Some(if body.is_end_stream() { Body::full(Bytes::new()) } else { Body::streaming(body) }),
             head,
         };
         match fault {
@@ -125,6 +125,9 @@ impl<'g> Visit<'g> {
         let logged_path = log::is_wanted().then(|| api.loggable_path(&located, &self.path));
         let located = self.located.insert(located);
         self.facts.logged_path = logged_path;
+        if fields.is_none() && located.reads_body() && self.body.as_ref().is_some_and(|body| !body.is_empty()) {
+            return Err(Refusal::new(Reason::MediaType, "the body is in an encoding that this call does not read"));
+        }
         // Borrowed anew: the request's parts and the place it arrived at stay what they are from here on.
         let request = Request {
             method: &self.head.method,

@@ -1,0 +1,17 @@
+//! The one integration binary: real gates over real sockets, driven by the transcripts of the dialects.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "tests"
+)]
+
+mod mutations;
+mod raw;
+mod replay;
+mod requirements;
+mod transcript;
+mod upstream;
+mod world;

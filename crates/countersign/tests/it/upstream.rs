@@ -1,0 +1,127 @@
+//! The service behind the gate: it writes down what reaches it and answers what a transcript says.
+
+use std::collections::VecDeque;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::raw::{Head, Wire};
+
+/// What is answered where nothing was said.
+const EMPTY_OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+
+/// A request that reached the service.
+#[derive(Debug)]
+pub(crate) struct Received {
+    /// Request line and headers.
+    pub(crate) head: Head,
+    /// Its body.
+    pub(crate) body: Vec<u8>,
+}
+
+#[derive(Default)]
+struct State {
+    replies: VecDeque<Vec<u8>>,
+    received: Vec<Received>,
+}
+
+/// A service on the loopback interface; it stops when it is dropped.
+pub(crate) struct Upstream {
+    address: SocketAddr,
+    state: Arc<Mutex<State>>,
+    stopped: Arc<AtomicBool>,
+}
+
+impl Upstream {
+    /// Starts it on a free port.
+    pub(crate) fn start() -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        let state: Arc<Mutex<State>> = Arc::default();
+        let stopped = Arc::new(AtomicBool::new(false));
+        let upstream = Self { address, state: Arc::clone(&state), stopped: Arc::clone(&stopped) };
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                if stopped.load(Ordering::SeqCst) {
+                    break;
+                }
+                let Ok(stream) = stream else { break };
+                let state = Arc::clone(&state);
+                std::thread::spawn(move || serve(stream, &state));
+            }
+        });
+        upstream
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Answers the next request that has no reply yet with these bytes.
+    pub(crate) fn reply(&self, bytes: Vec<u8>) {
+        lock(&self.state).replies.push_back(bytes);
+    }
+
+    /// What reached it since it was last asked; replies that nobody fetched are forgotten.
+    pub(crate) fn take(&self) -> Vec<Received> {
+        let mut state = lock(&self.state);
+        state.replies.clear();
+        std::mem::take(&mut state.received)
+    }
+}
+
+impl Drop for Upstream {
+    fn drop(&mut self) {
+        self.stopped.store(true, Ordering::SeqCst);
+        // Wakes the thread that accepts.
+        let _ = TcpStream::connect(self.address);
+    }
+}
+
+fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn serve(stream: TcpStream, state: &Mutex<State>) {
+    let _ = stream.set_nodelay(true);
+    let mut wire = Wire::new(stream);
+    while let Ok(Some(head)) = wire.head() {
+        let Ok(body) = wire.body(&head, false) else { return };
+        let bodiless = head.start.starts_with("HEAD ");
+        let reply = {
+            let mut state = lock(state);
+            state.received.push(Received { head, body });
+            state.replies.pop_front()
+        };
+        let mut reply = reply.unwrap_or_else(|| EMPTY_OK.to_vec());
+        if bodiless && let Some(end) = reply.windows(4).position(|bytes| bytes == b"\r\n\r\n") {
+            reply.truncate(end + 4);
+        }
+        if wire.send(&reply).is_err() {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::raw::{Client, bytes};
+
+    #[test]
+    fn it_writes_down_and_answers() {
+        let upstream = Upstream::start();
+        let mut client = Client::new(upstream.address());
+        upstream.reply(bytes(&["HTTP/1.1 404 Not Found".to_owned()], "no"));
+        let request = bytes(&["POST /a HTTP/1.1".to_owned(), "X: 1".to_owned()], "body");
+        let first = client.exchange(1, &request).unwrap();
+        assert_eq!((first.head.status(), first.body), (404, b"no".to_vec()));
+        assert_eq!(client.exchange(1, &request).unwrap().head.status(), 200);
+        let received = upstream.take();
+        assert_eq!(received.len(), 2);
+        assert_eq!(received[0].head.start, "POST /a HTTP/1.1");
+        assert_eq!(received[0].body, b"body");
+        assert!(upstream.take().is_empty());
+    }
+}

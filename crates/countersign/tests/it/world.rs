@@ -1,0 +1,322 @@
+//! Worlds for transcripts: a gate that listens, a service behind it, accounts, a clock that is turned by hand.
+
+mod cut;
+mod file;
+mod keys;
+mod memory;
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use countersign_auth::api::Api;
+use countersign_auth::dialect::Dialect;
+use countersign_auth::port::{IssuerKeys, Purpose};
+use countersign_auth::secret::Secret;
+use countersign_auth::time::{Clock, Time};
+use countersign_gateway::address::Fronts;
+use countersign_gateway::gate::{self, Gate, GateOptions};
+use countersign_gateway::hop::Protected;
+use countersign_gateway::limits::Limits;
+use countersign_gateway::listen::{Http2, Listener};
+use countersign_gateway::metrics::Metrics;
+use countersign_gateway::serve::{Running, ServeOptions, start};
+use countersign_gateway::upstream::{Upstream as Backend, UpstreamOptions};
+use countersign_identity::accounts::AccountDraft;
+use countersign_identity::issuers::TrustedIssuer;
+use countersign_identity::password::PasswordOptions;
+use countersign_identity::service::{By, Service, ServiceOptions, Upkeep};
+use countersign_identity::store::Store;
+use countersign_identity::store::sqlite::SqliteStore;
+use countersign_identity::store::switchable::{Power, Switchable};
+use countersign_identity::world::OsRandom;
+use tempfile::TempDir;
+use tokio::runtime::{Builder, Runtime};
+
+use crate::transcript::pattern::Bindings;
+use crate::transcript::{Reach, root};
+use crate::upstream::Upstream;
+use cut::Cut;
+use file::WorldFile;
+use memory::MemoryStore;
+
+/// The control plane of all worlds of the run.
+static CONTROL: LazyLock<Runtime> =
+    LazyLock::new(|| Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap());
+
+/// The header that carries the assertion.
+pub(crate) const ASSERTION: &str = "Countersign-Assertion";
+
+/// What worlds of one dialect have in common: `world.toml`, and a store in which its accounts are.
+pub(crate) struct Setting {
+    file: WorldFile,
+    seed: Arc<MemoryStore>,
+}
+
+/// Where a world keeps its truth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Keeping {
+    /// In an SQLite file, as in production.
+    File,
+    /// In memory.
+    Memory,
+}
+
+/// Real time, and what was waited on top.
+#[derive(Default)]
+struct TurnedClock {
+    ahead_ms: AtomicI64,
+}
+
+impl Clock for TurnedClock {
+    fn now(&self) -> Time {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        let ms = i64::try_from(since.as_millis()).unwrap();
+        Time::from_unix_ms(ms + self.ahead_ms.load(Ordering::SeqCst))
+    }
+}
+
+/// A gate at work, with all that a transcript needs. It ends when it is dropped.
+pub(crate) struct World {
+    /// Where the gate listens.
+    pub(crate) address: SocketAddr,
+    /// The service behind it.
+    pub(crate) upstream: Upstream,
+    /// What transcripts may name from the start.
+    pub(crate) bindings: Bindings,
+    service: Arc<Service>,
+    store: Arc<Switchable>,
+    lookups: Arc<Cut>,
+    clock: Arc<TurnedClock>,
+    _running: Running,
+    _folder: Option<TempDir>,
+}
+
+impl Setting {
+    /// Reads `world.toml` of a dialect and makes its accounts.
+    pub(crate) fn of(dialect: &str) -> Self {
+        let path = root().join("dialects").join(dialect).join("transcripts/world.toml");
+        let text = std::fs::read_to_string(&path).unwrap();
+        let file: WorldFile = toml::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        for api in &file.api {
+            assert_eq!(api.dialect, dialect, "{}: api {}", path.display(), api.name);
+        }
+        let seed = Arc::new(MemoryStore::default());
+        let store: Arc<dyn Store> = Arc::clone(&seed) as Arc<dyn Store>;
+        CONTROL.block_on(async {
+            let clock = Arc::new(TurnedClock::default());
+            let service = open(store, Arc::clone(&clock)).await;
+            people(&service, &file, clock.now()).await;
+            service.flush().await.unwrap();
+        });
+        Self { file, seed }
+    }
+
+    /// The dialect file's text as it is in the repository.
+    pub(crate) fn dialect_text(dialect: &str) -> String {
+        std::fs::read_to_string(root().join("dialects").join(dialect).join("dialect.toml")).unwrap()
+    }
+
+    /// The names of its APIs.
+    pub(crate) fn apis(&self) -> impl Iterator<Item = &str> {
+        self.file.api.iter().map(|api| api.name.as_str())
+    }
+}
+
+/// A service at a low price: the parameters of argon2 are not what transcripts are about.
+async fn open(store: Arc<dyn Store>, clock: Arc<TurnedClock>) -> Arc<Service> {
+    let passwords =
+        PasswordOptions { memory_kib: 8, passes: 1, threads: 1, ..PasswordOptions::default() };
+    let options = ServiceOptions {
+        passwords,
+        clock,
+        random: Arc::new(OsRandom::default()),
+        upkeep: Upkeep::ByHand,
+        ..ServiceOptions::at("")
+    };
+    Service::with_store(store, options, CONTROL.handle().clone()).await.unwrap()
+}
+
+/// Makes accounts, applications and operator-set values.
+async fn people(service: &Service, file: &WorldFile, now: Time) {
+    let by = By::gate;
+    for entry in &file.account {
+        let draft = AccountDraft {
+            subject: entry.subject.clone(),
+            full_name: entry.full_name.clone(),
+            first_name: entry.first_name.clone(),
+            last_name: entry.last_name.clone(),
+            email: entry.email.clone(),
+            tenant: entry.tenant.clone(),
+            roles: entry.roles.clone(),
+            keys: entry.keys.clone(),
+            password: Some(Secret::new(entry.password.as_str())),
+            ..AccountDraft::new(&entry.kind, &entry.name)
+        };
+        service.create_account(draft, by(), now).await.unwrap();
+    }
+    for entry in &file.application {
+        let draft = AccountDraft {
+            tenant: entry.tenant.clone(),
+            keys: entry.keys.clone(),
+            ..AccountDraft::new("applications", &entry.name)
+        };
+        let account = service.create_account(draft, by(), now).await.unwrap();
+        for api in &file.api {
+            let secret = Secret::new(entry.secret.as_str());
+            service.set_application_secret(&api.name, account.id, secret, by(), now).await.unwrap();
+        }
+    }
+    for entry in &file.secret {
+        // Whoever holds the value acts as an account made for it.
+        let name = format!("{}-{}", entry.api, entry.token);
+        let account = service.create_account(AccountDraft::new("devices", &name), by(), now).await.unwrap();
+        let value = Secret::new(entry.value.as_str());
+        service.set_shared_value(&entry.api, &entry.token, account.id, value, by(), now).await.unwrap();
+    }
+}
+
+impl World {
+    /// Starts a world in which the APIs speak `dialect`, which may be another than the repository's.
+    ///
+    /// # Errors
+    /// What the APIs cannot do with the dialect.
+    pub(crate) fn start(setting: &Setting, dialect: &Arc<Dialect>, keeping: Keeping) -> Result<Self, String> {
+        let apis = setting
+            .file
+            .api
+            .iter()
+            .map(|entry| Api::new(Arc::clone(dialect), entry.options()).map(Arc::new))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|problems| {
+                problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+            })?;
+        let clock = Arc::new(TurnedClock::default());
+        let (store, folder) = CONTROL.block_on(place(setting, keeping));
+        let store = Switchable::new(store);
+        let service = CONTROL.block_on(open(Arc::clone(&store) as Arc<dyn Store>, Arc::clone(&clock)));
+        let trusted: Vec<(&str, &str)> = setting
+            .file
+            .api
+            .iter()
+            .flat_map(|api| setting.file.issuer.keys().map(|issuer| (api.name.as_str(), issuer.as_str())))
+            .collect();
+        for (api, issuer) in trusted {
+            let names = &setting.file.issuer[issuer].keys;
+            let keys = names.iter().map(|name| keys::public(name)).collect();
+            service.trust_issuer(api, issuer, TrustedIssuer::Keys(keys));
+        }
+        for api in &setting.file.api {
+            for (issuer, whose) in &api.issuers {
+                assert_eq!(whose, "self", "api {}", api.name);
+                service.trust_issuer(&api.name, issuer, TrustedIssuer::Ours);
+            }
+        }
+        let upstream = Upstream::start();
+        let lookups = Arc::new(Cut::new(Arc::clone(&service)));
+        let (running, address) = listen(setting, apis, &service, &lookups, &clock, &upstream);
+        let bindings = bindings(&setting.file, clock.now());
+        Ok(Self { address, upstream, bindings, service, store, lookups, clock, _running: running, _folder: folder })
+    }
+
+    /// Lets time pass.
+    pub(crate) fn wait(&self, span: Duration) {
+        let ms = i64::try_from(span.as_millis()).unwrap();
+        self.clock.ahead_ms.fetch_add(ms, Ordering::SeqCst);
+        // What the background does meanwhile.
+        let _ = CONTROL.block_on(self.service.flush());
+        let _ = CONTROL.block_on(self.service.sweep(self.clock.now()));
+    }
+
+    /// Takes the account store away, or gives it back: nothing can be written, and what would be asked of a store
+    /// that is somewhere else has no answer.
+    pub(crate) fn reach(&self, reach: Reach) {
+        self.lookups.reach(reach);
+        self.store.switch(match reach {
+            Reach::Up => Power::On,
+            Reach::Down => Power::Off,
+        });
+    }
+
+    /// The keys that assertions must be signed with.
+    pub(crate) fn assertion_keys(&self) -> Arc<IssuerKeys> {
+        self.service.verifying_keys(Purpose::Assertion)
+    }
+}
+
+async fn place(setting: &Setting, keeping: Keeping) -> (Arc<dyn Store>, Option<TempDir>) {
+    match keeping {
+        Keeping::Memory => (setting.seed.copy(), None),
+        Keeping::File => {
+            let folder = tempfile::tempdir().unwrap();
+            let store = SqliteStore::open(&folder.path().join("world.db"), CONTROL.handle()).await.unwrap();
+            store.write(setting.seed.changes()).await.unwrap();
+            (store, Some(folder))
+        }
+    }
+}
+
+fn listen(
+    setting: &Setting,
+    apis: Vec<Arc<Api>>,
+    service: &Arc<Service>,
+    lookups: &Arc<Cut>,
+    clock: &Arc<TurnedClock>,
+    upstream: &Upstream,
+) -> (Running, SocketAddr) {
+    let url = format!("http://{}", upstream.address());
+    let backend = Backend::new(UpstreamOptions::new("service", &url).unwrap()).unwrap();
+    let apis = setting
+        .file
+        .api
+        .iter()
+        .zip(apis)
+        .map(|(entry, api)| gate::ApiOptions { api, places: entry.places(), upstream: Arc::clone(&backend) })
+        .collect();
+    let gate = Gate::new(GateOptions {
+        apis,
+        lookups: Arc::clone(lookups) as Arc<_>,
+        operations: Arc::clone(service) as Arc<_>,
+        signer: Arc::clone(service) as Arc<_>,
+        clock: Arc::clone(clock) as Arc<_>,
+        random: Arc::new(OsRandom::default()),
+        limits: Limits::default(),
+        fronts: Fronts::default(),
+        protected: Protected::new([ASSERTION]),
+        metrics: Metrics::new(1),
+    })
+    .unwrap();
+    let listener = Listener {
+        name: "main".to_owned(),
+        address: SocketAddr::from(([127, 0, 0, 1], 0)),
+        tls: None,
+        proxy_protocol: countersign_gateway::address::Networks::default(),
+        http2: Http2::On,
+    };
+    let running = start(gate, ServeOptions { listeners: vec![listener], cores: NonZeroUsize::new(1) }).unwrap();
+    let address = running.address("main").unwrap();
+    (running, address)
+}
+
+fn bindings(file: &WorldFile, now: Time) -> Bindings {
+    let mut bindings = Bindings::default();
+    for account in &file.account {
+        bindings.bind(format!("password.{}", account.name), account.password.as_str());
+        let basic = STANDARD.encode(format!("{}:{}", account.name, account.password));
+        bindings.bind(format!("basic.{}", account.name), basic);
+    }
+    for secret in &file.secret {
+        bindings.bind(format!("secret.{}", secret.token), secret.value.as_str());
+    }
+    for application in &file.application {
+        bindings.bind(format!("secret.{}", application.name), application.secret.as_str());
+    }
+    for jwt in &file.jwt {
+        bindings.bind(format!("jwt.{}", jwt.name), keys::mint(jwt, now));
+    }
+    bindings
+}

@@ -1,0 +1,93 @@
+//! Look-ups whose store can be cut off.
+//!
+//! The store of one file is in memory as a whole, so that password checks go on without it. A store that is
+//! somewhere else cannot do that: what memory does not know for certain has to be asked. Transcripts show the
+//! harder case.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use countersign_auth::account::Account;
+use countersign_auth::port::{
+    Answer, AtHand, IssuerKeys, Lookups, PasswordAnswer, PasswordClaim, ProofKey, SharedAnswer, TokenAnswer,
+    Unavailable, Verified,
+};
+use countersign_auth::time::Time;
+use countersign_auth::token::TokenDigest;
+use countersign_identity::service::Service;
+
+use crate::transcript::Reach;
+
+/// The look-ups of a service, or nothing but what its memory is certain of.
+pub(crate) struct Cut {
+    service: Arc<Service>,
+    is_down: AtomicBool,
+}
+
+impl Cut {
+    /// Nothing is cut off yet.
+    pub(crate) fn new(service: Arc<Service>) -> Self {
+        Self { service, is_down: AtomicBool::new(false) }
+    }
+
+    /// Cuts the store off, or not.
+    pub(crate) fn reach(&self, reach: Reach) {
+        self.is_down.store(reach == Reach::Down, Ordering::SeqCst);
+    }
+
+    fn ask<T: Send + 'static>(
+        &self,
+        ask: impl FnOnce(&Service) -> Answer<Result<T, Unavailable>>,
+    ) -> Answer<Result<T, Unavailable>> {
+        if self.is_down.load(Ordering::SeqCst) {
+            Box::pin(std::future::ready(Err(Unavailable("the store is cut off".to_owned()))))
+        } else {
+            ask(&self.service)
+        }
+    }
+}
+
+impl Lookups for Cut {
+    fn token(&self, digest: &TokenDigest, now: Time) -> AtHand<TokenAnswer> {
+        match self.service.token(digest, now) {
+            AtHand::Known(TokenAnswer::Unknown) if self.is_down.load(Ordering::SeqCst) => AtHand::Ask,
+            answer => answer,
+        }
+    }
+
+    fn find_token(&self, digest: TokenDigest, now: Time) -> Answer<Result<TokenAnswer, Unavailable>> {
+        self.ask(|service| service.find_token(digest, now))
+    }
+
+    fn check_password(&self, claim: PasswordClaim, now: Time) -> Answer<Result<PasswordAnswer, Unavailable>> {
+        self.ask(|service| service.check_password(claim, now))
+    }
+
+    fn recall(&self, key: &ProofKey, now: Time) -> Option<Verified> {
+        self.service.recall(key, now)
+    }
+
+    fn remember(&self, key: ProofKey, proof: Verified) {
+        self.service.remember(key, proof);
+    }
+
+    fn derivation_key(&self) -> &[u8; 32] {
+        self.service.derivation_key()
+    }
+
+    fn issuer_keys(&self, api: &str, issuer: &str) -> Result<Option<Arc<IssuerKeys>>, Unavailable> {
+        self.service.issuer_keys(api, issuer)
+    }
+
+    fn account_by_subject(&self, kind: &str, subject: &str) -> Option<Arc<Account>> {
+        self.service.account_by_subject(kind, subject)
+    }
+
+    fn shared_value(&self, api: &str, word: &str, value: &str) -> SharedAnswer {
+        self.service.shared_value(api, word, value)
+    }
+
+    fn application_secret(&self, api: &str, secret: &str) -> bool {
+        self.service.application_secret(api, secret)
+    }
+}

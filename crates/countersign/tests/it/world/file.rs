@@ -1,0 +1,207 @@
+//! `world.toml`: what the transcripts of a dialect assume.
+
+use std::collections::BTreeMap;
+
+use countersign_auth::api::ApiOptions;
+use countersign_auth::policy::{Allow, Conditions, RouteOptions};
+use countersign_gateway::gate::Place;
+use serde::Deserialize;
+
+/// The whole file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct WorldFile {
+    pub(crate) api: Vec<ApiEntry>,
+    #[serde(default)]
+    pub(crate) account: Vec<AccountEntry>,
+    #[serde(default)]
+    pub(crate) application: Vec<ApplicationEntry>,
+    #[serde(default)]
+    pub(crate) secret: Vec<SecretEntry>,
+    #[serde(default)]
+    pub(crate) jwt: Vec<JwtEntry>,
+    #[serde(default)]
+    pub(crate) issuer: BTreeMap<String, IssuerEntry>,
+}
+
+/// `[[api]]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ApiEntry {
+    pub(crate) name: String,
+    pub(crate) dialect: String,
+    at: Vec<String>,
+    deployment: Option<String>,
+    #[serde(default)]
+    enable: Vec<String>,
+    #[serde(default)]
+    disable: Vec<String>,
+    #[serde(default)]
+    dangerous: Vec<String>,
+    realm: Option<String>,
+    #[serde(default)]
+    tenants: Vec<String>,
+    #[serde(default)]
+    development: bool,
+    #[serde(default = "on")]
+    csrf: bool,
+    csrf_header: Option<String>,
+    #[serde(default)]
+    pub(crate) issuers: BTreeMap<String, String>,
+    #[serde(default)]
+    route: Vec<RouteEntry>,
+}
+
+const fn on() -> bool {
+    true
+}
+
+/// `[[api.route]]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RouteEntry {
+    at: String,
+    allow: AllowEntry,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum AllowEntry {
+    Word(AllowWord),
+    Rule(AllowRule),
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum AllowWord {
+    Anonymous,
+    Authenticated,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AllowRule {
+    #[serde(default)]
+    roles: Vec<String>,
+    #[serde(default)]
+    tenants: Vec<String>,
+    #[serde(default)]
+    schemes: Vec<String>,
+}
+
+/// `[[account]]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AccountEntry {
+    #[serde(default = "users")]
+    pub(crate) kind: String,
+    pub(crate) name: String,
+    pub(crate) password: String,
+    pub(crate) subject: Option<String>,
+    #[serde(default)]
+    pub(crate) first_name: String,
+    #[serde(default)]
+    pub(crate) last_name: String,
+    #[serde(default)]
+    pub(crate) full_name: String,
+    #[serde(default)]
+    pub(crate) email: String,
+    pub(crate) tenant: Option<String>,
+    #[serde(default)]
+    pub(crate) roles: Vec<String>,
+    #[serde(default)]
+    pub(crate) keys: BTreeMap<String, String>,
+}
+
+fn users() -> String {
+    "users".to_owned()
+}
+
+/// `[[application]]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ApplicationEntry {
+    pub(crate) name: String,
+    pub(crate) secret: String,
+    pub(crate) tenant: Option<String>,
+    #[serde(default)]
+    pub(crate) keys: BTreeMap<String, String>,
+}
+
+/// `[[secret]]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SecretEntry {
+    pub(crate) api: String,
+    pub(crate) token: String,
+    pub(crate) value: String,
+}
+
+/// `[[jwt]]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct JwtEntry {
+    pub(crate) name: String,
+    pub(crate) issuer: String,
+    pub(crate) key: String,
+    pub(crate) header: serde_json::Map<String, serde_json::Value>,
+    pub(crate) claims: serde_json::Map<String, serde_json::Value>,
+}
+
+/// `[issuer."ISS"]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct IssuerEntry {
+    pub(crate) keys: Vec<String>,
+}
+
+impl ApiEntry {
+    /// What the rules are told of the API.
+    pub(crate) fn options(&self) -> ApiOptions {
+        ApiOptions {
+            name: self.name.clone(),
+            deployment: self.deployment.clone(),
+            enable: self.enable.clone(),
+            disable: self.disable.clone(),
+            dangerous: self.dangerous.clone(),
+            realm: self.realm.clone(),
+            csrf_off: !self.csrf,
+            csrf_header: self.csrf_header.clone(),
+            tokens: BTreeMap::new(),
+            routes: self.route.iter().map(RouteEntry::options).collect(),
+            tenants: self.tenants.clone(),
+            development: self.development,
+        }
+    }
+
+    /// Where the gate has it.
+    pub(crate) fn places(&self) -> Vec<Place> {
+        self.at
+            .iter()
+            .map(|at| {
+                let (host, prefix) = match at.find('/') {
+                    Some(0) => (None, at.as_str()),
+                    Some(slash) => (Some(at[..slash].to_owned()), &at[slash..]),
+                    None => (Some(at.clone()), "/"),
+                };
+                Place { listener: None, host, prefix: prefix.to_owned() }
+            })
+            .collect()
+    }
+}
+
+impl RouteEntry {
+    fn options(&self) -> RouteOptions {
+        let allow = match &self.allow {
+            AllowEntry::Word(AllowWord::Anonymous) => Allow::Anonymous,
+            AllowEntry::Word(AllowWord::Authenticated) => Allow::Proven(Conditions::default()),
+            AllowEntry::Rule(rule) => Allow::Proven(Conditions {
+                roles: rule.roles.clone(),
+                tenants: rule.tenants.clone(),
+                schemes: rule.schemes.clone(),
+                max_age: None,
+            }),
+        };
+        RouteOptions { at: self.at.clone(), allow, upgrade: false }
+    }
+}

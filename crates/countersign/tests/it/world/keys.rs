@@ -1,0 +1,70 @@
+//! Issuers of JWTs for the run: their keys, and the tokens that `[[jwt]]` asks for.
+
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+
+use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der};
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::rsa::KeySize;
+use aws_lc_rs::signature::{KeyPair as _, RSA_PKCS1_SHA256, RsaKeyPair};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use countersign_auth::port::IssuerKey;
+use countersign_auth::time::Time;
+use jsonwebtoken::{Algorithm, DecodingKey};
+use serde_json::{Map, Value};
+
+use super::file::JwtEntry;
+
+/// Making RSA keys takes its time; each name has one for the whole run.
+static KEYS: LazyLock<Mutex<HashMap<String, Arc<RsaKeyPair>>>> = LazyLock::new(Mutex::default);
+
+fn pair(name: &str) -> Arc<RsaKeyPair> {
+    let mut keys = KEYS.lock().unwrap_or_else(PoisonError::into_inner);
+    let made = keys.entry(name.to_owned()).or_insert_with(|| {
+        let pair = RsaKeyPair::generate(KeySize::Rsa2048).unwrap();
+        let _der: Pkcs8V1Der<'_> = pair.as_der().unwrap();
+        Arc::new(pair)
+    });
+    Arc::clone(made)
+}
+
+/// The public half of a named key, as an API trusts it: without `kid`, like the documents' issuer.
+pub(crate) fn public(name: &str) -> IssuerKey {
+    let pair = pair(name);
+    IssuerKey {
+        id: None,
+        algorithm: Algorithm::RS256,
+        key: DecodingKey::from_rsa_der(pair.public_key().as_ref()),
+    }
+}
+
+/// Mints the token of an entry: the header exactly as written, times relative to `now`.
+pub(crate) fn mint(entry: &JwtEntry, now: Time) -> String {
+    let mut claims = entry.claims.clone();
+    claims.insert("iss".to_owned(), Value::from(entry.issuer.as_str()));
+    for (_, value) in claims.iter_mut() {
+        if let Some(moment) = moment(value, now) {
+            *value = moment;
+        }
+    }
+    let part = |members: &Map<String, Value>| URL_SAFE_NO_PAD.encode(serde_json::to_vec(members).unwrap());
+    let signed = format!("{}.{}", part(&entry.header), part(&claims));
+    let pair = pair(&entry.key);
+    let mut signature = vec![0; pair.public_modulus_len()];
+    pair.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), signed.as_bytes(), &mut signature).unwrap();
+    format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
+}
+
+/// `+N` and `-N` in seconds from now; `now-ms` in milliseconds.
+fn moment(value: &Value, now: Time) -> Option<Value> {
+    let text = value.as_str()?;
+    if text == "now-ms" {
+        return Some(Value::from(now.unix_ms()));
+    }
+    if !text.starts_with(['+', '-']) {
+        return None;
+    }
+    let secs: i64 = text.parse().ok()?;
+    Some(Value::from(now.unix_secs() + secs))
+}
