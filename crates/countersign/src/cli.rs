@@ -14,8 +14,8 @@ use clap::{Args, Parser, Subcommand};
 use serde::de::DeserializeOwned;
 
 use crate::config::{self, Loaded};
-use crate::output::{Failure, Format, Output};
 use crate::control::{self, Order};
+use crate::output::{Failure, Format, Output};
 use crate::{demo, serve, wire};
 
 /// An authentication gateway for REST APIs: it stands in front of services, lets every client in the way that
@@ -186,7 +186,12 @@ fn check(file: &ConfigFile, output: Output) -> Result<(), Failure> {
         return Err(Failure::Mistakes(mistakes));
     }
     let text = |config: &config::Config| {
-        format!("{} is good: {} API(s), {} listener(s)", loaded.file.display(), config.api.len(), config.listener.len())
+        format!(
+            "{} is good: {} API(s), {} listener(s)",
+            loaded.file.display(),
+            config.api.len(),
+            config.listener.len()
+        )
     };
     Ok(output.answer(&loaded.config, text)?)
 }

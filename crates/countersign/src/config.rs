@@ -11,12 +11,11 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use toml::de::DeTable;
 
-pub(crate) use report::{Mistake, Report, nearest};
 pub(crate) use check::UNPROVEN_FROM_ANYWHERE;
-pub(crate) use value::Network;
+pub(crate) use report::{Mistake, Report, nearest};
 pub(crate) use tree::{
-    Algorithm, Allow, AllowWord, Api, Backends, Config, Issuer, Limits, Listener, LogFormat, Route, Token,
-    Upstream,
+    Algorithm, Allow, AllowWord, Api, Backends, Config, Forwarding, HostFrom, Issuer, IssuerFiles,
+    IssuerWord, Limits, Listener, Log, LogFormat, Route, Tls, Token, Upstream,
 };
 
 /// A configuration that was read and checked.
@@ -85,7 +84,7 @@ impl Loaded {
 
     /// A path of the configuration, from where it is meant.
     pub(crate) fn path(&self, path: &Path) -> PathBuf {
-        self.folder.join(path)
+        if self.folder == Path::new(".") { path.to_owned() } else { self.folder.join(path) }
     }
 
     /// A mistake that somebody else found in the key at `path` (`api[0]`).

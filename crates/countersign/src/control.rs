@@ -47,3 +47,92 @@ fn beside(store: &Path, ending: &str) -> PathBuf {
     name.push(ending);
     PathBuf::from(name)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+    use std::os::unix::fs::PermissionsExt;
+    use std::sync::Arc;
+
+    use countersign_auth::secret::Secret;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+    use crate::record::{Account, NewAccount, Whose};
+
+    fn loaded(folder: &Path) -> Loaded {
+        let text = format!(
+            "[[listener]]\nname = \"main\"\naddress = \"127.0.0.1:0\"\n[[api]]\nname = \"one\"\ndialect = \"{}\"\n\
+             at = [\"/\"]\nupstream = \"http://127.0.0.1:9\"\n[[api.route]]\nat = \"/**\"\nallow = \"authenticated\"\n",
+            crate::dialects::EMBEDDED.first().unwrap().name
+        );
+        Loaded::parse(Path::new("c.toml"), folder, &text).unwrap()
+    }
+
+    fn add(name: &str) -> Order {
+        let account = NewAccount {
+            whose: Whose { kind: String::from("users"), name: name.to_owned() },
+            subject: None,
+            first_name: String::from("Ann"),
+            last_name: String::from("Example"),
+            email: String::new(),
+            tenant: None,
+            roles: vec![String::from("agent")],
+            keys: std::collections::BTreeMap::new(),
+        };
+        Order::AddAccount { account, password: Secret::new("a long enough pass") }
+    }
+
+    async fn names(loaded: &Loaded) -> Vec<String> {
+        let accounts: Vec<Account> =
+            give(loaded, Order::Accounts { kind: None }).await.unwrap_or_else(|error| panic!("{error}"));
+        accounts.into_iter().map(|account| account.whose.name).collect()
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn orders_reach_the_store_whether_a_gate_runs_or_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let loaded = loaded(folder.path());
+        let () = give(&loaded, add("ann")).await.unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(names(&loaded).await, ["ann"]);
+
+        let identities = Arc::new(Identities::open(&loaded).await.unwrap_or_else(|error| panic!("{error}")));
+        // The store is taken and nobody answers: the order is refused, not carried out beside the gate.
+        assert!(give::<Vec<Account>>(&loaded, Order::Accounts { kind: None }).await.is_err());
+        let socket = socket_of(&loaded);
+        let door = Door::open(socket.clone(), Arc::clone(&identities)).unwrap();
+        assert_eq!(std::fs::metadata(&socket).unwrap().permissions().mode() & 0o777, 0o600);
+        let () = give(&loaded, add("ben")).await.unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(names(&loaded).await, ["ann", "ben"]);
+        assert_eq!(identities.accounts(None).await.unwrap_or_else(|error| panic!("{error}")).len(), 2);
+        let again = give::<()>(&loaded, add("BEN")).await.err().unwrap().to_string();
+        assert!(again.contains("taken"), "{again}");
+
+        drop(door);
+        identities.close().await.unwrap_or_else(|error| panic!("{error}"));
+        assert!(!socket.exists());
+        assert_eq!(names(&loaded).await, ["ann", "ben"]);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_malformed_order_is_refused_without_repeating_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let loaded = loaded(folder.path());
+        let identities = Arc::new(Identities::open(&loaded).await.unwrap_or_else(|error| panic!("{error}")));
+        let _door = Door::open(socket_of(&loaded), identities).unwrap();
+        for order in [
+            "",
+            "nonsense\n",
+            "{\"order\":\"set-password\",\"password\":\"geheim\"}\n",
+            "{\"order\":\"other\"}\n",
+        ] {
+            let mut stream = tokio::net::UnixStream::connect(socket_of(&loaded)).await.unwrap();
+            stream.write_all(order.as_bytes()).await.unwrap();
+            stream.shutdown().await.unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await.unwrap();
+            assert!(answer.starts_with("{\"error\":") && !answer.contains("geheim"), "{answer}");
+        }
+    }
+}

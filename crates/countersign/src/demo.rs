@@ -6,8 +6,8 @@
 mod family;
 mod folder;
 mod guard;
-mod keyring;
 mod kept;
+mod keyring;
 mod sample;
 mod service;
 
@@ -37,7 +37,7 @@ pub(crate) use self::guard::run as guard;
 const PORT: u16 = 8081;
 
 /// What scripts get.
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 struct Document {
     administration: String,
     apis: Vec<Shown>,
@@ -67,7 +67,7 @@ pub(crate) fn run(options: &Demo, output: Output) -> Result<(), Failure> {
         keys.publish(running.administration);
 
         let document = document(&running, &kept, &accounts, folder.path());
-        output.answer(&document, |document| text_of(document))?;
+        output.answer(&document, text_of)?;
         serve::until_stopped(&loaded, &identities, running, signals).await?;
         drop(servers);
         Ok::<_, Failure>(())
@@ -148,7 +148,8 @@ fn write_shared(kept: &mut Kept, folder: &Path) -> Result<(), Failure> {
 
 /// Makes the accounts and secrets that are not there yet; says what accounts each API has.
 async fn seed(identities: &Identities, kept: &mut Kept) -> Result<Vec<Vec<ShownAccount>>, Failure> {
-    let mut known: Vec<Whose> = identities.accounts(None).await?.into_iter().map(|account| account.whose).collect();
+    let mut known: Vec<Whose> =
+        identities.accounts(None).await?.into_iter().map(|account| account.whose).collect();
     let mut shown = Vec::with_capacity(FAMILIES.len());
     for family in FAMILIES {
         let mut accounts = Vec::with_capacity(family.accounts.len());
@@ -257,7 +258,11 @@ fn base_url(running: &Running, listener: &str, prefix: &str) -> String {
 }
 
 fn reachable(address: SocketAddr) -> SocketAddr {
-    if address.ip().is_unspecified() { SocketAddr::from((Ipv4Addr::LOCALHOST, address.port())) } else { address }
+    if address.ip().is_unspecified() {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, address.port()))
+    } else {
+        address
+    }
 }
 
 fn document(running: &Running, kept: &Kept, accounts: &[Vec<ShownAccount>], data: &Path) -> Document {
@@ -276,9 +281,14 @@ fn document(running: &Running, kept: &Kept, accounts: &[Vec<ShownAccount>], data
 }
 
 fn text_of(document: &Document) -> String {
-    let mut text = String::from("Countersign's demo: every dialect in front of a sample service. Paste a line to try it.\n");
+    let mut text = String::from(
+        "Countersign's demo: every dialect in front of a sample service. Paste a line to try it.\n",
+    );
     for (family, shown) in FAMILIES.iter().zip(&document.apis) {
-        text.push_str(&format!("\n── {}: {} ({}) at {}\n", shown.dialect, shown.name, family.about, shown.base_url));
+        text.push_str(&format!(
+            "\n── {}: {} ({}) at {}\n",
+            shown.dialect, shown.name, family.about, shown.base_url
+        ));
         text.push_str(&accounts_text(&shown.accounts));
         for (name, value) in &shown.secrets {
             text.push_str(&format!("   {name:16} {value}\n"));

@@ -81,6 +81,20 @@ pub(crate) struct CredentialOutline {
     pub(crate) scheme: String,
     /// The deployments in which it is on; `None` for all of them.
     pub(crate) deployments: Option<Vec<String>>,
+    /// The word of its token; empty if it is none.
+    token: String,
+    /// Which accounts it proves; empty where none are named.
+    accounts: String,
+}
+
+impl Outline {
+    /// The kind of the accounts that a token of this word proves.
+    pub(crate) fn accounts_of_token(&self, word: &str) -> String {
+        let named = self.credentials.iter().find(|credential| credential.token == word);
+        let named =
+            named.map(|credential| credential.accounts.clone()).filter(|accounts| !accounts.is_empty());
+        named.unwrap_or_else(|| String::from("users"))
+    }
 }
 
 impl CredentialOutline {
@@ -99,7 +113,9 @@ impl CredentialOutline {
 pub(crate) fn outline(text: &str) -> Outline {
     let Ok(table) = text.parse::<toml::Table>() else { return Outline::default() };
     let strings = |value: &toml::Value| -> Option<Vec<String>> {
-        value.as_array().map(|items| items.iter().filter_map(|item| item.as_str().map(str::to_owned)).collect())
+        value
+            .as_array()
+            .map(|items| items.iter().filter_map(|item| item.as_str().map(str::to_owned)).collect())
     };
     let text_of = |value: Option<&toml::Value>| value.and_then(toml::Value::as_str).unwrap_or("").to_owned();
     let credentials = table.get("credential").and_then(toml::Value::as_table);
@@ -113,6 +129,8 @@ pub(crate) fn outline(text: &str) -> Outline {
                 name: name.clone(),
                 scheme: text_of(body.get("scheme")),
                 deployments: body.get("deployments").and_then(strings),
+                token: text_of(body.get("token")),
+                accounts: text_of(body.get("accounts")),
             })
             .collect(),
     }

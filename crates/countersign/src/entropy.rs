@@ -24,7 +24,8 @@ pub(crate) struct SystemRandom;
 
 impl Random for SystemRandom {
     fn fill(&self, bytes: &mut [u8]) -> Result<(), Unavailable> {
-        rand::fill(bytes).map_err(|_| Unavailable(String::from("could not draw random bytes from the system")))
+        rand::fill(bytes)
+            .map_err(|_| Unavailable(String::from("could not draw random bytes from the system")))
     }
 }
 
@@ -47,7 +48,11 @@ pub(crate) fn reference() -> Result<String, Unavailable> {
 fn letters<const N: usize>() -> Result<String, Unavailable> {
     let mut bytes = [0; N];
     SystemRandom.fill(&mut bytes)?;
-    Ok(bytes.iter().filter_map(|byte| ALPHABET.get(usize::from(byte % 32))).map(|letter| char::from(*letter)).collect())
+    Ok(bytes
+        .iter()
+        .filter_map(|byte| ALPHABET.get(usize::from(byte % 32)))
+        .map(|letter| char::from(*letter))
+        .collect())
 }
 
 /// 32 letters that are not mistaken for each other.

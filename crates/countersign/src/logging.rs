@@ -21,9 +21,8 @@ const LINES_MAX: usize = 16_384;
 pub(crate) fn start(format: LogFormat, level: &str) -> anyhow::Result<Flusher> {
     let filter = EnvFilter::try_new(level)?;
     let (lines, writer) = lines(LINES_MAX);
-    let thread = std::thread::Builder::new()
-        .name(String::from("log"))
-        .spawn(move || writer.run(&mut io::stderr()))?;
+    let thread =
+        std::thread::Builder::new().name(String::from("log")).spawn(move || writer.run(&mut io::stderr()))?;
     let base = tracing_subscriber::fmt().with_env_filter(filter).with_writer(lines.clone()).with_ansi(false);
     let result = match format {
         LogFormat::Text => base.try_init(),
@@ -84,7 +83,10 @@ impl Writer {
             };
             let dropped = self.dropped.swap(0, Ordering::Relaxed);
             if dropped > 0 {
-                let _ = writeln!(to, "{{\"level\":\"WARN\",\"message\":\"log lines were dropped\",\"log.dropped\":{dropped}}}");
+                let _ = writeln!(
+                    to,
+                    "{{\"level\":\"WARN\",\"message\":\"log lines were dropped\",\"log.dropped\":{dropped}}}"
+                );
             }
         }
         let _ = to.flush();

@@ -46,9 +46,7 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Mistakes(mistakes) => {
-                mistakes.iter().try_for_each(|mistake| writeln!(f, "{mistake}"))
-            }
+            Self::Mistakes(mistakes) => mistakes.iter().try_for_each(|mistake| writeln!(f, "{mistake}")),
             Self::Usage(lines) => f.write_str(&lines.join("\n")),
             Self::Failed(error) => write!(f, "{error:#}"),
         }
@@ -88,13 +86,6 @@ impl Output {
         write(&mut io::stdout().lock(), &line)
     }
 
-    /// Tells people something beside the answer; programs are not told.
-    pub(crate) fn note(self, text: impl fmt::Display) {
-        if self.format == Format::Text {
-            let _ = write(&mut io::stderr().lock(), &format!("{text}\n"));
-        }
-    }
-
     /// Tells why a command failed, on standard error.
     pub(crate) fn failure(self, failure: &Failure) {
         let text = match self.format {
@@ -130,7 +121,10 @@ fn write(to: &mut dyn Write, text: &str) -> io::Result<()> {
 }
 
 /// A table for people: a heading, and rows of as many cells.
-pub(crate) fn table<const N: usize>(heading: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
+pub(crate) fn table<const N: usize>(
+    heading: [&str; N],
+    rows: impl IntoIterator<Item = [String; N]>,
+) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(heading.map(str::to_uppercase));
@@ -161,7 +155,10 @@ mod tests {
 
     #[test]
     fn failures_are_one_json_object_for_programs() {
-        assert_eq!(failure_json(&Failure::usage("no \"such\" thing")), "{\"error\":\"no \\\"such\\\" thing\"}\n");
+        assert_eq!(
+            failure_json(&Failure::usage("no \"such\" thing")),
+            "{\"error\":\"no \\\"such\\\" thing\"}\n"
+        );
         assert_eq!(failure_text(&Failure::usage("no such thing")), "no such thing\n");
     }
 }

@@ -81,8 +81,10 @@ impl PasswordFrom {
 /// # Errors
 /// If it cannot be read, or is empty.
 pub(crate) fn from_file(file: &Path) -> anyhow::Result<Secret> {
-    let open = fs::File::open(file).with_context(|| format!("could not read the secret in {}", file.display()))?;
-    first_line(&mut io::BufReader::new(open)).with_context(|| format!("could not read the secret in {}", file.display()))
+    let open =
+        fs::File::open(file).with_context(|| format!("could not read the secret in {}", file.display()))?;
+    first_line(&mut io::BufReader::new(open))
+        .with_context(|| format!("could not read the secret in {}", file.display()))
 }
 
 fn first_line(from: &mut dyn BufRead) -> anyhow::Result<Secret> {

@@ -154,7 +154,7 @@ impl fmt::Display for Moment {
 }
 
 /// A key with its value, which is shown once.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Serialize, Deserialize)]
 pub(crate) struct ShownKey {
     /// What everybody may see.
     pub(crate) key: Key,

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::config::Loaded;
+use crate::config::{self, Loaded};
 use crate::control;
 use crate::logging;
 use crate::output::{Failure, Output};
-use crate::wire::{self, Identities, Running};
+use crate::wire::{self, FirstAdministrator, Identities, Running};
 
 /// Threads of the control plane: stores, keys, metrics. Passwords have a pool of their own.
 const CONTROL_THREADS: usize = 2;
@@ -24,16 +24,19 @@ pub(crate) fn serve(loaded: &Loaded, output: Output) -> Result<(), Failure> {
     if !mistakes.is_empty() {
         return Err(Failure::Mistakes(mistakes));
     }
-    let _log = logging::start(loaded.config.log.format, &loaded.config.log.level)?;
+    let config::Log { format, level, access } = &loaded.config.log;
+    let level = if *access { level.clone() } else { format!("{level},access=off") };
+    let _log = logging::start(*format, &level)?;
     control_plane()?.block_on(async {
         let signals = Signals::listen()?;
         let identities = Arc::new(Identities::open(loaded).await?);
         if let Some(first) = identities.ensure_administrator().await? {
-            output.note(format_args!(
-                "The first administrator is made: user {} with password {}   (shown only now)",
-                first.name,
-                first.password.expose()
-            ));
+            output.answer(&first, |first| {
+                let FirstAdministrator { user, password } = first;
+                format!(
+                    "The first administrator is made: user {user} with password {password}   (shown only now)"
+                )
+            })?;
         }
         let running = wire::start(loaded, &identities).await?;
         announce(&running);

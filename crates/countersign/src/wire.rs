@@ -1,39 +1,48 @@
-//! Ties the crates together: the one file that knows how the configuration becomes a gate.
+//! Ties the crates together: here and nowhere else the configuration becomes a gate.
 //!
 //! Everything else in this crate speaks in the terms of [`crate::config`] and [`crate::record`].
 
 mod identities;
-mod running;
+mod plane;
 
+use std::fs;
+use std::path::Path;
 use std::sync::Arc;
 
 use countersign_auth::api::{Api, ApiOptions, TokenSettings};
 use countersign_auth::dialect::Dialect;
 use countersign_auth::dialect::source::Problem;
 use countersign_auth::policy::{Allow, Conditions, RouteOptions};
+use countersign_identity::issuers::TrustedIssuer;
+use countersign_identity::signing::public::{parse_jwks, parse_pem};
 
-use crate::config::{self, AllowWord, Loaded, Mistake, UNPROVEN_FROM_ANYWHERE};
+pub(crate) use self::identities::{FirstAdministrator, Identities};
+pub(crate) use self::plane::{Running, start};
+use crate::config::{
+    self, AllowWord, Issuer, IssuerFiles, IssuerWord, Loaded, Mistake, UNPROVEN_FROM_ANYWHERE,
+};
 use crate::dialects;
 
-pub(crate) use self::identities::Identities;
-pub(crate) use self::running::{Running, start};
+pub(crate) use countersign_identity::service::administration::ADMINISTRATOR as ADMINISTRATOR_ROLE;
 
 /// Where the administration listener publishes the keys that assertions are verified with.
 pub(crate) const JWKS_PATH: &str = "/jwks/assertion";
 
 /// The header that carries the assertion.
-pub(crate) const ASSERTION_HEADER: &str = "countersign-assertion";
+pub(crate) const ASSERTION_HEADER: http::HeaderName = countersign_auth::assertion::HEADER;
 
-/// The role whose holders may touch what is not theirs.
-pub(crate) const ADMINISTRATOR_ROLE: &str = "administrator";
-
-/// What the dialects of a checked configuration say against its APIs.
+/// What dialects and key files say against the APIs of a checked configuration.
 pub(crate) fn problems(loaded: &Loaded) -> Vec<Mistake> {
     let mut mistakes = Vec::new();
     for (at, api) in loaded.config.api.iter().enumerate() {
+        let path = format!("api[{at}]");
         if let Err(found) = settle(loaded, api) {
-            let path = format!("api[{at}]");
             mistakes.extend(found.into_iter().map(|problem| loaded.mistake(&path, problem)));
+        }
+        for (name, issuer) in &api.issuers {
+            if let Err(problem) = trusted(loaded, issuer) {
+                mistakes.push(loaded.mistake(&format!("{path}.issuers.{name:?}"), problem));
+            }
         }
     }
     mistakes
@@ -53,7 +62,8 @@ fn settle(loaded: &Loaded, api: &config::Api) -> Result<Arc<Api>, Vec<String>> {
     let text = dialects::fetch(&api.dialect, &loaded.folder).map_err(|error| vec![error.to_string()])?;
     let dialect = Dialect::load(&text.file, &text.text).map_err(told)?;
     // An API's own problems name no line and no file: the configuration's line is said by the caller.
-    let told = |problems: Vec<Problem>| problems.into_iter().map(|problem| problem.message).collect::<Vec<_>>();
+    let told =
+        |problems: Vec<Problem>| problems.into_iter().map(|problem| problem.message).collect::<Vec<_>>();
     Api::new(Arc::new(dialect), options(api)).map(Arc::new).map_err(told)
 }
 
@@ -91,4 +101,26 @@ fn route(route: &config::Route) -> RouteOptions {
         }),
     };
     RouteOptions { at: route.at.0.clone(), allow, upgrade: route.upgrade }
+}
+
+/// Whose tokens an API takes, with their keys.
+fn trusted(loaded: &Loaded, issuer: &Issuer) -> Result<TrustedIssuer, String> {
+    let read = |file: &Path| {
+        let file = loaded.path(file);
+        fs::read_to_string(&file).map_err(|error| format!("could not read {}: {error}", file.display()))
+    };
+    match issuer {
+        Issuer::Word(IssuerWord::Gate) => Ok(TrustedIssuer::Ours),
+        Issuer::Keys(IssuerFiles { jwks_file: Some(file), pem_file: _ }) => {
+            let keys = parse_jwks(&read(file)?).map_err(|error| error.to_string())?;
+            Ok(TrustedIssuer::Keys(keys))
+        }
+        Issuer::Keys(IssuerFiles { jwks_file: None, pem_file: Some(file) }) => {
+            let key = parse_pem(&read(file)?).map_err(|error| error.to_string())?;
+            Ok(TrustedIssuer::Keys(vec![key]))
+        }
+        Issuer::Keys(IssuerFiles { jwks_file: None, pem_file: None }) => {
+            Err(String::from("needs exactly one of `jwks_file` and `pem_file`"))
+        }
+    }
 }

@@ -87,7 +87,11 @@ impl Administration {
     }
 }
 
-async fn accept(listener: TcpListener, options: Arc<AdministrationOptions>, mut stopped: watch::Receiver<bool>) {
+async fn accept(
+    listener: TcpListener,
+    options: Arc<AdministrationOptions>,
+    mut stopped: watch::Receiver<bool>,
+) {
     let room = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
         let accepted = tokio::select! {
@@ -150,9 +154,11 @@ fn answer<B>(options: &AdministrationOptions, request: &Request<B>) -> Response<
             Ok(()) => text(StatusCode::OK, "ready\n".into()),
             Err(why) => text(StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {why}\n")),
         },
-        "/metrics" => {
-            typed(StatusCode::OK, "application/openmetrics-text; version=1.0.0; charset=utf-8", (options.metrics)())
-        }
+        "/metrics" => typed(
+            StatusCode::OK,
+            "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            (options.metrics)(),
+        ),
         "/jwks/assertion" => typed(StatusCode::OK, "application/jwk-set+json", (options.assertion_keys)()),
         "/jwks/token" => typed(StatusCode::OK, "application/jwk-set+json", (options.token_keys)()),
         _ => text(StatusCode::NOT_FOUND, "/live /ready /metrics /jwks/assertion /jwks/token\n".into()),
@@ -191,7 +197,13 @@ fn typed(status: StatusCode, kind: &'static str, body: String) -> Response<Full<
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+    #![allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        reason = "tests"
+    )]
     use std::io::{Read as _, Write as _};
 
     use super::*;
@@ -217,10 +229,14 @@ mod tests {
 
     #[test]
     fn only_known_hosts_are_answered() {
-        for host in ["localhost", "LOCALHOST:9901", "127.0.0.1:80", "[::1]:80", "gate.internal.", "Gate.Internal:1"] {
+        for host in
+            ["localhost", "LOCALHOST:9901", "127.0.0.1:80", "[::1]:80", "gate.internal.", "Gate.Internal:1"]
+        {
             assert_eq!(ask("GET", "/live", &[host]), 200, "{host}");
         }
-        for host in ["evil.example", "localhost.evil.example", "10.0.0.1", "127.0.0.1.evil.example", "", "a b"] {
+        for host in
+            ["evil.example", "localhost.evil.example", "10.0.0.1", "127.0.0.1.evil.example", "", "a b"]
+        {
             assert_eq!(ask("GET", "/live", &[host]), 421, "{host}");
         }
         assert_eq!(ask("GET", "/live", &[]), 421);
@@ -239,11 +255,14 @@ mod tests {
 
     #[test]
     fn serves_and_stops() {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let running = start(runtime.handle(), options()).unwrap();
         let address = running.address();
         let mut stream = std::net::TcpStream::connect(address).unwrap();
-        stream.write_all(b"GET /jwks/assertion HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
+        stream
+            .write_all(b"GET /jwks/assertion HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            .unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");

@@ -3,9 +3,9 @@
 use std::future::Future;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use countersign_auth::account::{AccountId, Live};
 use countersign_auth::refusal::{Cause, Reason};
-use bytes::Bytes;
 use http::{HeaderMap, Response, request, response};
 use hyper::body::Incoming;
 
@@ -35,6 +35,10 @@ pub(crate) struct LogFacts {
 }
 
 /// What becomes of a request.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "moved once, from admit to the service; a box is for what goes far"
+)]
 pub(crate) enum Admission<F> {
     /// The gate answers itself.
     Answer(Response<Bytes>, LogFacts),
@@ -75,11 +79,8 @@ pub(crate) enum Upgrade {
 pub(crate) trait Finishing: 'static {
     /// Works on the head of the upstream's answer, fields of the upstream's hop already taken out. An answer
     /// that is returned goes to the client in place of the upstream's.
-    fn finish(
-        self,
-        gate: &Gate,
-        head: &mut response::Parts,
-    ) -> impl Future<Output = Option<Response<Bytes>>>;
+    fn finish(self, gate: &Gate, head: &mut response::Parts)
+    -> impl Future<Output = Option<Response<Bytes>>>;
 
     /// What the client is told when there is no answer, in its dialect.
     fn failed(self, gate: &Gate, why: ForwardError) -> Response<Bytes>;

@@ -22,7 +22,7 @@ use countersign_auth::serve::{World, serve};
 use countersign_auth::time::Time;
 use http::header::{CONTENT_TYPE, HOST};
 use http::{HeaderMap, Response, StatusCode, Uri, request};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 
 use crate::address::{Peer, Scheme as Wire};
 use crate::admission::{Admission, Forward, Handler, LogFacts, Upgrade};
@@ -103,7 +103,7 @@ impl<'g> Visit<'g> {
             located: None,
             facts,
             upgrade,
-            body: Some(Body::streaming(body)),
+            body: Some(if body.is_end_stream() { Body::full(Bytes::new()) } else { Body::streaming(body) }),
             head,
         };
         match fault {

@@ -69,7 +69,8 @@ pub(crate) async fn send(
     let (body, progress) = Outgoing::new(body, pulse, gate.limits.body_idle, gate);
     let may_repeat = progress.is_none() && upgrade == Upgrade::No && is_idempotent(&head.method);
     let pools = worker.pools(upstream.id, upstream.backends.len());
-    let route = Route { worker, upstream, pools: &pools, progress, limit_bytes: gate.limits.answer_header_bytes };
+    let route =
+        Route { worker, upstream, pools: &pools, progress, limit_bytes: gate.limits.answer_header_bytes };
     let mut request = Request::from_parts(head, body);
     let mut tried = 0_u64;
     let mut last_error = None;
@@ -149,7 +150,8 @@ impl Route<'_> {
         match head_in_time(pulse, answer, self.upstream.times.head, self.progress.as_deref()).await {
             Ok(Ok(response)) => {
                 backend.health.succeeded();
-                let lease = Lease::new(sender, index, self.upstream, self.pools, pulse, self.progress.clone());
+                let lease =
+                    Lease::new(sender, index, self.upstream, self.pools, pulse, self.progress.clone());
                 Ok(Exchange { response, lease })
             }
             Ok(Err(mut error)) => {
@@ -228,12 +230,11 @@ fn is_idempotent(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS | Method::PUT | Method::DELETE)
 }
 
-/// Leaves `Content-Length` where it says what is sent, or what would be sent (HEAD).
+/// Leaves `Content-Length` where it says what is sent, or what would be sent (HEAD): not beside a chunked body,
+/// where it would be a second framing, nor where there is no content.
 pub(crate) fn settle_length(head: &mut response::Parts, body: &Incoming) {
-    let has_none = head.status == StatusCode::NO_CONTENT
-        || head.status == StatusCode::NOT_MODIFIED
-        || head.status == StatusCode::RESET_CONTENT;
-    if has_none && body.is_end_stream() {
+    let no_content = matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    if no_content || body.size_hint().exact().is_none() {
         head.headers.remove(CONTENT_LENGTH);
     }
 }

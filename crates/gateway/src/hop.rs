@@ -78,7 +78,7 @@ pub(crate) fn strip_answer(headers: &mut HeaderMap) {
 
 /// The tokens of all `Connection` fields, as sent.
 pub(crate) fn nominated(headers: &HeaderMap) -> impl Iterator<Item = &str> {
-    headers.get_all(CONNECTION).iter().flat_map(|value| tokens(value))
+    headers.get_all(CONNECTION).iter().flat_map(tokens)
 }
 
 fn strip_nominated(headers: &mut HeaderMap) {
@@ -97,7 +97,12 @@ fn strip_nominated(headers: &mut HeaderMap) {
 }
 
 fn tokens(value: &HeaderValue) -> impl Iterator<Item = &str> {
-    value.to_str().unwrap_or("").split(',').map(|token| token.trim_matches([' ', '\t'])).filter(|token| !token.is_empty())
+    value
+        .to_str()
+        .unwrap_or("")
+        .split(',')
+        .map(|token| token.trim_matches([' ', '\t']))
+        .filter(|token| !token.is_empty())
 }
 
 /// Whether a comma-separated field holds `token`, in any case.
@@ -139,11 +144,6 @@ impl Protected {
         })
     }
 
-    /// Takes every spelling of the protected names out.
-    pub(crate) fn strip(&self, headers: &mut HeaderMap) {
-        remove_where(headers, |name| self.covers(name));
-    }
-
     /// Leaves in a trailer section only what may stand there.
     pub(crate) fn strip_trailers(&self, trailers: &mut HeaderMap) {
         remove_where(trailers, |name| {
@@ -156,7 +156,8 @@ impl Protected {
 
 /// Takes out the fields whose names `unwanted` picks.
 pub(crate) fn remove_where(headers: &mut HeaderMap, unwanted: impl Fn(&str) -> bool) {
-    let names: SmallVec<[HeaderName; 8]> = headers.keys().filter(|name| unwanted(name.as_str())).cloned().collect();
+    let names: SmallVec<[HeaderName; 8]> =
+        headers.keys().filter(|name| unwanted(name.as_str())).cloned().collect();
     for name in names {
         headers.remove(name);
     }
@@ -203,7 +204,13 @@ const fn fold_byte(byte: u8) -> u8 {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+    #![allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        reason = "tests"
+    )]
     use super::*;
 
     fn map(fields: &[(&str, &str)]) -> HeaderMap {
@@ -266,7 +273,7 @@ mod tests {
             ("remote.user", "root"),
             ("remote-users", "a"),
         ]);
-        protected.strip(&mut headers);
+        remove_where(&mut headers, |name| protected.covers(name));
         assert_eq!(names(&headers), ["remote-users"]);
     }
 

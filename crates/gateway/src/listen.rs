@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub(crate) use crate::listen::accept::{Listening, is_loopback, run};
-pub(crate) use crate::listen::bind::{Sockets, bind};
+pub(crate) use crate::listen::bind::bind;
 pub(crate) use crate::listen::caps::Caps;
 use crate::listen::caps::Permit;
 pub use crate::listen::tls::TlsError;
@@ -121,7 +121,13 @@ pub struct Connection {
 }
 
 impl Connection {
-    fn new(address: SocketAddr, listener: &Arc<str>, tls: Option<TlsInfo>, permit: Permit, now_ms: u64) -> Arc<Self> {
+    fn new(
+        address: SocketAddr,
+        listener: &Arc<str>,
+        tls: Option<TlsInfo>,
+        permit: Permit,
+        now_ms: u64,
+    ) -> Arc<Self> {
         Arc::new(Self {
             address,
             listener: Arc::clone(listener),
@@ -186,9 +192,9 @@ impl Connection {
         let waited = now_ms.saturating_sub(since);
         let stalled = self.stalled_since_ms.load(Ordering::Relaxed);
         let phase = self.phase.load(Ordering::Relaxed);
-        let verdict = if stalled != NOT_STALLED && now_ms.saturating_sub(stalled) > millis(limits.write_stall) {
-            Verdict::Kill
-        } else if phase == Phase::Head as u8 && waited > millis(limits.head) {
+        let is_stalled =
+            stalled != NOT_STALLED && now_ms.saturating_sub(stalled) > millis(limits.write_stall);
+        let verdict = if is_stalled || (phase == Phase::Head as u8 && waited > millis(limits.head)) {
             Verdict::Kill
         } else if phase == Phase::Idle as u8 && waited > millis(limits.keep_alive) {
             Verdict::Close

@@ -128,7 +128,8 @@ impl Tail {
 
     fn log(&self, line: &Line, took: Duration) {
         let facts = &self.facts;
-        let message = if self.status.is_some() { "request answered" } else { "request abandoned by its client" };
+        let message =
+            if self.status.is_some() { "request answered" } else { "request abandoned by its client" };
         let api = facts.api.and_then(|api| self.gate.api(api)).map(|mount| &**mount.api.name());
         tracing::info!(
             target: TARGET,

@@ -14,7 +14,20 @@ use countersign_auth::refusal::Reason;
 /// Upper bounds of the latency histogram, in microseconds: a hit takes about 20 us, a login about 25 ms, a held
 /// poll up to two minutes.
 const BUCKETS_US: [u64; 14] = [
-    100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 1_000_000, 10_000_000, 120_000_000,
+    100,
+    250,
+    500,
+    1_000,
+    2_500,
+    5_000,
+    10_000,
+    25_000,
+    50_000,
+    100_000,
+    250_000,
+    1_000_000,
+    10_000_000,
+    120_000_000,
 ];
 const REASONS: usize = Reason::ALL.len();
 

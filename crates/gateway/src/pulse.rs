@@ -100,7 +100,11 @@ impl Pulse {
     }
 
     /// Waits for `future`, but not longer than `span`.
-    pub(crate) async fn within<F: Future>(self: &Rc<Self>, span: Duration, future: F) -> Result<F::Output, Late> {
+    pub(crate) async fn within<F: Future>(
+        self: &Rc<Self>,
+        span: Duration,
+        future: F,
+    ) -> Result<F::Output, Late> {
         let mut future = pin!(future);
         let mut alarm = self.alarm(span);
         std::future::poll_fn(|cx| match future.as_mut().poll(cx) {
@@ -177,7 +181,13 @@ pub(crate) fn millis(span: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+    #![allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        reason = "tests"
+    )]
     use super::*;
 
     #[test]

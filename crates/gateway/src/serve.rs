@@ -4,13 +4,14 @@ use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::rc::Rc;
-use std::sync::mpsc;
 use std::sync::Arc;
+use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::Notify;
 use tokio::time::MissedTickBehavior;
 
 use crate::admission::Handler;
@@ -85,7 +86,11 @@ pub fn start(gate: Gate, options: ServeOptions) -> Result<Running, StartError> {
 }
 
 /// Starts with another handler than `admit`.
-pub(crate) fn start_with<H: Handler>(gate: Gate, options: ServeOptions, handler: H) -> Result<Running, StartError> {
+pub(crate) fn start_with<H: Handler>(
+    gate: Gate,
+    options: ServeOptions,
+    handler: H,
+) -> Result<Running, StartError> {
     let count = options.cores.map_or_else(available_cores, NonZeroUsize::get);
     let mut salt = [0; 8];
     gate.random.fill(&mut salt).map_err(StartError::Random)?;
@@ -140,7 +145,10 @@ pub(crate) fn start_with<H: Handler>(gate: Gate, options: ServeOptions, handler:
     drop(report);
     for _ in 0..count {
         // A core that dies before it reports drops its end.
-        reports.recv().unwrap_or_else(|_| Err(io::Error::other("the core died"))).map_err(StartError::Core)?;
+        reports
+            .recv()
+            .unwrap_or_else(|_| Err(io::Error::other("the core died")))
+            .map_err(StartError::Core)?;
     }
     Ok(running)
 }
@@ -241,15 +249,17 @@ impl<H: Handler> Core<H> {
                 caps: Arc::clone(&self.caps),
                 handler: Arc::clone(&self.handler),
             });
-            accepting.push(tokio::task::spawn_local(listen::run(listening, socket)));
+            let stop = Rc::new(Notify::new());
+            let task = tokio::task::spawn_local(listen::run(listening, socket, Rc::clone(&stop)));
+            accepting.push((task, stop));
         }
         let beating = tokio::task::spawn_local(beat(Rc::clone(&worker)));
         let _gone = report.send(Ok(()));
         self.signal.begun().await;
-        for task in accepting {
-            task.abort();
+        for (task, stop) in accepting {
             // Only when the task is gone is its socket closed.
-            let _aborted = task.await;
+            stop.notify_one();
+            let _ended = task.await;
         }
         let cut = drain::finish(&worker, &mut self.signal).await;
         beating.abort();
@@ -283,3 +293,6 @@ fn acceptor(listener: &Listener) -> Result<Option<Acceptor>, StartError> {
 fn available_cores() -> usize {
     std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
 }
+
+#[cfg(test)]
+mod tests;

@@ -31,7 +31,9 @@ pub(crate) enum Fault {
 impl Fault {
     const fn status(self) -> StatusCode {
         match self {
-            Self::NoHost | Self::Hosts | Self::BadHost | Self::Coding | Self::Target => StatusCode::BAD_REQUEST,
+            Self::NoHost | Self::Hosts | Self::BadHost | Self::Coding | Self::Target => {
+                StatusCode::BAD_REQUEST
+            }
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooManyFields => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
         }
@@ -61,7 +63,10 @@ impl Fault {
         *response.status_mut() = self.status();
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         if self == Self::Method {
-            response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
+            response.headers_mut().insert(
+                header::ALLOW,
+                HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
+            );
         }
         response
     }
@@ -85,7 +90,8 @@ pub(crate) fn check(head: &mut request::Parts, limits: &Limits) -> Result<(), Fa
     }
     // `*` is the one target that is no path, for OPTIONS (RFC 9112 section 3.2.4).
     let path = head.uri.path();
-    if !path.starts_with('/') && !(path == "*" && head.method == Method::OPTIONS) {
+    let is_asterisk = path == "*" && head.method == Method::OPTIONS;
+    if !path.starts_with('/') && !is_asterisk {
         return Err(Fault::Target);
     }
     let mut codings = head.headers.get_all(header::TRANSFER_ENCODING).iter();
@@ -112,7 +118,9 @@ fn one_host(head: &mut request::Parts) -> Result<(), Fault> {
     }
     match (host, head.uri.authority()) {
         (Some(host), Some(authority)) => {
-            if authority.as_str().contains('@') || !host.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes()) {
+            if authority.as_str().contains('@')
+                || !host.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes())
+            {
                 return Err(Fault::Hosts);
             }
             Ok(())
@@ -163,12 +171,23 @@ pub(crate) fn is_websocket(head: &request::Parts) -> bool {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+    #![allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        reason = "tests"
+    )]
     use http::Request;
 
     use super::*;
 
-    fn check_one(version: Version, method: &str, uri: &str, fields: &[(&str, &str)]) -> Result<request::Parts, Fault> {
+    fn check_one(
+        version: Version,
+        method: &str,
+        uri: &str,
+        fields: &[(&str, &str)],
+    ) -> Result<request::Parts, Fault> {
         let mut builder = Request::builder().version(version).method(method).uri(uri);
         for (name, value) in fields {
             builder = builder.header(*name, *value);
@@ -180,7 +199,8 @@ mod tests {
     #[test]
     fn one_host_or_none_of_it() {
         let one = |uri: &str, fields: &[(&str, &str)]| {
-            check_one(Version::HTTP_11, "GET", uri, fields).map(|head| head.headers["host"].to_str().unwrap().to_owned())
+            check_one(Version::HTTP_11, "GET", uri, fields)
+                .map(|head| head.headers["host"].to_str().unwrap().to_owned())
         };
         assert_eq!(one("/", &[("host", "a.example:80")]).unwrap(), "a.example:80");
         assert_eq!(one("/", &[("host", "[::1]:80")]).unwrap(), "[::1]:80");
@@ -202,7 +222,8 @@ mod tests {
     #[test]
     fn one_framing() {
         let host = ("host", "a");
-        let coding = |value| check_one(Version::HTTP_11, "POST", "/", &[host, ("transfer-encoding", value)]).err();
+        let coding =
+            |value| check_one(Version::HTTP_11, "POST", "/", &[host, ("transfer-encoding", value)]).err();
         assert_eq!(coding("chunked"), None);
         assert_eq!(coding("CHUNKED"), None);
         assert_eq!(coding("gzip, chunked"), Some(Fault::Coding));
@@ -221,9 +242,16 @@ mod tests {
 
     #[test]
     fn crumbs_become_one_cookie() {
-        let head = check_one(Version::HTTP_2, "GET", "https://a/", &[("cookie", "a=1"), ("cookie", "b=2")]).unwrap();
+        let head =
+            check_one(Version::HTTP_2, "GET", "https://a/", &[("cookie", "a=1"), ("cookie", "b=2")]).unwrap();
         assert_eq!(head.headers.get_all("cookie").iter().collect::<Vec<_>>(), ["a=1; b=2"]);
-        let head = check_one(Version::HTTP_11, "GET", "/", &[("host", "a"), ("cookie", "a=1"), ("cookie", "b=2")]).unwrap();
-        assert_eq!(head.headers.get_all("cookie").iter().count(), 2, "a repeated field of HTTP/1 is for admit to refuse");
+        let head =
+            check_one(Version::HTTP_11, "GET", "/", &[("host", "a"), ("cookie", "a=1"), ("cookie", "b=2")])
+                .unwrap();
+        assert_eq!(
+            head.headers.get_all("cookie").iter().count(),
+            2,
+            "a repeated field of HTTP/1 is for admit to refuse"
+        );
     }
 }

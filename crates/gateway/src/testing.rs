@@ -1,21 +1,41 @@
-//! What the tests of the data plane share: a gate whose ports are never asked, upstreams made of closures.
+//! What the tests of the data plane share: gates, rules in place of `admit`, raw upstreams and raw clients.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+pub(crate) mod client;
 pub(crate) mod ports;
+pub(crate) mod upstream;
 
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::address::Fronts;
+use bytes::Bytes;
+use countersign_auth::account::Live;
 use countersign_auth::api::Api;
+use http::{HeaderMap, Response, StatusCode, request, response};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+
+use crate::address::{Fronts, Networks, Peer};
+use crate::admission::{Admission, Finishing, Forward, Handler, LogFacts, Upgrade};
+use crate::body::Body;
+use crate::forward::ForwardError;
 use crate::gate::{ApiOptions, Gate, GateError, GateOptions, Place};
 use crate::hop::Protected;
 use crate::limits::Limits;
+use crate::listen::{Http2, Listener};
 use crate::metrics::Metrics;
+use crate::serve::{Running, ServeOptions, start_with};
+use crate::strict;
 use crate::upstream::{Upstream, UpstreamOptions};
+
+/// No test waits longer than this for what must come.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A gate with these APIs and places; their upstream is never asked.
 pub(crate) fn gate(apis: Vec<(&str, Vec<Place>)>) -> Result<Gate, GateError> {
-    let upstream = Upstream::new(UpstreamOptions::new("nowhere", "http://127.0.0.1:1").expect("a URL")).expect("one");
+    let upstream = Upstream::new(UpstreamOptions::new("nowhere", "http://127.0.0.1:1").unwrap()).unwrap();
     let apis = apis
         .into_iter()
         .map(|(name, places)| ApiOptions {
@@ -27,7 +47,7 @@ pub(crate) fn gate(apis: Vec<(&str, Vec<Place>)>) -> Result<Gate, GateError> {
     Gate::new(options(apis))
 }
 
-/// A gate's options with ports that are never asked.
+/// A gate's options with ports that nobody is behind.
 pub(crate) fn options(apis: Vec<ApiOptions>) -> GateOptions {
     GateOptions {
         apis,
@@ -36,15 +56,181 @@ pub(crate) fn options(apis: Vec<ApiOptions>) -> GateOptions {
         signer: Arc::new(ports::Nobody),
         clock: Arc::new(ports::Nobody),
         random: Arc::new(ports::Nobody),
-        limits: Limits { tick: std::time::Duration::from_millis(5), ..Limits::default() },
+        limits: Limits { tick: Duration::from_millis(5), ..Limits::default() },
         fronts: Fronts::default(),
         protected: Protected::new(["Countersign-Assertion", "X-User"]),
         metrics: Metrics::new(2),
     }
 }
 
+/// A data plane on loopback in front of one upstream, with rules in place of `admit`.
+pub(crate) struct Setup {
+    pub(crate) upstream: UpstreamOptions,
+    pub(crate) gate: GateOptions,
+    pub(crate) listener: Listener,
+    pub(crate) rules: Rules,
+    pub(crate) cores: usize,
+}
+
+impl Setup {
+    /// In front of the servers at these addresses.
+    pub(crate) fn before(backends: &[SocketAddr]) -> Self {
+        let mut upstream = UpstreamOptions::new("test", "http://127.0.0.1:1").unwrap();
+        upstream.backends = backends
+            .iter()
+            .map(|address| crate::upstream::BackendAddress {
+                host: address.ip().to_string(),
+                port: address.port(),
+            })
+            .collect();
+        Self {
+            upstream,
+            gate: options(Vec::new()),
+            listener: Listener {
+                name: "main".into(),
+                address: "127.0.0.1:0".parse().unwrap(),
+                tls: None,
+                proxy_protocol: Networks::default(),
+                http2: Http2::On,
+            },
+            rules: Rules::default(),
+            cores: 1,
+        }
+    }
+
+    pub(crate) fn start(mut self) -> Plane {
+        let upstream = Upstream::new(self.upstream).unwrap();
+        self.gate.apis.push(ApiOptions {
+            api: Arc::new(plain_api("test")),
+            places: Vec::new(),
+            upstream,
+        });
+        let metrics = Arc::clone(&self.gate.metrics);
+        let gate = Gate::new(self.gate).unwrap();
+        let options = ServeOptions { listeners: vec![self.listener], cores: NonZeroUsize::new(self.cores) };
+        let running = start_with(gate, options, self.rules).unwrap();
+        let address = running.address("main").unwrap();
+        Plane { running, address, metrics }
+    }
+}
+
+/// A data plane that serves.
+pub(crate) struct Plane {
+    pub(crate) running: Running,
+    pub(crate) address: SocketAddr,
+    pub(crate) metrics: Arc<Metrics>,
+}
+
+impl Plane {
+    /// Stops it, and says how many connections had to be cut.
+    pub(crate) fn stop(self) -> usize {
+        self.running.shutdown(PATIENCE);
+        self.running.wait().unwrap()
+    }
+}
+
+/// Stands where `admit` stands.
+#[derive(Clone, Default)]
+pub(crate) struct Rules {
+    /// Set on every request.
+    pub(crate) set: HeaderMap,
+    /// Lets WebSocket through.
+    pub(crate) websocket: bool,
+    /// What channels hang on.
+    pub(crate) live: Option<Live>,
+    /// Reads the whole body before it goes on.
+    pub(crate) buffered: bool,
+    /// Answers requests for `/own` itself.
+    pub(crate) own: Option<&'static str>,
+}
+
+impl Handler for Rules {
+    type Finish = TestFinish;
+
+    async fn admit(
+        &self,
+        gate: &Gate,
+        head: request::Parts,
+        body: Incoming,
+        peer: &Peer,
+    ) -> Admission<TestFinish> {
+        let api = &gate.apis()[0];
+        let log = LogFacts {
+            api: Some(api.index),
+            logged_path: Some(head.uri.path().into()),
+            ..LogFacts::default()
+        };
+        if let (Some(own), "/own") = (self.own, head.uri.path()) {
+            return Admission::Answer(Response::new(Bytes::from_static(own.as_bytes())), log);
+        }
+        if head.uri.path() == "/peer" {
+            let text =
+                format!("{} {:?} {} {}", peer.address, peer.source, peer.scheme.as_str(), peer.listener());
+            return Admission::Answer(Response::new(text.into()), log);
+        }
+        if gate.protected.nominated_by(&head.headers).is_some() {
+            return Admission::Answer(status(StatusCode::BAD_REQUEST), log);
+        }
+        let upgrade =
+            if self.websocket && strict::is_websocket(&head) { Upgrade::WebSocket } else { Upgrade::No };
+        let body = if self.buffered {
+            match body.collect().await {
+                Ok(body) => Body::full(body.to_bytes()),
+                Err(_) => return Admission::Answer(status(StatusCode::BAD_REQUEST), log),
+            }
+        } else {
+            Body::streaming(body)
+        };
+        Admission::Forward(Box::new(Forward {
+            head,
+            body,
+            set: self.set.clone(),
+            upstream: Arc::clone(&api.upstream),
+            upgrade,
+            live: self.live.clone(),
+            finish: TestFinish,
+            log,
+        }))
+    }
+}
+
+/// Marks answers, and says why there are none.
+pub(crate) struct TestFinish;
+
+impl Finishing for TestFinish {
+    async fn finish(self, _gate: &Gate, head: &mut response::Parts) -> Option<Response<Bytes>> {
+        if head.headers.contains_key("x-replace") {
+            return Some(Response::new("replaced".into()));
+        }
+        head.headers.insert("x-finished", http::HeaderValue::from_static("yes"));
+        None
+    }
+
+    fn failed(self, _gate: &Gate, why: ForwardError) -> Response<Bytes> {
+        let reason = why.reason();
+        let mut response = status(StatusCode::from_u16(reason.status()).unwrap());
+        *response.body_mut() = reason.name().into();
+        response
+    }
+}
+
+fn status(status: StatusCode) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::new());
+    *response.status_mut() = status;
+    response
+}
+
+/// Waits until something holds.
+pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = std::time::Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(std::time::Instant::now() < deadline, "in vain: {what}");
+        std::thread::yield_now();
+    }
+}
+
 /// An API that looks at nothing: the rules are not what these tests are about.
-fn plain_api(name: &str) -> Api {
+pub(crate) fn plain_api(name: &str) -> Api {
     let text = r#"
 schema = 1
 name = "plain"

@@ -118,7 +118,9 @@ impl Default for Times {
 #[derive(Debug, thiserror::Error)]
 pub enum UpstreamError {
     /// Not `http://host[:port]` or `https://host[:port]`.
-    #[error("could not read upstream {0}: it must be http:// or https://, a host, a port where it is not the usual one, and no path")]
+    #[error(
+        "could not read upstream {0}: it must be http:// or https://, a host, a port where it is not the usual one, and no path"
+    )]
     Url(String),
     /// None, or more than 64.
     #[error("upstream {0} must have between 1 and 64 backends")]
@@ -221,7 +223,10 @@ pub struct Upstream {
 
 impl std::fmt::Debug for Upstream {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Upstream").field("name", &self.name).field("backends", &self.backends).finish_non_exhaustive()
+        f.debug_struct("Upstream")
+            .field("name", &self.name)
+            .field("backends", &self.backends)
+            .finish_non_exhaustive()
     }
 }
 
@@ -252,7 +257,18 @@ impl Upstream {
             .map_err(|source| UpstreamError::Tls { name: name.clone(), source })?;
         let id = UpstreamId(NEXT.fetch_add(1, Ordering::Relaxed));
         let next_check_ms = AtomicU64::new(0);
-        Ok(Arc::new(Self { id, name, backends, tls, host, forwarding, check, times, pool_size, next_check_ms }))
+        Ok(Arc::new(Self {
+            id,
+            name,
+            backends,
+            tls,
+            host,
+            forwarding,
+            check,
+            times,
+            pool_size,
+            next_check_ms,
+        }))
     }
 
     /// The next backend in turn that is well and not among `tried`; where none is well, one that is not, because
@@ -303,7 +319,13 @@ impl Backend {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+    #![allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        reason = "tests"
+    )]
     use super::*;
 
     #[test]
@@ -336,7 +358,10 @@ mod tests {
         options.backends = (1..4).map(|port| BackendAddress { host: "127.0.0.1".into(), port }).collect();
         let upstream = Upstream::new(options).unwrap();
         let choose = |turn, tried| upstream.choose(turn, tried, 0).map(|(index, _)| index);
-        assert_eq!([choose(0, 0), choose(1, 0), choose(2, 0), choose(3, 0)], [Some(0), Some(1), Some(2), Some(0)]);
+        assert_eq!(
+            [choose(0, 0), choose(1, 0), choose(2, 0), choose(3, 0)],
+            [Some(0), Some(1), Some(2), Some(0)]
+        );
         assert_eq!(choose(0, 0b001), Some(1));
         for _ in 0..3 {
             upstream.backends[1].health.failed(0, "u", "b");

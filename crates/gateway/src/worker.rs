@@ -30,7 +30,11 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub(crate) fn new(gate: Gate) -> Arc<Self> {
-        Arc::new(Self { gate: ArcSwap::from_pointee(gate), edition: AtomicU64::new(1), began: Instant::now() })
+        Arc::new(Self {
+            gate: ArcSwap::from_pointee(gate),
+            edition: AtomicU64::new(1),
+            began: Instant::now(),
+        })
     }
 
     /// Puts another gate in its place; requests that were begun end with the one that they began with.

@@ -190,9 +190,6 @@ mod tests {
         );
         check(|draft| draft.tenant = Some("a\r\nb".to_owned()), "tenant has a control character");
         check(|draft| draft.roles = vec!["r".repeat(257)], "roles is longer than 256 bytes");
-        check(
-            |draft| draft.roles = vec![String::new(); 65],
-            "roles or keys are too many; 64 at most",
-        );
+        check(|draft| draft.roles = vec![String::new(); 65], "roles or keys are too many; 64 at most");
     }
 }

@@ -160,7 +160,8 @@ impl Core {
         else {
             return Ok(KeyAnswer::NotFound);
         };
-        if self.keys.all().iter().filter(|row| row.account == owner.id.0).count() >= KEYS_PER_APPLICATION_MAX {
+        if self.keys.all().iter().filter(|row| row.account == owner.id.0).count() >= KEYS_PER_APPLICATION_MAX
+        {
             return Err(Unavailable("the application has a thousand keys already".to_owned()));
         }
         let label = change.label.clone().unwrap_or_default();

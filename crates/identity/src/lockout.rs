@@ -207,7 +207,8 @@ impl Lockout {
     }
 
     fn window(&self, address: IpAddr, now: Time) -> Arc<Mutex<Window>> {
-        let new = || Ok::<_, std::convert::Infallible>(Arc::new(Mutex::new(Window { since: now, failures: 0 })));
+        let new =
+            || Ok::<_, std::convert::Infallible>(Arc::new(Mutex::new(Window { since: now, failures: 0 })));
         match self.addresses.get_or_insert_with(&Origin::of(address), new) {
             Ok(window) => window,
             Err(never) => match never {},
@@ -216,9 +217,9 @@ impl Lockout {
 
     /// Forgets what is over.
     pub(crate) fn sweep(&self, now: Time) {
-        self.accounts().buckets.retain(|_, strikes| {
-            now.since(strikes.last) < FORGOTTEN_AFTER || now < strikes.locked_until
-        });
+        self.accounts()
+            .buckets
+            .retain(|_, strikes| now.since(strikes.last) < FORGOTTEN_AFTER || now < strikes.locked_until);
     }
 }
 

@@ -182,7 +182,9 @@ impl Service {
     /// # Errors
     /// See [`OpenError`].
     pub async fn open(options: ServiceOptions, handle: Handle) -> Result<Arc<Self>, OpenError> {
-        let store = SqliteStore::open(&options.database, &handle).await?;
+        let database = options.database.clone();
+        let on = handle.clone();
+        let store = spawned(&handle, async move { SqliteStore::open(&database, &on).await }).await??;
         Self::with_store(store, options, handle).await
     }
 
@@ -191,6 +193,15 @@ impl Service {
     /// # Errors
     /// See [`OpenError`].
     pub async fn with_store(
+        store: Arc<dyn Store>,
+        options: ServiceOptions,
+        handle: Handle,
+    ) -> Result<Arc<Self>, OpenError> {
+        let on = handle.clone();
+        spawned(&handle, Self::open_over(store, options, on)).await?
+    }
+
+    async fn open_over(
         store: Arc<dyn Store>,
         options: ServiceOptions,
         handle: Handle,
@@ -274,7 +285,7 @@ impl Service {
         Box::pin(async move {
             match task.await {
                 Ok(answer) => answer,
-                Err(error) => T::lost(Unavailable(format!("a task of the control plane was lost: {error}"))),
+                Err(error) => T::lost(lost(&error)),
             }
         })
     }
@@ -307,6 +318,18 @@ impl Core {
         self.random.fill(&mut bytes)?;
         Ok(bytes)
     }
+}
+
+/// Runs a task on the control plane, whatever runtime awaits it.
+async fn spawned<T: Send + 'static>(
+    handle: &Handle,
+    task: impl Future<Output = T> + Send + 'static,
+) -> Result<T, Unavailable> {
+    handle.spawn(task).await.map_err(|error| lost(&error))
+}
+
+fn lost(error: &tokio::task::JoinError) -> Unavailable {
+    Unavailable(format!("a task of the control plane was lost: {error}"))
 }
 
 async fn derivation_key(store: &dyn Store, random: &dyn Random) -> Result<[u8; 32], OpenError> {

@@ -170,7 +170,12 @@ impl SigningKeys {
     }
 
     /// Lets the next key sign, and makes another next one.
-    pub(crate) async fn rotate(&self, store: &dyn Store, purpose: Purpose, now: Time) -> Result<(), StoreError> {
+    pub(crate) async fn rotate(
+        &self,
+        store: &dyn Store,
+        purpose: Purpose,
+        now: Time,
+    ) -> Result<(), StoreError> {
         let _one_at_a_time = self.changes.lock().await;
         self.rotate_locked(store, purpose, now).await
     }
@@ -214,7 +219,12 @@ impl SigningKeys {
         self.put(store, Vec::new(), over).await.map_err(unavailable)
     }
 
-    pub(crate) fn sign(&self, purpose: Purpose, typ: &'static str, claims: &[u8]) -> Result<String, Unavailable> {
+    pub(crate) fn sign(
+        &self,
+        purpose: Purpose,
+        typ: &'static str,
+        claims: &[u8],
+    ) -> Result<String, Unavailable> {
         let missing = || Unavailable("there is no key to sign with".to_owned());
         self.find(purpose, State::Active).ok_or_else(missing)?.sign(typ, claims)
     }

@@ -20,15 +20,22 @@ use record::{GRACE_SECS, Marks, Record};
 use table::Table;
 use words::Words;
 
-/// Sessions that one account has open at one API and never presented: scripts send Basic on every GET and
-/// ignore the cookie. The oldest goes.
-const FRESH_PER_ACCOUNT_MAX: usize = 100;
-/// Tokens of one account where the dialect names no limit: one account cannot fill the memory.
-const HELD_MAX: usize = 10_000;
-/// Anonymous sessions that were never presented. The oldest goes.
-const ANONYMOUS_FRESH_MAX: usize = 100_000;
-/// Anonymous sessions that live on. Beyond it a session keeps to its first five minutes.
-const ANONYMOUS_KEPT_MAX: usize = 100_000;
+/// How many tokens may be in memory of some kinds that strangers or scripts can make.
+#[derive(Clone, Copy)]
+pub(crate) struct Bounds {
+    /// Sessions that one account has open at one API and never presented: scripts send Basic on every GET and
+    /// ignore the cookie. The oldest goes.
+    fresh_per_account: usize,
+    /// Tokens of one account where the dialect names no limit: one account cannot fill the memory.
+    held: usize,
+    /// Anonymous sessions that were never presented. The oldest goes.
+    anonymous_fresh: usize,
+    /// Anonymous sessions that live on. Beyond it a session keeps to its first five minutes.
+    anonymous_kept: usize,
+}
+
+const BOUNDS: Bounds =
+    Bounds { fresh_per_account: 100, held: 10_000, anonymous_fresh: 100_000, anonymous_kept: 100_000 };
 /// An expired token is told apart from an unknown one for so long.
 const EXPIRED_SECS: u32 = 60 * 60;
 
@@ -53,6 +60,7 @@ pub(crate) struct Full;
 
 /// See the module's words.
 pub(crate) struct Tokens {
+    bounds: Bounds,
     pub(crate) words: Words,
     table: Table,
     index: Index,
@@ -62,7 +70,12 @@ pub(crate) struct Tokens {
 
 impl Tokens {
     pub(crate) fn new() -> Self {
+        Self::bounded(BOUNDS)
+    }
+
+    fn bounded(bounds: Bounds) -> Self {
         Self {
+            bounds,
             words: Words::default(),
             table: Table::new(),
             index: Index::new(),
@@ -97,7 +110,7 @@ impl Tokens {
 
     /// Counts one more anonymous session that lives on, if there is room.
     fn keep_anonymous(&self) -> bool {
-        let more = |kept| (kept < ANONYMOUS_KEPT_MAX).then_some(kept + 1);
+        let more = |kept| (kept < self.bounds.anonymous_kept).then_some(kept + 1);
         self.anonymous_kept.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
     }
 
@@ -153,7 +166,7 @@ impl Tokens {
     /// Adds a token within the limits of its account; what had to go for it is handed out.
     pub(crate) fn issue(&self, record: Record, limit: Limit, now: u32) -> Result<Vec<Record>, Full> {
         if record.account == 0 {
-            if self.anonymous_kept.load(Ordering::Relaxed) >= ANONYMOUS_KEPT_MAX {
+            if self.anonymous_kept.load(Ordering::Relaxed) >= self.bounds.anonymous_kept {
                 return Err(Full);
             }
             self.insert(record);
@@ -185,7 +198,7 @@ impl Tokens {
 
     fn open_anonymous(&self, record: Record) {
         let mut fresh = self.anonymous_fresh.lock().unwrap_or_else(PoisonError::into_inner);
-        while fresh.len() >= ANONYMOUS_FRESH_MAX
+        while fresh.len() >= self.bounds.anonymous_fresh
             && let Some(oldest) = fresh.pop_front()
         {
             self.table.remove_if(&oldest, |record| record.marks.has(Marks::FRESH));
@@ -198,7 +211,7 @@ impl Tokens {
     /// Looks at the sessions that were opened and never presented, once there are too many of them.
     fn tidy_fresh(&self, held: &mut Held, new: &Record, now: u32) {
         let Some(fresh) = &mut held.fresh else { return };
-        if fresh.iter().filter(|(word, _)| *word == new.word).count() < FRESH_PER_ACCOUNT_MAX {
+        if fresh.iter().filter(|(word, _)| *word == new.word).count() < self.bounds.fresh_per_account {
             return;
         }
         let mut of_word = 0;
@@ -213,12 +226,13 @@ impl Tokens {
             }
             None => false,
         });
-        let mut surplus = (of_word + 1).saturating_sub(FRESH_PER_ACCOUNT_MAX);
+        let mut surplus = (of_word + 1).saturating_sub(self.bounds.fresh_per_account);
         fresh.retain(|(word, mark)| {
             let Some(record) = self.table.find(*mark, new.account) else { return false };
             let goes = !record.is_live(now) || *word == new.word && surplus > 0;
             // Somebody may present it at this very moment: then it stays.
-            let gone = goes && self.table.remove_if(&record.digest, |now| now.marks.has(Marks::FRESH)).is_some();
+            let gone =
+                goes && self.table.remove_if(&record.digest, |now| now.marks.has(Marks::FRESH)).is_some();
             surplus -= usize::from(gone && surplus > 0);
             !gone
         });
@@ -245,7 +259,7 @@ impl Tokens {
                 }
             }
         }
-        if held.kept.len() >= HELD_MAX {
+        if held.kept.len() >= self.bounds.held {
             let oldest = held.kept.iter().filter_map(|mark| self.table.find(*mark, new.account));
             gone.extend(oldest.filter(|record| record.kind != TokenKind::Key).take(1));
         }
@@ -297,5 +311,125 @@ impl Tokens {
     /// How many records there are, expired ones too.
     pub(crate) fn len(&self) -> usize {
         self.table.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        reason = "tests"
+    )]
+    use super::*;
+    use crate::tokens::record::NEVER;
+
+    fn tokens() -> Tokens {
+        Tokens::bounded(Bounds { fresh_per_account: 3, held: 4, anonymous_fresh: 3, anonymous_kept: 2 })
+    }
+
+    fn record(number: u32, account: u64, kind: TokenKind, marks: Marks) -> Record {
+        Record {
+            digest: TokenDigest::of("", "", &number.to_string()).0,
+            account,
+            family: 0,
+            issued: number,
+            used: number,
+            proven: number,
+            ends: NEVER,
+            idle: 1000,
+            word: 0,
+            kind,
+            marks,
+        }
+    }
+
+    fn fresh(number: u32, account: u64) -> Record {
+        record(number, account, TokenKind::Session, Marks::FRESH.with(Marks::UNSTORED))
+    }
+
+    fn there(tokens: &Tokens, numbers: std::ops::Range<u32>) -> Vec<u32> {
+        let there = |number: &u32| tokens.get(&TokenDigest::of("", "", &number.to_string())).is_some();
+        numbers.filter(there).collect()
+    }
+
+    fn present(tokens: &Tokens, number: u32, now: u32) -> bool {
+        matches!(tokens.present(&TokenDigest::of("", "", &number.to_string()), now), Found::Live(_))
+    }
+
+    #[test]
+    fn anonymous_sessions_are_bounded_fresh_and_kept() {
+        let tokens = tokens();
+        for number in 0..3 {
+            tokens.open(fresh(number, 0), None, 10).unwrap();
+        }
+        for number in 0..3 {
+            assert!(present(&tokens, number, 10));
+        }
+        // Two were kept; for the third there was no room: it keeps to its five minutes.
+        assert!(present(&tokens, 1, 400) && !present(&tokens, 2, 400));
+        for number in 3..8 {
+            tokens.open(fresh(number, 0), None, 10).unwrap();
+        }
+        assert_eq!(there(&tokens, 0..8), [0, 1, 5, 6, 7]);
+        assert!(tokens.issue(record(9, 0, TokenKind::Session, Marks::NONE), None, 10).is_err());
+        tokens.remove(&TokenDigest::of("", "", "0")).unwrap();
+        assert!(tokens.issue(record(9, 0, TokenKind::Session, Marks::NONE), None, 10).is_ok());
+        tokens.sweep(10_000);
+        assert_eq!(tokens.len(), 0);
+        assert_eq!(tokens.anonymous_kept.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn an_account_holds_so_many_and_its_keys_stay() {
+        let tokens = tokens();
+        tokens.insert(record(0, 7, TokenKind::Key, Marks::NONE));
+        for number in 1..9 {
+            tokens.issue(record(number, 7, TokenKind::Session, Marks::NONE), None, 10).unwrap();
+        }
+        assert_eq!(there(&tokens, 0..9), [0, 6, 7, 8]);
+        assert_eq!(tokens.of_account(7).len(), 4);
+    }
+
+    #[test]
+    fn sessions_that_nobody_presents_give_way() {
+        let tokens = tokens();
+        for number in 0..3 {
+            tokens.open(fresh(number, 7), None, 10).unwrap();
+        }
+        assert!(present(&tokens, 0, 10));
+        for number in 3..6 {
+            tokens.open(fresh(number, 7), None, 10).unwrap();
+        }
+        assert_eq!(there(&tokens, 0..6), [0, 3, 4, 5]);
+        tokens.open(fresh(6, 8), None, 10).unwrap();
+        let other_word = Record { word: 1, ..fresh(7, 7) };
+        tokens.open(other_word, None, 10).unwrap();
+        assert_eq!(there(&tokens, 0..8), [0, 3, 4, 5, 6, 7]);
+        assert_eq!(tokens.of_account(7).len(), 5);
+        for record in tokens.of_account(7) {
+            tokens.remove(&record.token()).unwrap();
+        }
+        assert!(tokens.of_account(7).is_empty());
+    }
+
+    #[test]
+    fn what_waits_to_be_written_is_handed_out_once() {
+        let tokens = tokens();
+        tokens.open(fresh(0, 7), None, 10).unwrap();
+        assert!(tokens.take_dirty().is_empty());
+        assert!(present(&tokens, 0, 10) && present(&tokens, 0, 500));
+        let dirty = tokens.take_dirty();
+        assert_eq!((dirty.len(), dirty[0].used), (1, 500));
+        assert!(dirty[0].marks.has(Marks::UNSTORED));
+        assert!(tokens.take_dirty().is_empty());
+        tokens.put_back_dirty(&dirty);
+        assert!(tokens.take_dirty()[0].marks.has(Marks::UNSTORED));
+        assert!(present(&tokens, 0, 1000));
+        assert!(!tokens.take_dirty()[0].marks.has(Marks::UNSTORED));
+        assert!(present(&tokens, 0, 1010), "62 seconds are the grain of 1000");
+        assert!(tokens.take_dirty().is_empty());
     }
 }

@@ -21,7 +21,9 @@ pub(crate) enum Command {
         name: String,
     },
     /// Check a dialect file, and say how to mend it
-    #[command(after_help = "Example:\n  countersign dialect show NAME > my.toml && countersign dialect check my.toml")]
+    #[command(
+        after_help = "Example:\n  countersign dialect show NAME > my.toml && countersign dialect check my.toml"
+    )]
     Check {
         /// The file, or the name of a dialect that ships with the gate
         file: PathBuf,
@@ -57,7 +59,8 @@ fn list(output: Output) -> Result<(), Failure> {
     };
     let rows: Vec<Row> = EMBEDDED.iter().map(row).collect();
     let text = |rows: &Vec<Row>| {
-        let cells = rows.iter().map(|row| [row.name.to_owned(), row.title.clone(), row.deployments.join(" ")]);
+        let cells =
+            rows.iter().map(|row| [row.name.to_owned(), row.title.clone(), row.deployments.join(" ")]);
         table(["name", "title", "deployments"], cells)
     };
     Ok(output.answer(&rows, text)?)

@@ -39,9 +39,16 @@ pub(super) fn run(init: &Init, output: Output) -> Result<(), Failure> {
     let mut file = match OpenOptions::new().write(true).create_new(true).open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-            return Err(Failure::usage(format!("{} is there already; name another with --config", path.display())));
+            return Err(Failure::usage(format!(
+                "{} is there already; name another with --config",
+                path.display()
+            )));
         }
-        Err(error) => return Err(anyhow::Error::new(error).context(format!("could not write {}", path.display())).into()),
+        Err(error) => {
+            return Err(anyhow::Error::new(error)
+                .context(format!("could not write {}", path.display()))
+                .into());
+        }
     };
     file.write_all(text.as_bytes())?;
     file.sync_all()?;

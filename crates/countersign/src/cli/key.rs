@@ -105,7 +105,8 @@ pub(super) fn run(command: Command, output: Output) -> Result<(), Failure> {
         }
         Command::SetSecret { at, owner, secret } => {
             let (secret, shown) = secret.fetch(&owner)?.into_parts();
-            let order = Order::SetApplicationSecret { api: at.api.clone(), application: owner.clone(), secret };
+            let order =
+                Order::SetApplicationSecret { api: at.api.clone(), application: owner.clone(), secret };
             let () = at.config.order(order)?;
             let shown_line = shown.as_ref().map(|secret| format!("\nsecret: {secret}   (shown only now)"));
             let answer = serde_json::json!({ "owner": owner, "api": at.api, "secret": shown });

@@ -99,7 +99,9 @@ pub(crate) struct Add {
 
 fn pair(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
-        Some((name, value)) if !name.is_empty() && !value.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        Some((name, value)) if !name.is_empty() && !value.is_empty() => {
+            Ok((name.to_owned(), value.to_owned()))
+        }
         Some(_) | None => Err(String::from("write NAME=VALUE")),
     }
 }
@@ -164,8 +166,12 @@ fn same(one: &Whose, other: &Whose) -> bool {
 }
 
 fn unknown(whose: &Whose, all: &[Account]) -> Failure {
-    let names = all.iter().filter(|account| account.whose.kind == whose.kind).map(|account| account.whose.name.as_str());
-    let hint = nearest(&whose.name, names).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+    let names = all
+        .iter()
+        .filter(|account| account.whose.kind == whose.kind)
+        .map(|account| account.whose.name.as_str());
+    let hint =
+        nearest(&whose.name, names).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
     Failure::Failed(anyhow::anyhow!("none of the {} is called `{}`{hint}", whose.kind, whose.name))
 }
 
@@ -174,7 +180,8 @@ fn done(output: Output, whose: &Whose, what: &str, password: Option<String>) -> 
     if let (Some(password), Some(object)) = (&password, value.as_object_mut()) {
         object.insert(String::from("password"), serde_json::Value::String(password.clone()));
     }
-    let shown = password.map(|password| format!("\npassword: {password}   (shown only now)")).unwrap_or_default();
+    let shown =
+        password.map(|password| format!("\npassword: {password}   (shown only now)")).unwrap_or_default();
     Ok(output.answer(&value, |_| format!("{} of {} {what}{shown}", whose.name, whose.kind))?)
 }
 
@@ -205,5 +212,8 @@ fn show(account: &Account) -> String {
         ("keys", keys.join(" ")),
         ("state", account.state.name().to_owned()),
     ];
-    rows.iter().filter(|(_, value)| !value.is_empty()).map(|(name, value)| format!("{name:10} {value}\n")).collect()
+    rows.iter()
+        .filter(|(_, value)| !value.is_empty())
+        .map(|(name, value)| format!("{name:10} {value}\n"))
+        .collect()
 }

@@ -32,7 +32,11 @@ pub(super) fn check(config: &Config, folder: &Path, report: &mut Report) {
     for (at, api) in config.api.iter().enumerate() {
         let path = format!("api[{at}]");
         if let Some(first) = names.insert(api.name.as_str(), at) {
-            report.add(&format!("{path}.name"), format!("`{}` is the name of api[{first}] already", api.name), None);
+            report.add(
+                &format!("{path}.name"),
+                format!("`{}` is the name of api[{first}] already", api.name),
+                None,
+            );
         }
         name(&api.name, &format!("{path}.name"), report);
         check_api(config, api, &path, folder, report);
@@ -59,14 +63,24 @@ fn listeners(config: &Config, folder: &Path, report: &mut Report) {
         }
         let whose = addresses.insert(listener.address, format!("listener `{}`", listener.name));
         if let Some(whose) = whose.filter(|_| listener.address.0.port() != 0) {
-            report.add(&format!("{path}.address"), format!("{} is the address of {whose} already", listener.address), None);
+            report.add(
+                &format!("{path}.address"),
+                format!("{} is the address of {whose} already", listener.address),
+                None,
+            );
         }
         if let Some(tls) = &listener.tls {
             let certificate = folder.join(&tls.certificate);
-            let chain = CertificateDer::pem_file_iter(&certificate).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+            let chain =
+                CertificateDer::pem_file_iter(&certificate).and_then(Iterator::collect::<Result<Vec<_>, _>>);
             match chain {
                 Ok(chain) if !chain.is_empty() => {}
-                Ok(_) => unreadable(&certificate, "no certificate in it", &format!("{path}.tls.certificate"), report),
+                Ok(_) => unreadable(
+                    &certificate,
+                    "no certificate in it",
+                    &format!("{path}.tls.certificate"),
+                    report,
+                ),
                 Err(error) => unreadable(&certificate, &error, &format!("{path}.tls.certificate"), report),
             }
             let key = folder.join(&tls.key);
@@ -79,8 +93,13 @@ fn listeners(config: &Config, folder: &Path, report: &mut Report) {
 
 fn log_level(config: &Config, report: &mut Report) {
     if let Err(error) = tracing_subscriber::EnvFilter::try_new(&config.log.level) {
-        let hint = "write error, warn, info, debug or trace, or directives like \"info,countersign_gateway=debug\"";
-        report.add("log.level", format!("`{}` is no level: {error}", config.log.level), Some(hint.to_owned()));
+        let hint =
+            "write error, warn, info, debug or trace, or directives like \"info,countersign_gateway=debug\"";
+        report.add(
+            "log.level",
+            format!("`{}` is no level: {error}", config.log.level),
+            Some(hint.to_owned()),
+        );
     }
 }
 
@@ -101,14 +120,16 @@ fn places(config: &Config, report: &mut Report) {
 
 /// Whether two APIs share a listener.
 fn meet(config: &Config, one: &Api, other: &Api) -> bool {
-    listeners_of(config, one).any(|listener| listeners_of(config, other).any(|theirs| theirs.name == listener.name))
+    listeners_of(config, one)
+        .any(|listener| listeners_of(config, other).any(|theirs| theirs.name == listener.name))
 }
 
 /// The listeners on which an API is.
 pub(crate) fn listeners_of<'c>(config: &'c Config, api: &'c Api) -> impl Iterator<Item = &'c Listener> {
-    config.listener.iter().filter(|listener| {
-        api.listeners.as_ref().is_none_or(|names| names.iter().any(|name| *name == listener.name))
-    })
+    config
+        .listener
+        .iter()
+        .filter(|listener| api.listeners.as_ref().is_none_or(|names| names.contains(&listener.name)))
 }
 
 fn check_api(config: &Config, api: &Api, path: &str, folder: &Path, report: &mut Report) {
@@ -124,7 +145,11 @@ fn check_api(config: &Config, api: &Api, path: &str, folder: &Path, report: &mut
         if !config.listener.iter().any(|known| known.name == *listener) {
             let known = config.listener.iter().map(|listener| listener.name.as_str());
             let hint = suggestion(listener, known, "listeners");
-            report.add(&format!("{path}.listeners[{at}]"), format!("no listener is called `{listener}`"), hint);
+            report.add(
+                &format!("{path}.listeners[{at}]"),
+                format!("no listener is called `{listener}`"),
+                hint,
+            );
         }
     }
     match &api.upstream {
@@ -203,7 +228,9 @@ fn check_issuer(issuer: &Issuer, path: &str, folder: &Path, report: &mut Report)
             let file = folder.join(file);
             match std::fs::read_to_string(&file) {
                 Ok(text) if text.contains("-----BEGIN PUBLIC KEY-----") => {}
-                Ok(_) => unreadable(&file, "it holds no `PUBLIC KEY` in PEM", &format!("{path}.pem_file"), report),
+                Ok(_) => {
+                    unreadable(&file, "it holds no `PUBLIC KEY` in PEM", &format!("{path}.pem_file"), report)
+                }
                 Err(error) => unreadable(&file, &error, &format!("{path}.pem_file"), report),
             }
         }
@@ -231,7 +258,11 @@ fn check_dialect(config: &Config, api: &Api, path: &str, folder: &Path, report: 
     if let Some(deployment) = api.deployment.as_ref().filter(|name| !outline.deployments.contains(name)) {
         let known = outline.deployments.iter().map(String::as_str);
         let hint = suggestion(deployment, known, "deployments");
-        report.add(&format!("{path}.deployment"), format!("the dialect has no deployment `{deployment}`"), hint);
+        report.add(
+            &format!("{path}.deployment"),
+            format!("the dialect has no deployment `{deployment}`"),
+            hint,
+        );
         return;
     }
     let deployment = api.deployment.as_deref().or(outline.deployments.first().map(String::as_str));

@@ -64,7 +64,13 @@ impl Report {
     }
 
     /// Reports a mistake at a place in the text.
-    pub(super) fn add_at(&mut self, offset: usize, path: &str, message: impl Into<String>, hint: Option<String>) {
+    pub(super) fn add_at(
+        &mut self,
+        offset: usize,
+        path: &str,
+        message: impl Into<String>,
+        hint: Option<String>,
+    ) {
         let line = self.line_starts.partition_point(|start| *start <= offset).max(1);
         let (file, key, message) = (self.file.clone(), path.to_owned(), message.into());
         self.mistakes.push(Mistake { file, line, key, message, hint });
@@ -78,7 +84,12 @@ impl Report {
     }
 
     /// Reports a key that nobody knows.
-    pub(super) fn add_unknown<'a>(&mut self, path: &str, name: &str, known: impl Iterator<Item = &'a str> + Clone) {
+    pub(super) fn add_unknown<'a>(
+        &mut self,
+        path: &str,
+        name: &str,
+        known: impl Iterator<Item = &'a str> + Clone,
+    ) {
         let hint = match nearest(name, known.clone()) {
             Some(near) => format!("did you mean `{near}`?"),
             None => {

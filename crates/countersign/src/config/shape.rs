@@ -94,7 +94,8 @@ fn check_text(text: &str, schemas: &[&Value], path: &str, report: &mut Report) {
     if !words.is_empty() && !words.contains(&text) {
         let quoted: Vec<String> = words.iter().map(|word| format!("\"{word}\"")).collect();
         let quoted: Vec<&str> = quoted.iter().map(String::as_str).collect();
-        let hint = super::report::nearest(text, words.iter().copied()).map(|word| format!("did you mean \"{word}\"?"));
+        let hint = super::report::nearest(text, words.iter().copied())
+            .map(|word| format!("did you mean \"{word}\"?"));
         report.add(path, format!("must be {}, not \"{text}\"", either(&quoted)), hint);
     }
     let format = schemas.iter().find_map(|schema| schema.get("format").and_then(Value::as_str));
@@ -136,7 +137,9 @@ fn kinds(schema: &Value) -> Vec<&str> {
     let named = match schema.get("type") {
         Some(Value::String(kind)) => vec![kind.as_str()],
         Some(Value::Array(kinds)) => kinds.iter().filter_map(Value::as_str).collect(),
-        Some(_) | None => schema.get("const").filter(|word| word.is_string()).map(|_| "string").into_iter().collect(),
+        Some(_) | None => {
+            schema.get("const").filter(|word| word.is_string()).map(|_| "string").into_iter().collect()
+        }
     };
     named.into_iter().filter(|kind| *kind != "null").collect()
 }
@@ -170,7 +173,8 @@ fn either(kinds: &[&str]) -> String {
 
 /// A key as it is written in a path: bare where TOML allows it.
 fn quoted(key: &str) -> String {
-    let bare = !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
+    let bare = !key.is_empty()
+        && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
     if bare { key.to_owned() } else { format!("{key:?}") }
 }
 

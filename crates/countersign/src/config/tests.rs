@@ -70,7 +70,8 @@ fn every_bad_edit_is_told_with_line_key_and_hint() {
     let cases = std::fs::read_to_string(&file).unwrap();
     let mut written = String::new();
     for case in cases.split("\n\n").filter(|case| !case.trim().is_empty()) {
-        let lines = |mark: &str| -> Vec<&str> { case.lines().filter_map(|line| line.strip_prefix(mark)).collect() };
+        let lines =
+            |mark: &str| -> Vec<&str> { case.lines().filter_map(|line| line.strip_prefix(mark)).collect() };
         let (from, to) = (lines("- ").join("\n"), lines("+ ").join("\n"));
         assert!(GOOD.contains(&from), "no such text in the good file: {from}");
         let found = mistakes(&GOOD.replacen(&from, &to, 1));
@@ -92,7 +93,8 @@ fn every_bad_edit_is_told_with_line_key_and_hint() {
 fn a_dialect_that_is_misspelt_is_suggested() {
     let name = crate::dialects::EMBEDDED[0].name;
     let typo = GOOD.replacen("./dialect.toml", &format!("{name}x"), 1);
-    let expected = format!("c.toml:8: api[0].dialect: no dialect is called `{name}x`; did you mean `{name}`?");
+    let expected =
+        format!("c.toml:8: api[0].dialect: no dialect is called `{name}x`; did you mean `{name}`?");
     assert_eq!(mistakes(&typo), [expected]);
 }
 
@@ -107,15 +109,23 @@ fn a_believed_header_and_an_open_listener_must_be_said_twice() {
     assert_eq!(mistakes(&open), [""; 0]);
     assert_eq!(mistakes(&trusting), [expected]);
     assert_eq!(mistakes(&enabled), [expected]);
-    let said = trusting.replacen("[[api.route]]", "dangerous = [\"who\", \"unproven-from-anywhere\"]\n[[api.route]]", 1);
+    let said = trusting.replacen(
+        "[[api.route]]",
+        "dangerous = [\"who\", \"unproven-from-anywhere\"]\n[[api.route]]",
+        1,
+    );
     assert_eq!(mistakes(&said), [""; 0]);
 }
 
 #[test]
 fn all_mistakes_are_told_at_once() {
-    let bad = GOOD.replace("name = \"main\"", "nam = \"main\"").replace("/x/**", "x").replace("\"self\"", "7");
+    let bad =
+        GOOD.replace("name = \"main\"", "nam = \"main\"").replace("/x/**", "x").replace("\"self\"", "7");
     assert_eq!(mistakes(&bad).len(), 4, "{:#?}", mistakes(&bad));
-    let bad = GOOD.replace("device.txt", "none.txt").replace("\"two\"", "\"one\"").replace("dialect.toml", "d.toml");
+    let bad = GOOD
+        .replace("device.txt", "none.txt")
+        .replace("\"two\"", "\"one\"")
+        .replace("dialect.toml", "d.toml");
     assert_eq!(mistakes(&bad).len(), 4, "{:#?}", mistakes(&bad));
     assert_eq!(mistakes("").len(), 2);
 }

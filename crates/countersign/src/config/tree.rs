@@ -65,11 +65,13 @@ impl Default for Store {
 pub(crate) struct Administration {
     /// Serves `live`, `ready`, `/metrics` and the keys that assertions are verified with.
     pub(crate) listen: Address,
+    /// Names and addresses, beside this machine's own, under which it may be asked.
+    pub(crate) hosts: Vec<String>,
 }
 
 impl Default for Administration {
     fn default() -> Self {
-        Self { listen: Address(SocketAddr::from((Ipv4Addr::LOCALHOST, 9901))) }
+        Self { hosts: Vec::new(), listen: Address(SocketAddr::from((Ipv4Addr::LOCALHOST, 9901))) }
     }
 }
 
@@ -87,6 +89,9 @@ pub(crate) struct Listener {
     /// Balancers that send the PROXY protocol; whoever connects from there must.
     #[serde(default)]
     pub(crate) proxy_protocol_from: Vec<Network>,
+    /// Whether it speaks HTTP/2 beside HTTP/1.1.
+    #[serde(default = "on")]
+    pub(crate) http2: bool,
 }
 
 /// `tls` of a listener.
@@ -103,8 +108,21 @@ pub(crate) struct Tls {
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Networks {
-    /// Who may say in `Forwarded` or `X-Forwarded-For` where a client is; nobody if it is empty.
+    /// Who may say where a client is; nobody if it is empty.
     pub(crate) trusted_proxies: Vec<Network>,
+    /// In which fields they say it; the other ones are never read.
+    pub(crate) forwarding: Forwarding,
+}
+
+/// The fields in which proxies say whom they speak for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Forwarding {
+    /// `X-Forwarded-For`, `-Proto`, `-Host`.
+    #[default]
+    XForwarded,
+    /// `Forwarded` (RFC 7239).
+    Forwarded,
 }
 
 /// `[limits]`
@@ -117,9 +135,6 @@ pub(crate) struct Limits {
     /// How many header fields a request may have.
     #[schemars(range(min = 16, max = 1000))]
     pub(crate) header_count: u32,
-    /// Bodies that the gate itself reads (logins), in bytes. What it forwards has no such limit.
-    #[schemars(range(min = 1024, max = 16_777_216))]
-    pub(crate) body_bytes: u32,
     /// How many clients may be connected at once.
     #[schemars(range(min = 1, max = 10_000_000))]
     pub(crate) connections: u32,
@@ -139,7 +154,6 @@ impl Default for Limits {
         Self {
             header_bytes: 73_728,
             header_count: 100,
-            body_bytes: 65_536,
             connections: 10_000,
             connections_per_address: 1000,
             header_timeout: Period::secs(15),
@@ -156,9 +170,10 @@ pub(crate) struct Passwords {
     /// A new password has at least so many characters.
     #[schemars(range(min = 8, max = 128))]
     pub(crate) length_min: u32,
-    /// How many passwords are checked at once; each takes about 20 ms of a core and 19 MiB.
+    /// How many passwords are checked at once, each for about 20 ms of a core and in 19 MiB; half as many as
+    /// there are cores if it is not given.
     #[schemars(range(min = 1, max = 256))]
-    pub(crate) workers: u32,
+    pub(crate) workers: Option<u32>,
     /// How many may wait for that; more are told to come back later.
     #[schemars(range(min = 1, max = 100_000))]
     pub(crate) queue: u32,
@@ -166,7 +181,7 @@ pub(crate) struct Passwords {
 
 impl Default for Passwords {
     fn default() -> Self {
-        Self { length_min: 10, workers: 2, queue: 256 }
+        Self { length_min: 10, workers: None, queue: 128 }
     }
 }
 
@@ -174,26 +189,22 @@ impl Default for Passwords {
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Lockout {
-    /// So many wrong passwords lock an account for a while, whatever the dialect.
+    /// From so many wrong passwords in a row on, whatever the dialect, an account is locked for a while. Sessions
+    /// that live are not touched.
     #[schemars(range(min = 3, max = 1000))]
-    pub(crate) account_failures: u32,
-    /// So many within a minute from one address stop new proofs from there.
+    pub(crate) failures: u32,
+    /// The first lock; each further wrong password doubles it.
+    pub(crate) first: Period,
+    /// The longest lock.
+    pub(crate) longest: Period,
+    /// So many wrong passwords a minute from one address stop new proofs from there, whoever the user.
     #[schemars(range(min = 3, max = 1_000_000))]
     pub(crate) address_failures: u32,
-    /// How long the first lock lasts; each further failure doubles it. Sessions that live are not touched.
-    pub(crate) delay_first: Period,
-    /// How long a lock lasts at the most.
-    pub(crate) delay_max: Period,
 }
 
 impl Default for Lockout {
     fn default() -> Self {
-        Self {
-            account_failures: 5,
-            address_failures: 50,
-            delay_first: Period::secs(1),
-            delay_max: Period::secs(15 * 60),
-        }
+        Self { failures: 5, first: Period::secs(1), longest: Period::secs(15 * 60), address_failures: 50 }
     }
 }
 
@@ -339,18 +350,32 @@ pub(crate) struct Backends {
     /// How long the beginning of an answer may take.
     #[serde(default = "response_timeout")]
     pub(crate) response_timeout: Period,
+    /// Which host it is told: the one that the client named, or its own.
+    #[serde(default)]
+    pub(crate) host: HostFrom,
     /// A path that answers 2xx while a server is well; asked of each.
     #[serde(default)]
     pub(crate) health: Option<String>,
 }
 
+/// Which host an upstream is told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum HostFrom {
+    /// The one that the client named.
+    #[default]
+    Client,
+    /// The server's own.
+    Backend,
+}
+
 /// How long connecting to an upstream may take where nothing is said: a lost SYN and its second are within it.
-pub(crate) const fn connect_timeout() -> Period {
+const fn connect_timeout() -> Period {
     Period::secs(5)
 }
 
 /// How long the beginning of an upstream's answer may take where nothing is said: longer than held long polls.
-pub(crate) const fn response_timeout() -> Period {
+const fn response_timeout() -> Period {
     Period::secs(60)
 }
 

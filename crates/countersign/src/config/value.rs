@@ -96,10 +96,15 @@ impl FromStr for Period {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("`{text}` is no span of time; write a number and one of ms, s, m, h, d, like \"30m\"");
+        let wrong =
+            || format!("`{text}` is no span of time; write a number and one of ms, s, m, h, d, like \"30m\"");
         let digits = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
         let (number, unit) = text.split_at(digits);
-        let factor = UNITS.iter().find(|(name, _)| *name == unit.trim()).map(|(_, factor)| *factor).ok_or_else(wrong)?;
+        let factor = UNITS
+            .iter()
+            .find(|(name, _)| *name == unit.trim())
+            .map(|(_, factor)| *factor)
+            .ok_or_else(wrong)?;
         let number: u64 = number.parse().map_err(|_| wrong())?;
         match number.checked_mul(factor) {
             Some(0) => Err(format!("`{text}` is no time at all; write at least \"1s\"")),
@@ -112,7 +117,8 @@ impl FromStr for Period {
 impl fmt::Display for Period {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ms = u64::try_from(self.0.as_millis()).unwrap_or(u64::MAX);
-        let (unit, factor) = UNITS.iter().find(|(_, factor)| ms.is_multiple_of(*factor)).unwrap_or(&("ms", 1));
+        let (unit, factor) =
+            UNITS.iter().find(|(_, factor)| ms.is_multiple_of(*factor)).unwrap_or(&("ms", 1));
         write!(f, "{}{unit}", ms / factor)
     }
 }
@@ -128,7 +134,9 @@ impl FromStr for Network {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let net = text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
-        let net = net.ok_or_else(|| format!("`{text}` is no network; write one like \"10.0.0.0/8\" or \"2001:db8::/32\""))?;
+        let net = net.ok_or_else(|| {
+            format!("`{text}` is no network; write one like \"10.0.0.0/8\" or \"2001:db8::/32\"")
+        })?;
         if net.trunc() != net {
             return Err(format!("`{text}` has bits set behind its prefix; write \"{}\"", net.trunc()));
         }
@@ -146,7 +154,12 @@ impl fmt::Display for Network {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Address(pub(crate) SocketAddr);
 
-scalar!(Address, "address", "127.0.0.1:8080", "An IP address and a port to listen on; port 0 takes any free one.");
+scalar!(
+    Address,
+    "address",
+    "127.0.0.1:8080",
+    "An IP address and a port to listen on; port 0 takes any free one."
+);
 
 impl FromStr for Address {
     type Err = String;
@@ -173,23 +186,35 @@ pub(crate) struct Place {
     pub(crate) prefix: String,
 }
 
-scalar!(Place, "place", "/api/v2", "A prefix like \"/api/v2\", or a host and a prefix like \"api.example.com/v2\".");
+scalar!(
+    Place,
+    "place",
+    "/api/v2",
+    "A prefix like \"/api/v2\", or a host and a prefix like \"api.example.com/v2\"."
+);
 
 impl FromStr for Place {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
         let Some((host, prefix)) = text.split_once('/') else {
-            return Err(format!("`{text}` has no `/`: write \"/{text}\" for a prefix, or \"{text}/\" for a host"));
+            return Err(format!(
+                "`{text}` has no `/`: write \"/{text}\" for a prefix, or \"{text}/\" for a host"
+            ));
         };
-        let host_is_good = host.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-'));
+        let host_is_good =
+            host.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-'));
         if !host_is_good || host.starts_with('.') {
-            return Err(format!("`{host}` is no host name; write \"/prefix\" or \"host/prefix\", without scheme and port"));
+            return Err(format!(
+                "`{host}` is no host name; write \"/prefix\" or \"host/prefix\", without scheme and port"
+            ));
         }
         let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
         let bad = |segment: &str| matches!(segment, "" | "." | "..") || !segment.bytes().all(is_plain);
         if !prefix.is_empty() && prefix.split('/').any(bad) {
-            return Err(format!("`{text}`: a prefix is made of plain segments: no empty ones, no `.`, `..`, `%`, `*`, `?`"));
+            return Err(format!(
+                "`{text}`: a prefix is made of plain segments: no empty ones, no `.`, `..`, `%`, `*`, `?`"
+            ));
         }
         let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
         Ok(Self {
@@ -229,7 +254,12 @@ pub(crate) enum OriginScheme {
     Https,
 }
 
-scalar!(Origin, "origin", "http://127.0.0.1:9000", "Scheme, host and port of a server; paths are forwarded as they are.");
+scalar!(
+    Origin,
+    "origin",
+    "http://127.0.0.1:9000",
+    "Scheme, host and port of a server; paths are forwarded as they are."
+);
 
 impl FromStr for Origin {
     type Err = String;
@@ -239,17 +269,25 @@ impl FromStr for Origin {
             Some(("http", rest)) => (OriginScheme::Http, rest),
             Some(("https", rest)) => (OriginScheme::Https, rest),
             Some(_) | None => {
-                return Err(format!("`{text}` is no upstream; write http:// or https://, a host and a port, like \"http://127.0.0.1:9000\""));
+                return Err(format!(
+                    "`{text}` is no upstream; write http:// or https://, a host and a port, like \"http://127.0.0.1:9000\""
+                ));
             }
         };
         let authority = rest.strip_suffix('/').unwrap_or(rest);
         if authority.contains(['/', '?', '#']) {
-            return Err(format!("`{text}` has a path; an upstream is scheme, host and port, and gets each path as the client sent it"));
+            return Err(format!(
+                "`{text}` has a path; an upstream is scheme, host and port, and gets each path as the client sent it"
+            ));
         }
         if authority.contains('@') {
-            return Err(format!("`{}` has a user in it; the gate tells the upstream who calls in its assertion", without_user(text)));
+            return Err(format!(
+                "`{}` has a user in it; the gate tells the upstream who calls in its assertion",
+                without_user(text)
+            ));
         }
-        let parsed = authority.parse::<http::uri::Authority>().ok().filter(|parsed| !parsed.host().is_empty());
+        let parsed =
+            authority.parse::<http::uri::Authority>().ok().filter(|parsed| !parsed.host().is_empty());
         let authority = parsed.ok_or_else(|| format!("`{text}` has no good host and port"))?;
         Ok(Self { scheme, authority })
     }
@@ -277,7 +315,12 @@ impl fmt::Display for Origin {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RouteAt(pub(crate) String);
 
-scalar!(RouteAt, "route", "GET /items/**", "Methods, if it is not about all of them, and a path below the API's prefix; {name} stands for a segment, ** for any number of them.");
+scalar!(
+    RouteAt,
+    "route",
+    "GET /items/**",
+    "Methods, if it is not about all of them, and a path below the API's prefix; {name} stands for a segment, ** for any number of them."
+);
 
 impl FromStr for RouteAt {
     type Err = String;
@@ -291,8 +334,12 @@ impl FromStr for RouteAt {
             return Err(format!("`{text}`: the path must begin with `/`, like \"GET /items/**\""));
         }
         let wrong = |method: &str| method.is_empty() || !method.bytes().all(|byte| byte.is_ascii_uppercase());
-        if let Some(method) = methods.into_iter().flat_map(|methods| methods.split('|')).find(|method| wrong(method)) {
-            return Err(format!("`{method}` is no method; write them in capitals with `|` between, like \"GET|POST /items\""));
+        if let Some(method) =
+            methods.into_iter().flat_map(|methods| methods.split('|')).find(|method| wrong(method))
+        {
+            return Err(format!(
+                "`{method}` is no method; write them in capitals with `|` between, like \"GET|POST /items\""
+            ));
         }
         Ok(Self(text.to_owned()))
     }

@@ -58,7 +58,9 @@ pub(super) async fn send(socket: &Path, order: &Order) -> Result<Sent, Failure> 
             return Ok(Sent::NobodyThere);
         }
         Err(error) => {
-            return Err(anyhow!(error).context(format!("could not reach the gate at {}", socket.display())).into());
+            return Err(anyhow!(error)
+                .context(format!("could not reach the gate at {}", socket.display()))
+                .into());
         }
     };
     let answer = tokio::time::timeout(ANSWER_TIMEOUT, exchange(stream, order));

@@ -95,7 +95,7 @@ pub(crate) enum SecretSeed {
 }
 
 /// An account as the demo shows it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Serialize)]
 pub(crate) struct ShownAccount {
     /// Which accounts it is one of.
     pub(crate) kind: String,
@@ -110,7 +110,7 @@ pub(crate) struct ShownAccount {
 }
 
 /// An API as the demo shows it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Serialize)]
 pub(crate) struct Shown {
     /// Its name.
     pub(crate) name: String,
@@ -137,8 +137,14 @@ impl Shown {
 }
 
 /// Every API of the demo, in the order in which it is shown.
-pub(crate) const FAMILIES: [Family; 6] =
-    [egain::FAMILY, genesys::FAMILY, voltmx::FAMILY, superoffice::ONSITE, superoffice::ONLINE, enactor::FAMILY];
+pub(crate) const FAMILIES: [Family; 6] = [
+    egain::FAMILY,
+    genesys::FAMILY,
+    voltmx::FAMILY,
+    superoffice::ONSITE,
+    superoffice::ONLINE,
+    enactor::FAMILY,
+];
 
 /// Takes the value of a header out of what `curl -i` shows.
 fn header(name: &str) -> String {
@@ -170,9 +176,9 @@ mod tests {
                 keys: BTreeMap::new(),
             });
             let name = |secret: &SecretSeed| match secret {
-                SecretSeed::Shared { name, .. } | SecretSeed::Application { name, .. } | SecretSeed::Key { name, .. } => {
-                    (*name).to_owned()
-                }
+                SecretSeed::Shared { name, .. }
+                | SecretSeed::Application { name, .. }
+                | SecretSeed::Key { name, .. } => (*name).to_owned(),
             };
             let shown = Shown {
                 name: family.name.to_owned(),
@@ -183,7 +189,10 @@ mod tests {
             };
             for text in [(family.lines)(&shown), (family.knock)(&shown)] {
                 assert!(text.contains("http://127.0.0.1:1/x"), "{text}");
-                assert!(!text.contains("''") && !text.contains("\"\"") && !text.contains(": '"), "a value is missing: {text}");
+                assert!(
+                    !text.contains("''") && !text.contains("\"\"") && !text.contains(": '"),
+                    "a value is missing: {text}"
+                );
                 let lines: Vec<&str> = text.lines().collect();
                 assert!(lines.iter().all(|line| line.matches('\'').count() % 2 == 0), "{text}");
             }

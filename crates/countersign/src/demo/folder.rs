@@ -39,7 +39,9 @@ impl Folder {
             builder.mode(0o700).recursive(recursive);
             builder
         };
-        builder(stays == Stays::Yes).create(&path).with_context(|| format!("could not make {}", path.display()))?;
+        builder(stays == Stays::Yes)
+            .create(&path)
+            .with_context(|| format!("could not make {}", path.display()))?;
         Ok(Self { path, stays })
     }
 

@@ -30,7 +30,7 @@ const NAME: &str = "guarded";
 const USER: &str = "admin";
 
 /// What scripts get.
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 struct Document {
     administration: String,
     #[serde(flatten)]
@@ -134,7 +134,8 @@ async fn administrator(
 
 fn text_of(document: &Document, upstream: &Origin, family: Option<&Family>) -> String {
     let Document { administration, api, data } = document;
-    let mut text = format!("{} stands in front of {upstream}; whoever proves who he is gets through.\n", api.base_url);
+    let mut text =
+        format!("{} stands in front of {upstream}; whoever proves who he is gets through.\n", api.base_url);
     if api.accounts.is_empty() {
         let config = Path::new(data).join("countersign.toml");
         let kind = family.map_or("users", |family| family.people);
@@ -150,6 +151,8 @@ fn text_of(document: &Document, upstream: &Origin, family: Option<&Family>) -> S
             text.push_str(&(family.knock)(api));
         }
     }
-    text.push_str(&format!("\nHealth and metrics: {administration}/ready  {administration}/metrics\nCtrl-C stops it.\n"));
+    text.push_str(&format!(
+        "\nHealth and metrics: {administration}/ready  {administration}/metrics\nCtrl-C stops it.\n"
+    ));
     text
 }

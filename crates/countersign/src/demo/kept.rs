@@ -13,7 +13,7 @@ use crate::entropy;
 const FILE: &str = "demo-passwords.json";
 
 /// Passwords and other secrets by what they are for.
-#[derive(Debug, Default, Deserialize, Serialize)]
+#[derive(Default, Deserialize, Serialize)]
 pub(crate) struct Kept {
     passwords: BTreeMap<String, String>,
     secrets: BTreeMap<String, BTreeMap<String, String>>,
@@ -27,7 +27,9 @@ impl Kept {
     pub(crate) fn read(folder: &Path) -> anyhow::Result<Self> {
         let file = folder.join(FILE);
         match std::fs::read_to_string(&file) {
-            Ok(text) => serde_json::from_str(&text).with_context(|| format!("could not read {}", file.display())),
+            Ok(text) => {
+                serde_json::from_str(&text).with_context(|| format!("could not read {}", file.display()))
+            }
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(Self::default()),
             Err(error) => Err(error).with_context(|| format!("could not read {}", file.display())),
         }

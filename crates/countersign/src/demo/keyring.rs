@@ -49,7 +49,13 @@ impl Caller {
 
     /// Roles, in no order.
     pub(crate) fn roles(&self) -> Vec<&str> {
-        self.claims.get("roles").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect()
+        self.claims
+            .get("roles")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .collect()
     }
 
     /// All that the gate said.
@@ -86,12 +92,14 @@ impl Keyring {
     /// # Errors
     /// If it is malformed, expired, for somebody else, not signed by the gate, or the keys cannot be had.
     pub(crate) async fn verify(&self, assertion: &str, audience: &str) -> anyhow::Result<Caller> {
-        let header = jsonwebtoken::decode_header(assertion).context("could not read the assertion's header")?;
+        let header =
+            jsonwebtoken::decode_header(assertion).context("could not read the assertion's header")?;
         let kid = header.kid.ok_or_else(|| anyhow!("the assertion names no key"))?;
         let key = self.key(&kid).await?;
         // The key decides the algorithm, never the header of what it is to verify.
         let algorithm = key.common.key_algorithm.ok_or_else(|| anyhow!("key {kid} names no algorithm"))?;
-        let algorithm = algorithm.to_string().parse().with_context(|| format!("key {kid} is not for signatures"))?;
+        let algorithm =
+            algorithm.to_string().parse().with_context(|| format!("key {kid} is not for signatures"))?;
         let mut validation = Validation::new(algorithm);
         validation.set_audience(&[audience]);
         validation.set_required_spec_claims(&["exp", "aud"]);
@@ -109,7 +117,8 @@ impl Keyring {
         }
         if fetched.at.is_none_or(|at| at.elapsed() >= FETCH_PAUSE) {
             fetched.at = Some(Instant::now());
-            let administration = *self.administration.get().ok_or_else(|| anyhow!("the gate is not up yet"))?;
+            let administration =
+                *self.administration.get().ok_or_else(|| anyhow!("the gate is not up yet"))?;
             let body = tokio::time::timeout(FETCH_TIMEOUT, fetch(administration, JWKS_PATH)).await??;
             let set: JwkSet = serde_json::from_slice(&body).context("could not read the gate's keys")?;
             fetched.set = Some(Arc::new(set));
@@ -124,10 +133,12 @@ async fn fetch(from: SocketAddr, path: &str) -> anyhow::Result<Bytes> {
     let stream = TcpStream::connect(from).await.with_context(|| format!("could not reach {from}"))?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     let driver = tokio::spawn(connection);
-    let request = hyper::Request::get(path).header(hyper::header::HOST, from.to_string()).body(Empty::<Bytes>::new())?;
+    let request =
+        hyper::Request::get(path).header(hyper::header::HOST, from.to_string()).body(Empty::<Bytes>::new())?;
     let answer = sender.send_request(request).await?;
     let status = answer.status();
-    let body = Limited::new(answer.into_body(), KEYS_BYTES_MAX).collect().await.map_err(|error| anyhow!(error))?;
+    let body =
+        Limited::new(answer.into_body(), KEYS_BYTES_MAX).collect().await.map_err(|error| anyhow!(error))?;
     driver.abort();
     if !status.is_success() {
         bail!("{from} answered {status} for {path}");

@@ -62,7 +62,8 @@ impl Call {
 
     /// Whether the caller would rather have `media` than any other; a plain reading that suits the samples.
     pub(crate) fn prefers(&self, media: &str) -> bool {
-        let accept = self.headers.get(http::header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or("");
+        let accept =
+            self.headers.get(http::header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or("");
         accept.split(',').next().is_some_and(|first| first.trim().starts_with(media))
     }
 
@@ -136,7 +137,11 @@ impl Drop for Server {
 ///
 /// # Errors
 /// If no port is to be had.
-pub(crate) async fn start(sample: Arc<dyn Sample>, audience: &str, keys: Arc<Keyring>) -> std::io::Result<Server> {
+pub(crate) async fn start(
+    sample: Arc<dyn Sample>,
+    audience: &str,
+    keys: Arc<Keyring>,
+) -> std::io::Result<Server> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let address = listener.local_addr()?;
     let audience: Arc<str> = Arc::from(audience);
@@ -145,11 +150,14 @@ pub(crate) async fn start(sample: Arc<dyn Sample>, audience: &str, keys: Arc<Key
         while let Ok((stream, _)) = listener.accept().await {
             let (sample, audience, keys) = (Arc::clone(&sample), Arc::clone(&audience), Arc::clone(&keys));
             let service = service_fn(move |request| {
-                let (sample, audience, keys) = (Arc::clone(&sample), Arc::clone(&audience), Arc::clone(&keys));
+                let (sample, audience, keys) =
+                    (Arc::clone(&sample), Arc::clone(&audience), Arc::clone(&keys));
                 async move { Ok::<_, Infallible>(serve(request, &*sample, &audience, &keys).await) }
             });
             connections.spawn(async move {
-                let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+                let _ = hyper::server::conn::http1::Builder::new()
+                    .serve_connection(TokioIo::new(stream), service)
+                    .await;
             });
             while connections.try_join_next().is_some() {}
         }
@@ -172,13 +180,19 @@ async fn serve(
     let caller = match caller {
         Ok(caller) => caller,
         Err(error) => {
-            tracing::warn!(upstream.audience = audience, error = format!("{error:#}"), "call without a good assertion");
+            tracing::warn!(
+                upstream.audience = audience,
+                error = format!("{error:#}"),
+                "call without a good assertion"
+            );
             let message = "this service answers through its gate only: no good Countersign-Assertion";
-            return Answer::json(StatusCode::INTERNAL_SERVER_ERROR, &json!({ "error": message })).into_response();
+            return Answer::json(StatusCode::INTERNAL_SERVER_ERROR, &json!({ "error": message }))
+                .into_response();
         }
     };
     let Ok(body) = Limited::new(body, BODY_BYTES_MAX).collect().await else {
-        return Answer::json(StatusCode::PAYLOAD_TOO_LARGE, &json!({ "error": "body too large" })).into_response();
+        return Answer::json(StatusCode::PAYLOAD_TOO_LARGE, &json!({ "error": "body too large" }))
+            .into_response();
     };
     let query = head.uri.query().unwrap_or("");
     let call = Call {

@@ -31,7 +31,8 @@ struct World {
 
 /// The sample services, and a stand-in for the gate that publishes one key.
 async fn world() -> World {
-    let document = aws_lc_rs::signature::Ed25519KeyPair::generate_pkcs8(&aws_lc_rs::rand::SystemRandom::new()).unwrap();
+    let document =
+        aws_lc_rs::signature::Ed25519KeyPair::generate_pkcs8(&aws_lc_rs::rand::SystemRandom::new()).unwrap();
     let key = EncodingKey::from_ed_der(document.as_ref());
     let pair = aws_lc_rs::signature::Ed25519KeyPair::from_pkcs8(document.as_ref()).unwrap();
     let x = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(pair.public_key());
@@ -54,7 +55,9 @@ async fn publish(set: String) -> SocketAddr {
                 let answer = Response::new(Full::new(Bytes::from(set.clone())));
                 async move { Ok::<_, std::convert::Infallible>(answer) }
             });
-            tokio::spawn(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+            tokio::spawn(
+                hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service),
+            );
         }
     });
     address
@@ -70,13 +73,17 @@ impl World {
         let at = FAMILIES.iter().position(|family| family.name == api).unwrap();
         let (method, path) = line.split_once(' ').unwrap();
         let stream = TcpStream::connect(self.servers[at].address).await.unwrap();
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
         tokio::spawn(connection);
         let mut request = Request::builder().method(method).uri(path).header("host", "x");
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let answer = sender.send_request(request.body(Full::new(Bytes::from(body.to_owned()))).unwrap()).await.unwrap();
+        let answer = sender
+            .send_request(request.body(Full::new(Bytes::from(body.to_owned()))).unwrap())
+            .await
+            .unwrap();
         let status = answer.status().as_u16();
         let body = answer.into_body().collect().await.unwrap().to_bytes();
         (status, String::from_utf8(body.to_vec()).unwrap())
@@ -88,7 +95,8 @@ impl World {
             claims["sub"] = json!(subject);
         }
         let assertion = self.sign(&claims, "one");
-        self.send(api, line, &[("countersign-assertion", &assertion), ("accept", "application/json")], body).await
+        self.send(api, line, &[("countersign-assertion", &assertion), ("accept", "application/json")], body)
+            .await
     }
 }
 
@@ -127,7 +135,10 @@ async fn a_service_believes_nothing_but_a_good_assertion() {
     let (status, body) = world.send("shop", "GET /x?a=b", &[("countersign-assertion", &good)], "").await;
     let echo: Value = serde_json::from_str(&body).unwrap();
     assert_eq!(status, 200);
-    assert_eq!((&echo["claims"]["sub"], &echo["path"], &echo["query"]), (&json!("1"), &json!("/x"), &json!([["a", "b"]])));
+    assert_eq!(
+        (&echo["claims"]["sub"], &echo["path"], &echo["query"]),
+        (&json!("1"), &json!("/x"), &json!([["a", "b"]]))
+    );
     assert!(!body.contains(&good), "the assertion itself is a secret: {body}");
 }
 
@@ -146,12 +157,47 @@ async fn a_service_that_cannot_fetch_keys_lets_nobody_in() {
 async fn the_samples_answer_as_their_documents_say() {
     let world = world().await;
     let cases = [
-        ("activities", Some("anna"), "GET /system/ws/v12/interaction/activity?assignedTo=anna", "", 200, "\"activity\":[{\"id\":1000,"),
-        ("activities", Some("anna"), "GET /system/ws/v12/interaction/activity?assignedTo=nobody", "", 204, ""),
+        (
+            "activities",
+            Some("anna"),
+            "GET /system/ws/v12/interaction/activity?assignedTo=anna",
+            "",
+            200,
+            "\"activity\":[{\"id\":1000,",
+        ),
+        (
+            "activities",
+            Some("anna"),
+            "GET /system/ws/v12/interaction/activity?assignedTo=nobody",
+            "",
+            204,
+            "",
+        ),
         ("activities", Some("anna"), "GET /system/ws/v12/interaction/activity", "", 400, "400-245"),
-        ("activities", Some("anna"), "GET /system/web/custom/view/my_activities.html", "", 200, "userId = \"anna\""),
-        ("contact-centre", None, "GET /api/v2/diagnostics/version", "", 200, "{\"statusCode\":0,\"version\":\"8.5.200.50\"}"),
-        ("contact-centre", Some("p"), "POST /api/v2/me", "{ \"operationName\": \"Ready\" }", 200, "{\"statusCode\":0}"),
+        (
+            "activities",
+            Some("anna"),
+            "GET /system/web/custom/view/my_activities.html",
+            "",
+            200,
+            "userId = \"anna\"",
+        ),
+        (
+            "contact-centre",
+            None,
+            "GET /api/v2/diagnostics/version",
+            "",
+            200,
+            "{\"statusCode\":0,\"version\":\"8.5.200.50\"}",
+        ),
+        (
+            "contact-centre",
+            Some("p"),
+            "POST /api/v2/me",
+            "{ \"operationName\": \"Ready\" }",
+            200,
+            "{\"statusCode\":0}",
+        ),
         ("contact-centre", Some("p"), "GET /api/v2/me", "", 200, "\"state\":\"Ready\""),
         ("contact-centre", Some("p"), "POST /api/v2/me", "{}", 400, "\"statusCode\":1"),
         ("contact-centre", Some("p"), "POST /api/v2/users/none/devices", "{}", 404, "User not found"),
@@ -160,12 +206,33 @@ async fn the_samples_answer_as_their_documents_say() {
         ("engagement", Some("d"), "POST /api/v1/subscribers", "{}", 400, "SID Cannot be empty"),
         ("crm", Some("sally"), "GET /api/v1/Contact/2", "", 200, "\"Name\":\"Superlative Widgets\""),
         ("crm", Some("sally"), "GET /SuperOffice/api/v1/contact/2", "", 200, "\"ContactId\":2"),
-        ("crm", Some("sally"), "GET /api/v1/Contact/99999", "", 404, "\"ErrorMessage\":\"Contact id 99999 not found\""),
-        ("crm", Some("sally"), "POST /api/v1/Agents/Contact/GetContactEntity?contactEntityId=9", "null", 200, "null"),
+        (
+            "crm",
+            Some("sally"),
+            "GET /api/v1/Contact/99999",
+            "",
+            404,
+            "\"ErrorMessage\":\"Contact id 99999 not found\"",
+        ),
+        (
+            "crm",
+            Some("sally"),
+            "POST /api/v1/Agents/Contact/GetContactEntity?contactEntityId=9",
+            "null",
+            200,
+            "null",
+        ),
         ("crm-online", Some("sally"), "GET /api/v1/Contact/2", "", 200, "\"ContactId\":2"),
         ("shop", None, "GET /WebRestApi/rest/baskets/PRIMARY", "", 500, "outcome: Fail"),
         ("shop", Some("1"), "GET /WebRestApi/rest/baskets/PRIMARY", "", 200, "\"basketStatus\":\"NEW\""),
-        ("shop", Some("1"), "POST /WebRestApi/rest/baskets/PRIMARY/items", "{\"itemId\":\"4711\"}", 201, "\"lineId\":1"),
+        (
+            "shop",
+            Some("1"),
+            "POST /WebRestApi/rest/baskets/PRIMARY/items",
+            "{\"itemId\":\"4711\"}",
+            201,
+            "\"lineId\":1",
+        ),
         ("shop", Some("1"), "GET /WebRestApi/rest/baskets/PRIMARY", "", 200, "\"itemId\":\"4711\""),
         ("shop", Some("2"), "GET /WebRestApi/rest/baskets/PRIMARY", "", 200, "\"items\":[]"),
     ];
@@ -205,17 +272,23 @@ async fn a_basket_is_its_customers_or_whoever_holds_its_reference() {
 async fn users_and_devices_are_made_as_the_vendors_script_makes_them() {
     let world = world().await;
     let user = json!({ "userName": "bobp@redwings.com", "firstName": "Bob", "lastName": "Probert", "password": "pw-of-bob", "roles": ["ROLE_AGENT"] });
-    let (status, body) = world.call("contact-centre", Some("mikeb"), "POST /api/v2/users", &user.to_string()).await;
+    let (status, body) =
+        world.call("contact-centre", Some("mikeb"), "POST /api/v2/users", &user.to_string()).await;
     let made: Value = serde_json::from_str(&body).unwrap();
     assert_eq!((status, &made["statusCode"]), (200, &json!(0)), "{body}");
     let id = made["id"].as_str().unwrap();
     let line = format!("POST /api/v2/users/{id}/devices");
-    let (status, body) = world.call("contact-centre", Some("mikeb"), &line, "{\"phoneNumber\":\"5019\"}").await;
+    let (status, body) =
+        world.call("contact-centre", Some("mikeb"), &line, "{\"phoneNumber\":\"5019\"}").await;
     assert_eq!(status, 200, "{body}");
     assert!(serde_json::from_str::<Value>(&body).unwrap()["id"].is_string());
-    let (status, body) = world.call("contact-centre", Some("mikeb"), "POST /api/v2/users", &user.to_string()).await;
+    let (status, body) =
+        world.call("contact-centre", Some("mikeb"), "POST /api/v2/users", &user.to_string()).await;
     assert_eq!(status, 403);
-    assert_eq!(body, "{\"statusCode\":18,\"statusMessage\":\"Failed to create user. User 'bobp@redwings.com' already exists.\"}");
+    assert_eq!(
+        body,
+        "{\"statusCode\":18,\"statusMessage\":\"Failed to create user. User 'bobp@redwings.com' already exists.\"}"
+    );
     let (_, body) = world.call("contact-centre", Some("mikeb"), "GET /api/v2/users?fields=*", "").await;
     assert!(body.contains("Probert") && !body.contains("pw-of-bob"), "{body}");
 }
@@ -232,7 +305,9 @@ async fn the_demos_configuration_is_good() {
 
 #[test]
 fn ports_follow_each_other_from_the_one_that_was_named() {
-    let ports = |listen: &str| -> Vec<u16> { addresses(Some(listen.parse().unwrap())).iter().map(SocketAddr::port).collect() };
+    let ports = |listen: &str| -> Vec<u16> {
+        addresses(Some(listen.parse().unwrap())).iter().map(SocketAddr::port).collect()
+    };
     assert_eq!(ports("127.0.0.1:7000"), [7000, 7001, 7002, 7003, 7004, 7005]);
     assert_eq!(ports("127.0.0.1:0"), [0; 6]);
 }

@@ -160,13 +160,32 @@ const fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric()
         || matches!(
             byte,
-            b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
+            b'!' | b'#'
+                | b'$'
+                | b'%'
+                | b'&'
+                | b'\''
+                | b'*'
+                | b'+'
+                | b'-'
+                | b'.'
+                | b'^'
+                | b'_'
+                | b'`'
+                | b'|'
+                | b'~'
         )
 }
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+    #![allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        reason = "tests"
+    )]
     use http::HeaderValue;
 
     use super::*;
@@ -220,7 +239,8 @@ mod tests {
     #[test]
     fn each_hop_has_its_scheme() {
         let mut headers = HeaderMap::new();
-        headers.insert(FORWARDED, HeaderValue::from_static("for=1.1.1.1;proto=https, for=10.0.0.1;proto=http"));
+        headers
+            .insert(FORWARDED, HeaderValue::from_static("for=1.1.1.1;proto=https, for=10.0.0.1;proto=http"));
         assert_eq!(forwarded(&headers).scheme_at(Some(0)), Some(Scheme::Https));
         assert_eq!(forwarded(&headers).scheme_at(Some(1)), Some(Scheme::Http));
         headers.insert(X_FORWARDED_FOR, HeaderValue::from_static("1.1.1.1, 10.0.0.1"));
@@ -235,7 +255,11 @@ mod tests {
             (&["192.0.2.1"], "https", "192.0.2.1 https"),
             (&["192.0.2.1,10.0.0.1 "], "http, https", "192.0.2.1 10.0.0.1 https"),
             (&["192.0.2.1", "::ffff:10.0.0.1"], "", "192.0.2.1 10.0.0.1"),
-            (&["2001:db8::1, [2001:db8::2], [2001:db8::3]:80, 1.2.3.4:5"], "", "2001:db8::1 2001:db8::2 2001:db8::3 1.2.3.4"),
+            (
+                &["2001:db8::1, [2001:db8::2], [2001:db8::3]:80, 1.2.3.4:5"],
+                "",
+                "2001:db8::1 2001:db8::2 2001:db8::3 1.2.3.4",
+            ),
             (&["a"], "ftp", "?"),
             (&["192.0.2.1,,10.0.0.1"], "", "192.0.2.1 ? 10.0.0.1"),
             (&["\"192.0.2.1\""], "", "?"),

@@ -23,7 +23,6 @@ pub(crate) struct AnswerBody {
     tail: Option<Tail>,
 }
 
-#[expect(clippy::large_enum_variant, reason = "nearly every body is the large one, and a box costs an allocation")]
 enum Source {
     Full(Option<Bytes>),
     Streaming(Streaming),
@@ -148,7 +147,10 @@ impl http_body::Body for AnswerBody {
     type Data = Bytes;
     type Error = BodyError;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
         let polled = match &mut this.source {
             Source::Full(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),

@@ -42,7 +42,9 @@ impl ForwardError {
     pub(crate) fn reason(&self) -> Reason {
         match self {
             Self::Connect(ConnectError::Late { .. }) | Self::Late => Reason::UpstreamTimeout,
-            Self::Connect(ConnectError::Tcp { .. } | ConnectError::Tls { .. } | ConnectError::Http { .. })
+            Self::Connect(
+                ConnectError::Tcp { .. } | ConnectError::Tls { .. } | ConnectError::Http { .. },
+            )
             | Self::NoBackend
             | Self::Stale(_)
             | Self::Broken(_)
@@ -56,7 +58,9 @@ impl ForwardError {
     pub(crate) fn fault(&self) -> Option<UpstreamFault> {
         match self {
             Self::Connect(ConnectError::Late { .. }) | Self::Late => Some(UpstreamFault::Late),
-            Self::Connect(ConnectError::Tcp { .. } | ConnectError::Tls { .. } | ConnectError::Http { .. })
+            Self::Connect(
+                ConnectError::Tcp { .. } | ConnectError::Tls { .. } | ConnectError::Http { .. },
+            )
             | Self::NoBackend => Some(UpstreamFault::Unreachable),
             Self::Stale(_) | Self::Broken(_) | Self::NoHttp(_) | Self::Unasked => Some(UpstreamFault::Broken),
             Self::ClientBody(_) => None,

@@ -30,8 +30,14 @@ impl Places {
         for (api, mount) in apis.iter().enumerate() {
             for (index, place) in mount.places.iter().enumerate() {
                 let prefix = place.prefix.strip_suffix('/').unwrap_or(&place.prefix);
-                if !(prefix.is_empty() || prefix.starts_with('/')) || prefix.contains(['?', '#', '\\']) || prefix.contains("//") {
-                    return Err(GateError::Prefix { api: mount.api.name().to_string(), prefix: place.prefix.clone() });
+                if !(prefix.is_empty() || prefix.starts_with('/'))
+                    || prefix.contains(['?', '#', '\\'])
+                    || prefix.contains("//")
+                {
+                    return Err(GateError::Prefix {
+                        api: mount.api.name().to_string(),
+                        prefix: place.prefix.clone(),
+                    });
                 }
                 let entry = Entry {
                     listener: place.listener.as_deref().map(Into::into),
@@ -46,7 +52,8 @@ impl Places {
                 if let Some(other) =
                     list.iter().find(|other| other.prefix == entry.prefix && other.listener == entry.listener)
                 {
-                    let name = |api: usize| apis.get(api).map_or(String::new(), |mount| mount.api.name().to_string());
+                    let name =
+                        |api: usize| apis.get(api).map_or(String::new(), |mount| mount.api.name().to_string());
                     return Err(GateError::PlaceTaken {
                         first: name(other.api),
                         second: name(api),
@@ -67,7 +74,8 @@ impl Places {
         let in_list = |list: &[Entry]| {
             list.iter()
                 .find(|entry| {
-                    entry.listener.as_deref().is_none_or(|name| name == listener) && begins_with(path, &entry.prefix)
+                    entry.listener.as_deref().is_none_or(|name| name == listener)
+                        && begins_with(path, &entry.prefix)
                 })
                 .map(|entry| (entry.api, entry.place))
         };
@@ -98,7 +106,13 @@ fn bare_host(host: &str) -> Cow<'_, str> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+    #![allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        reason = "tests"
+    )]
     use crate::gate::{GateError, Place};
     use crate::testing;
 
@@ -148,7 +162,9 @@ mod tests {
             ("first", vec![place(None, Some("a"), "/api")]),
             ("second", vec![place(None, Some("A."), "/api/")]),
         ]);
-        assert!(matches!(taken.err(), Some(GateError::PlaceTaken { first, second, .. }) if first == "first" && second == "second"));
+        assert!(
+            matches!(taken.err(), Some(GateError::PlaceTaken { first, second, .. }) if first == "first" && second == "second")
+        );
         let bad = testing::gate(vec![("api", vec![place(None, None, "api")])]);
         assert!(matches!(bad.err(), Some(GateError::Prefix { .. })));
     }

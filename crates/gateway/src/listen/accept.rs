@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 
 use super::serve::{Protocol, serve};
 use super::{Acceptor, Caps, Connection, Http2, Listener, TlsInfo, proxy_protocol};
@@ -27,11 +28,15 @@ pub(crate) struct Listening<H> {
     pub(crate) handler: Arc<H>,
 }
 
-/// Takes connections until the task is dropped.
-pub(crate) async fn run<H: Handler>(listening: Rc<Listening<H>>, socket: TcpListener) {
+/// Takes connections until `stop` says so; those that the system had taken by then are taken as well.
+pub(crate) async fn run<H: Handler>(listening: Rc<Listening<H>>, socket: TcpListener, stop: Rc<Notify>) {
     loop {
-        match socket.accept().await {
-            Ok((stream, address)) => take(&listening, stream, crate::address::canonical(address)),
+        let accepted = tokio::select! {
+            accepted = socket.accept() => accepted,
+            () = stop.notified() => break,
+        };
+        match accepted {
+            Ok((stream, address)) => take(&listening, stream, address),
             Err(error) => {
                 // A client that left before it was taken is an error of `accept`, too, but costs only a moment.
                 tracing::warn!(listener = &*listening.name, error = %error, "could not accept a connection");
@@ -39,16 +44,27 @@ pub(crate) async fn run<H: Handler>(listening: Rc<Listening<H>>, socket: TcpList
             }
         }
     }
+    // Closing the socket would reset what waits in its queue.
+    let Ok(socket) = socket.into_std() else { return };
+    while let Ok((stream, address)) = socket.accept() {
+        if stream.set_nonblocking(true).is_ok()
+            && let Ok(stream) = TcpStream::from_std(stream)
+        {
+            take(&listening, stream, address);
+        }
+    }
 }
 
 fn take<H: Handler>(listening: &Rc<Listening<H>>, stream: TcpStream, address: SocketAddr) {
+    let address = crate::address::canonical(address);
     let gate = listening.worker.gate();
     let Some(permit) = listening.caps.connection(&gate.limits) else { return };
     let listening = Rc::clone(listening);
     tokio::task::spawn_local(async move {
-        let handshake = gate.limits.handshake;
+        // In clear there is no handshake, but the first byte of a head to wait for.
+        let limit = if listening.tls.is_some() { gate.limits.handshake } else { gate.limits.head };
         let worker = Rc::clone(&listening.worker);
-        let opened = worker.pulse().within(handshake, open(&listening, stream, address, permit)).await;
+        let opened = worker.pulse().within(limit, open(&listening, stream, address, permit)).await;
         match opened {
             Ok(Some(Opened::Plain(stream, connection, protocol))) => {
                 serve(&worker, &listening.handler, stream, connection, protocol).await;

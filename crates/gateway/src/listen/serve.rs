@@ -45,7 +45,8 @@ pub(super) async fn serve<H, S>(
     let service = {
         let (worker, connection, handler) = (Rc::clone(worker), Arc::clone(&connection), Arc::clone(handler));
         service_fn(move |request| {
-            let (worker, connection, handler) = (Rc::clone(&worker), Arc::clone(&connection), Arc::clone(&handler));
+            let (worker, connection, handler) =
+                (Rc::clone(&worker), Arc::clone(&connection), Arc::clone(&handler));
             async move { Ok::<_, Infallible>(answer(worker, connection, handler, request).await) }
         })
     };
@@ -83,11 +84,14 @@ async fn drive<F>(
         if connection.is_to_die() {
             return Poll::Ready(None);
         }
-        if !finishing && (worker.is_draining() || connection.is_to_close()) {
+        // Polled before it is told to finish: a request that has already come is answered.
+        let mut polled = serving.as_mut().poll(cx);
+        if polled.is_pending() && !finishing && (worker.is_draining() || connection.is_to_close()) {
             finishing = true;
             finish(serving.as_mut());
+            polled = serving.as_mut().poll(cx);
         }
-        serving.as_mut().poll(cx).map(Some)
+        polled.map(Some)
     })
     .await;
     match ended {

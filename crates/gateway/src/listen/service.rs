@@ -95,7 +95,6 @@ async fn pass_on<F: Finishing>(
     Response::from_parts(answer, AnswerBody::streaming(streaming).ending(tail))
 }
 
-
 /// The upstream leaves HTTP, and the client with it.
 async fn switch<F: Finishing>(
     worker: &Rc<Worker>,

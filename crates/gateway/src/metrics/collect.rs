@@ -88,8 +88,12 @@ fn requests(encoder: &mut DescriptorEncoder<'_>, apis: &[Arc<ApiMetrics>]) -> Re
             }
         }
     }
-    let mut metric =
-        encoder.encode_descriptor("countersign_requests_in_flight", "Requests being served", None, MetricType::Gauge)?;
+    let mut metric = encoder.encode_descriptor(
+        "countersign_requests_in_flight",
+        "Requests being served",
+        None,
+        MetricType::Gauge,
+    )?;
     for api in apis {
         let ended = api.sum(|cell| Some(&cell.ended));
         let flight = api.sum(|cell| Some(&cell.begun)).saturating_sub(ended);
@@ -145,8 +149,10 @@ fn latency(encoder: &mut DescriptorEncoder<'_>, apis: &[Arc<ApiMetrics>]) -> Res
     )?;
     for api in apis {
         let bounds = BUCKETS_US.iter().map(|bound| seconds(*bound)).chain([f64::MAX]);
-        let buckets: Vec<(f64, u64)> =
-            bounds.enumerate().map(|(index, bound)| (bound, api.sum(|cell| cell.micros.get(index)))).collect();
+        let buckets: Vec<(f64, u64)> = bounds
+            .enumerate()
+            .map(|(index, bound)| (bound, api.sum(|cell| cell.micros.get(index))))
+            .collect();
         let count = buckets.iter().map(|(_, count)| count).sum();
         let sum = seconds(api.sum(|cell| Some(&cell.micros_sum)));
         metric
@@ -163,7 +169,13 @@ fn seconds(micros: u64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+    #![allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        reason = "tests"
+    )]
     use std::time::Duration;
 
     use http::StatusCode;

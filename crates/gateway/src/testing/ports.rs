@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use countersign_auth::account::{Account, AccountId};
 use countersign_auth::port::{
-    Answer, AtHand, Issue, IssueAnswer, Issued, IssuerKeys, KeyAnswer, KeyCaller, KeyChange, KeyInfo, KeyName, Lookups,
-    Operations, PasswordAnswer, PasswordChange, PasswordClaim, ProofKey, Purpose, SharedAnswer, Signer, TokenAnswer,
-    TokenInfo, Unavailable, Verified,
+    Answer, AtHand, Issue, IssueAnswer, Issued, IssuerKeys, KeyAnswer, KeyCaller, KeyChange, KeyInfo,
+    KeyName, Lookups, Operations, PasswordAnswer, PasswordChange, PasswordClaim, ProofKey, Purpose,
+    SharedAnswer, Signer, TokenAnswer, TokenInfo, Unavailable, Verified,
 };
 use countersign_auth::secret::Secret;
 use countersign_auth::time::{Clock, Random, Time};
@@ -45,7 +45,11 @@ impl Lookups for Nobody {
     fn find_token(&self, _digest: TokenDigest, _now: Time) -> Answer<Result<TokenAnswer, Unavailable>> {
         away()
     }
-    fn check_password(&self, _claim: PasswordClaim, _now: Time) -> Answer<Result<PasswordAnswer, Unavailable>> {
+    fn check_password(
+        &self,
+        _claim: PasswordClaim,
+        _now: Time,
+    ) -> Answer<Result<PasswordAnswer, Unavailable>> {
         away()
     }
     fn recall(&self, _key: &ProofKey, _now: Time) -> Option<Verified> {
@@ -86,10 +90,20 @@ impl Operations for Nobody {
     fn end(&self, _digest: TokenDigest, _now: Time) -> Answer<Result<(), Unavailable>> {
         away()
     }
-    fn end_named(&self, _account: AccountId, _name: TokenRef, _now: Time) -> Answer<Result<bool, Unavailable>> {
+    fn end_named(
+        &self,
+        _account: AccountId,
+        _name: TokenRef,
+        _now: Time,
+    ) -> Answer<Result<bool, Unavailable>> {
         away()
     }
-    fn sessions(&self, _account: AccountId, _api: Arc<str>, _now: Time) -> Answer<Result<Vec<TokenInfo>, Unavailable>> {
+    fn sessions(
+        &self,
+        _account: AccountId,
+        _api: Arc<str>,
+        _now: Time,
+    ) -> Answer<Result<Vec<TokenInfo>, Unavailable>> {
         away()
     }
     fn key_create(
@@ -110,7 +124,12 @@ impl Operations for Nobody {
     ) -> Answer<Result<Vec<KeyInfo>, Unavailable>> {
         away()
     }
-    fn key_show(&self, _caller: KeyCaller, _key: KeyName, _now: Time) -> Answer<Result<KeyAnswer, Unavailable>> {
+    fn key_show(
+        &self,
+        _caller: KeyCaller,
+        _key: KeyName,
+        _now: Time,
+    ) -> Answer<Result<KeyAnswer, Unavailable>> {
         away()
     }
     fn key_update(
@@ -131,7 +150,12 @@ impl Operations for Nobody {
     ) -> Answer<Result<KeyAnswer, Unavailable>> {
         away()
     }
-    fn key_delete(&self, _caller: KeyCaller, _key: KeyName, _now: Time) -> Answer<Result<KeyAnswer, Unavailable>> {
+    fn key_delete(
+        &self,
+        _caller: KeyCaller,
+        _key: KeyName,
+        _now: Time,
+    ) -> Answer<Result<KeyAnswer, Unavailable>> {
         away()
     }
     fn password_change(

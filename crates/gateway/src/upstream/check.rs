@@ -54,7 +54,8 @@ async fn ask(
     *request.uri_mut() = check.path.parse().map_err(|_| "unusable path".to_owned())?;
     request.headers_mut().insert(HOST, backend.authority.clone());
     request.headers_mut().insert(USER_AGENT, HeaderValue::from_static("countersign-check"));
-    let answer = sender.requests.send_request(request).await.map_err(|error| crate::forward::chain(&error))?;
+    let answer =
+        sender.requests.send_request(request).await.map_err(|error| crate::forward::chain(&error))?;
     let status = answer.status();
     if status.is_success() || status.is_redirection() { Ok(()) } else { Err(format!("answered {status}")) }
 }

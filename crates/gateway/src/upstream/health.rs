@@ -48,7 +48,12 @@ impl Health {
         let pauses = self.pauses.fetch_add(1, Ordering::Relaxed).min(16);
         let pause = PAUSE.saturating_mul(1 << pauses).min(PAUSE_MAX);
         self.paused_until_ms.store(now_ms.saturating_add(millis(pause)), Ordering::Relaxed);
-        tracing::warn!(upstream, backend, pause.secs = pause.as_secs(), "left a failing backend alone for a while");
+        tracing::warn!(
+            upstream,
+            backend,
+            pause.secs = pause.as_secs(),
+            "left a failing backend alone for a while"
+        );
     }
 
     /// Takes in what a check found.
@@ -72,7 +77,13 @@ impl Health {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+    #![allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        reason = "tests"
+    )]
     use super::*;
 
     #[test]

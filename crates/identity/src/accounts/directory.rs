@@ -43,6 +43,8 @@ impl Entry {
     }
 }
 
+type Shard = RwLock<HashMap<u64, Arc<Entry>, RandomState>>;
+
 #[derive(Default)]
 struct Names {
     by_name: HashMap<String, u64>,
@@ -61,7 +63,7 @@ fn exact(kind: &str, subject: &str) -> String {
 
 /// See the module's words.
 pub(crate) struct Directory {
-    shards: Box<[RwLock<HashMap<u64, Arc<Entry>, RandomState>>]>,
+    shards: Box<[Shard]>,
     names: RwLock<Names>,
 }
 
@@ -70,9 +72,12 @@ impl Directory {
         Self { shards: (0..SHARDS).map(|_| RwLock::default()).collect(), names: RwLock::default() }
     }
 
-    fn shard(&self, id: u64) -> &RwLock<HashMap<u64, Arc<Entry>, RandomState>> {
+    fn shard(&self, id: u64) -> &Shard {
         let at = usize::try_from(id % 64).unwrap_or(0) % SHARDS;
-        #[expect(clippy::indexing_slicing, reason = "there are SHARDS shards and `at` is a remainder by that")]
+        #[expect(
+            clippy::indexing_slicing,
+            reason = "there are SHARDS shards and `at` is a remainder by that"
+        )]
         &self.shards[at]
     }
 

@@ -300,9 +300,8 @@ impl Core {
         let before = rows::row(&entry);
         let mut row = before.clone();
         rows::fill(&mut row, &draft);
-        let rights = |row: &AccountRow| {
-            (row.subject.clone(), row.tenant.clone(), row.roles.clone(), row.keys.clone())
-        };
+        let rights =
+            |row: &AccountRow| (row.subject.clone(), row.tenant.clone(), row.roles.clone(), row.keys.clone());
         let ends = password.is_some() || rights(&row) != rights(&before);
         if password.is_some() {
             row.password_hash = password;
@@ -478,7 +477,9 @@ enum Proofs {
 
 pub(super) fn account_error(error: StoreError) -> AccountError {
     match error {
-        StoreError::Conflict(text @ ("the name is taken" | "the subject is taken")) => AccountError::Taken(text),
+        StoreError::Conflict(text @ ("the name is taken" | "the subject is taken")) => {
+            AccountError::Taken(text)
+        }
         StoreError::Conflict(_) => AccountError::NotFound,
         StoreError::Down(_) | StoreError::Corrupt(_) => AccountError::Unavailable(unavailable(error)),
     }

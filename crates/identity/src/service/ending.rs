@@ -14,7 +14,11 @@ use crate::tokens::record::Record;
 
 impl Core {
     /// Takes tokens out of memory: from here on they are refused, whatever the store says.
-    pub(super) fn take_out(&self, ledger: &mut Ledger, tokens: impl IntoIterator<Item = TokenDigest>) -> Vec<Record> {
+    pub(super) fn take_out(
+        &self,
+        ledger: &mut Ledger,
+        tokens: impl IntoIterator<Item = TokenDigest>,
+    ) -> Vec<Record> {
         let mut gone = Vec::new();
         for digest in tokens {
             if let Some(ended) = &mut ledger.loading {
@@ -35,7 +39,11 @@ impl Core {
     }
 
     /// Waits for the store to learn of ends. If it cannot, they are told to it later: memory has them already.
-    pub(super) async fn finish_end(&self, gone: Vec<Record>, write: StoreFuture<()>) -> Result<(), Unavailable> {
+    pub(super) async fn finish_end(
+        &self,
+        gone: Vec<Record>,
+        write: StoreFuture<()>,
+    ) -> Result<(), Unavailable> {
         for record in &gone {
             self.tell(Ended::Token(record.token()));
         }
@@ -61,7 +69,11 @@ impl Core {
     }
 
     /// Ends a token of an account by its public name.
-    pub(super) async fn end_named(self: Arc<Self>, account: AccountId, name: TokenRef) -> Result<bool, Unavailable> {
+    pub(super) async fn end_named(
+        self: Arc<Self>,
+        account: AccountId,
+        name: TokenRef,
+    ) -> Result<bool, Unavailable> {
         let named = |record: &Record| record.kind != TokenKind::Key && record.token().reference() == name;
         let Some(record) = self.tokens.of_account(account.0).into_iter().find(named) else {
             return if self.is_loaded() { Ok(false) } else { Err(still_loading()) };

@@ -56,7 +56,11 @@ impl From<Unavailable> for Denied {
 
 impl Core {
     /// Issues what an order asks for: first in memory, then in the store; back out of memory if that fails.
-    pub(super) async fn issue(self: Arc<Self>, mut order: Issue, now: Time) -> Result<IssueAnswer, Unavailable> {
+    pub(super) async fn issue(
+        self: Arc<Self>,
+        mut order: Issue,
+        now: Time,
+    ) -> Result<IssueAnswer, Unavailable> {
         let spends = order.spends.take();
         if let Some((word, value)) = &spends {
             self.fetch(TokenDigest::of(&order.api, word, value.expose())).await?;
@@ -150,7 +154,8 @@ impl Core {
             None if has_refresh => u64::from_be_bytes(self.draw()?).max(1),
             None => 0,
         };
-        let proven = payment.as_ref().map_or_else(|| record::ceil(order.proven_at), |paid| paid.record.proven);
+        let proven =
+            payment.as_ref().map_or_else(|| record::ceil(order.proven_at), |paid| paid.record.proven);
         for plan in &order.plans {
             let lifetimes = Lifetimes { proven, family, bound };
             let record = self.draft(&order.api, order.account.as_ref(), plan, &lifetimes, now)?;

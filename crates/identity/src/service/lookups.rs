@@ -7,8 +7,8 @@ use std::sync::atomic::Ordering;
 
 use countersign_auth::account::Account;
 use countersign_auth::port::{
-    Answer, AtHand, IssuerKeys, Lookups, PasswordAnswer, PasswordClaim, ProofKey, Purpose, SharedAnswer, Signer,
-    TokenAnswer, Unavailable, Verified,
+    Answer, AtHand, IssuerKeys, Lookups, PasswordAnswer, PasswordClaim, ProofKey, Purpose, SharedAnswer,
+    Signer, TokenAnswer, Unavailable, Verified,
 };
 use countersign_auth::time::Time;
 use countersign_auth::token::{LiveToken, TokenDigest, TokenKind};

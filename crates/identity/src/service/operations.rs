@@ -132,7 +132,12 @@ impl Operations for Service {
         Box::pin(async { Ok(keys) })
     }
 
-    fn key_show(&self, caller: KeyCaller, key: KeyName, _now: Time) -> Answer<Result<KeyAnswer, Unavailable>> {
+    fn key_show(
+        &self,
+        caller: KeyCaller,
+        key: KeyName,
+        _now: Time,
+    ) -> Answer<Result<KeyAnswer, Unavailable>> {
         let answer = self.core.key_show(&caller, &key);
         Box::pin(async { Ok(answer) })
     }
@@ -157,7 +162,12 @@ impl Operations for Service {
         self.run(move |core| core.key_rotate(caller, key, plan, now))
     }
 
-    fn key_delete(&self, caller: KeyCaller, key: KeyName, now: Time) -> Answer<Result<KeyAnswer, Unavailable>> {
+    fn key_delete(
+        &self,
+        caller: KeyCaller,
+        key: KeyName,
+        now: Time,
+    ) -> Answer<Result<KeyAnswer, Unavailable>> {
         self.run(move |core| core.key_delete(caller, key, now))
     }
 

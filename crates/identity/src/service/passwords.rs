@@ -114,7 +114,9 @@ impl Core {
                 self.lockout.forgive_address(claim.address, now);
                 Ok(PasswordAnswer::TooMany.into())
             }
-            Outcome::Lost => Err(Unavailable("a password could not be verified: the pool has ended".to_owned())),
+            Outcome::Lost => {
+                Err(Unavailable("a password could not be verified: the pool has ended".to_owned()))
+            }
             Outcome::Locked => refused("locked after failed attempts"),
             Outcome::Wrong => refused(match &found {
                 None => "no such user",
@@ -139,11 +141,8 @@ impl Core {
             return PasswordAnswer::Refused("the password was changed meanwhile").into();
         }
         let account = Arc::clone(&entry.account);
-        let answer = if entry.password_due {
-            PasswordAnswer::Due(account)
-        } else {
-            PasswordAnswer::Proven(account)
-        };
+        let answer =
+            if entry.password_due { PasswordAnswer::Due(account) } else { PasswordAnswer::Proven(account) };
         Checked { answer, entry: Some(entry) }
     }
 

@@ -5,6 +5,8 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::wildcard_enum_match_arm,
+    clippy::print_stdout,
     reason = "tests"
 )]
 
@@ -23,7 +25,8 @@ use std::time::Duration;
 use countersign_auth::account::Account;
 use countersign_auth::form::Form;
 use countersign_auth::port::{
-    AtHand, Issue, IssueAnswer, Issued, Lookups as _, Operations as _, PasswordAnswer, PasswordClaim, TokenAnswer,
+    AtHand, Issue, IssueAnswer, Issued, Lookups as _, Operations as _, PasswordAnswer, PasswordClaim,
+    TokenAnswer,
 };
 use countersign_auth::secret::Secret;
 use countersign_auth::time::{Clock, Time};

@@ -1,12 +1,6 @@
 //! What every store must do, as one test: call [`check`] with a way to open the same place again.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 use std::sync::Arc;
 
@@ -163,7 +157,7 @@ async fn keys_and_values(store: &dyn Store) {
     store.write(vec![Change::PutKey(Box::new(key.clone()))]).await.unwrap();
     let rotated = KeyRow { digest: [8; 32], updated_at: 3, expires_at: Some(9), ..key };
     store.write(vec![Change::PutKey(Box::new(rotated.clone()))]).await.unwrap();
-    assert_eq!(store.keys().await.unwrap(), [rotated.clone()]);
+    assert_eq!(store.keys().await.unwrap(), std::slice::from_ref(&rotated));
     let orphan = KeyRow { id: [2; 12], digest: [9; 32], account: 77, ..rotated };
     let answer = store.write(vec![Change::PutKey(Box::new(orphan))]).await;
     assert!(matches!(answer, Err(StoreError::Conflict("the account is gone"))), "{answer:?}");
@@ -196,7 +190,8 @@ async fn small_things(store: &dyn Store) {
         since: 1,
     };
     store.write(vec![Change::PutSigningKey(key("a", "next"))]).await.unwrap();
-    store.write(vec![Change::PutSigningKey(key("a", "active")), Change::PutSigningKey(key("b", "next"))])
+    store
+        .write(vec![Change::PutSigningKey(key("a", "active")), Change::PutSigningKey(key("b", "next"))])
         .await
         .unwrap();
     store.write(vec![Change::DeleteSigningKey("b".to_owned())]).await.unwrap();

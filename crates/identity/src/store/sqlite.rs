@@ -16,7 +16,8 @@ use std::time::Duration;
 
 use sqlx::ConnectOptions as _;
 use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
+    SqliteSynchronous,
 };
 use tokio::runtime::Handle;
 
@@ -162,10 +163,12 @@ impl Store for SqliteStore {
 
     fn signing_keys(&self) -> StoreFuture<Vec<SigningKeyRow>> {
         self.read(move |pool| async move {
-            sqlx::query("SELECT id, purpose, algorithm, pkcs8, state, since FROM signing_keys ORDER BY since, id")
-                .try_map(rows::signing_key)
-                .fetch_all(&pool)
-                .await
+            sqlx::query(
+                "SELECT id, purpose, algorithm, pkcs8, state, since FROM signing_keys ORDER BY since, id",
+            )
+            .try_map(rows::signing_key)
+            .fetch_all(&pool)
+            .await
         })
     }
 
@@ -254,10 +257,10 @@ fn io(error: std::io::Error) -> StoreError {
 }
 
 fn read_error(error: sqlx::Error) -> StoreError {
-    match error {
-        sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => StoreError::Corrupt(error.to_string()),
-        other => down(other),
+    if matches!(error, sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_)) {
+        return StoreError::Corrupt(error.to_string());
     }
+    down(error)
 }
 
 #[cfg(test)]

@@ -39,7 +39,10 @@ impl Table {
 
     fn shard(&self, mark: Mark) -> MutexGuard<'_, Shard> {
         let at = usize::try_from(mark.0 >> 56).unwrap_or(0) % SHARDS;
-        #[expect(clippy::indexing_slicing, reason = "there are SHARDS shards and `at` is a remainder by that")]
+        #[expect(
+            clippy::indexing_slicing,
+            reason = "there are SHARDS shards and `at` is a remainder by that"
+        )]
         self.shards[at].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -66,7 +69,11 @@ impl Table {
     }
 
     /// Takes a record out if it still is as the caller expects.
-    pub(crate) fn remove_if(&self, digest: &[u8; 32], expected: impl FnOnce(&Record) -> bool) -> Option<Record> {
+    pub(crate) fn remove_if(
+        &self,
+        digest: &[u8; 32],
+        expected: impl FnOnce(&Record) -> bool,
+    ) -> Option<Record> {
         let mark = Mark::of(digest);
         let mut shard = self.shard(mark);
         let entry = shard.records.find_entry(hash(mark), |record| record.digest == *digest).ok()?;
@@ -120,7 +127,8 @@ impl Table {
         let mut chosen = Vec::new();
         for shard in &self.shards {
             let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
-            chosen.extend(shard.records.iter().filter(|record| condition(record)).map(|record| record.digest));
+            chosen
+                .extend(shard.records.iter().filter(|record| condition(record)).map(|record| record.digest));
         }
         chosen
     }

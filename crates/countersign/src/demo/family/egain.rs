@@ -26,7 +26,13 @@ allow = "authenticated"
     accounts: &[
         Seed { roles: &["agent"], ..USER },
         Seed { user: "ben", first_name: "Ben", roles: &["agent"], ..USER },
-        Seed { user: "pa", first_name: "Petra", last_name: "Administrator", roles: &["partition-administrator"], ..USER },
+        Seed {
+            user: "pa",
+            first_name: "Petra",
+            last_name: "Administrator",
+            roles: &["partition-administrator"],
+            ..USER
+        },
         Seed::new("clients", "reporting-client", ["Reporting", "Client"]),
         Seed::new("customers", "carla", ["Carla", "Customer"]),
     ],

@@ -36,7 +36,13 @@ allow = "authenticated"
     guard_settings: "issuers.\"http://www.enactor.co/\" = \"self\"\n",
     accounts: &[
         CUSTOMER,
-        Seed { user: "2", first_name: "Carl", last_name: "Two", keys: &[("customer", "2"), ("merchant", "0001")], ..CUSTOMER },
+        Seed {
+            user: "2",
+            first_name: "Carl",
+            last_name: "Two",
+            keys: &[("customer", "2"), ("merchant", "0001")],
+            ..CUSTOMER
+        },
     ],
     secrets: &[],
     lines,

@@ -28,7 +28,13 @@ allow = "authenticated"
     guard_settings: "",
     accounts: &[
         Seed { roles: &["ROLE_AGENT"], ..USER },
-        Seed { user: "mikeb@redwings.com", first_name: "Mike", last_name: "B", roles: &["ROLE_ADMIN"], ..USER },
+        Seed {
+            user: "mikeb@redwings.com",
+            first_name: "Mike",
+            last_name: "B",
+            roles: &["ROLE_ADMIN"],
+            ..USER
+        },
     ],
     secrets: &[],
     lines,
@@ -46,7 +52,9 @@ fn open(shown: &Shown, at: usize, jar: &str, path: &str) -> String {
 
 fn lines(shown: &Shown) -> String {
     let base = &shown.base_url;
-    let call = |jar: &str| format!("curl -s -b \"${jar}\" -H \"X-CSRF-TOKEN: ${jar}_TOKEN\" -H 'Content-Type: application/json'");
+    let call = |jar: &str| {
+        format!("curl -s -b \"${jar}\" -H \"X-CSRF-TOKEN: ${jar}_TOKEN\" -H 'Content-Type: application/json'")
+    };
     let (agent, admin) = (call("AGENT"), call("ADMIN"));
     format!(
         "{}\

@@ -85,17 +85,21 @@ fn onsite(shown: &Shown) -> String {
     )
 }
 
+/// Online a password goes to the sign-in page only; the page's session is given a ticket.
 fn online(shown: &Shown) -> String {
     let base = &shown.base_url;
+    let (user, password) = shown.login("users", 0);
     let app = shown.secret("app_token");
     format!(
-        "{}\
+        "JAR=$(mktemp); curl -s -o /dev/null -c \"$JAR\" {base}/login -d userName={user} -d password={password}\n\
+         XSRF=$(sed -n 's/.*XSRF-TOKEN[[:space:]]*//p' \"$JAR\")\n\
+         curl -s -b \"$JAR\" -H \"X-XSRF-TOKEN: $XSRF\" {base}/api/v1/Contact/2\n\
+         TICKET=$(curl -s -b \"$JAR\" -H \"X-XSRF-TOKEN: $XSRF\" {base}/api/v1/User/currentTicket | tr -d '\"')\n\
          curl -s {base}/api/v1/Contact/2 -H \"Authorization: SOTicket $TICKET\" -H 'SO-AppToken: {app}'\n\
          TOKEN=$(curl -s -X POST {base}/api/v1/Agents/User/GetAccessToken -H \"Authorization: SOTicket $TICKET\" -H 'SO-AppToken: {app}' | tr -d '\"')\n\
          curl -s {base}/api/v1/Contact/2 -H \"Authorization: Bearer $TOKEN\"\n\
          # 401: the application did not prove itself\n\
-         curl -si {base}/api/v1/Contact/2 -H \"Authorization: SOTicket $TICKET\"\n",
-        ticket(shown)
+         curl -si {base}/api/v1/Contact/2 -H \"Authorization: SOTicket $TICKET\"\n"
     )
 }
 

@@ -37,7 +37,8 @@ impl Sample for Activities {
 
 fn list(call: &Call) -> Answer {
     let Some(user) = call.parameter("assignedTo") else {
-        let message = "At least one of the following API specific query parameters is required: 'assignedTo'.";
+        let message =
+            "At least one of the following API specific query parameters is required: 'assignedTo'.";
         let error = json!({ "code": "400-245", "developerMessage": message });
         return Answer::json(StatusCode::BAD_REQUEST, &error);
     };
@@ -47,9 +48,11 @@ fn list(call: &Call) -> Answer {
 
 fn some(call: &Call, ids: &str) -> Answer {
     let ids: Vec<&str> = ids.split(',').collect();
-    let found: Vec<_> = ACTIVITIES.iter().filter(|(id, _, _)| ids.contains(&id.to_string().as_str())).collect();
+    let found: Vec<_> =
+        ACTIVITIES.iter().filter(|(id, _, _)| ids.contains(&id.to_string().as_str())).collect();
     if found.is_empty() {
-        let message = format!("The following IDs supplied in the URI path were not found: '{}'", ids.join(","));
+        let message =
+            format!("The following IDs supplied in the URI path were not found: '{}'", ids.join(","));
         let error = json!({ "code": "404-100", "developerMessage": message });
         return Answer::json(StatusCode::NOT_FOUND, &error);
     }
@@ -75,12 +78,22 @@ fn written(call: &Call, found: &[&(u32, &str, &str)]) -> Answer {
         })
         .collect();
     let space = "http://bindings.egain.com/ws/model/v12/gen/interaction/activity";
-    Answer::text(StatusCode::OK, "application/xml", format!("<activities xmlns=\"{space}\">{items}</activities>"))
+    Answer::text(
+        StatusCode::OK,
+        "application/xml",
+        format!("<activities xmlns=\"{space}\">{items}</activities>"),
+    )
 }
 
 fn page(call: &Call) -> Answer {
     // A subject is plain letters here; anything else is left out of the page rather than escaped into it.
-    let subject: String = call.caller.subject().unwrap_or("").chars().filter(|c| c.is_ascii_alphanumeric() || *c == '.').collect();
+    let subject: String = call
+        .caller
+        .subject()
+        .unwrap_or("")
+        .chars()
+        .filter(|c| c.is_ascii_alphanumeric() || *c == '.')
+        .collect();
     Answer::text(StatusCode::OK, "text/html; charset=utf-8", PAGE.replace("@USER@", &subject))
 }
 

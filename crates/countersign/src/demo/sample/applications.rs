@@ -36,7 +36,9 @@ impl Sample for Applications {
             ["messages", "push" | "sms" | "email"] | ["bulkmessage"] if call.method == Method::POST => {
                 Some(self.send(call))
             }
-            ["messages"] if call.method == Method::GET => Some(good(json!({ "messages": *lock(&self.messages) }))),
+            ["messages"] if call.method == Method::GET => {
+                Some(good(json!({ "messages": *lock(&self.messages) })))
+            }
             ["messages", "fetch"] if call.method == Method::POST => {
                 Some(good(json!({ "messages": *lock(&self.messages) })))
             }

@@ -107,14 +107,21 @@ fn resolve(call: &Call, kept: &mut BTreeMap<String, Basket>, reference: &str) ->
     let customer = call.caller.subject();
     if reference == "PRIMARY" {
         let Some(customer) = customer else { return Err(failed("Fail")) };
-        let mine = kept.iter().find(|(_, basket)| basket.primary && basket.owner.as_deref() == Some(customer));
+        let mine =
+            kept.iter().find(|(_, basket)| basket.primary && basket.owner.as_deref() == Some(customer));
         let mine = mine.map(|(reference, _)| reference.clone());
-        let basket =
-            || Basket { owner: Some(customer.to_owned()), kind: String::from("BASKET"), primary: true, items: Vec::new() };
+        let basket = || Basket {
+            owner: Some(customer.to_owned()),
+            kind: String::from("BASKET"),
+            primary: true,
+            items: Vec::new(),
+        };
         return mine.or_else(|| insert(kept, basket())).ok_or_else(|| failed("Full"));
     }
     match kept.get(reference) {
-        Some(basket) if basket.owner.is_none() || basket.owner.as_deref() == customer => Ok(reference.to_owned()),
+        Some(basket) if basket.owner.is_none() || basket.owner.as_deref() == customer => {
+            Ok(reference.to_owned())
+        }
         Some(_) | None => Err(not_found()),
     }
 }

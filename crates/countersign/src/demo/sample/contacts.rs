@@ -25,7 +25,9 @@ impl Sample for Contacts {
                 Some(Answer::json(StatusCode::OK, &json!({ "value": all })))
             }
             ["contact", id] if call.method == Method::GET => Some(rest_contact(call, id)),
-            ["agents", "contact", "getcontactentity"] if call.method == Method::POST => Some(agent_contact(call)),
+            ["agents", "contact", "getcontactentity"] if call.method == Method::POST => {
+                Some(agent_contact(call))
+            }
             _ => None,
         }
     }

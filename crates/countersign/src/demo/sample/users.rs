@@ -49,7 +49,11 @@ impl Sample for Users {
             ["users", id] if method == Method::DELETE => Some(delete_user(&mut kept, id)),
             ["users", id, "devices"] if method == Method::GET => Some(devices(&kept, id)),
             ["users", id, "devices"] if method == Method::POST => {
-                if kept.users.contains_key(*id) { Some(add_device(call, &mut kept, id)) } else { Some(no_user()) }
+                if kept.users.contains_key(*id) {
+                    Some(add_device(call, &mut kept, id))
+                } else {
+                    Some(no_user())
+                }
             }
             _ => None,
         }
@@ -91,7 +95,8 @@ fn users(call: &Call, kept: &Kept) -> Answer {
     if call.parameter("fields").is_some() {
         return good(json!({ "statusCode": 0, "users": kept.users.values().collect::<Vec<_>>() }));
     }
-    let uris: Vec<String> = kept.users.keys().map(|id| format!("http://{}/api/v2/users/{id}", call.host())).collect();
+    let uris: Vec<String> =
+        kept.users.keys().map(|id| format!("http://{}/api/v2/users/{id}", call.host())).collect();
     good(json!({ "statusCode": 0, "uris": uris }))
 }
 
@@ -108,7 +113,11 @@ fn add_user(call: &Call, kept: &mut Kept) -> Answer {
     }
     let name = body.get("userName").and_then(Value::as_str).unwrap_or("");
     if kept.users.values().any(|user| user.get("userName").and_then(Value::as_str) == Some(name)) {
-        return refused(StatusCode::FORBIDDEN, 18, &format!("Failed to create user. User '{name}' already exists."));
+        return refused(
+            StatusCode::FORBIDDEN,
+            18,
+            &format!("Failed to create user. User '{name}' already exists."),
+        );
     }
     let Some(id) = id(kept.users.len()) else { return full() };
     let uri = format!("http://{}/api/v2/users/{id}", call.host());

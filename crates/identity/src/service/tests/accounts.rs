@@ -23,7 +23,8 @@ async fn names_and_subjects_are_unique_within_a_kind() {
     assert!(bob.id > ann.id);
     let rename = bench.service.update_account(bob.id, AccountDraft::new("", "ann"), By::gate(), at(1)).await;
     assert_eq!(error(rename), "the name is taken");
-    let nobody = bench.service.update_account(AccountId(99), AccountDraft::new("", "x"), By::gate(), at(1)).await;
+    let nobody =
+        bench.service.update_account(AccountId(99), AccountDraft::new("", "x"), By::gate(), at(1)).await;
     assert_eq!(error(nobody), "no such account");
     assert_eq!(bench.service.account_by_subject("users", "Ann").unwrap().id, ann.id);
     assert!(bench.service.account_by_subject("users", "ann").is_none(), "subjects are exact");

@@ -49,7 +49,12 @@ fn done(answer: KeyAnswer) -> (KeyInfo, Option<Secret>) {
 }
 
 impl Cast {
-    async fn create(&self, by: &Arc<Account>, owner: &str, expires: Option<i64>) -> Option<(KeyInfo, Secret)> {
+    async fn create(
+        &self,
+        by: &Arc<Account>,
+        owner: &str,
+        expires: Option<i64>,
+    ) -> Option<(KeyInfo, Secret)> {
         let made =
             self.bench.service.key_create(caller(by), owner.to_owned(), key(), change("d", expires), at(1));
         match made.await.unwrap() {

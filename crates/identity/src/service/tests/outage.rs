@@ -25,7 +25,8 @@ async fn an_outage_is_503_and_leaves_memory_as_it_was() {
     assert!(bench.service.account_by_subject("users", "ann").is_some());
     let created = bench.service.create_account(AccountDraft::new("users", "bob"), By::gate(), at(6)).await;
     assert!(matches!(created, Err(AccountError::Unavailable(_))));
-    let changed = bench.service.password_change(claim("ann", PASSWORD), Secret::new("another one"), None, at(6));
+    let changed =
+        bench.service.password_change(claim("ann", PASSWORD), Secret::new("another one"), None, at(6));
     assert!(changed.await.is_err());
     assert!(matches!(bench.login(claim("ann", PASSWORD), at(7)).await, PasswordAnswer::Proven(_)));
     assert!(bench.service.flush().await.is_err());
@@ -34,7 +35,8 @@ async fn an_outage_is_503_and_leaves_memory_as_it_was() {
     assert_eq!(bench.says(issued_digest(&issued, 1), at(60)).await, "live", "it was not spent");
     let renewed = bench.service.issue(renewal(), at(60)).await.unwrap();
     assert!(matches!(renewed, IssueAnswer::Issued(_)));
-    let changed = bench.service.password_change(claim("ann", PASSWORD), Secret::new("another one"), None, at(61));
+    let changed =
+        bench.service.password_change(claim("ann", PASSWORD), Secret::new("another one"), None, at(61));
     assert_eq!(changed.await.unwrap(), PasswordChange::Done);
 }
 

@@ -63,7 +63,11 @@ async fn all_names_of_an_account_are_one_bucket() {
     for user in ["ann", "ANN@example.com"] {
         assert_eq!(text(&bench.login(claim(user, PASSWORD), at(1)).await), "locked after failed attempts");
     }
-    assert_eq!(bench.service.password_runs() - before, 2, "a locked account costs what a wrong password costs");
+    assert_eq!(
+        bench.service.password_runs() - before,
+        2,
+        "a locked account costs what a wrong password costs"
+    );
     assert_eq!(text(&bench.login(claim("ann", PASSWORD), at(2)).await), "proven");
     assert!(bench.events().await.contains(&"account.locked users/ann".to_owned()));
 

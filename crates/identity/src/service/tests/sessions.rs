@@ -55,7 +55,8 @@ async fn limits_refuse_or_end_the_oldest() {
     let two = |at_limit| TokenPlan { per_account: Some(2), at_limit, ..session() };
     let first = bench.token(&ann, two(AtLimit::Refuse), at(0)).await;
     let second = bench.token(&ann, two(AtLimit::Refuse), at(1)).await;
-    let third = bench.service.issue(order(Some(&ann), vec![two(AtLimit::Refuse)], at(2)), at(2)).await.unwrap();
+    let third =
+        bench.service.issue(order(Some(&ann), vec![two(AtLimit::Refuse)], at(2)), at(2)).await.unwrap();
     assert!(matches!(third, IssueAnswer::AtLimit));
     let third = bench.token(&ann, two(AtLimit::EndOldest), at(2)).await;
     for (digest, says) in [(first, "unknown"), (second, "live"), (third, "live")] {
@@ -235,11 +236,15 @@ async fn loading_many_delays_nothing_and_brings_nothing_back() {
     let started = Instant::now();
     assert!(matches!(bench.service.token(&digest(7), at(1)), AtHand::Ask));
     assert!(matches!(bench.service.find_token(digest(7), at(1)).await.unwrap(), TokenAnswer::Live(_)));
-    assert!(matches!(bench.service.find_token(digest(MANY + 99), at(1)).await.unwrap(), TokenAnswer::Unknown));
+    assert!(matches!(
+        bench.service.find_token(digest(MANY + 99), at(1)).await.unwrap(),
+        TokenAnswer::Unknown
+    ));
     // What ends while pages are on their way stays ended.
     bench.service.end(digest(MANY - 1), at(1)).await.unwrap();
     let keep = Some(digest(MANY + 1));
-    let changed = bench.service.password_change(claim("bob", PASSWORD), Secret::new("new password"), keep, at(1));
+    let changed =
+        bench.service.password_change(claim("bob", PASSWORD), Secret::new("new password"), keep, at(1));
     changed.await.unwrap();
     let in_between = started.elapsed();
     bench.loaded().await;

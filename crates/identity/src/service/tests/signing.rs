@@ -119,13 +119,17 @@ fn key_sets_are_read_strictly() {
         };
         assert_eq!(answer, expected);
     };
-    let rsa = |bytes: usize, alg: &str| json!({ "kty": "RSA", "kid": "r", "n": n(bytes), "e": "AQAB", "alg": alg });
+    let rsa =
+        |bytes: usize, alg: &str| json!({ "kty": "RSA", "kid": "r", "n": n(bytes), "e": "AQAB", "alg": alg });
     check(json!([rsa(258, "RS256"), rsa(258, "PS512")]), "RS256 PS512");
     check(json!([{ "kty": "RSA", "n": n(258), "e": "AQAB" }]), "RS256");
     check(json!([rsa(258, "HS256")]), "key r cannot be used with its `alg`");
     check(json!([rsa(129, "RS256")]), "key r is malformed, too small or too large");
     check(json!([rsa(1026, "RS256")]), "key r is malformed, too small or too large");
-    check(json!([{ "kty": "RSA", "n": n(258), "e": "AQ" }]), "key without kid is malformed, too small or too large");
+    check(
+        json!([{ "kty": "RSA", "n": n(258), "e": "AQ" }]),
+        "key without kid is malformed, too small or too large",
+    );
     check(json!([{ "kty": "OKP", "crv": "Ed25519", "x": x }]), "EdDSA");
     check(json!([{ "kty": "OKP", "crv": "Ed25519", "x": x, "alg": "Ed25519" }]), "EdDSA");
     check(
@@ -140,7 +144,10 @@ fn key_sets_are_read_strictly() {
         json!([{ "kty": "OKP", "crv": "Ed25519", "x": x, "d": x, "kid": "p" }]),
         "key p is a private key: keep it where it signs",
     );
-    check(json!([{ "kty": "OKP", "crv": "Ed25519", "x": x, "use": "enc" }]), "there is no key to check signatures with");
+    check(
+        json!([{ "kty": "OKP", "crv": "Ed25519", "x": x, "use": "enc" }]),
+        "there is no key to check signatures with",
+    );
     check(
         json!([{ "kty": "EC", "crv": "secp256k1" }, { "kty": "OKP", "crv": "Ed25519", "x": x, "use": "sig" }]),
         "EdDSA",

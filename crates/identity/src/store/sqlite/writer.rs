@@ -142,8 +142,11 @@ async fn apply_job(
 
 /// What the rows themselves speak against is the job's fault, everything else the store's.
 fn conflict(error: sqlx::Error) -> Result<StoreError, sqlx::Error> {
-    match &error {
-        sqlx::Error::Database(inner) if inner.is_unique_violation() => {
+    if matches!(error, sqlx::Error::RowNotFound) {
+        return Ok(StoreError::Conflict("the row is gone"));
+    }
+    match error.as_database_error() {
+        Some(inner) if inner.is_unique_violation() => {
             let text = inner.message();
             Ok(StoreError::Conflict(if text.contains("name_folded") {
                 "the name is taken"
@@ -153,11 +156,8 @@ fn conflict(error: sqlx::Error) -> Result<StoreError, sqlx::Error> {
                 "the row is there already"
             }))
         }
-        sqlx::Error::Database(inner) if inner.is_foreign_key_violation() => {
-            Ok(StoreError::Conflict("the account is gone"))
-        }
-        sqlx::Error::RowNotFound => Ok(StoreError::Conflict("the row is gone")),
-        _ => Err(error),
+        Some(inner) if inner.is_foreign_key_violation() => Ok(StoreError::Conflict("the account is gone")),
+        Some(_) | None => Err(error),
     }
 }
 
@@ -201,7 +201,8 @@ async fn apply(connection: &mut SqliteConnection, change: Change) -> Result<(), 
             run_query(connection, query).await
         }
         Change::DeleteValue(purpose, api, word, account) => {
-            let query = "DELETE FROM operator_values WHERE purpose = ? AND api = ? AND word = ? AND account = ?";
+            let query =
+                "DELETE FROM operator_values WHERE purpose = ? AND api = ? AND word = ? AND account = ?";
             let query = sqlx::query(query).bind(rows::purpose_number(purpose));
             run_query(connection, query.bind(api).bind(word).bind(account.cast_signed())).await
         }
@@ -309,7 +310,7 @@ fn put_tokens_text(rows: usize) -> String {
         "INSERT INTO tokens (digest, api, word, kind, account, issued_at, used_at, idle_secs, ends_at, proven_at, \
          family, spent) VALUES ",
     );
-    let row = format!("({})", vec!["?"; TOKEN_COLUMNS].join(", "));
+    let row = format!("({})", ["?"; TOKEN_COLUMNS].join(", "));
     text.push_str(&vec![row; rows].join(", "));
     // A successor that two parallel refreshes write is the same row; a spent one stays spent.
     text.push_str(

@@ -1,0 +1,13 @@
+//! Dialects from the outside: what the loader refuses, who is recognized, what the documentation says.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "tests"
+)]
+
+mod common;
+mod refused;

@@ -1,0 +1,199 @@
+//! The data plane and the administration listener of a configuration.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use countersign_auth::port::Purpose;
+use countersign_gateway::address::{ForwardingFields, Fronts, Networks};
+use countersign_gateway::administration::{self, Administration, AdministrationOptions};
+use countersign_gateway::gate::{ApiOptions, Gate, GateOptions, Place};
+use countersign_gateway::hop::Protected;
+use countersign_gateway::limits::Limits;
+use countersign_gateway::listen::{Http2, Listener, TlsFiles};
+use countersign_gateway::metrics::Metrics;
+use countersign_gateway::serve::{self, ServeOptions};
+use countersign_gateway::upstream::{
+    BackendAddress, Check, HostField, Times, Upstream, UpstreamError, UpstreamOptions, UpstreamTls,
+};
+
+use super::{ASSERTION_HEADER, Identities};
+use crate::config::value::{Network, Origin, OriginScheme};
+use crate::config::{self, Backends, Forwarding, HostFrom, Loaded};
+use crate::entropy::{SystemClock, SystemRandom};
+use crate::output::Failure;
+
+/// How often a backend is asked whether it is well: one that died gets no requests after two of these.
+const CHECK_EVERY: Duration = Duration::from_secs(5);
+
+/// How long it may take to say so.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A gate that runs.
+pub(crate) struct Running {
+    /// Where its administration listener is.
+    pub(crate) administration: SocketAddr,
+    /// Where its listeners are, by name.
+    pub(crate) listeners: Vec<(String, SocketAddr)>,
+    data: serve::Running,
+    control: Administration,
+    drain: Duration,
+}
+
+impl Running {
+    /// Stops it: no new connections, what runs may end, the rest is cut.
+    pub(crate) async fn stop(self) {
+        self.data.shutdown(self.drain);
+        match tokio::task::spawn_blocking(move || self.data.wait()).await {
+            Ok(Ok(0)) => {}
+            Ok(Ok(cut)) => {
+                tracing::warn!(connections.cut = cut, "some connections did not end in time and were cut")
+            }
+            Ok(Err(error)) => tracing::error!(%error, "the data plane did not stop as it should"),
+            Err(error) => tracing::error!(%error, "the data plane could not be waited for"),
+        }
+        self.control.stop().await;
+    }
+}
+
+/// Starts the gate of a checked configuration.
+///
+/// # Errors
+/// If an upstream, a certificate or a key cannot be used, or an address cannot be bound.
+pub(crate) async fn start(loaded: &Loaded, identities: &Arc<Identities>) -> Result<Running, Failure> {
+    identities.apply(loaded).await?;
+    let config = &loaded.config;
+    let metrics = Metrics::new(std::thread::available_parallelism().map_or(1, std::num::NonZero::get));
+    let service = identities.service();
+    let mut apis = Vec::with_capacity(config.api.len());
+    for (api, settled) in config.api.iter().zip(identities.apis()) {
+        let upstream = Upstream::new(upstream(loaded, api)?)?;
+        apis.push(ApiOptions { api: Arc::clone(settled), places: places(api), upstream });
+    }
+    let gate = Gate::new(GateOptions {
+        apis,
+        lookups: service.clone(),
+        operations: service.clone(),
+        signer: service.clone(),
+        clock: Arc::new(SystemClock),
+        random: Arc::new(SystemRandom),
+        limits: limits(&config.limits),
+        fronts: Fronts {
+            networks: networks(&config.network.trusted_proxies),
+            fields: match config.network.forwarding {
+                Forwarding::XForwarded => ForwardingFields::XForwarded,
+                Forwarding::Forwarded => ForwardingFields::Forwarded,
+            },
+        },
+        protected: Protected::new([ASSERTION_HEADER.as_str()]),
+        metrics: Arc::clone(&metrics),
+    })?;
+    let listeners = config.listener.iter().map(|listener| self::listener(loaded, listener)).collect();
+    let data = serve::start(gate, ServeOptions { listeners, cores: None })?;
+
+    let (assertions, tokens, state) = (service.clone(), service.clone(), service);
+    let control = administration::start(
+        &tokio::runtime::Handle::current(),
+        AdministrationOptions {
+            address: config.administration.listen.0,
+            hosts: config.administration.hosts.clone(),
+            ready: Arc::new(move || {
+                if state.ready() { Ok(()) } else { Err(String::from("sessions are still being read")) }
+            }),
+            metrics: Arc::new(move || metrics.render().unwrap_or_default()),
+            assertion_keys: Arc::new(move || assertions.jwks(Purpose::Assertion)),
+            token_keys: Arc::new(move || tokens.jwks(Purpose::Token)),
+        },
+    )?;
+    Ok(Running {
+        administration: control.address(),
+        listeners: data.addresses().to_vec(),
+        data,
+        control,
+        drain: config.limits.drain.0,
+    })
+}
+
+fn networks(networks: &[Network]) -> Networks {
+    Networks::new(networks.iter().map(|network| network.0))
+}
+
+fn limits(limits: &config::Limits) -> Limits {
+    let size = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
+    Limits {
+        header_bytes: size(limits.header_bytes),
+        header_count: size(limits.header_count),
+        head: limits.header_timeout.0,
+        keep_alive: limits.idle_timeout.0,
+        connections: size(limits.connections),
+        connections_per_address: size(limits.connections_per_address),
+        ..Limits::default()
+    }
+}
+
+fn listener(loaded: &Loaded, listener: &config::Listener) -> Listener {
+    let files = |tls: &config::Tls| TlsFiles {
+        certificate: loaded.path(&tls.certificate),
+        key: loaded.path(&tls.key),
+    };
+    Listener {
+        name: listener.name.clone(),
+        address: listener.address.0,
+        tls: listener.tls.as_ref().map(files),
+        proxy_protocol: networks(&listener.proxy_protocol_from),
+        http2: if listener.http2 { Http2::On } else { Http2::Off },
+    }
+}
+
+/// Every place on every listener that the API names; without names, on all of them.
+fn places(api: &config::Api) -> Vec<Place> {
+    let listeners: Vec<Option<String>> = match &api.listeners {
+        None => vec![None],
+        Some(names) => names.iter().cloned().map(Some).collect(),
+    };
+    let place = |listener: &Option<String>, place: &config::value::Place| Place {
+        listener: listener.clone(),
+        host: place.host.clone(),
+        prefix: place.prefix.clone(),
+    };
+    listeners.iter().flat_map(|listener| api.at.iter().map(move |at| place(listener, at))).collect()
+}
+
+fn upstream(loaded: &Loaded, api: &config::Api) -> Result<UpstreamOptions, UpstreamError> {
+    let backends = match &api.upstream {
+        config::Upstream::One(origin) => return UpstreamOptions::new(&api.name, &origin.to_string()),
+        config::Upstream::Many(backends) => backends,
+    };
+    let first = backends.backends.first().map(ToString::to_string).unwrap_or_default();
+    let usual = UpstreamOptions::new(&api.name, &first)?;
+    let Backends { ca, server_name, .. } = backends;
+    let path = |path: &Path| loaded.path(path);
+    let tls = UpstreamTls { roots: ca.as_deref().map(path), server_name: server_name.clone() };
+    Ok(UpstreamOptions {
+        backends: backends.backends.iter().map(address).collect(),
+        tls: usual.tls.is_some().then_some(tls),
+        host: match backends.host {
+            HostFrom::Client => HostField::Client,
+            HostFrom::Backend => HostField::Backend,
+        },
+        check: backends.health.clone().map(|path| Check { path, every: CHECK_EVERY, timeout: CHECK_TIMEOUT }),
+        times: Times {
+            connect: backends.connect_timeout.0,
+            head: backends.response_timeout.0,
+            ..Times::default()
+        },
+        ..usual
+    })
+}
+
+fn address(origin: &Origin) -> BackendAddress {
+    let usual = match origin.scheme {
+        OriginScheme::Http => 80,
+        OriginScheme::Https => 443,
+    };
+    BackendAddress {
+        host: origin.authority.host().trim_matches(['[', ']']).to_owned(),
+        port: origin.authority.port_u16().unwrap_or(usual),
+    }
+}

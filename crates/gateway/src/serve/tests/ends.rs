@@ -1,0 +1,150 @@
+//! How connections and the whole plane end.
+
+use std::io::Write as _;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use crate::testing::client::Wire;
+use crate::testing::upstream::Server;
+use crate::testing::{PATIENCE, Setup, until};
+
+#[test]
+fn draining_finishes_what_is_begun_and_takes_nothing_new() {
+    let (asked, seen) = mpsc::channel();
+    let (go, wait) = mpsc::channel::<()>();
+    let wait = std::sync::Mutex::new(wait);
+    let upstream = Server::start(move |mut wire, _| {
+        wire.head();
+        asked.send(()).unwrap();
+        wait.lock().unwrap().recv().unwrap();
+        wire.send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndone");
+    });
+    let mut setup = Setup::before(&[upstream.address]);
+    setup.cores = 2;
+    let plane = setup.start();
+    let mut idle = Wire::connect(plane.address);
+    idle.send("GET /peer HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(idle.answer().status(), 200);
+    let mut busy = Wire::connect(plane.address);
+    busy.send("GET /slow HTTP/1.1\r\nHost: a\r\n\r\n");
+    seen.recv().unwrap();
+    plane.running.shutdown(PATIENCE);
+    assert!(idle.is_closed(), "an idle connection ends at once");
+    until("the listeners are closed", || std::net::TcpStream::connect(plane.address).is_err());
+    go.send(()).unwrap();
+    let answer = busy.answer();
+    assert_eq!((answer.status(), answer.text().as_str()), (200, "done"));
+    assert_eq!(answer.field("connection").as_deref(), Some("close"));
+    assert!(busy.is_closed());
+    assert_eq!(plane.running.wait().unwrap(), 0);
+}
+
+#[test]
+fn the_deadline_cuts_what_does_not_end() {
+    let (asked, seen) = mpsc::channel();
+    let upstream = Server::start(move |mut wire, _| {
+        wire.head();
+        asked.send(()).unwrap();
+        while wire.line().is_some() {}
+    });
+    let plane = Setup::before(&[upstream.address]).start();
+    let mut busy = Wire::connect(plane.address);
+    busy.send("GET /forever HTTP/1.1\r\nHost: a\r\n\r\n");
+    seen.recv().unwrap();
+    plane.running.shutdown(Duration::from_millis(10));
+    assert_eq!(plane.running.wait().unwrap(), 1);
+    assert!(busy.is_closed());
+}
+
+#[test]
+fn draining_closes_websockets() {
+    let upstream = Server::start(|mut wire, _| {
+        wire.head();
+        wire.send("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
+        while wire.line().is_some() {}
+    });
+    let mut setup = Setup::before(&[upstream.address]);
+    setup.rules.websocket = true;
+    let plane = setup.start();
+    let mut client = Wire::connect(plane.address);
+    client.send("GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
+    assert_eq!(client.head().unwrap().status(), 101);
+    until("the tunnel is counted", || plane.metrics.render().unwrap().contains("countersign_tunnels 1"));
+    let metrics = plane.metrics.clone();
+    assert_eq!(plane.stop(), 0);
+    assert!(client.is_closed());
+    assert!(metrics.render().unwrap().contains("countersign_tunnels 0"));
+}
+
+#[test]
+fn a_gate_is_replaced_under_open_connections() {
+    let (first, second) = (
+        Server::saying("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n1"),
+        Server::saying("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n2"),
+    );
+    let plane = Setup::before(&[first.address]).start();
+    let mut client = Wire::connect(plane.address);
+    assert_eq!(client.get("/x").text(), "1");
+    let mut other = Setup::before(&[second.address]);
+    let upstream = crate::upstream::Upstream::new(other.upstream).unwrap();
+    let api = std::sync::Arc::new(crate::testing::plain_api("test"));
+    other.gate.apis.push(crate::gate::ApiOptions { api, places: Vec::new(), upstream });
+    plane.running.replace(crate::gate::Gate::new(other.gate).unwrap());
+    assert_eq!(client.get("/x").text(), "2");
+}
+
+#[test]
+fn slow_heads_and_idle_connections_are_closed() {
+    let upstream = Server::echo();
+    let mut setup = Setup::before(&[upstream.address]);
+    setup.gate.limits.head = Duration::from_millis(30);
+    setup.gate.limits.handshake = Duration::from_millis(30);
+    setup.gate.limits.keep_alive = Duration::from_millis(30);
+    let plane = setup.start();
+    let mut silent = Wire::connect(plane.address);
+    let mut slow = Wire::connect(plane.address);
+    slow.send("GET / HTTP/1.1\r\nHost: a\r\nX: ");
+    let mut idle = Wire::connect(plane.address);
+    assert_eq!(idle.get("/x").status(), 200);
+    assert!(silent.is_closed());
+    assert!(slow.is_closed());
+    assert!(idle.is_closed());
+}
+
+#[test]
+fn a_client_that_takes_nothing_is_closed() {
+    let (sent, done) = mpsc::channel();
+    let upstream = Server::start(move |mut wire, _| {
+        wire.head();
+        wire.send("HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n");
+        let piece = vec![b'x'; 64 * 1024];
+        while wire.stream.get_mut().write_all(&piece).is_ok() {}
+        sent.send(()).unwrap();
+    });
+    let mut setup = Setup::before(&[upstream.address]);
+    setup.gate.limits.write_stall = Duration::from_millis(50);
+    let plane = setup.start();
+    let mut client = Wire::connect(plane.address);
+    client.send("GET /big HTTP/1.1\r\nHost: a\r\n\r\n");
+    done.recv_timeout(PATIENCE).unwrap();
+    drop(plane);
+}
+
+#[test]
+fn too_many_connections_of_one_address_are_turned_away() {
+    let upstream = Server::echo();
+    let mut setup = Setup::before(&[upstream.address]);
+    setup.gate.limits.connections_per_address = 2;
+    let plane = setup.start();
+    let mut first = Wire::connect(plane.address);
+    let mut second = Wire::connect(plane.address);
+    assert_eq!(first.get("/x").status(), 200);
+    assert_eq!(second.get("/x").status(), 200);
+    assert!(Wire::connect(plane.address).is_closed());
+    drop(first);
+    until("there is room again", || {
+        let mut third = Wire::connect(plane.address);
+        third.send("GET /x HTTP/1.1\r\nHost: a\r\n\r\n");
+        third.message().is_some()
+    });
+}

@@ -1,0 +1,109 @@
+//! Requests that two readers could read in two ways (T-G1 to T-G6).
+
+use crate::testing::Setup;
+use crate::testing::client::Wire;
+use crate::testing::upstream::Server;
+
+/// Sends bytes; returns the statuses of all answers until the gate closes.
+fn statuses(bytes: &str) -> Vec<u16> {
+    let upstream = Server::echo();
+    let plane = Setup::before(&[upstream.address]).start();
+    let mut client = Wire::connect(plane.address);
+    client.send(bytes);
+    let mut statuses = Vec::new();
+    while let Some(answer) = client.message() {
+        statuses.push(answer.status());
+    }
+    statuses
+}
+
+#[test]
+fn two_framings_are_one_and_the_connection_ends() {
+    let upstream = Server::echo();
+    let plane = Setup::before(&[upstream.address]).start();
+    for order in
+        ["Content-Length: 4\r\nTransfer-Encoding: chunked", "Transfer-Encoding: chunked\r\nContent-Length: 4"]
+    {
+        let mut client = Wire::connect(plane.address);
+        client.send(format!(
+            "POST /x HTTP/1.1\r\nHost: a\r\n{order}\r\n\r\n3\r\nabc\r\n0\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n"
+        ));
+        let answer = client.answer();
+        let told = answer.text();
+        assert!(told.contains("transfer-encoding: chunked") && !told.contains("content-length"), "{told}");
+        assert!(told.ends_with("\n\nabc"), "{told}");
+        assert!(client.is_closed(), "{order}");
+    }
+}
+
+#[test]
+fn what_is_malformed_is_refused_and_the_connection_ends() {
+    let refused = [
+        "POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: +1\r\n\r\na",
+        "GET / HTTP/1.1\r\nHost: a\r\nX: 1\r\n folded\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a\r\nX : 1\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a\r\nX: a\0b\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n",
+        "GET / HTTP/1.1\r\n\r\n",
+        "GET http://b/ HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a,b\r\n\r\n",
+    ];
+    for bytes in refused {
+        let smuggled = format!("{bytes}GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert_eq!(statuses(&smuggled), [400], "{bytes}");
+    }
+    assert_eq!(statuses("CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\n\r\n"), [405]);
+    assert_eq!(statuses("TRACE / HTTP/1.1\r\nHost: a\r\n\r\n"), [405]);
+}
+
+#[test]
+fn heads_have_limits() {
+    let long = format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "x".repeat(80 * 1024));
+    assert!(matches!(statuses(&long)[..], [414 | 431]));
+    let large = format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "x".repeat(80 * 1024));
+    assert_eq!(statuses(&large), [431]);
+    let many = format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", "X: 1\r\n".repeat(200));
+    assert_eq!(statuses(&many), [431]);
+}
+
+#[test]
+fn http2_in_clear_is_not_upgraded_to() {
+    let upstream = Server::echo();
+    let plane = Setup::before(&[upstream.address]).start();
+    let mut client = Wire::connect(plane.address);
+    client.send(
+        "GET /x HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n",
+    );
+    let answer = client.answer();
+    assert_eq!(answer.status(), 200);
+    let told = answer.text();
+    assert!(!told.contains("upgrade") && !told.contains("http2-settings"), "{told}");
+    assert_eq!(client.get("/again").status(), 200);
+}
+
+#[test]
+fn an_answer_before_the_bodys_end_ends_both_connections() {
+    let upstream = Server::start(|mut wire, number| {
+        if number == 0 {
+            wire.head().unwrap();
+            wire.send("HTTP/1.1 413 No\r\nContent-Length: 0\r\n\r\n");
+            // The gate closes; what it sent of the body is not read as a request.
+            while wire.line().is_some() {}
+        } else {
+            wire.message().unwrap();
+            wire.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+        }
+    });
+    let plane = Setup::before(&[upstream.address]).start();
+    let mut client = Wire::connect(plane.address);
+    client.send("POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(client.answer().status(), 413);
+    assert!(client.is_closed());
+    assert_eq!(Wire::connect(plane.address).get("/next").status(), 200);
+    assert_eq!(upstream.connections(), 2);
+}

@@ -1,0 +1,259 @@
+//! Pools, retries, health, and what happens when an upstream fails.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+use crate::testing::client::Wire;
+use crate::testing::upstream::{Server, told};
+use crate::testing::{Setup, until};
+use crate::upstream::Check;
+
+#[test]
+fn one_connection_serves_many_requests() {
+    let upstream = Server::echo();
+    let plane = Setup::before(&[upstream.address]).start();
+    for _ in 0..3 {
+        let mut client = Wire::connect(plane.address);
+        for _ in 0..5 {
+            client.send("POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx");
+            assert_eq!(client.answer().status(), 200);
+        }
+    }
+    assert_eq!(upstream.connections(), 1);
+}
+
+/// An upstream that answers once on its first connection, takes the second request there, and then closes it
+/// without an answer; all later connections answer.
+fn forgetful() -> Server {
+    Server::start(|mut wire, number| {
+        while let Some(request) = wire.message() {
+            if number == 0 && request.start.contains("/second") {
+                return;
+            }
+            wire.send(told(&request));
+        }
+    })
+}
+
+#[test]
+fn an_idempotent_request_is_sent_again_where_a_pooled_connection_closed() {
+    let upstream = forgetful();
+    let plane = Setup::before(&[upstream.address]).start();
+    let mut client = Wire::connect(plane.address);
+    assert_eq!(client.get("/first").status(), 200);
+    let answer = client.get("/second");
+    assert_eq!(answer.status(), 200);
+    assert!(answer.text().starts_with("GET /second HTTP/1.1\nhost: a.example\n"), "{}", answer.text());
+    assert_eq!(upstream.connections(), 2);
+}
+
+#[test]
+fn what_may_have_happened_is_not_done_twice() {
+    for request in [
+        "POST /second HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n",
+        "PATCH /second HTTP/1.1\r\nHost: a\r\n\r\n",
+        "PUT /second HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx",
+    ] {
+        let upstream = forgetful();
+        let plane = Setup::before(&[upstream.address]).start();
+        let mut client = Wire::connect(plane.address);
+        assert_eq!(client.get("/first").status(), 200);
+        client.send(request);
+        assert_eq!(client.answer().status(), 502, "{request}");
+        assert_eq!(upstream.connections(), 1, "{request}");
+    }
+}
+
+#[test]
+fn a_connection_that_closed_while_idle_is_not_used() {
+    let (closed, wait) = mpsc::channel();
+    let upstream = Server::start(move |mut wire, number| {
+        while let Some(request) = wire.message() {
+            wire.send(told(&request));
+            if number == 0 {
+                drop(wire);
+                closed.send(()).unwrap();
+                return;
+            }
+        }
+    });
+    let plane = Setup::before(&[upstream.address]).start();
+    let mut client = Wire::connect(plane.address);
+    assert_eq!(client.get("/first").status(), 200);
+    wait.recv().unwrap();
+    client.send("POST /second HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx");
+    assert_eq!(client.answer().status(), 200);
+    assert_eq!(upstream.connections(), 2);
+}
+
+#[test]
+fn a_dead_backend_is_passed_over() {
+    let dead = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let dead_address = dead.local_addr().unwrap();
+    drop(dead);
+    let upstream = Server::echo();
+    let plane = Setup::before(&[dead_address, upstream.address]).start();
+    let mut client = Wire::connect(plane.address);
+    for _ in 0..10 {
+        client.send("POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx");
+        assert_eq!(client.answer().status(), 200);
+    }
+}
+
+#[test]
+fn checks_take_a_backend_out_and_bring_it_back() {
+    let sick = Arc::new(AtomicBool::new(false));
+    let asked = Arc::clone(&sick);
+    let first = Server::start(move |mut wire, _| {
+        while let Some(request) = wire.message() {
+            if request.start.starts_with("GET /health ") && asked.load(Ordering::Acquire) {
+                wire.send("HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n");
+            } else {
+                wire.send("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nfirst");
+            }
+        }
+    });
+    let second = Server::saying("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nsecond");
+    let mut setup = Setup::before(&[first.address, second.address]);
+    setup.upstream.check = Some(Check {
+        path: "/health".into(),
+        every: Duration::from_millis(10),
+        timeout: Duration::from_secs(10),
+    });
+    let plane = setup.start();
+    let mut client = Wire::connect(plane.address);
+    let mut round = || [client.get("/a").text(), client.get("/b").text()];
+    let both = |round: &[String; 2]| round.contains(&"first".into()) && round.contains(&"second".into());
+    assert!(both(&round()));
+    sick.store(true, Ordering::Release);
+    until("the sick backend is left alone", || round() == ["second", "second"]);
+    sick.store(false, Ordering::Release);
+    until("the backend is back", || both(&round()));
+}
+
+#[test]
+fn failures_are_told_apart() {
+    let dead = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let dead_address = dead.local_addr().unwrap();
+    drop(dead);
+    let plane = Setup::before(&[dead_address]).start();
+    let mut client = Wire::connect(plane.address);
+    let unreachable = client.get("/x");
+    assert_eq!((unreachable.status(), unreachable.text().as_str()), (502, "upstream"));
+    assert_eq!(client.get("/x").status(), 502, "the client's connection goes on");
+    assert!(plane.metrics.render().unwrap().contains("faults_total{api=\"test\",fault=\"unreachable\"} 2"));
+
+    let silent = Server::start(|mut wire, _| while wire.line().is_some() {});
+    let mut setup = Setup::before(&[silent.address]);
+    setup.upstream.times.head = Duration::from_millis(20);
+    let plane = setup.start();
+    let late = Wire::connect(plane.address).get("/x");
+    assert_eq!((late.status(), late.text().as_str()), (504, "upstream-timeout"));
+
+    for garbage in [
+        "HTTP/9 what\r\n\r\n",
+        "220 smtp.example ESMTP\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
+        "HTTP/1.1 200 OK\r\nX: 1\r\n folded\r\n\r\n",
+        "",
+    ] {
+        let broken = Server::start(move |mut wire, _| {
+            wire.head();
+            wire.send(garbage);
+        });
+        let plane = Setup::before(&[broken.address]).start();
+        assert_eq!(Wire::connect(plane.address).get("/x").status(), 502, "{garbage}");
+    }
+
+    let large = Server::start(|mut wire, _| {
+        wire.head();
+        wire.send(format!("HTTP/1.1 200 OK\r\nX: {}\r\n\r\n", "x".repeat(200 * 1024)));
+    });
+    let plane = Setup::before(&[large.address]).start();
+    assert_eq!(Wire::connect(plane.address).get("/x").status(), 502);
+}
+
+#[test]
+fn an_answer_that_breaks_off_breaks_off_for_the_client() {
+    for head in ["Content-Length: 100", "Transfer-Encoding: chunked"] {
+        let upstream = Server::start(move |mut wire, _| {
+            wire.head();
+            wire.send(format!("HTTP/1.1 200 OK\r\n{head}\r\n\r\n5\r\nhello\r\n"));
+        });
+        let plane = Setup::before(&[upstream.address]).start();
+        let mut client = Wire::connect(plane.address);
+        client.send("GET /x HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert!(client.message().is_none(), "{head}: the answer must not look complete");
+    }
+}
+
+#[test]
+fn an_answer_that_stands_still_or_is_revoked_breaks_off() {
+    let upstream = Server::start(move |mut wire, _| {
+        wire.head();
+        wire.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n");
+        while wire.line().is_some() {}
+    });
+    let mut setup = Setup::before(&[upstream.address]);
+    setup.upstream.times.body_idle = Duration::from_millis(30);
+    let plane = setup.start();
+    let mut client = Wire::connect(plane.address);
+    client.send("GET /x HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert!(client.message().is_none());
+
+    let mut setup = Setup::before(&[upstream.address]);
+    let live = countersign_auth::account::Live::new();
+    setup.rules.live = Some(live.clone());
+    let plane = setup.start();
+    let mut client = Wire::connect(plane.address);
+    client.send("GET /x HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(client.head().unwrap().status(), 200);
+    assert_eq!((client.line().as_deref(), client.line().as_deref()), (Some("5"), Some("hello")));
+    live.fall();
+    assert!(client.is_closed());
+}
+
+#[test]
+fn a_client_that_goes_away_frees_the_upstream() {
+    let (events, seen) = mpsc::channel();
+    let upstream = Server::start(move |mut wire, _| {
+        wire.head();
+        events.send("asked").unwrap();
+        while wire.line().is_some() {}
+        events.send("closed").unwrap();
+    });
+    let plane = Setup::before(&[upstream.address]).start();
+    let mut client = Wire::connect(plane.address);
+    client.send("GET /slow HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(seen.recv().unwrap(), "asked");
+    drop(client);
+    assert_eq!(seen.recv().unwrap(), "closed");
+    until("the request is counted as abandoned", || {
+        plane.metrics.render().unwrap().contains("requests_total{api=\"test\",status=\"4xx\"} 1")
+    });
+}
+
+#[test]
+fn a_clients_body_that_stands_still_ends_the_request() {
+    let upstream = Server::start(|mut wire, _| while wire.message().is_some() {});
+    let mut setup = Setup::before(&[upstream.address]);
+    setup.gate.limits.body_idle = Duration::from_millis(20);
+    let plane = setup.start();
+    let mut client = Wire::connect(plane.address);
+    client.send("POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc");
+    assert_eq!(client.answer().status(), 400);
+    assert!(client.is_closed());
+}
+
+#[test]
+fn an_answer_has_one_framing() {
+    let upstream = Server::start(|mut wire, _| {
+        while wire.head().is_some() {
+            wire.send("HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n");
+        }
+    });
+    let plane = Setup::before(&[upstream.address]).start();
+    let answer = Wire::connect(plane.address).get("/x");
+    assert_eq!((answer.text().as_str(), answer.field("content-length")), ("hello", None));
+}
