@@ -254,6 +254,6 @@ mod tests {
         check("{{ session.id }}", "{{ session.id }}x");
         check("{\"a\":{{ code | int }}}", "{\"b\":{{ code | int }}}");
         check("{% if a %}b{% endif %}", "{% if a %}c{% endif %}");
-        check("body { margin: 0 }", "body { margjn: 0 }");
+        check("body { margin: 0 }", "body { mbrgin: 0 }");
     }
 }
