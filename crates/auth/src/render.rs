@@ -263,7 +263,7 @@ fn quoted(text: &str) -> String {
 }
 
 fn append_cookie(headers: &mut HeaderMap, rule: &CookieRule, values: &dyn Values, here: &Here<'_>) {
-    let value = rule.value.render(values, Medium::Header);
+    let value = rule.value.render(values, Medium::Cookie);
     if value.is_empty() {
         return;
     }
