@@ -43,7 +43,11 @@ fn page(call: &Call) -> Answer {
         text.chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_')).collect()
     };
     let user = plain(call.caller.subject().unwrap_or(""));
-    let token = call.headers.get("x-countersign-csrf").and_then(|value| value.to_str().ok()).map_or_else(String::new, plain);
+    let token = call
+        .headers
+        .get("x-countersign-csrf")
+        .and_then(|value| value.to_str().ok())
+        .map_or_else(String::new, plain);
     let html = format!(
         "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>CRM</title>\
          <input type=\"hidden\" id=\"XSRF_TOKEN\" name=\"XSRF_TOKEN\" value=\"{token}\">\
