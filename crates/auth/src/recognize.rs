@@ -492,7 +492,13 @@ fn same_primary(a: &CredentialRule, b: &CredentialRule) -> bool {
         Place::Header(name, _) => {
             b.places.iter().any(|other| matches!(other, Place::Header(own, _) if own == name))
         }
-        place => b.places.contains(place),
+        Place::Cookie(_)
+        | Place::Query(_)
+        | Place::Body(_)
+        | Place::Path(_)
+        | Place::Authorization(_)
+        | Place::AuthorizationAssigned(_)
+        | Place::AuthorizationBare => b.places.contains(place),
     })
 }
 

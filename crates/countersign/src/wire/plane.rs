@@ -19,9 +19,10 @@ use countersign_gateway::upstream::{
 };
 
 use super::{ASSERTION_HEADER, Identities};
+use countersign_identity::world::{OsRandom, WallClock};
+
 use crate::config::value::{Network, Origin, OriginScheme};
 use crate::config::{self, Backends, Forwarding, HostFrom, Loaded};
-use crate::entropy::{SystemClock, SystemRandom};
 use crate::output::Failure;
 
 /// How often a backend is asked whether it is well: one that died gets no requests after two of these.
@@ -71,13 +72,17 @@ pub(crate) async fn start(loaded: &Loaded, identities: &Arc<Identities>) -> Resu
         let upstream = Upstream::new(upstream(loaded, api)?)?;
         apis.push(ApiOptions { api: Arc::clone(settled), places: places(api), upstream });
     }
+    let mut protected = vec![ASSERTION_HEADER];
+    for api in identities.apis() {
+        protected.extend(api.identity_header_names().cloned());
+    }
     let gate = Gate::new(GateOptions {
         apis,
         lookups: service.clone(),
         operations: service.clone(),
         signer: service.clone(),
-        clock: Arc::new(SystemClock),
-        random: Arc::new(SystemRandom),
+        clock: Arc::new(WallClock),
+        random: Arc::new(OsRandom::default()),
         limits: limits(&config.limits),
         fronts: Fronts {
             networks: networks(&config.network.trusted_proxies),
@@ -86,7 +91,7 @@ pub(crate) async fn start(loaded: &Loaded, identities: &Arc<Identities>) -> Resu
                 Forwarding::Forwarded => ForwardingFields::Forwarded,
             },
         },
-        protected: Protected::new([ASSERTION_HEADER.as_str()]),
+        protected: Protected::new(protected.iter().map(http::HeaderName::as_str)),
         metrics: Arc::clone(&metrics),
     })?;
     let listeners = config.listener.iter().map(|listener| self::listener(loaded, listener)).collect();
