@@ -13,7 +13,7 @@ use http::{HeaderMap, HeaderValue, Method};
 use smallvec::SmallVec;
 
 use crate::api::{Api, Located};
-use crate::credential::{Credential, Proof};
+use crate::credential::{Credential, Proof, Said};
 use crate::dialect::place::Place;
 use crate::dialect::{CredentialRule, Part, PartName, Scheme, Site};
 use crate::fields::content_type::Encoding;
@@ -49,6 +49,8 @@ pub struct Presented {
     pub(crate) credential: Option<Credential>,
     /// Whether it is a browser's.
     pub(crate) ambient: bool,
+    /// The browser's other cookies, in the order of the surface: for when those before them have died.
+    pub(crate) others: SmallVec<[Credential; 1]>,
     /// The session cookie beside a program's credential, for CSRF and continuity.
     pub(crate) beside: Option<Credential>,
     /// What was shown as CSRF proof.
@@ -115,18 +117,23 @@ impl Api {
     /// Finds what is accepted where the request arrived.
     ///
     /// # Errors
-    /// `not-found`, `method`, or what a body that cannot be read amounts to.
+    /// `not-found`, `method`, or what a condition amounts to that could be read in two ways: whoever sends a field
+    /// twice must not choose which of two calls it is.
     pub fn locate_request(&self, request: &Request<'_>) -> Result<Located, Refusal> {
         self.locate(request.method, request.path, |site| conditions_hold(site, request, self))
     }
 }
 
-fn conditions_hold(site: &Site, request: &Request<'_>, api: &Api) -> bool {
-    let Some(endpoint) = &site.endpoint else { return true };
-    endpoint.when.iter().all(|(place, literal)| {
-        let places = std::slice::from_ref(place);
-        matches!(plain_value(places, request, &Taken::default(), &[], api), Ok(Some((value, _))) if value.eq_ignore_ascii_case(literal))
-    })
+fn conditions_hold(site: &Site, request: &Request<'_>, api: &Api) -> Result<bool, Refusal> {
+    let Some(endpoint) = &site.endpoint else { return Ok(true) };
+    let nothing = Taken::default();
+    for (place, literal) in &endpoint.when {
+        let value = one_value(place, request, &nothing, &[], api)?;
+        if !value.is_some_and(|value| value.eq_ignore_ascii_case(literal)) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Finds the credential that a request presents at a place, and what is shown beside it.
@@ -154,11 +161,15 @@ pub fn recognize(
     let csrf = finder.csrf()?;
     let beside = finder.session_cookie()?;
     match finder.program()? {
-        Some(credential) => Ok(Presented { credential: Some(credential), ambient: false, beside, csrf }),
+        Some(credential) => {
+            let credential = Some(credential);
+            Ok(Presented { credential, ambient: false, others: SmallVec::new(), beside, csrf })
+        }
         None => {
-            let credential = finder.browser()?;
+            let mut cookies = finder.browser()?.into_iter();
+            let credential = cookies.next();
             let ambient = credential.is_some();
-            Ok(Presented { credential, ambient, beside, csrf })
+            Ok(Presented { credential, ambient, others: cookies.collect(), beside, csrf })
         }
     }
 }
@@ -282,14 +293,13 @@ impl Finder<'_> {
         Ok(None)
     }
 
-    /// The first cookie that is there, in the order of the surface.
-    fn browser(&self) -> Result<Option<Credential>, Refusal> {
-        for rule in self.located.site.accepts.iter().filter(|rule| rule.in_cookie() && self.api.is_on(rule)) {
-            if self.cookie_is_there(rule) {
-                return self.credential(rule).map(Some);
-            }
-        }
-        Ok(None)
+    /// The cookies that are there, in the order of the surface.
+    fn browser(&self) -> Result<SmallVec<[Credential; 1]>, Refusal> {
+        let accepts = self.located.site.accepts.iter();
+        accepts
+            .filter(|rule| rule.in_cookie() && self.api.is_on(rule) && self.cookie_is_there(rule))
+            .map(|rule| self.credential(rule))
+            .collect()
     }
 
     fn cookie_is_there(&self, rule: &CredentialRule) -> bool {
@@ -372,18 +382,26 @@ impl Finder<'_> {
             Scheme::Token => Proof::Token {
                 values: self.token_values(rule)?,
                 second: self.companion(rule, PartName::Second)?,
-                app: self.companion(rule, PartName::App)?,
             },
-            Scheme::Jwt => {
-                self.companion(rule, PartName::Tenant)?;
-                Proof::Jwt { value: Secret::new(self.required(rule, PartName::Value)?) }
-            }
+            Scheme::Jwt => Proof::Jwt { value: Secret::new(self.required(rule, PartName::Value)?) },
             Scheme::Unproven => Proof::Unproven { subject: self.required(rule, PartName::Value)? },
             Scheme::Digest | Scheme::Negotiate | Scheme::Ntlm | Scheme::Front => {
                 return Err(Refusal::new(Reason::NotAccepted, "this scheme cannot be checked yet"));
             }
         };
-        Ok(Credential { rule: Arc::clone(rule), proof })
+        Ok(Credential { rule: Arc::clone(rule), proof, said: self.said(rule)? })
+    }
+
+    /// What a credential says beside its proof; the password's user and tenant are part of the proof.
+    fn said(&self, rule: &CredentialRule) -> Result<Said, Refusal> {
+        let app = self.companion(rule, PartName::App)?;
+        if rule.scheme == Scheme::Password {
+            return Ok(Said { app, ..Said::default() });
+        }
+        let text = |part: Option<Secret>| part.map(|part| part.expose().to_owned());
+        let user = text(self.companion(rule, PartName::User)?);
+        let tenant = text(self.companion(rule, PartName::Tenant)?);
+        Ok(Said { user, tenant, app })
     }
 
     fn basic(&self, rule: &CredentialRule) -> Result<Proof, Refusal> {

@@ -180,6 +180,15 @@ impl Call<'_> {
     }
 
     async fn issue(&self) -> Result<Rendered, Refusal> {
+        let is_stored = |rule: &Arc<TokenRule>| rule.kind != TokenKind::Jwt;
+        if self.identity.account().is_some_and(|account| account.is_foreign())
+            && self.endpoint.issues.iter().any(is_stored)
+        {
+            return Err(Refusal::new(
+                Reason::Forbidden,
+                "the gate keeps no tokens for accounts of a foreign issuer",
+            ));
+        }
         let force = self.flag("force")?.unwrap_or(false);
         let mut plans = Vec::new();
         let mut signed = Vec::new();
@@ -303,13 +312,14 @@ impl Call<'_> {
 
     async fn end(&self) -> Result<Rendered, Refusal> {
         match (self.input("session"), self.identity.account()) {
-            (Some(name), Some(account)) => {
+            (Some(name), Some(account)) if !account.is_foreign() => {
                 let Some(reference) = self.token_name(name) else { return Err(not_found("session")) };
                 if !self.world.operations.end_named(account.id, reference, self.world.now).await? {
                     return Err(not_found("session"));
                 }
             }
-            (_, _) => end(self.identity, self.world).await?,
+            (Some(_), _) => return Err(not_found("session")),
+            (None, _) => end(self.identity, self.world).await?,
         }
         Ok(self.answer(&self.caller()))
     }
@@ -324,8 +334,13 @@ impl Call<'_> {
         })
     }
 
+    /// The caller's account, if the gate keeps it.
+    fn own_account(&self) -> Option<&Arc<Account>> {
+        self.identity.account().filter(|account| !account.is_foreign())
+    }
+
     async fn sessions(&self) -> Result<Rendered, Refusal> {
-        let Some(account) = self.identity.account() else { return Err(not_found("session")) };
+        let Some(account) = self.own_account() else { return Err(not_found("session")) };
         let sessions =
             self.world.operations.sessions(account.id, Arc::clone(&self.api.name), self.world.now).await?;
         Ok(self.answer(&Caller { sessions: &sessions, ..self.caller() }))
@@ -333,7 +348,7 @@ impl Call<'_> {
 
     async fn session(&self) -> Result<Rendered, Refusal> {
         let wanted = self.input("session").and_then(|name| self.token_name(name));
-        let (Some(account), Some(wanted)) = (self.identity.account(), wanted) else {
+        let (Some(account), Some(wanted)) = (self.own_account(), wanted) else {
             return Err(not_found("session"));
         };
         let sessions =

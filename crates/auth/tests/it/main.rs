@@ -11,4 +11,6 @@
 )]
 
 mod common;
+mod recognition;
 mod refused;
+mod world;
