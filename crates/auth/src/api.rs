@@ -244,11 +244,6 @@ impl Api {
         self.on.get(rule.index) == Some(&true)
     }
 
-    /// How tokens of a word are made here; `None` for values that an operator sets, and for unknown words.
-    pub fn token_plan(&self, word: &str) -> Option<&TokenPlan> {
-        self.plans.get(word)
-    }
-
     /// How a token of a rule is made here.
     pub(crate) fn plan(&self, rule: &TokenRule) -> Option<&TokenPlan> {
         self.plans.get(&rule.word)

@@ -321,6 +321,7 @@ pub(crate) struct CookieRule {
 /// `[stamp.NAME]`.
 #[derive(Debug)]
 pub(crate) struct StampRule {
+    pub(crate) name: String,
     pub(crate) credentials: Option<Vec<String>>,
     pub(crate) headers: Vec<(HeaderName, Template)>,
     pub(crate) cookies: Vec<Arc<CookieRule>>,

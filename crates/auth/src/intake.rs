@@ -35,6 +35,11 @@ const WELL_KNOWN: [&str; 14] = [
     "x-authenticated-user",
 ];
 
+/// Whether services behind other gateways believe a header of this folded name.
+pub(crate) fn is_well_known(folded: &str) -> bool {
+    WELL_KNOWN.contains(&folded)
+}
+
 /// Every header that the gate itself sets or reads begins so.
 const OWN_PREFIX: &str = "countersign-";
 

@@ -157,7 +157,8 @@ impl Api {
         let path = here.path.strip_prefix(here.prefix).unwrap_or(here.path);
         let sites = self.dialect.sites.matching(here.method, path);
         let sites = sites.chain(self.dialect.surface_sites.matching(here.method, path)).map(|(site, _)| site);
-        let certain = |site: &&Arc<Site>| site.endpoint.as_ref().is_none_or(|endpoint| endpoint.when.is_empty());
+        let certain =
+            |site: &&Arc<Site>| site.endpoint.as_ref().is_none_or(|endpoint| endpoint.when.is_empty());
         sites.filter(certain).next().cloned()
     }
 
@@ -263,7 +264,7 @@ fn quoted(text: &str) -> String {
 }
 
 fn append_cookie(headers: &mut HeaderMap, rule: &CookieRule, values: &dyn Values, here: &Here<'_>) {
-    let value = rule.value.render(values, Medium::Header);
+    let value = rule.value.render(values, Medium::Cookie);
     if value.is_empty() {
         return;
     }

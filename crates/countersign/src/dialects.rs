@@ -81,20 +81,6 @@ pub(crate) struct CredentialOutline {
     pub(crate) scheme: String,
     /// The deployments in which it is on; `None` for all of them.
     pub(crate) deployments: Option<Vec<String>>,
-    /// The word of its token; empty if it is none.
-    token: String,
-    /// Which accounts it proves; empty where none are named.
-    accounts: String,
-}
-
-impl Outline {
-    /// The kind of the accounts that a token of this word proves.
-    pub(crate) fn accounts_of_token(&self, word: &str) -> String {
-        let named = self.credentials.iter().find(|credential| credential.token == word);
-        let named =
-            named.map(|credential| credential.accounts.clone()).filter(|accounts| !accounts.is_empty());
-        named.unwrap_or_else(|| String::from("users"))
-    }
 }
 
 impl CredentialOutline {
@@ -129,8 +115,6 @@ pub(crate) fn outline(text: &str) -> Outline {
                 name: name.clone(),
                 scheme: text_of(body.get("scheme")),
                 deployments: body.get("deployments").and_then(strings),
-                token: text_of(body.get("token")),
-                accounts: text_of(body.get("accounts")),
             })
             .collect(),
     }

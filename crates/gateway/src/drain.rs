@@ -53,9 +53,8 @@ impl DrainSignal {
     }
 }
 
-/// Finishes a core: returns how many connections had to be cut.
+/// Waits until a draining core is empty: returns how many connections had to be cut.
 pub(crate) async fn finish(worker: &Rc<Worker>, signal: &mut DrainSignal) -> usize {
-    worker.drain();
     tokio::select! {
         () = worker.emptied() => 0,
         () = signal.deadline() => worker.open(),

@@ -11,7 +11,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use http::header::{CONTENT_LENGTH, HOST};
-use http::{HeaderMap, Method, Request, Response, StatusCode, request, response};
+use http::{HeaderMap, Method, Request, Response, request, response};
 use http_body::Body as _;
 use hyper::body::Incoming;
 
@@ -230,11 +230,10 @@ fn is_idempotent(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS | Method::PUT | Method::DELETE)
 }
 
-/// Leaves `Content-Length` where it says what is sent, or what would be sent (HEAD): not beside a chunked body,
-/// where it would be a second framing, nor where there is no content.
+/// Takes `Content-Length` out where it would be a second framing beside a chunked body. Elsewhere it says what is
+/// sent, or what would be (HEAD, 304).
 pub(crate) fn settle_length(head: &mut response::Parts, body: &Incoming) {
-    let no_content = matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-    if no_content || body.size_hint().exact().is_none() {
+    if body.size_hint().exact().is_none() {
         head.headers.remove(CONTENT_LENGTH);
     }
 }

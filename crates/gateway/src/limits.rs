@@ -16,6 +16,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(75);
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// A body that stands still so long is not being sent.
 const BODY_IDLE: Duration = Duration::from_secs(30);
+/// What the gate reads whole is small: a login, a form, an object.
+const OWN_BODY: Duration = Duration::from_secs(30);
 /// A client that takes nothing for so long holds memory for nobody.
 const WRITE_STALL: Duration = Duration::from_secs(30);
 /// About 40 KiB each at the worst usual case; 400 MiB together.
@@ -54,6 +56,8 @@ pub struct Limits {
     pub handshake: Duration,
     /// Between two pieces of a body, in either direction.
     pub body_idle: Duration,
+    /// All of a body that the gate itself reads whole.
+    pub own_body: Duration,
     /// How long a client may take nothing of an answer that waits for it.
     pub write_stall: Duration,
     /// Open connections of clients, over all listeners.
@@ -86,6 +90,7 @@ impl Default for Limits {
             keep_alive: KEEP_ALIVE,
             handshake: HANDSHAKE,
             body_idle: BODY_IDLE,
+            own_body: OWN_BODY,
             write_stall: WRITE_STALL,
             connections: CONNECTIONS,
             connections_per_address: CONNECTIONS_PER_ADDRESS,

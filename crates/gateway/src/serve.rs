@@ -256,6 +256,8 @@ impl<H: Handler> Core<H> {
         let beating = tokio::task::spawn_local(beat(Rc::clone(&worker)));
         let _gone = report.send(Ok(()));
         self.signal.begun().await;
+        // First the flag, then the sockets: whatever is taken from now on is told that it is the last.
+        worker.drain();
         for (task, stop) in accepting {
             // Only when the task is gone is its socket closed.
             stop.notify_one();

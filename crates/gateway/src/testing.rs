@@ -14,12 +14,11 @@ use bytes::Bytes;
 use countersign_auth::account::Live;
 use countersign_auth::api::Api;
 use http::{HeaderMap, Response, StatusCode, request, response};
-use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 
 use crate::address::{Fronts, Networks, Peer};
 use crate::admission::{Admission, Finishing, Forward, Handler, LogFacts, Upgrade};
-use crate::body::Body;
+use crate::body::{Body, ReadError};
 use crate::forward::ForwardError;
 use crate::gate::{ApiOptions, Gate, GateError, GateOptions, Place};
 use crate::hop::Protected;
@@ -32,6 +31,9 @@ use crate::upstream::{Upstream, UpstreamOptions};
 
 /// No test waits longer than this for what must come.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What the rules read whole at most.
+pub(crate) const BUFFER_MAX: usize = 8 * 1024 * 1024;
 
 /// A gate with these APIs and places; their upstream is never asked.
 pub(crate) fn gate(apis: Vec<(&str, Vec<Place>)>) -> Result<Gate, GateError> {
@@ -100,11 +102,7 @@ impl Setup {
 
     pub(crate) fn start(mut self) -> Plane {
         let upstream = Upstream::new(self.upstream).unwrap();
-        self.gate.apis.push(ApiOptions {
-            api: Arc::new(plain_api("test")),
-            places: Vec::new(),
-            upstream,
-        });
+        self.gate.apis.push(ApiOptions { api: Arc::new(plain_api("test")), places: Vec::new(), upstream });
         let metrics = Arc::clone(&self.gate.metrics);
         let gate = Gate::new(self.gate).unwrap();
         let options = ServeOptions { listeners: vec![self.listener], cores: NonZeroUsize::new(self.cores) };
@@ -174,9 +172,14 @@ impl Handler for Rules {
         let upgrade =
             if self.websocket && strict::is_websocket(&head) { Upgrade::WebSocket } else { Upgrade::No };
         let body = if self.buffered {
-            match body.collect().await {
-                Ok(body) => Body::full(body.to_bytes()),
-                Err(_) => return Admission::Answer(status(StatusCode::BAD_REQUEST), log),
+            match crate::body::read(body, BUFFER_MAX, gate.limits.own_body).await {
+                Ok(bytes) => Body::full(bytes),
+                Err(ReadError::TooLarge(_)) => {
+                    return Admission::Answer(status(StatusCode::PAYLOAD_TOO_LARGE), log);
+                }
+                Err(ReadError::Late | ReadError::Broken(_)) => {
+                    return Admission::Answer(status(StatusCode::BAD_REQUEST), log);
+                }
             }
         } else {
             Body::streaming(body)

@@ -73,7 +73,7 @@ pub(crate) struct Worker {
     gate: RefCell<(u64, Rc<LocalGate>)>,
     connections: RefCell<HashMap<u64, Registered, RandomState>>,
     next_connection: Cell<u64>,
-    tunnels: Cell<usize>,
+    held: Cell<usize>,
     draining: Cell<bool>,
     emptied: Notify,
     pools: RefCell<HashMap<UpstreamId, Rc<Pools>, RandomState>>,
@@ -94,7 +94,7 @@ impl Worker {
             gate: RefCell::new((edition, Rc::new(LocalGate(gate)))),
             connections: RefCell::default(),
             next_connection: Cell::new(0),
-            tunnels: Cell::new(0),
+            held: Cell::new(0),
             draining: Cell::new(false),
             emptied: Notify::new(),
             pools: RefCell::default(),
@@ -146,11 +146,10 @@ impl Worker {
         Registration { worker: Rc::clone(self), key }
     }
 
-    /// Counts an upgraded connection; drain waits until it is dropped.
-    pub(crate) fn tunnel(self: &Rc<Self>) -> TunnelGuard {
-        self.tunnels.set(self.tunnels.get() + 1);
-        self.gate().metrics.tunnels.fetch_add(1, Ordering::Relaxed);
-        TunnelGuard { worker: Rc::clone(self) }
+    /// Keeps the core from being empty until it is dropped: for what is no connection in the list yet, or any more.
+    pub(crate) fn hold(self: &Rc<Self>) -> Hold {
+        self.held.set(self.held.get() + 1);
+        Hold { worker: Rc::clone(self) }
     }
 
     /// Whether this core is to finish what it has and take nothing more.
@@ -178,7 +177,7 @@ impl Worker {
 
     /// How many connections are open.
     pub(crate) fn open(&self) -> usize {
-        self.connections.borrow().len() + self.tunnels.get()
+        self.connections.borrow().len() + self.held.get()
     }
 
     fn is_empty(&self) -> bool {
@@ -233,15 +232,14 @@ impl Drop for Registration {
     }
 }
 
-/// Keeps a core from being empty while a tunnel is open.
-pub(crate) struct TunnelGuard {
+/// See [`Worker::hold`].
+pub(crate) struct Hold {
     worker: Rc<Worker>,
 }
 
-impl Drop for TunnelGuard {
+impl Drop for Hold {
     fn drop(&mut self) {
-        self.worker.tunnels.set(self.worker.tunnels.get().saturating_sub(1));
-        self.worker.gate().metrics.tunnels.fetch_sub(1, Ordering::Relaxed);
+        self.worker.held.set(self.worker.held.get().saturating_sub(1));
         self.worker.check_emptied();
     }
 }

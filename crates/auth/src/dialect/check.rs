@@ -16,6 +16,7 @@ use crate::dialect::place::Place;
 use crate::dialect::source::Table;
 use crate::dialect::template::Template;
 use crate::dialect::{CredentialRule, Dialect, Endpoint, Scheme, Site, Surface, pattern_text};
+use crate::intake;
 use crate::token::TokenKind;
 
 /// A JWT word must name a credential that can read what it issues.
@@ -40,19 +41,28 @@ pub(super) fn stamp(
     credentials: Option<&[String]>,
     headers: &[(HeaderName, Template)],
 ) {
-    if !headers.iter().any(|(_, template)| template.names("session.id")) {
-        return;
-    }
     let stamped = |rule: &&Arc<CredentialRule>| {
-        rule.in_cookie() && credentials.is_none_or(|names| names.iter().any(|name| **name == *rule.name))
+        credentials.is_none_or(|names| names.iter().any(|name| **name == *rule.name))
     };
-    if let Some(rule) = context.credentials.iter().find(stamped) {
-        table.complain(format!(
-            "prints the id of sessions that came in the HttpOnly cookie of `{}`: scripts could read it; \
-             list other credentials in `for`",
-            rule.name
-        ));
+    let rules = context.credentials.iter().filter(stamped);
+    if let Some(message) = shows_cookie(headers, rules) {
+        table.complain(format!("{message}; list other credentials in `for`"));
     }
+}
+
+/// What is wrong with headers that print the session of a caller whose cookie scripts may not read.
+fn shows_cookie<'r>(
+    headers: &[(HeaderName, Template)],
+    mut rules: impl Iterator<Item = &'r Arc<CredentialRule>>,
+) -> Option<String> {
+    if !headers.iter().any(|(_, template)| template.names("session.id")) {
+        return None;
+    }
+    let rule = rules.find(|rule| rule.in_cookie())?;
+    Some(format!(
+        "prints the id of sessions that came in the HttpOnly cookie of `{}`: scripts could read it",
+        rule.name
+    ))
 }
 
 /// What must hold of a call by itself.
@@ -66,23 +76,36 @@ pub(super) fn endpoint(table: &Table<'_, '_>, endpoint: &Endpoint) {
     if endpoint.forward && operation != Operation::End {
         table.complain("`forward` goes with operation \"end\"");
     }
-    match (operation, endpoint.reason) {
+    match (operation, table.raw("reason")) {
         (Operation::Refuse, None) => table.complain("`refuse` needs `reason`"),
         (Operation::Refuse, Some(_)) | (_, None) => {}
         (_, Some(_)) => table.complain("`reason` goes with operation \"refuse\""),
     }
-    if operation == Operation::Issue && endpoint.issues.is_empty() {
-        table.complain("`issue` needs `issues`: which tokens");
-    }
-    let keys = endpoint.issues.iter().filter(|rule| rule.kind == TokenKind::Key).count();
-    if operation == Operation::KeyCreate && keys != 1 {
-        table.complain("`key-create` issues one token of kind \"key\"");
-    }
-    if operation == Operation::Issue && keys > 0 {
-        table.complain("`issue` makes no keys; use operation \"key-create\"");
-    }
+    issues(table, endpoint);
     if endpoint.reads.is_empty() && looks_into_body(endpoint) {
         table.complain(READS);
+    }
+}
+
+fn issues(table: &Table<'_, '_>, endpoint: &Endpoint) {
+    let operation = endpoint.operation;
+    if operation == Operation::Issue && table.raw("issues").is_none() {
+        table.complain("`issue` needs `issues`: which tokens");
+    }
+    for rule in &endpoint.issues {
+        let is_key = rule.kind == TokenKind::Key;
+        if rule.kind == TokenKind::Shared {
+            table.complain(format!("`{}` is set by an operator; no call issues it", rule.word));
+        } else if operation == Operation::Issue && is_key {
+            table.complain("`issue` makes no keys; use operation \"key-create\"");
+        } else if operation.is_about_keys() && !is_key {
+            table.complain(format!("`{}` issues one token of kind \"key\"", operation.name()));
+        } else if operation != Operation::Issue && !operation.is_about_keys() {
+            table.complain(format!("`{}` issues nothing: leave `issues` out", operation.name()));
+        }
+    }
+    if operation == Operation::KeyCreate && (table.raw("issues").is_none() || endpoint.issues.len() > 1) {
+        table.complain("`key-create` issues one token of kind \"key\"");
     }
 }
 
@@ -120,11 +143,15 @@ pub(super) fn site(
                 }
             }
         }
-    } else if let Some(rule) = site.accepts.iter().find(|rule| is_refresh(rule)) {
+    } else if let Some(rule) = site.accepts.iter().find(|rule| accepts_given && is_refresh(rule)) {
         table.complain(format!("`{}` is a refresh token; only operation \"issue\" takes it", rule.name));
     }
-    if endpoint.reads.is_empty() && site.accepts.iter().any(|rule| rule.in_body()) {
+    // The surface's own complaint is enough where the list is the surface's.
+    if accepts_given && endpoint.reads.is_empty() && site.accepts.iter().any(|rule| rule.in_body()) {
         table.complain(READS);
+    }
+    if let Some(message) = shows_cookie(&endpoint.answer.headers, site.accepts.iter()) {
+        table.complain(message);
     }
     for (_, places) in &endpoint.inputs {
         for place in places {
@@ -139,7 +166,7 @@ pub(super) fn site(
     if operation.changes() && !endpoint.forward && safe.iter().any(|method| pattern.admits(method)) {
         table.problem(
             span.clone(),
-            format!("`{}` changes something and may not answer ['GET', 'HEAD']", operation.name()),
+            format!("`{}` changes something and may not answer GET and HEAD", operation.name()),
         );
     }
 }
@@ -160,6 +187,8 @@ pub(super) fn dialect(root: &Table<'_, '_>, dialect: &Dialect) {
     surfaces(root, dialect);
     ties(root, dialect);
     passes(root, dialect);
+    assertion(root, dialect);
+    keys(root, dialect);
     for (name, table) in root.tables("credential") {
         let rule = dialect.credentials.iter().find(|rule| *rule.name == *name);
         let default = dialect.deployments.first();
@@ -167,10 +196,14 @@ pub(super) fn dialect(root: &Table<'_, '_>, dialect: &Dialect) {
             && rule.scheme == Scheme::Unproven
             && is_on(rule, default.map(String::as_str))
         {
-            let default = default.map_or("", String::as_str);
-            table.complain(format!(
-                "believes what the caller says; it may not be on in the default deployment `{default}`"
-            ));
+            table.complain(match default {
+                Some(default) => format!(
+                    "believes what the caller says; it may not be on in the default deployment `{default}`"
+                ),
+                None => "believes what the caller says; it may be on only where an API enables it by name: \
+                         `deployments = []`"
+                    .to_owned(),
+            });
         }
     }
     let unnamed = [None];
@@ -237,14 +270,30 @@ fn surfaces(root: &Table<'_, '_>, dialect: &Dialect) {
                 missing.push("anonymous");
             }
             missing.retain(|name| !csrf.credentials.iter().any(|listed| listed == name));
-            if !missing.is_empty() {
-                table.complain(format!(
-                    "csrf is checked before authentication, so `csrf.for` must list everything that [{}] accepts; \
+            if !missing.is_empty()
+                && let Some(csrf) = root.table("csrf")
+            {
+                csrf.complain(format!(
+                    "is checked before authentication, so `for` must list everything that [{}] accepts; \
                      missing {missing:?}",
                     table.name
                 ));
             }
         }
+        sign_in(&table, dialect, surface);
+    }
+}
+
+/// A page that asks for a session would send browsers round in circles.
+fn sign_in(table: &Table<'_, '_>, dialect: &Dialect, surface: &Surface) {
+    let Some(path) = &surface.sign_in else { return };
+    let here =
+        dialect.sites.matching(&Method::GET, path).chain(dialect.surface_sites.matching(&Method::GET, path));
+    let admits_all = here.map(|(site, _)| site.anonymous).next();
+    if admits_all != Some(true) {
+        table.complain(format!(
+            "`sign_in`: `GET {path}` must accept \"anonymous\": whoever is sent there has no session"
+        ));
     }
 }
 
@@ -265,6 +314,9 @@ fn ties(root: &Table<'_, '_>, dialect: &Dialect) {
         );
     }
     for ((a, site), (b, other)) in dialect.sites.ties() {
+        if never_both(site, other) {
+            continue;
+        }
         let name = |site: &Arc<Site>| {
             site.endpoint.as_ref().map_or_else(String::new, |endpoint| endpoint.name.clone())
         };
@@ -278,9 +330,29 @@ fn ties(root: &Table<'_, '_>, dialect: &Dialect) {
             ),
         );
     }
-    for ((a, _), (b, _)) in dialect.stamps.ties() {
-        root.complain(format!("stamps `{a}` and `{b}` match the same request and neither is more exact"));
+    for ((a, stamp), (b, other)) in dialect.stamps.ties() {
+        let (for_a, for_b) = (&stamp.credentials, &other.credentials);
+        let disjoint = matches!((for_a, for_b), (Some(x), Some(y)) if !x.iter().any(|name| y.contains(name)));
+        if !disjoint {
+            complain_at(
+                root,
+                "stamp",
+                &stamp.name,
+                format!(
+                    "`{a}` and `{b}` of [stamp.{}] match the same request and neither is more exact",
+                    other.name
+                ),
+            );
+        }
     }
+}
+
+/// Whether two conditions exclude each other: they ask the same place for different words.
+fn never_both(site: &Site, other: &Site) -> bool {
+    let (Some(a), Some(b)) = (&site.endpoint, &other.endpoint) else { return false };
+    a.when.iter().any(|(place, word)| {
+        b.when.iter().any(|(own, other)| own == place && !word.eq_ignore_ascii_case(other))
+    })
 }
 
 fn complain_at(root: &Table<'_, '_>, kind: &str, name: &str, message: String) {
@@ -299,9 +371,14 @@ fn passes(root: &Table<'_, '_>, dialect: &Dialect) {
             carriers.push(name);
         }
     }
-    let spelled = root.texts("passes").unwrap_or_default();
-    for (name, text) in dialect.passes.iter().zip(spelled) {
-        let folded = folded(name.as_str());
+    for text in root.texts("passes").unwrap_or_default() {
+        let folded = folded(&text.value);
+        if ["authorization", "cookie"].contains(&folded.as_str()) || intake::is_well_known(&folded) {
+            root.problem(
+                text.span.clone(),
+                format!("passes: `{}` says who is calling; upstreams believe it", text.value),
+            );
+        }
         if carriers.iter().any(|carrier| folds_to(carrier.as_str(), &folded)) {
             root.problem(
                 text.span.clone(),
@@ -314,8 +391,32 @@ fn passes(root: &Table<'_, '_>, dialect: &Dialect) {
                 format!("passes: `{}` is also set by [assertion]; a client could forge it", text.value),
             );
         }
-        if name.as_str().starts_with("countersign-") {
+        if folded.starts_with("countersign-") {
             root.problem(text.span, format!("passes: `{}` is the gate's own", text.value));
+        }
+    }
+}
+
+fn assertion(root: &Table<'_, '_>, dialect: &Dialect) {
+    let Some(table) = root.table("assertion") else { return };
+    for (name, _) in &dialect.assertion.headers {
+        if folded(name.as_str()).starts_with("countersign-") {
+            table.complain(format!("header `{name}` is the gate's own"));
+        }
+    }
+}
+
+/// Key operations need a kind of key.
+fn keys(root: &Table<'_, '_>, dialect: &Dialect) {
+    if dialect.tokens.iter().any(|rule| rule.kind == TokenKind::Key) {
+        return;
+    }
+    for site in dialect.sites.items() {
+        if let Some(endpoint) = &site.endpoint
+            && endpoint.operation.is_about_keys()
+        {
+            let message = format!("`{}` needs a [token.WORD] of kind \"key\"", endpoint.operation.name());
+            complain_at(root, "endpoint", &endpoint.name, message);
         }
     }
 }
@@ -328,8 +429,14 @@ pub(crate) fn enabled(dialect: &Dialect, is_on: &dyn Fn(&CredentialRule) -> bool
         told_apart(&table, &surface.accepts, is_on, &mut mistakes);
     }
     for site in dialect.sites.items() {
-        if let Some(endpoint) = &site.endpoint {
-            told_apart(&format!("endpoint.{}", endpoint.name), &site.accepts, is_on, &mut mistakes);
+        let names = |rules: &[Arc<CredentialRule>]| rules.iter().map(|rule| rule.index).collect::<Vec<_>>();
+        // What a call takes over from its surface was complained of there.
+        if let Some(endpoint) = &site.endpoint
+            && names(&site.accepts) != names(&site.surface.accepts)
+        {
+            let table = format!("endpoint.{}", endpoint.name);
+            told_apart(&table, &site.accepts, is_on, &mut mistakes);
+            one_body(&table, &site.accepts, is_on, &mut mistakes);
         }
     }
     mistakes.sort();
@@ -359,13 +466,42 @@ fn told_apart(
                     a.name, b.name
                 )));
             } else if !forms_differ(a, b) {
-                mistakes.push((table.to_owned(), format!(
-                    "`{}` and `{}` use the same place and nothing tells them apart; give the token a `form` with a \
-                     fixed beginning",
-                    a.name, b.name
-                )));
+                let formed = |rule: &CredentialRule| rule.token.is_some() || rule.scheme == Scheme::Jwt;
+                let way_out = if formed(a) && formed(b) {
+                    "give the token a `form` with a fixed beginning"
+                } else {
+                    "accept one of them"
+                };
+                mistakes.push((
+                    table.to_owned(),
+                    format!(
+                        "`{}` and `{}` use the same place and nothing tells them apart; {way_out}",
+                        a.name, b.name
+                    ),
+                ));
             }
         }
+    }
+}
+
+/// A body has one credential, so that nobody has to guess which one is meant.
+fn one_body(
+    table: &str,
+    accepts: &[Arc<CredentialRule>],
+    is_on: &dyn Fn(&CredentialRule) -> bool,
+    mistakes: &mut Vec<(String, String)>,
+) {
+    let mut bodies = accepts.iter().filter(|rule| is_on(rule) && rule.in_body());
+    if let (Some(a), Some(b)) = (bodies.next(), bodies.next())
+        && !share_a_place(a, b)
+    {
+        mistakes.push((
+            table.to_owned(),
+            format!(
+                "`{}` and `{}` both ride in the body; give each an endpoint of its own, told apart by `when`",
+                a.name, b.name
+            ),
+        ));
     }
 }
 

@@ -96,6 +96,25 @@ impl Operation {
         Inputs { required, optional }
     }
 
+    /// Whether it manages API keys.
+    pub(crate) const fn is_about_keys(self) -> bool {
+        match self {
+            Self::KeyCreate
+            | Self::KeyList
+            | Self::KeyShow
+            | Self::KeyUpdate
+            | Self::KeyRotate
+            | Self::KeyDelete => true,
+            Self::Issue
+            | Self::End
+            | Self::Show
+            | Self::Refuse
+            | Self::SessionList
+            | Self::SessionShow
+            | Self::PasswordChange => false,
+        }
+    }
+
     /// Whether it changes something, so that GET may not call it.
     pub(crate) const fn changes(self) -> bool {
         match self {

@@ -66,6 +66,29 @@ impl Place {
         matches!(self, Self::Authorization(_) | Self::AuthorizationAssigned(_) | Self::AuthorizationBare)
     }
 
+    /// Why no credential may ride there; `None` for a place that can be taken out of a request.
+    pub(crate) fn cannot_carry(&self) -> Option<String> {
+        match self {
+            Self::Header(name, spelled) if FRAMING.contains(&name.as_str()) => {
+                Some(format!("`{spelled}` says how the message is to be read; a credential rides elsewhere"))
+            }
+            Self::Header(name, spelled) if name.as_str().starts_with("countersign-") => {
+                Some(format!("`{spelled}` is the gate's own"))
+            }
+            Self::Path(name) => Some(format!(
+                "{{{name}}} cannot be taken out of the path, and would reach the upstream; \
+                 let it ride in a header, a cookie, the query or the body"
+            )),
+            Self::Header(..)
+            | Self::Cookie(_)
+            | Self::Query(_)
+            | Self::Body(_)
+            | Self::Authorization(_)
+            | Self::AuthorizationAssigned(_)
+            | Self::AuthorizationBare => None,
+        }
+    }
+
     /// The header or cookie name, as answers print it (`carrier`).
     pub fn carrier(&self) -> &str {
         match self {
@@ -95,6 +118,22 @@ impl fmt::Display for Place {
         }
     }
 }
+
+/// Headers that are needed to read the message at all.
+const FRAMING: [&str; 12] = [
+    "accept",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "expect",
+    "host",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "set-cookie",
+];
 
 fn places(text: &str) -> String {
     format!(

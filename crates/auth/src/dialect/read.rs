@@ -6,20 +6,21 @@ mod endpoints;
 
 use std::sync::Arc;
 
-use http::HeaderName;
+use http::{HeaderName, HeaderValue};
 
 use crate::cookie::SameSite;
 use crate::date::DateFormat;
 use crate::dialect::pattern::{PathCase, Pattern, Patterns};
 use crate::dialect::place::Place;
-use crate::dialect::source::{At, Source, Table};
+use crate::dialect::sample;
+use crate::dialect::source::{At, Source, Table, did_you_mean};
 use crate::dialect::template::{Medium, Template};
 use crate::dialect::variables::Scope;
 use crate::dialect::{
     AssertionRule, CookieRule, CredentialRule, CsrfRule, Dialect, Site, StampRule, Surface, TokenRule, check,
 };
 use crate::fields::Case;
-use crate::form::Form;
+use crate::token::TokenKind;
 
 /// The version of the file format.
 const SCHEMA: u32 = 1;
@@ -36,6 +37,42 @@ pub(super) struct Context {
     pub(super) credentials: Vec<Arc<CredentialRule>>,
     pub(super) cookies: Vec<Arc<CookieRule>>,
     pub(super) path_case: PathCase,
+    /// Tables of the file, so that one with a mistake in it is not also called unknown.
+    pub(super) declared: Vec<String>,
+}
+
+impl Context {
+    fn declares(&self, kind: &str, name: &str) -> bool {
+        self.declared.iter().any(|table| table.split_once('.') == Some((kind, name)))
+    }
+
+    /// The token of a word; what is wrong with the word goes to the table.
+    pub(super) fn token(&self, table: &Table<'_, '_>, word: &At<String>) -> Option<Arc<TokenRule>> {
+        let rule = self.tokens.iter().find(|rule| *rule.word == *word.value);
+        if rule.is_none() && !self.declares("token", &word.value) {
+            let hint = did_you_mean(&word.value, self.tokens.iter().map(|rule| &*rule.word));
+            table.problem(word.span.clone(), format!("no token is called `{}`{hint}", word.value));
+        }
+        rule.cloned()
+    }
+
+    /// The cookie of a name; what is wrong with the name goes to the table.
+    pub(super) fn cookie(&self, table: &Table<'_, '_>, name: &At<String>) -> Option<Arc<CookieRule>> {
+        let rule = self.cookies.iter().find(|rule| rule.name == name.value);
+        if rule.is_none() && !self.declares("cookie", &name.value) {
+            let hint = did_you_mean(&name.value, self.cookies.iter().map(|rule| rule.name.as_str()));
+            table.problem(name.span.clone(), format!("no cookie is called `{}`{hint}", name.value));
+        }
+        rule.cloned()
+    }
+}
+
+/// `[token.WORD]`, `[credential.NAME]` and `[cookie.NAME]` that a file has.
+fn declared(root: &Table<'_, '_>) -> Vec<String> {
+    ["token", "credential", "cookie"]
+        .into_iter()
+        .flat_map(|kind| root.tables(kind).into_iter().map(|(_, table)| table.name))
+        .collect()
 }
 
 /// Reads everything; mistakes go to the source. `None` if the file is no TOML or is of another schema.
@@ -52,7 +89,9 @@ pub(super) fn dialect(source: &Source<'_>) -> Option<Dialect> {
             return None;
         }
         None => {
-            root.complain(format!("`schema = {SCHEMA}` is missing"));
+            if source.is_clean() {
+                root.complain(format!("`schema = {SCHEMA}` is missing"));
+            }
             return None;
         }
     }
@@ -61,7 +100,7 @@ pub(super) fn dialect(source: &Source<'_>) -> Option<Dialect> {
         String::new()
     });
     let title = root.text("title").map_or_else(|| name.clone(), |title| title.value);
-    let media = values(root.texts("media"));
+    let media = media(&root);
     let ignore_case = ignored(&root);
     let (path_case, field_case) = ignore_case;
     let mut context = Context {
@@ -72,10 +111,11 @@ pub(super) fn dialect(source: &Source<'_>) -> Option<Dialect> {
         credentials: Vec::new(),
         cookies: Vec::new(),
         path_case,
+        declared: declared(&root),
     };
-    let media_from = root.text("media_from").and_then(|at| place(&root, &at));
+    let media_from = media_from(&root);
     let date = date(&root);
-    let realm = root.text("realm").map(|realm| realm.value);
+    let realm = realm(&root);
     let passes = header_names(&root, "passes");
     context.tokens = credentials::tokens(&root);
     context.credentials = credentials::credentials(&root, &context);
@@ -124,13 +164,48 @@ pub(super) fn dialect(source: &Source<'_>) -> Option<Dialect> {
         answer_headers,
         assertion,
     };
-    check::dialect(&root, &dialect);
+    // What is amiss between tables is told once each of them is right.
+    if source.is_clean() {
+        check::dialect(&root, &dialect);
+    }
     root.finish();
     Some(dialect)
 }
 
 pub(super) fn values(texts: Option<Vec<At<String>>>) -> Vec<String> {
     texts.unwrap_or_default().into_iter().map(|at| at.value).collect()
+}
+
+fn media(root: &Table<'_, '_>) -> Vec<String> {
+    let texts = root.texts("media").unwrap_or_default();
+    for text in &texts {
+        let readable = HeaderValue::from_str(&text.value).is_ok() && text.value.contains('/');
+        if !readable {
+            root.problem(
+                text.span.clone(),
+                format!("`{}` is no media type such as application/json", text.value),
+            );
+        }
+    }
+    values(Some(texts))
+}
+
+fn media_from(root: &Table<'_, '_>) -> Option<Place> {
+    let text = root.text("media_from")?;
+    let place = place(root, &text)?;
+    if !matches!(place, Place::Header(..) | Place::Query(_)) {
+        root.problem(text.span, "`media_from` is \"header …\" or \"query …\"");
+    }
+    Some(place)
+}
+
+/// Challenges print it between quotes, in a header.
+fn realm(root: &Table<'_, '_>) -> Option<String> {
+    let text = root.text("realm")?;
+    if HeaderValue::from_str(&text.value).is_err() {
+        root.problem(text.span, "`realm` stands in a header: ASCII without control characters");
+    }
+    Some(text.value)
 }
 
 fn ignored(root: &Table<'_, '_>) -> (PathCase, Case) {
@@ -166,7 +241,12 @@ pub(super) fn place(table: &Table<'_, '_>, text: &At<String>) -> Option<Place> {
     }
 }
 
-pub(super) fn places(table: &Table<'_, '_>, texts: Vec<At<String>>) -> Vec<Place> {
+/// The places under a key, of which there is at least one.
+pub(super) fn some_places(table: &Table<'_, '_>, key: &str) -> Vec<Place> {
+    let Some(texts) = table.texts(key) else { return Vec::new() };
+    if texts.is_empty() {
+        table.complain(format!("`{key}` names no place"));
+    }
     texts.iter().filter_map(|text| place(table, text)).collect()
 }
 
@@ -176,6 +256,9 @@ pub(super) fn patterns(table: &Table<'_, '_>) -> Vec<At<Pattern>> {
         return Vec::new();
     };
     let mut patterns = Vec::new();
+    if texts.is_empty() {
+        table.complain("`at` names no path");
+    }
     for text in texts {
         match Pattern::parse(&text.value) {
             Ok(pattern) => patterns.push(At { value: pattern, span: text.span }),
@@ -211,9 +294,10 @@ pub(super) fn credentials_named(
         }
         match context.credentials.iter().find(|rule| *rule.name == *name.value) {
             Some(rule) => found.push(Arc::clone(rule)),
+            None if context.declares("credential", &name.value) => {}
             None => {
                 let names = context.credentials.iter().map(|rule| &*rule.name);
-                let hint = super::source::did_you_mean(&name.value, names);
+                let hint = did_you_mean(&name.value, names);
                 table.problem(name.span, format!("no credential is called `{}`{hint}", name.value));
             }
         }
@@ -277,11 +361,14 @@ fn cookies(root: &Table<'_, '_>, context: &Context) -> Vec<Arc<CookieRule>> {
             table.finish();
             continue;
         };
-        let checked = template(&table, "`value`", &value, &scope, Medium::Header);
+        let checked = template(&table, "`value`", &value, &scope, Medium::Cookie);
         let path = template(&table, "`path`", &path, &scope.clone().without_secrets(), Medium::Header);
         if let (Some(template), Some(path)) = (checked, path) {
             if template.names("session.id") && !http_only {
                 table.complain("holds a session id and must be `http_only = true`");
+            }
+            if let Err(message) = sample::cookie(&name, &template, &path, &scope) {
+                table.complain(message);
             }
             cookies.push(Arc::new(CookieRule {
                 name,
@@ -299,8 +386,7 @@ fn cookies(root: &Table<'_, '_>, context: &Context) -> Vec<Arc<CookieRule>> {
 
 fn csrf(root: &Table<'_, '_>, context: &Context) -> Option<CsrfRule> {
     let table = root.table("csrf")?;
-    let from = table.texts("from");
-    let form = table.text("form");
+    let form = credentials::read_form(&table, "form");
     let bound_to = table.text("bound_to");
     let credentials = names_of_credentials(&table, "for", context);
     let before_authentication = match table.text("order") {
@@ -311,8 +397,11 @@ fn csrf(root: &Table<'_, '_>, context: &Context) -> Option<CsrfRule> {
             false
         }
     };
-    let places = places(&table, from.unwrap_or_default());
+    let places = some_places(&table, "from");
     for place in &places {
+        if let Some(why) = place.cannot_carry() {
+            table.complain(why);
+        }
         if matches!(place, Place::Cookie(_) | Place::Query(_)) {
             let kind = if matches!(place, Place::Cookie(_)) { "cookie" } else { "query" };
             table.complain(format!(
@@ -322,24 +411,18 @@ fn csrf(root: &Table<'_, '_>, context: &Context) -> Option<CsrfRule> {
             table.complain("the token rides in \"header …\" or \"body …\"");
         }
     }
-    let form = form.and_then(|text| match Form::parse(&text.value) {
-        Ok(form) => Some(form),
-        Err(error) => {
-            table.problem(text.span, format!("`form = \"{}\"` {error}", text.value));
-            None
-        }
-    });
     let bound_to = bound_to.and_then(|word| {
-        let rule = context.tokens.iter().find(|rule| *rule.word == *word.value);
+        let rule = context.token(&table, &word);
         match rule {
-            Some(rule) if rule.kind == crate::token::TokenKind::Session => Some(Arc::clone(rule)),
-            Some(_) | None => {
+            Some(rule) if rule.kind == TokenKind::Session => Some(rule),
+            None => None,
+            Some(_) => {
                 table.problem(word.span, "`bound_to` must name a token of kind \"session\"");
                 None
             }
         }
     });
-    if form.is_none() || bound_to.is_none() || credentials.is_none() || places.is_empty() {
+    if ["from", "form", "bound_to", "for"].into_iter().any(|key| table.raw(key).is_none()) {
         table.complain("needs `from`, `form`, `bound_to` and `for`");
     }
     table.finish();
@@ -371,10 +454,10 @@ fn surfaces(root: &Table<'_, '_>, context: &Context, families: &answers::Familie
         }
         let refusals = table.text("errors").and_then(|family| families.refusals(&table, &family));
         let (accepts, anonymous) = accepts.unwrap_or_default();
-        if accepts.is_empty() && !anonymous {
+        if is_empty(&table, "accepts") {
             table.complain("`accepts` is missing: which credentials, or [\"anonymous\"]");
         }
-        if refusals.is_none() {
+        if table.raw("errors").is_none() {
             table.complain("`errors` is missing: which family of answers it refuses with");
         }
         table.finish();
@@ -395,10 +478,15 @@ fn surfaces(root: &Table<'_, '_>, context: &Context, families: &answers::Familie
     Patterns::new(context.path_case, entries)
 }
 
+/// Whether a list is not there, or has nothing in it.
+pub(super) fn is_empty(table: &Table<'_, '_>, key: &str) -> bool {
+    table.raw(key).is_none_or(|value| value.get_ref().as_array().is_some_and(|items| items.is_empty()))
+}
+
 fn stamps(root: &Table<'_, '_>, context: &Context) -> Patterns<Arc<StampRule>> {
     let scope = Scope::caller(&context.keys);
     let mut entries = Vec::new();
-    for (_, table) in root.tables("stamp") {
+    for (name, table) in root.tables("stamp") {
         let patterns = patterns(&table);
         let credentials = names_of_credentials(&table, "for", context);
         let headers = answers::headers(&table, &scope);
@@ -410,7 +498,7 @@ fn stamps(root: &Table<'_, '_>, context: &Context) -> Patterns<Arc<StampRule>> {
         let opens_session = names("csrf.token");
         check::stamp(&table, context, credentials.as_deref(), &headers);
         table.finish();
-        let stamp = Arc::new(StampRule { credentials, headers, cookies, opens_session });
+        let stamp = Arc::new(StampRule { name, credentials, headers, cookies, opens_session });
         entries.extend(patterns.into_iter().map(|pattern| (pattern.value, false, Arc::clone(&stamp))));
     }
     Patterns::new(context.path_case, entries)

@@ -48,11 +48,25 @@ pub(crate) struct Source<'s> {
     file: &'s str,
     text: &'s str,
     problems: RefCell<Vec<Problem>>,
+    /// Kind of table and key, for the reference to be compared with.
+    #[cfg(test)]
+    pub(crate) asked: RefCell<BTreeSet<(String, String)>>,
 }
 
 impl<'s> Source<'s> {
     pub(crate) fn new(file: &'s str, text: &'s str) -> Self {
-        Self { file, text, problems: RefCell::default() }
+        Self {
+            file,
+            text,
+            problems: RefCell::default(),
+            #[cfg(test)]
+            asked: RefCell::default(),
+        }
+    }
+
+    /// Whether no mistake was found so far.
+    pub(crate) fn is_clean(&self) -> bool {
+        self.problems.borrow().is_empty()
     }
 
     /// The root table, or what keeps the file from being TOML.
@@ -71,16 +85,18 @@ impl<'s> Source<'s> {
         self.problems.borrow_mut().push(Problem {
             file: self.file.to_owned(),
             line,
-            table: table.to_owned(),
-            message: message.into(),
+            table: one_line(table),
+            message: one_line(&message.into()),
         });
     }
 
     /// The mistakes in the order of their lines.
     pub(crate) fn into_problems(self) -> Vec<Problem> {
         let mut problems = self.problems.into_inner();
+        let mut told = BTreeSet::new();
+        problems
+            .retain(|problem| told.insert((problem.line, problem.table.clone(), problem.message.clone())));
         problems.sort_by_key(|problem| problem.line);
-        problems.dedup();
         problems
     }
 }
@@ -90,6 +106,8 @@ pub(crate) struct Table<'t, 's> {
     source: &'t Source<'s>,
     /// As messages name it.
     pub(crate) name: String,
+    /// As the reference names it: `token.NAME`.
+    kind: RefCell<String>,
     pub(crate) span: Range<usize>,
     table: &'t DeTable<'s>,
     known: RefCell<BTreeSet<String>>,
@@ -100,6 +118,7 @@ impl<'t, 's> Table<'t, 's> {
         Self {
             source,
             name: String::new(),
+            kind: RefCell::default(),
             span: table.span(),
             table: table.get_ref(),
             known: RefCell::default(),
@@ -116,8 +135,17 @@ impl<'t, 's> Table<'t, 's> {
         self.problem(self.span.clone(), message);
     }
 
+    /// Says that it is one of a kind that stands in several places: an answer, whose keys are told once.
+    pub(crate) fn is_of_kind(&self, kind: &str) {
+        kind.clone_into(&mut self.kind.borrow_mut());
+    }
+
     /// The value of a key as it stands.
     pub(crate) fn raw(&self, key: &str) -> Option<&'t Spanned<DeValue<'s>>> {
+        #[cfg(test)]
+        if *self.kind.borrow() != FREE {
+            self.source.asked.borrow_mut().insert((self.kind.borrow().clone(), key.to_owned()));
+        }
         self.known.borrow_mut().insert(key.to_owned());
         self.table.get(key)
     }
@@ -148,6 +176,15 @@ impl<'t, 's> Table<'t, 's> {
 
     pub(crate) fn number(&self, key: &str) -> Option<At<u32>> {
         self.typed(key, "a whole number", |value| value.as_integer()?.as_str().parse().ok())
+    }
+
+    /// A number of things of which there is at least one.
+    pub(crate) fn count(&self, key: &str) -> Option<u32> {
+        let number = self.number(key)?;
+        if number.value == 0 {
+            self.problem(number.span, format!("`{key}` is at least 1"));
+        }
+        Some(number.value)
     }
 
     /// A string, or an integer as its text (`code = 10`).
@@ -193,7 +230,7 @@ impl<'t, 's> Table<'t, 's> {
     pub(crate) fn table(&self, key: &str) -> Option<Table<'t, 's>> {
         let value = self.raw(key)?;
         match value.get_ref().as_table() {
-            Some(table) => Some(self.inner(key, table, value.span())),
+            Some(table) => Some(self.inner(key, key, table, value.span())),
             None => {
                 self.problem(value.span(), format!("`{key}` is a table"));
                 None
@@ -209,8 +246,8 @@ impl<'t, 's> Table<'t, 's> {
         for (name, value) in names {
             match value.get_ref().as_table() {
                 Some(table) => {
-                    tables
-                        .push((name.get_ref().to_string(), outer.inner(name.get_ref(), table, name.span())));
+                    let inner = outer.inner(name.get_ref(), "NAME", table, name.span());
+                    tables.push((name.get_ref().to_string(), inner));
                 }
                 None => outer.problem(name.span(), format!("`{}` is a table", name.get_ref())),
             }
@@ -218,13 +255,23 @@ impl<'t, 's> Table<'t, 's> {
         tables
     }
 
-    fn inner(&self, key: &str, table: &'t DeTable<'s>, span: Range<usize>) -> Table<'t, 's> {
-        let name = if self.name.is_empty() { key.to_owned() } else { format!("{}.{key}", self.name) };
-        Table { source: self.source, name, span, table, known: RefCell::default() }
+    fn inner(&self, key: &str, kind: &str, table: &'t DeTable<'s>, span: Range<usize>) -> Table<'t, 's> {
+        let below =
+            |outer: &str, key: &str| if outer.is_empty() { key.to_owned() } else { format!("{outer}.{key}") };
+        let name = below(&self.name, key);
+        let kind = RefCell::new(below(&self.kind.borrow(), kind));
+        Table { source: self.source, name, kind, span, table, known: RefCell::default() }
     }
 
-    /// Its keys, each with where it stands; they all count as known from now on.
+    /// Whether no mistake was found in the file so far.
+    pub(crate) fn is_clean(&self) -> bool {
+        self.source.is_clean()
+    }
+
+    /// The keys of a table whose keys are names of the file's own, each with where it stands; they all count as
+    /// known from now on.
     pub(crate) fn keys(&self) -> Vec<At<String>> {
+        self.is_of_kind(FREE);
         let keys: Vec<_> =
             self.table.keys().map(|key| At { value: key.get_ref().to_string(), span: key.span() }).collect();
         self.known.borrow_mut().extend(keys.iter().map(|key| key.value.clone()));
@@ -244,6 +291,14 @@ impl<'t, 's> Table<'t, 's> {
     }
 }
 
+/// Messages quote the file, which may hold anything.
+fn one_line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// The kind of tables whose keys are free.
+const FREE: &str = "(names)";
+
 /// `; did you mean …?`, or nothing if no candidate is near.
 pub(crate) fn did_you_mean<'c>(name: &str, candidates: impl Iterator<Item = &'c str>) -> String {
     let near = candidates
@@ -256,7 +311,7 @@ pub(crate) fn did_you_mean<'c>(name: &str, candidates: impl Iterator<Item = &'c 
     }
 }
 
-/// Reads `20s`, `30m`, `12h`, `30d`.
+/// Reads `20s`, `30m`, `12h`, `30d`; none of them is zero.
 pub fn read_duration(text: &str) -> Option<Duration> {
     let unit = text.chars().next_back()?;
     let number: u64 = text.strip_suffix(unit)?.parse().ok()?;
@@ -267,5 +322,5 @@ pub fn read_duration(text: &str) -> Option<Duration> {
         'd' => 86_400,
         _ => return None,
     };
-    number.checked_mul(seconds).map(Duration::from_secs)
+    number.checked_mul(seconds).filter(|seconds| *seconds > 0).map(Duration::from_secs)
 }

@@ -17,6 +17,8 @@ use crate::time::Time;
 pub(crate) enum Medium {
     /// A header's value: bytes that may not stand there are percent-encoded.
     Header,
+    /// A cookie's value, likewise.
+    Cookie,
     /// A string within JSON.
     Json,
     /// Text or an attribute between double quotes.
@@ -94,9 +96,13 @@ impl Template {
         names(&self.nodes, beginning)
     }
 
-    /// The first name that it prints on any path, before any text: what a URL of it begins with.
-    pub(crate) fn first_names(&self) -> Vec<&str> {
-        first_names(&self.nodes)
+    /// The names that its conditions and loops ask about, each once.
+    pub(crate) fn asks(&self) -> Vec<String> {
+        let mut names = Vec::new();
+        asks(&self.nodes, &mut Vec::new(), &mut names);
+        names.sort();
+        names.dedup();
+        names
     }
 
     /// Whether nothing in it varies.
@@ -123,15 +129,28 @@ fn names(nodes: &[Node], beginning: &str) -> bool {
     })
 }
 
-fn first_names(nodes: &[Node]) -> Vec<&str> {
-    match nodes.first() {
-        None | Some(Node::For { .. }) => vec![""],
-        Some(Node::Text(text)) => vec![text],
-        Some(Node::Print { name, .. }) => vec![name],
-        Some(Node::If { then, otherwise, .. }) => {
-            let mut all = first_names(then);
-            all.extend(first_names(otherwise));
-            all
+fn asks<'n>(nodes: &'n [Node], loops: &mut Vec<(&'n str, &'n str)>, names: &mut Vec<String>) {
+    for node in nodes {
+        match node {
+            Node::Text(_) | Node::Print { .. } => {}
+            Node::If { name, then, otherwise, .. } => {
+                let (head, field) =
+                    name.split_once('.').map_or((name.as_str(), None), |(head, field)| (head, Some(field)));
+                // As values are asked for: by the name of the list, not of the item.
+                names.push(match (loops.iter().rev().find(|(item, _)| *item == head), field) {
+                    (Some((_, list)), None) => (*list).to_owned(),
+                    (Some((_, list)), Some(field)) => format!("{list}.{field}"),
+                    (None, _) => name.clone(),
+                });
+                asks(then, loops, names);
+                asks(otherwise, loops, names);
+            }
+            Node::For { item, list, body } => {
+                names.push(list.clone());
+                loops.push((item, list));
+                asks(body, loops, names);
+                loops.pop();
+            }
         }
     }
 }
@@ -197,6 +216,7 @@ fn is_true(value: &Value<'_>) -> bool {
 fn print(value: Value<'_>, filter: Option<Filter>, date: &DateFormat, medium: Medium, out: &mut String) {
     let text: Cow<'_, str> = match (value, filter) {
         (Value::List(length), _) => length.to_string().into(),
+        (Value::Absent, Some(Filter::Length)) => "0".into(),
         (Value::Text(text), Some(Filter::Length)) => text.chars().count().to_string().into(),
         (Value::Text(text), Some(Filter::Int)) => {
             let number: String = text
@@ -210,7 +230,7 @@ fn print(value: Value<'_>, filter: Option<Filter>, date: &DateFormat, medium: Me
                 Ok(_) | Err(_) => no_number(medium).into(),
             }
         }
-        (Value::Absent, Some(Filter::Int)) => no_number(medium).into(),
+        (Value::Absent, Some(Filter::Int | Filter::Unix | Filter::UnixMs)) => no_number(medium).into(),
         (Value::Text(text), Some(Filter::Url)) => url_encode(&text).into(),
         (Value::Time(time), Some(Filter::Date)) => date.format(time).into(),
         (Value::Time(time), Some(Filter::Unix)) => time.unix_secs().to_string().into(),
@@ -227,7 +247,7 @@ fn print(value: Value<'_>, filter: Option<Filter>, date: &DateFormat, medium: Me
 fn no_number(medium: Medium) -> &'static str {
     match medium {
         Medium::Json => "null",
-        Medium::Header | Medium::Xml | Medium::Html | Medium::Text => "",
+        Medium::Header | Medium::Cookie | Medium::Xml | Medium::Html | Medium::Text => "",
     }
 }
 
@@ -243,6 +263,16 @@ fn escape(text: &str, medium: Medium, out: &mut String) {
                 match byte {
                     b' '..=b'$' | b'&'..=b'~' => out.push(char::from(byte)),
                     _ => write!(out, "%{byte:02X}").unwrap_or_default(),
+                }
+            }
+        }
+        // RFC 6265 section 4.1.1.
+        Medium::Cookie => {
+            for byte in text.bytes() {
+                if byte.is_ascii_graphic() && !matches!(byte, b'"' | b',' | b';' | b'\\' | b'%') {
+                    out.push(char::from(byte));
+                } else {
+                    write!(out, "%{byte:02X}").unwrap_or_default();
                 }
             }
         }
@@ -361,7 +391,9 @@ impl Parser<'_> {
     }
 
     fn condition(&mut self, name: &str, negated: bool) -> Result<Node, String> {
-        self.kind(name)?;
+        if self.kind(name)? == Kind::Group {
+            return Err(self.scope.unknown(name));
+        }
         let (then, word) = self.nodes(&["else", "endif"])?;
         let otherwise = if word == "else" { self.nodes(&["endif"])?.0 } else { Vec::new() };
         Ok(Node::If { name: name.to_owned(), negated, then, otherwise })

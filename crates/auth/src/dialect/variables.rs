@@ -232,9 +232,13 @@ impl Scope {
             .filter_map(|known| known.strip_prefix(prefix.as_str()))
             .filter_map(|rest| rest.split(['.', '[']).next())
             .collect();
+        known.sort_unstable();
         known.dedup();
         let wrong =
             name.strip_prefix(prefix.as_str()).and_then(|rest| rest.split('.').next()).unwrap_or(name);
+        if prefix.strip_suffix('.') == Some(name) {
+            return format!("`{name}` has no value of its own; below it: {}", known.join(", "));
+        }
         let hint = did_you_mean(wrong, known.iter().copied());
         format!("`{name}` is not known here; known: {}{hint}", known.join(", "))
     }

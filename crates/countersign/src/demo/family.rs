@@ -30,8 +30,6 @@ pub(crate) struct Family {
     pub(crate) sample: fn() -> Arc<dyn Sample>,
     /// The keys of `[[api]]` beyond those that every API has, and its routes, as TOML.
     pub(crate) settings: &'static str,
-    /// Keys of `[[api]]` that `guard` needs as well.
-    pub(crate) guard_settings: &'static str,
     /// Accounts that the demo makes.
     pub(crate) accounts: &'static [Seed],
     /// Other secrets that the demo makes.

@@ -88,13 +88,12 @@ fn dialect(name: &str, here: &Path) -> Result<String, Failure> {
 
 fn configuration(upstream: &Origin, dialect: &str, family: Option<&Family>, listen: SocketAddr) -> String {
     let prefix = family.map(|family| family.prefix).filter(|prefix| !prefix.is_empty()).unwrap_or("/");
-    let settings = family.map_or("", |family| family.guard_settings);
     let dialect = toml::Value::String(dialect.to_owned());
     let administration = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     format!(
         "# Written by `countersign guard`; a copy of it is a good beginning for `countersign serve`.\n\
          [administration]\nlisten = \"{administration}\"\n\n[[listener]]\nname = \"{NAME}\"\naddress = \"{listen}\"\n\n\
-         [[api]]\nname = \"{NAME}\"\ndialect = {dialect}\nat = [\"{prefix}\"]\nupstream = \"{upstream}\"\n{settings}\n\
+         [[api]]\nname = \"{NAME}\"\ndialect = {dialect}\nat = [\"{prefix}\"]\nupstream = \"{upstream}\"\n\n\
          [[api.route]]\nat = \"/**\"\nallow = \"authenticated\"\n"
     )
 }

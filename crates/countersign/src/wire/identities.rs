@@ -8,8 +8,9 @@ use countersign_auth::api::Api;
 use countersign_auth::port::{KeyAnswer, KeyCaller, KeyChange, KeyInfo, KeyName, Operations};
 use countersign_auth::secret::Secret;
 use countersign_auth::time::{Clock, Time};
-use countersign_auth::token::{TokenKind, TokenPlan, TokenRef};
+use countersign_auth::token::{TokenPlan, TokenRef};
 use countersign_identity::accounts::{AccountDraft, AccountView, Standing};
+use countersign_identity::issuers::TrustedIssuer;
 use countersign_identity::lockout::Patience;
 use countersign_identity::password::PasswordOptions;
 use countersign_identity::service::administration::NewPassword;
@@ -17,12 +18,12 @@ use countersign_identity::service::{By, Service, ServiceOptions, Upkeep};
 use countersign_identity::signing::{SigningAlgorithm, SigningOptions};
 use serde::Serialize;
 
-use super::{settle, trusted};
+use super::{ADMINISTRATOR_ROLE, settle, trusted};
 use crate::config::{Algorithm, Config, Loaded, Mistake};
 use crate::entropy::{SystemClock, SystemRandom};
 use crate::output::Failure;
+use crate::prompt;
 use crate::record::{Account, AccountState, Key, NewAccount, NewKey, Session, Whose};
-use crate::{dialects, prompt};
 
 /// The kind of accounts that API keys and application secrets belong to.
 const APPLICATIONS: &str = "applications";
@@ -95,6 +96,9 @@ impl Identities {
     /// it no longer names is taken away.
     pub(super) async fn apply(&self, loaded: &Loaded) -> Result<(), Failure> {
         for (config, api) in loaded.config.api.iter().zip(&self.apis) {
+            for issuer in api.own_issuers() {
+                self.service.trust_issuer(&config.name, issuer, TrustedIssuer::Ours);
+            }
             for (name, issuer) in &config.issuers {
                 let keys = trusted(loaded, issuer).map_err(|error| anyhow!("issuer {name}: {error}"))?;
                 self.service.trust_issuer(&config.name, name, keys);
@@ -107,24 +111,20 @@ impl Identities {
                     self.service.declare_provider(&config.name, provider, Some(domain));
                 }
             }
-            let words: Vec<String> = api
-                .dialect()
-                .token_words()
-                .filter(|(_, kind)| *kind == TokenKind::Shared)
-                .map(|(word, _)| word.to_owned())
-                .collect();
-            if let Some(unknown) = config.shared.keys().find(|word| !words.contains(word)) {
+            if let Some(word) =
+                config.shared.keys().find(|word| api.shared_words().all(|(known, _)| **known != ***word))
+            {
                 return Err(Failure::Failed(anyhow!(
-                    "the dialect of {} has no shared token `{unknown}`",
+                    "the dialect of {} has no shared token `{word}`",
                     config.name
                 )));
             }
-            for word in words {
-                let value = match config.shared.get(&word) {
+            for (word, kind) in api.shared_words() {
+                let value = match config.shared.get(&**word) {
                     Some(shared) => Some(prompt::from_file(&loaded.path(&shared.file))?),
                     None => None,
                 };
-                self.set_shared(loaded, config, &word, value).await?;
+                self.set_shared(&config.name, word, kind, value).await?;
             }
         }
         Ok(())
@@ -133,27 +133,23 @@ impl Identities {
     /// Whoever holds an operator-set value acts as an account of its own, which is made when it is first needed.
     async fn set_shared(
         &self,
-        loaded: &Loaded,
-        api: &crate::config::Api,
+        api: &str,
         word: &str,
+        kind: &str,
         value: Option<Secret>,
     ) -> Result<(), Failure> {
-        let text = dialects::fetch(&api.dialect, &loaded.folder)?;
-        let kind = dialects::outline(&text.text).accounts_of_token(word);
-        let name = format!("{}-{word}", api.name);
-        let known = self.service.account_named(&kind, &name).map(|view| view.account.id);
+        let name = format!("{api}-{word}");
+        let known = self.service.account_named(kind, &name).map(|view| view.account.id);
         let id = match (known, &value) {
             (Some(id), _) => id,
             (None, None) => return Ok(()),
             (None, Some(_)) => {
-                self.service.create_account(AccountDraft::new(&kind, &name), By::gate(), now()).await?.id
+                self.service.create_account(AccountDraft::new(kind, &name), By::gate(), now()).await?.id
             }
         };
         match value {
-            Some(value) => {
-                self.service.set_shared_value(&api.name, word, id, value, By::gate(), now()).await?
-            }
-            None => self.service.clear_shared_value(&api.name, word, id, By::gate(), now()).await?,
+            Some(value) => self.service.set_shared_value(api, word, id, value, By::gate(), now()).await?,
+            None => self.service.clear_shared_value(api, word, id, By::gate(), now()).await?,
         }
         Ok(())
     }
@@ -163,8 +159,13 @@ impl Identities {
         Ok(self.service.close().await?)
     }
 
-    /// Makes the first administrator, if there is none of his name.
+    /// Makes the first administrator, if there is none.
     pub(crate) async fn ensure_administrator(&self) -> Result<Option<FirstAdministrator>, Failure> {
+        let is_administrator =
+            |view: &AccountView| view.account.roles.iter().any(|role| role == ADMINISTRATOR_ROLE);
+        if self.service.accounts().iter().any(is_administrator) {
+            return Ok(None);
+        }
         let made = self.service.ensure_administrator(ADMINISTRATOR_NAME, now()).await?;
         Ok(made.map(|password| FirstAdministrator {
             user: ADMINISTRATOR_NAME.to_owned(),
@@ -348,11 +349,7 @@ impl Identities {
     /// How an API makes keys.
     fn key_word(&self, name: &str) -> Result<KeyWord, Failure> {
         let api = self.api(name)?;
-        let words = api.dialect().token_words();
-        let plan = words
-            .filter(|(_, kind)| *kind == TokenKind::Key)
-            .find_map(|(word, _)| api.token_plan(word))
-            .ok_or_else(|| anyhow!("the dialect of `{name}` knows no API keys"))?;
+        let plan = api.key_plan().ok_or_else(|| anyhow!("the dialect of `{name}` knows no API keys"))?;
         Ok(KeyWord { api: Arc::clone(api.name()), plan: plan.clone() })
     }
 

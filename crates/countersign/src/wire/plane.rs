@@ -71,6 +71,10 @@ pub(crate) async fn start(loaded: &Loaded, identities: &Arc<Identities>) -> Resu
         let upstream = Upstream::new(upstream(loaded, api)?)?;
         apis.push(ApiOptions { api: Arc::clone(settled), places: places(api), upstream });
     }
+    let mut protected = vec![ASSERTION_HEADER];
+    for api in identities.apis() {
+        protected.extend(api.identity_header_names().cloned());
+    }
     let gate = Gate::new(GateOptions {
         apis,
         lookups: service.clone(),
@@ -86,7 +90,7 @@ pub(crate) async fn start(loaded: &Loaded, identities: &Arc<Identities>) -> Resu
                 Forwarding::Forwarded => ForwardingFields::Forwarded,
             },
         },
-        protected: Protected::new([ASSERTION_HEADER.as_str()]),
+        protected: Protected::new(protected.iter().map(http::HeaderName::as_str)),
         metrics: Arc::clone(&metrics),
     })?;
     let listeners = config.listener.iter().map(|listener| self::listener(loaded, listener)).collect();

@@ -93,7 +93,13 @@ fn summary(transcripts: &[Transcript], failures: &[(usize, Failure)]) -> String 
             let _ = writeln!(text, "{difference}");
         }
         let transcript = &transcripts[*at];
-        let _ = writeln!(text, "--> {}: exchange {} of {}\n", transcript.name, failure.exchange, transcript.exchanges());
+        let _ = writeln!(
+            text,
+            "--> {}: exchange {} of {}\n",
+            transcript.name,
+            failure.exchange,
+            transcript.exchanges()
+        );
     }
     for (at, failure) in failures {
         let _ = writeln!(text, "failed: {} at exchange {}", transcripts[*at].file, failure.exchange);
@@ -203,7 +209,8 @@ fn upstream(
             let assertion = one.head.header(ASSERTION).unwrap_or_default();
             if !is_signed(assertion, keys) {
                 let number = expected.start.number;
-                differences.push(format!("{file}:{number}: the assertion is not signed with a key of the gate"));
+                differences
+                    .push(format!("{file}:{number}: the assertion is not signed with a key of the gate"));
             }
         }
         (Some(expected), other) => {

@@ -156,6 +156,7 @@ pub(crate) const DIALECTS: [&str; 5] = ["egain", "genesys", "voltmx", "superoffi
 
 #[test]
 fn every_transcript_can_be_read() {
-    let errors: Vec<String> = DIALECTS.into_iter().filter_map(|dialect| of_dialect(dialect).err()).flatten().collect();
+    let errors: Vec<String> =
+        DIALECTS.into_iter().filter_map(|dialect| of_dialect(dialect).err()).flatten().collect();
     assert!(errors.is_empty(), "{}", errors.join("\n"));
 }

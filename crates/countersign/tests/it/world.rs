@@ -101,7 +101,8 @@ impl Setting {
     pub(crate) fn of(dialect: &str) -> Self {
         let path = root().join("dialects").join(dialect).join("transcripts/world.toml");
         let text = std::fs::read_to_string(&path).unwrap();
-        let file: WorldFile = toml::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let file: WorldFile =
+            toml::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         for api in &file.api {
             assert_eq!(api.dialect, dialect, "{}: api {}", path.display(), api.name);
         }
@@ -129,8 +130,7 @@ impl Setting {
 
 /// A service at a low price: the parameters of argon2 are not what transcripts are about.
 async fn open(store: Arc<dyn Store>, clock: Arc<TurnedClock>) -> Arc<Service> {
-    let passwords =
-        PasswordOptions { memory_kib: 8, passes: 1, threads: 1, ..PasswordOptions::default() };
+    let passwords = PasswordOptions { memory_kib: 8, passes: 1, threads: 1, ..PasswordOptions::default() };
     let options = ServiceOptions {
         passwords,
         clock,
@@ -192,9 +192,7 @@ impl World {
             .iter()
             .map(|entry| Api::new(Arc::clone(dialect), entry.options()).map(Arc::new))
             .collect::<Result<Vec<_>, _>>()
-            .map_err(|problems| {
-                problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
-            })?;
+            .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))?;
         let clock = Arc::new(TurnedClock::default());
         let (store, folder) = CONTROL.block_on(place(setting, keeping));
         let store = Switchable::new(store);
@@ -220,7 +218,17 @@ impl World {
         let lookups = Arc::new(Cut::new(Arc::clone(&service)));
         let (running, address) = listen(setting, apis, &service, &lookups, &clock, &upstream);
         let bindings = bindings(&setting.file, clock.now());
-        Ok(Self { address, upstream, bindings, service, store, lookups, clock, _running: running, _folder: folder })
+        Ok(Self {
+            address,
+            upstream,
+            bindings,
+            service,
+            store,
+            lookups,
+            clock,
+            _running: running,
+            _folder: folder,
+        })
     }
 
     /// Lets time pass.
@@ -297,7 +305,8 @@ fn listen(
         proxy_protocol: countersign_gateway::address::Networks::default(),
         http2: Http2::On,
     };
-    let running = start(gate, ServeOptions { listeners: vec![listener], cores: NonZeroUsize::new(1) }).unwrap();
+    let running =
+        start(gate, ServeOptions { listeners: vec![listener], cores: NonZeroUsize::new(1) }).unwrap();
     let address = running.address("main").unwrap();
     (running, address)
 }

@@ -109,7 +109,9 @@ impl Finishing for Finish {
 
     fn failed(self, gate: &Gate, why: ForwardError) -> Response<Bytes> {
         let reason = match why.reason() {
-            reason @ (Reason::Upstream | Reason::UpstreamTimeout | Reason::BadRequest | Reason::TooLarge) => reason,
+            reason @ (Reason::Upstream | Reason::UpstreamTimeout | Reason::BadRequest | Reason::TooLarge) => {
+                reason
+            }
             _ => Reason::Upstream,
         };
         self.refuse(gate, &Refusal::new(reason, why.to_string()))

@@ -2,6 +2,7 @@
 
 use std::pin::pin;
 use std::rc::Rc;
+use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use super::ForwardError;
 use crate::admission::Upgrade;
 use crate::hop;
 use crate::upstream::Lease;
-use crate::worker::Worker;
+use crate::worker::{LocalGate, Worker};
 
 /// Two ends that are about to leave HTTP.
 pub(crate) struct Ends {
@@ -49,7 +50,7 @@ impl Ends {
         head.headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
         let Self { client, upstream, lease } = self;
         lease.let_go();
-        let guard = worker.tunnel();
+        let (hold, counted) = (worker.hold(), Counted::new(worker.gate()));
         let worker = Rc::clone(worker);
         tokio::task::spawn_local(async move {
             let mut passing = pin!(pass(client, upstream));
@@ -68,8 +69,24 @@ impl Ends {
                 Poll::Pending
             })
             .await;
-            drop(guard);
+            drop((hold, counted));
         });
+    }
+}
+
+/// A tunnel in the metrics.
+struct Counted(Rc<LocalGate>);
+
+impl Counted {
+    fn new(gate: Rc<LocalGate>) -> Self {
+        gate.metrics.tunnels.fetch_add(1, Ordering::Relaxed);
+        Self(gate)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.metrics.tunnels.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -1,8 +1,10 @@
 //! Takes connections and brings each to the point where HTTP begins.
 
 use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
@@ -15,6 +17,8 @@ use crate::worker::Worker;
 
 /// Out of descriptors or memory: a moment's rest instead of a busy loop.
 const REST: Duration = Duration::from_millis(50);
+/// What a client that has just connected to a draining core needs to say what it wants.
+const GRACE: Duration = Duration::from_millis(200);
 /// Between two looks at whether a first byte is followed by a second.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
@@ -60,22 +64,49 @@ fn take<H: Handler>(listening: &Rc<Listening<H>>, stream: TcpStream, address: So
     let gate = listening.worker.gate();
     let Some(permit) = listening.caps.connection(&gate.limits) else { return };
     let listening = Rc::clone(listening);
+    let hold = listening.worker.hold();
     tokio::task::spawn_local(async move {
         // In clear there is no handshake, but the first byte of a head to wait for.
         let limit = if listening.tls.is_some() { gate.limits.handshake } else { gate.limits.head };
         let worker = Rc::clone(&listening.worker);
-        let opened = worker.pulse().within(limit, open(&listening, stream, address, permit)).await;
+        let opened = in_time(&worker, limit, open(&listening, stream, address, permit)).await;
+        // From here on the connection is in the core's list.
+        drop(hold);
         match opened {
-            Ok(Some(Opened::Plain(stream, connection, protocol))) => {
+            Some(Some(Opened::Plain(stream, connection, protocol))) => {
                 serve(&worker, &listening.handler, stream, connection, protocol).await;
             }
-            Ok(Some(Opened::Tls(stream, connection, protocol))) => {
+            Some(Some(Opened::Tls(stream, connection, protocol))) => {
                 serve(&worker, &listening.handler, *stream, connection, protocol).await;
             }
-            Ok(None) => {}
-            Err(_late) => tracing::debug!(peer.address = %address, "a connection's handshake took too long"),
+            Some(None) => {}
+            None => tracing::debug!(peer.address = %address, "a connection's handshake took too long"),
         }
     });
+}
+
+/// Waits for `opening` until its time is up, or until a draining core has waited long enough for it.
+async fn in_time<F: Future>(worker: &Rc<Worker>, limit: Duration, opening: F) -> Option<F::Output> {
+    let mut opening = pin!(opening);
+    let mut deadline = worker.pulse().alarm(limit);
+    let mut look = worker.pulse().alarm(Duration::ZERO);
+    let mut grace = None;
+    std::future::poll_fn(|cx| {
+        if let Poll::Ready(opened) = opening.as_mut().poll(cx) {
+            return Poll::Ready(Some(opened));
+        }
+        while look.poll(cx).is_ready() {
+            look.again(Duration::ZERO);
+        }
+        if worker.is_draining() {
+            let grace = grace.get_or_insert_with(|| worker.pulse().alarm(GRACE));
+            if grace.poll(cx).is_ready() {
+                return Poll::Ready(None);
+            }
+        }
+        deadline.poll(cx).map(|()| None)
+    })
+    .await
 }
 
 enum Opened {

@@ -338,7 +338,7 @@ impl Core {
         self.keys.remove_account(id.0);
         self.values.remove_account(id.0);
         self.lockout.unlock(id.0);
-        Ok(self.end_all(id, None, Scope::Everything).await?)
+        Ok(self.end_all(id, None, Scope::Everything, now).await?)
     }
 
     async fn set_password(
@@ -461,7 +461,7 @@ impl Core {
         let account = Arc::clone(&entry.account);
         self.directory.put(entry);
         if let Proofs::End(keep) = proofs {
-            self.end_all(id, keep, Scope::Proofs).await?;
+            self.end_all(id, keep, Scope::Proofs, now).await?;
         }
         Ok(account)
     }

@@ -10,7 +10,7 @@ use countersign_auth::token::{TokenDigest, TokenKind, TokenRef};
 use super::{By, Core, Ended, Ledger, unavailable};
 use crate::audit;
 use crate::store::{Change, StoreFuture};
-use crate::tokens::record::Record;
+use crate::tokens::record::{self, Record};
 
 impl Core {
     /// Takes tokens out of memory: from here on they are refused, whatever the store says.
@@ -125,6 +125,7 @@ impl Core {
         account: AccountId,
         keep: Option<TokenDigest>,
         scope: Scope,
+        now: Time,
     ) -> Result<(), Unavailable> {
         let (gone, write) = {
             let mut ledger = self.ledger();
@@ -139,7 +140,18 @@ impl Core {
             let gone = self.take_out(&mut ledger, digests);
             let digests = gone.iter().map(|record| record.digest).collect();
             // Once more: a log-in may have slipped between the deletion of the rows and this.
-            (gone, self.store.write(vec![Change::DeleteTokens(digests)]))
+            let mut changes = vec![Change::DeleteTokens(digests)];
+            // Whoever changes his password has just proven the old one: what he keeps was proven now.
+            let kept = keep.and_then(|digest| {
+                let proven = |record: &mut Record| {
+                    record.proven = record::ceil(now);
+                    *record
+                };
+                self.tokens.get(&digest).filter(|record| record.account == account.0)?;
+                self.tokens.change(&digest, proven)
+            });
+            changes.extend(kept.and_then(|record| self.row(record)).map(|row| Change::PutTokens(vec![row])));
+            (gone, self.store.write(changes))
         };
         self.tell(Ended::Account(account));
         self.finish_end(gone, write).await

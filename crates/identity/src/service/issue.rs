@@ -131,6 +131,9 @@ impl Core {
         spends: Option<(Arc<str>, Secret)>,
         now: Time,
     ) -> Result<(), Denied> {
+        if order.account.as_ref().is_some_and(|account| account.id.0 == 0) {
+            return Err(Unavailable("could not issue to an account that lives elsewhere".to_owned()).into());
+        }
         if let Some(account) = &order.account
             && !self.may_still_act(account, order.proven_at)
         {

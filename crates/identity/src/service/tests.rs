@@ -85,19 +85,19 @@ impl Bench {
         bench
     }
 
-    /// Opens without waiting for the tokens.
+    /// Opens with the first page of tokens read and held back; `loaded` lets it go.
     pub(super) async fn still_loading(folder: TempDir) -> Self {
         let options = options(&folder);
         let store = SqliteStore::open(&options.database, &Handle::current()).await.unwrap();
         let store = Switchable::new(store as Arc<dyn Store>);
+        store.hold_pages();
         let service = Service::with_store(Arc::clone(&store) as Arc<dyn Store>, options, Handle::current());
         Self { service: service.await.unwrap(), store, folder }
     }
 
     pub(super) async fn loaded(&self) {
-        while !self.service.ready() {
-            tokio::task::yield_now().await;
-        }
+        self.store.release_pages();
+        until(|| async { self.service.ready() }).await;
     }
 
     pub(super) async fn close(self) -> TempDir {
@@ -154,10 +154,25 @@ impl Bench {
         self.service.check_password(claim, now).await.unwrap()
     }
 
+    /// Waits until something is in the audit that is written without anybody waiting for it.
+    pub(super) async fn noted(&self, event: &str) {
+        until(|| async { self.events().await.iter().any(|other| other.starts_with(event)) }).await;
+    }
+
     pub(super) async fn events(&self) -> Vec<String> {
         let events = self.service.audit(100).await.unwrap();
         events.into_iter().map(|event| format!("{} {}", event.event, event.object)).collect()
     }
+}
+
+/// Waits for a condition, ten seconds at most.
+pub(super) async fn until<F: Future<Output = bool>>(condition: impl Fn() -> F) {
+    let met = async {
+        while !condition().await {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), met).await.expect("the condition was not met");
 }
 
 pub(super) fn claim(user: &str, password: &str) -> PasswordClaim {

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use tokio::sync::watch;
+
 use super::{
     AccountRow, AuditRow, Change, KeyRow, SigningKeyRow, Store, StoreError, StoreFuture, TokenRow, ValueRow,
 };
@@ -13,6 +15,7 @@ use super::{
 pub struct Switchable {
     inner: Arc<dyn Store>,
     off: AtomicBool,
+    pages_held: watch::Sender<bool>,
 }
 
 /// Whether a [`Switchable`] store answers.
@@ -27,12 +30,23 @@ pub enum Power {
 impl Switchable {
     /// Wraps a store; it is on.
     pub fn new(inner: Arc<dyn Store>) -> Arc<Self> {
-        Arc::new(Self { inner, off: AtomicBool::new(false) })
+        Arc::new(Self { inner, off: AtomicBool::new(false), pages_held: watch::Sender::new(false) })
     }
 
     /// Switches it on or off, for all calls from now on.
     pub fn switch(&self, power: Power) {
         self.off.store(power == Power::Off, Ordering::SeqCst);
+    }
+
+    /// Holds pages of tokens back after they were read: loading stands still, and what is delivered at last is
+    /// as old as it can be.
+    pub fn hold_pages(&self) {
+        self.pages_held.send_replace(true);
+    }
+
+    /// Delivers the pages that were held, and all further ones.
+    pub fn release_pages(&self) {
+        self.pages_held.send_replace(false);
     }
 
     fn pass<T: Send + 'static>(&self, call: impl FnOnce(&dyn Store) -> StoreFuture<T>) -> StoreFuture<T> {
@@ -58,7 +72,14 @@ impl Store for Switchable {
     }
 
     fn tokens(&self, after: i64, limit: u32) -> StoreFuture<(Vec<TokenRow>, i64)> {
-        self.pass(|store| store.tokens(after, limit))
+        let page = self.pass(|store| store.tokens(after, limit));
+        let mut held = self.pages_held.subscribe();
+        Box::pin(async move {
+            let page = page.await;
+            // The sender goes with the store; then nobody holds anything.
+            let _ = held.wait_for(|held| !held).await;
+            page
+        })
     }
 
     fn token(&self, digest: [u8; 32]) -> StoreFuture<Option<TokenRow>> {

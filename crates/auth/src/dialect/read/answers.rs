@@ -74,8 +74,9 @@ pub(super) fn families(root: &Table<'_, '_>, context: &Context) -> Families {
             None => Answer::default(),
         };
         let written = written(&table, context, Whose::Family);
+        base_status(&table, &base, &written);
         let merged = Arc::new(merge(&base, &[&written]));
-        sample::refusals(&table, &merged);
+        sample::merged_refusals(&table, &merged);
         families.insert(name, Family { base, written, merged });
     }
     Families { families }
@@ -105,23 +106,51 @@ pub(super) fn written(table: &Table<'_, '_>, context: &Context, whose: Whose) ->
         let Some(inner) = table.table(&key.value) else { continue };
         let answer = refusal(&inner, context);
         inner.finish();
-        if let Some(status) = answer.status {
-            if status < 400 && whose == Whose::Family {
-                table.problem(key.span.clone(), format!(
-                    "`{}` answers {status}: behind auth_request or ext_authz anything below 400 lets the request pass; \
-                     only an endpoint's own `on` may do that",
-                    key.value
-                ));
-            } else if reason == Reason::Unavailable && status < 500 {
-                table.problem(
-                    key.span.clone(),
-                    format!("`unavailable` answers {status}: what could not be checked must be a 5xx"),
-                );
-            }
+        if let Some(message) = answer.status.and_then(|status| wrong_status(reason, status, whose)) {
+            table.problem(key.span.clone(), message);
         }
         written.insert(reason.name(), answer);
     }
     written
+}
+
+/// What is wrong with a refusal's status, if anything is.
+fn wrong_status(reason: Reason, status: u16, whose: Whose) -> Option<String> {
+    if status < 400 && whose == Whose::Family {
+        return Some(format!(
+            "`{}` answers {status}: behind auth_request or ext_authz anything below 400 lets the request pass; \
+             only an endpoint's own `on` may do that",
+            reason.name()
+        ));
+    }
+    (reason == Reason::Unavailable && status < 500)
+        .then(|| format!("`unavailable` answers {status}: what could not be checked must be a 5xx"))
+}
+
+/// Checks the answers of a call laid over those of its surface.
+pub(super) fn own_refusals(table: &Table<'_, '_>, merged: &Refusals) {
+    if !table.is_clean() {
+        return;
+    }
+    sample::merged_refusals(table, merged);
+    let unavailable = merged.answer(Reason::Unavailable).and_then(|answer| answer.status);
+    if let Some(message) =
+        unavailable.and_then(|status| wrong_status(Reason::Unavailable, status, Whose::Endpoint))
+    {
+        table.complain(message);
+    }
+}
+
+/// A base's status holds for every reason that has none of its own.
+fn base_status(table: &Table<'_, '_>, base: &Answer, written: &Written) {
+    let Some(status) = base.status else { return };
+    let unavailable = written.get(Reason::Unavailable.name()).and_then(|answer| answer.status);
+    let wrong = wrong_status(Reason::BadRequest, status, Whose::Family)
+        .map(|message| message.replacen("`bad-request`", "`any`", 1))
+        .or_else(|| wrong_status(Reason::Unavailable, unavailable.unwrap_or(status), Whose::Endpoint));
+    if let Some(message) = wrong {
+        table.complain(message);
+    }
 }
 
 fn refusal(table: &Table<'_, '_>, context: &Context) -> Answer {
@@ -130,6 +159,7 @@ fn refusal(table: &Table<'_, '_>, context: &Context) -> Answer {
 
 /// Reads an answer: `bodies` may print what `scope` says, headers what `headers` says.
 pub(super) fn answer(table: &Table<'_, '_>, context: &Context, scope: &Scope, bodies: &Scope) -> Answer {
+    table.is_of_kind("answer");
     let status = table.number("status").and_then(|number| {
         let status = u16::try_from(number.value).ok().filter(|status| (200..=599).contains(status));
         if status.is_none() {
@@ -175,7 +205,7 @@ fn bodies(table: &Table<'_, '_>, scope: &Scope) -> Vec<(BodyKind, Template)> {
             continue;
         }
         if let Err(message) = sample::body(kind, &template, scope) {
-            table.problem(text.span, format!("{key} {message}"));
+            table.problem(text.span, format!("{key}{message}"));
         }
         bodies.push((kind, template));
     }
@@ -218,13 +248,15 @@ pub(super) fn headers(table: &Table<'_, '_>, scope: &Scope) -> Vec<(HeaderName, 
         else {
             continue;
         };
-        let safe = template.first_names().into_iter().all(|first| {
-            first == "prefix"
-                || first == "return_to"
-                || (first.starts_with('/') && !first.starts_with("//") && !first.starts_with("/\\"))
-        });
-        if location && !safe {
+        if location && !sample::leads_nowhere_else(&template, &scope) {
             table.problem(line.span, "`Location` begins with {{ prefix }}, {{ return_to }} or one /");
+            continue;
+        }
+        if !sample::is_header_value(&template, &scope) {
+            table.problem(
+                line.span,
+                format!("header `{name}`: only ASCII without control characters may stand there"),
+            );
             continue;
         }
         headers.push((header, template));
@@ -241,13 +273,7 @@ fn is_framing(name: &HeaderName) -> bool {
 pub(super) fn cookies(table: &Table<'_, '_>, key: &str, context: &Context) -> Vec<Arc<CookieRule>> {
     let mut cookies = Vec::new();
     for name in table.texts(key).unwrap_or_default() {
-        match context.cookies.iter().find(|rule| rule.name == name.value) {
-            Some(rule) => cookies.push(Arc::clone(rule)),
-            None => {
-                let hint = did_you_mean(&name.value, context.cookies.iter().map(|rule| rule.name.as_str()));
-                table.problem(name.span, format!("no cookie is called `{}`{hint}", name.value));
-            }
-        }
+        cookies.extend(context.cookie(table, &name));
     }
     cookies
 }

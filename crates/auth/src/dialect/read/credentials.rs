@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use super::{Context, place, places, values};
+use super::{Context, some_places};
 use crate::dialect::place::Place;
 use crate::dialect::source::{At, Table, did_you_mean};
 use crate::dialect::{CredentialRule, JwtCredential, Part, PartName, Scheme, TokenRule};
-use crate::form::Form;
+use crate::form::{Form, FormError};
 use crate::token::{AtLimit, TokenKind};
 
 const KINDS: [(&str, TokenKind); 6] = [
@@ -26,20 +26,20 @@ fn token(word: String, table: Table<'_, '_>) -> Option<TokenRule> {
     if !word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_') {
         table.complain("a token is named by one word: templates say issued.NAME.value");
     }
-    let kind = table.text("kind").and_then(|text| {
+    let kind = table.text("kind").map(|text| {
         let kind = KINDS.into_iter().find(|(name, _)| *name == text.value).map(|(_, kind)| kind);
         if kind.is_none() {
             let hint = did_you_mean(&text.value, KINDS.into_iter().map(|(name, _)| name));
             table.problem(text.span, format!("no kind of token is called `{}`{hint}", text.value));
         }
-        kind
+        kind.unwrap_or(TokenKind::Access)
     });
-    let form = form(&table, "form");
-    let second = form_of(&table, "second");
+    let value_form = form(&table, "form");
+    let second = form(&table, "second");
     let idle = table.time("idle");
     let lifetime = table.time("lifetime");
     let proof_lifetime = table.time("proof_lifetime");
-    let per_account = table.number("per_account").map(|number| number.value);
+    let per_account = table.count("per_account");
     let at_limit = match table.text("at_limit") {
         None => AtLimit::EndOldest,
         Some(text) => match text.value.as_str() {
@@ -59,12 +59,12 @@ fn token(word: String, table: Table<'_, '_>) -> Option<TokenRule> {
     };
     match kind {
         TokenKind::Shared | TokenKind::Jwt => {
-            if form.is_some() {
+            if value_form.is_some() {
                 table.complain("its value is not made from a form: leave `form` out");
             }
         }
         TokenKind::Session | TokenKind::Access | TokenKind::Refresh | TokenKind::Key => {
-            if form.is_none() && table.raw("form").is_none() {
+            if value_form.is_none() && table.raw("form").is_none() {
                 table.complain("`form` is missing: what its values look like");
             }
         }
@@ -90,7 +90,7 @@ fn token(word: String, table: Table<'_, '_>) -> Option<TokenRule> {
     Some(TokenRule {
         word: word.into(),
         kind,
-        form,
+        form: value_form,
         second,
         idle,
         lifetime,
@@ -101,19 +101,21 @@ fn token(word: String, table: Table<'_, '_>) -> Option<TokenRule> {
     })
 }
 
-fn form_of(table: &Table<'_, '_>, key: &str) -> Option<Arc<Form>> {
+fn form(table: &Table<'_, '_>, key: &str) -> Option<Arc<Form>> {
+    read_form(table, key).map(Arc::new)
+}
+
+/// Reads a form; what is wrong with it goes to the table.
+pub(super) fn read_form(table: &Table<'_, '_>, key: &str) -> Option<Form> {
     let text = table.text(key)?;
     match Form::parse(&text.value) {
-        Ok(form) => Some(Arc::new(form)),
+        Ok(form) => Some(form),
         Err(error) => {
-            table.problem(text.span, format!("`{key} = \"{}\"` {error}", text.value));
+            let colon = if matches!(error, FormError::Bits(_)) { "" } else { ":" };
+            table.problem(text.span, format!("`{key} = \"{}\"`{colon} {error}", text.value));
             None
         }
     }
-}
-
-fn form(table: &Table<'_, '_>, key: &str) -> Option<Arc<Form>> {
-    form_of(table, key)
 }
 
 pub(super) fn credentials(root: &Table<'_, '_>, context: &Context) -> Vec<Arc<CredentialRule>> {
@@ -159,16 +161,22 @@ fn credential(
             false
         }
     };
-    values(table.texts("algorithms"));
+    algorithms(table);
     let jwt = jwt(table, scheme, context);
+    let raw = table.raw("from");
     let Some(scheme) = scheme else {
-        table.complain("`scheme` is missing: how it is proven");
+        if table.raw("scheme").is_none() {
+            table.complain("`scheme` is missing: how it is proven");
+        }
         return None;
     };
+    goes_with_scheme(table, scheme);
+    if raw.is_none() {
+        table.complain("`from` is missing: where it rides");
+    }
     let parts = parts(table, scheme)?;
     let token = token_of(table, scheme, token, context);
-    let is_password_like = scheme == Scheme::Password || scheme == Scheme::Digest;
-    if accounts.is_none() && some_say_accounts && (is_password_like || shared(token.as_ref())) {
+    if accounts.is_none() && some_say_accounts {
         table.complain("other credentials name their `accounts`; say which ones this proves");
     }
     let accounts: Arc<str> = accounts.map_or_else(|| "users".into(), |at| at.value.into());
@@ -185,11 +193,64 @@ fn credential(
         jwt,
     };
     rule.challenge = challenge_word(&rule).filter(|_| challenge.unwrap_or(true));
+    fits_together(table, &rule);
     Some(rule)
 }
 
-fn shared(token: Option<&Arc<TokenRule>>) -> bool {
-    token.is_some_and(|token| token.kind == TokenKind::Shared)
+/// Keys that only some schemes have.
+fn goes_with_scheme(table: &Table<'_, '_>, scheme: Scheme) {
+    for (key, its) in [
+        ("token", Scheme::Token),
+        ("algorithms", Scheme::Digest),
+        ("issuer", Scheme::Jwt),
+        ("audience", Scheme::Jwt),
+        ("claims", Scheme::Jwt),
+    ] {
+        if let Some(value) = table.raw(key)
+            && scheme != its
+        {
+            table.problem(value.span(), format!("`{key}` goes with scheme \"{}\"", its.name()));
+        }
+    }
+}
+
+/// What must hold between the parts of a credential, and between them and its token.
+fn fits_together(table: &Table<'_, '_>, rule: &CredentialRule) {
+    for place in rule.parts.iter().flat_map(|part| &part.places) {
+        // The tenant in the path of a login is no secret.
+        let is_primary = rule.primary().is_some_and(|part| part.places.contains(place));
+        if let Some(why) = place.cannot_carry()
+            && (is_primary || !matches!(place, Place::Path(_)))
+        {
+            table.complain(why);
+        }
+    }
+    if rule.first_live && !rule.primary_is(|place| matches!(place, Place::Cookie(_))) {
+        table.complain("`repeated` goes with cookies: two values of anything else are ambiguous");
+    }
+    let Some(token) = &rule.token else { return };
+    let asks = rule.parts.iter().any(|part| part.name == PartName::Second);
+    match (asks, &token.second) {
+        (true, None) => {
+            table.complain(format!("asks for a second half, but [token.{}] has no `second`", token.word));
+        }
+        (false, Some(_)) => table.complain(format!(
+            "[token.{}] has a second half; say where it rides: `from = {{ value = …, second = … }}`",
+            token.word
+        )),
+        (true, Some(_)) | (false, None) => {}
+    }
+}
+
+/// Digest's (RFC 7616 section 6.1), strongest first.
+const ALGORITHMS: [&str; 3] = ["SHA-512-256", "SHA-256", "MD5"];
+
+fn algorithms(table: &Table<'_, '_>) {
+    for text in table.texts("algorithms").unwrap_or_default() {
+        if !ALGORITHMS.contains(&text.value.as_str()) {
+            table.problem(text.span, format!("`algorithms` takes {}", ALGORITHMS.join(", ")));
+        }
+    }
 }
 
 fn deployments(table: &Table<'_, '_>, context: &Context) -> Option<Vec<String>> {
@@ -281,25 +342,18 @@ fn token_of(
         }
         return None;
     };
-    let rule = context.tokens.iter().find(|rule| *rule.word == *word.value);
-    if rule.is_none() {
-        let hint = did_you_mean(&word.value, context.tokens.iter().map(|rule| &*rule.word));
-        table.problem(word.span, format!("no token is called `{}`{hint}", word.value));
-    }
-    rule.cloned()
+    context.token(table, &word)
 }
 
 fn parts(table: &Table<'_, '_>, scheme: Scheme) -> Option<Vec<Part>> {
-    let Some(raw) = table.raw("from") else {
-        table.complain("`from` is missing: where it rides");
-        return None;
-    };
+    let raw = table.raw("from")?;
     if raw.get_ref().is_table() {
         return named_parts(table, scheme);
     }
-    let texts = table.texts("from").unwrap_or_default();
-    let places = places(table, texts);
-    if scheme == Scheme::Password && !places.iter().all(|place| matches!(place, Place::Authorization(_))) {
+    let places = some_places(table, "from");
+    let is_basic =
+        |place: &Place| matches!(place, Place::Authorization(word) if word.eq_ignore_ascii_case("basic"));
+    if scheme == Scheme::Password && !places.iter().all(is_basic) {
         table.complain(
             "a password rides in \"authorization Basic\", or in a table with `user` and `password`",
         );
@@ -325,8 +379,8 @@ fn named_parts(table: &Table<'_, '_>, scheme: Scheme) -> Option<Vec<Part>> {
     let inner = table.table("from")?;
     let mut parts = Vec::new();
     for name in required.iter().chain(optional) {
-        if let Some(texts) = inner.texts(name.name()) {
-            let places = texts.iter().filter_map(|text| place(&inner, text)).collect();
+        if inner.raw(name.name()).is_some() {
+            let places = some_places(&inner, name.name());
             // What a file names beside user and password belongs to the credential, and so must be there; where
             // the password's account lies may be left to the default.
             let open = matches!(name, PartName::Provider | PartName::Domain | PartName::Tenant)

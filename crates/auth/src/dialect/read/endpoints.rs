@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::answers::{self, Families, Whose};
-use super::{Context, credentials_named, patterns, places};
+use super::{Context, credentials_named, is_empty, patterns, some_places, values};
 use crate::dialect::operation::Operation;
 use crate::dialect::pattern::{Pattern, Patterns};
 use crate::dialect::place::Place;
@@ -23,18 +23,27 @@ pub(super) fn sites(
     for (name, table) in root.tables("endpoint") {
         let patterns = patterns(&table);
         let accepts = credentials_named(&table, "accepts", context);
+        if accepts_given(&table) && is_empty(&table, "accepts") {
+            table.complain("`accepts` names nobody; name credentials, or [\"anonymous\"]");
+        }
         let Some((endpoint, own)) = endpoint(name, &table, context) else {
             table.finish();
             continue;
         };
         let endpoint = Arc::new(endpoint);
         for At { value: pattern, span } in patterns {
-            let Some(surface) = surface_of(&pattern, surfaces) else {
-                let message = format!("`{pattern}` lies on no surface, so nothing says how it refuses");
-                table.problem(span, message);
-                continue;
+            let surface = match surface_of(&pattern, surfaces) {
+                Ok(surface) => surface,
+                Err(message) => {
+                    table.problem(span, message);
+                    continue;
+                }
             };
-            let (accepts, anonymous) = accepts.clone().unwrap_or_else(|| (surface.accepts.clone(), false));
+            // Without `accepts`: whoever the surface accepts, and callers without a credential only where nobody
+            // else is accepted.
+            let (accepts, anonymous) = accepts.clone().unwrap_or_else(|| {
+                (surface.accepts.clone(), surface.accepts.is_empty() && surface.anonymous)
+            });
             let site = Site {
                 endpoint: Some(Arc::clone(&endpoint)),
                 refusals: families.with(&surface.refusals, &own),
@@ -43,6 +52,9 @@ pub(super) fn sites(
                 anonymous,
             };
             check::site(&table, &span, &pattern, &site, accepts_given(&table));
+            if !own.is_empty() {
+                answers::own_refusals(&table, &site.refusals);
+            }
             entries.push((pattern, !endpoint.when.is_empty(), Arc::new(site)));
         }
         table.finish();
@@ -55,7 +67,7 @@ fn accepts_given(table: &Table<'_, '_>) -> bool {
 }
 
 /// The surface that a call lies on: that of any request which the pattern matches.
-fn surface_of(pattern: &Pattern, surfaces: &Patterns<Arc<Surface>>) -> Option<Arc<Surface>> {
+fn surface_of(pattern: &Pattern, surfaces: &Patterns<Arc<Surface>>) -> Result<Arc<Surface>, String> {
     let text = pattern.to_string();
     let path = text.split_once(' ').map_or(text.as_str(), |(_, path)| path);
     let path: Vec<&str> = path
@@ -63,26 +75,36 @@ fn surface_of(pattern: &Pattern, surfaces: &Patterns<Arc<Surface>>) -> Option<Ar
         .map(|segment| if segment.starts_with('{') { "any" } else { segment })
         .map(|segment| if segment == "**" { "any" } else { segment })
         .collect();
-    let method = pattern.methods().first().cloned().unwrap_or(http::Method::GET);
-    surfaces.matching(&method, &path.join("/")).next().map(|(surface, _)| Arc::clone(surface))
+    let path = path.join("/");
+    let any = [http::Method::GET];
+    let methods = if pattern.methods().is_empty() { &any } else { pattern.methods() };
+    let mut found: Option<Arc<Surface>> = None;
+    for method in methods {
+        let Some((surface, _)) = surfaces.matching(method, &path).next() else {
+            return Err(format!("`{pattern}` lies on no surface, so nothing says how it refuses"));
+        };
+        match &found {
+            Some(other) if !Arc::ptr_eq(other, surface) => {
+                return Err(format!(
+                    "`{pattern}` lies on [surface.{}] and on [surface.{}]; write an endpoint for each",
+                    other.name, surface.name
+                ));
+            }
+            Some(_) | None => found = Some(Arc::clone(surface)),
+        }
+    }
+    found.ok_or_else(|| format!("`{pattern}` lies on no surface, so nothing says how it refuses"))
 }
 
 fn endpoint(name: String, table: &Table<'_, '_>, context: &Context) -> Option<(Endpoint, answers::Written)> {
     let operation = operation(table);
-    let when = when(table);
+    let when = when(table, context);
     let reads = reads(table);
     let issues: Vec<_> = table
         .texts("issues")
         .unwrap_or_default()
         .into_iter()
-        .filter_map(|word| {
-            let rule = context.tokens.iter().find(|rule| *rule.word == *word.value);
-            if rule.is_none() {
-                let hint = did_you_mean(&word.value, context.tokens.iter().map(|rule| &*rule.word));
-                table.problem(word.span, format!("no token is called `{}`{hint}", word.value));
-            }
-            rule.cloned()
-        })
+        .filter_map(|word| context.token(table, &word))
         .collect();
     let forward = table.flag("forward").unwrap_or(false);
     let reason = table.text("reason").and_then(|text| {
@@ -98,7 +120,10 @@ fn endpoint(name: String, table: &Table<'_, '_>, context: &Context) -> Option<(E
     let on_table = table.table("on");
     let operation = operation?;
     let names: Vec<String> = inputs.iter().map(|(name, _)| name.clone()).collect();
-    let issued: Vec<_> = issues.iter().map(|rule| (rule.word.to_string(), rule.second.is_some())).collect();
+    // A word that is wrong was told already; templates may then name any.
+    let all_right = issues.len() == values(table.texts("issues")).len();
+    let nameable = if all_right && table.raw("issues").is_some() { &issues } else { &context.tokens };
+    let issued: Vec<_> = nameable.iter().map(|rule| (rule.word.to_string(), rule.second.is_some())).collect();
     let scope = Scope::operation(operation, &context.keys, &issued, &names);
     let bodies =
         if operation == Operation::Show { scope.clone().without("session.id") } else { scope.clone() };
@@ -109,6 +134,9 @@ fn endpoint(name: String, table: &Table<'_, '_>, context: &Context) -> Option<(E
     });
     let own =
         on_table.map_or_else(Default::default, |inner| answers::written(&inner, context, Whose::Endpoint));
+    if forward && table.raw("answer").is_some() {
+        table.complain("`forward` leaves the answer to the upstream: leave `answer` out");
+    }
     let sets_cookies = !answer.cookies.is_empty();
     let endpoint =
         Endpoint { name, when, operation, reads, inputs, issues, answer, forward, reason, sets_cookies };
@@ -117,10 +145,10 @@ fn endpoint(name: String, table: &Table<'_, '_>, context: &Context) -> Option<(E
 }
 
 fn operation(table: &Table<'_, '_>) -> Option<Operation> {
-    let Some(text) = table.text("operation") else {
+    if table.raw("operation").is_none() {
         table.complain("`operation` is missing: what the call does");
-        return None;
-    };
+    }
+    let text = table.text("operation")?;
     let operation = Operation::named(&text.value);
     if operation.is_none() {
         let hint = did_you_mean(&text.value, Operation::ALL.into_iter().map(Operation::name));
@@ -129,12 +157,34 @@ fn operation(table: &Table<'_, '_>) -> Option<Operation> {
     operation
 }
 
-fn when(table: &Table<'_, '_>) -> Vec<(Place, String)> {
+/// Conditions are looked at while nothing is known but what is left of the request without its credentials.
+fn can_be_condition(place: &Place, context: &Context) -> bool {
+    let mut carriers = context.credentials.iter().flat_map(|rule| &rule.parts).flat_map(|part| &part.places);
+    match place {
+        Place::Header(name, _) => {
+            !carriers.any(|carrier| matches!(carrier, Place::Header(other, _) if other == name))
+        }
+        Place::Query(_) | Place::Body(_) => true,
+        Place::Cookie(_)
+        | Place::Path(_)
+        | Place::Authorization(_)
+        | Place::AuthorizationAssigned(_)
+        | Place::AuthorizationBare => false,
+    }
+}
+
+fn when(table: &Table<'_, '_>, context: &Context) -> Vec<(Place, String)> {
     let Some(inner) = table.table("when") else { return Vec::new() };
     let mut when = Vec::new();
     for key in inner.keys() {
         let value = inner.text(&key.value);
         match (Place::parse(&key.value), value) {
+            (Ok(place), _) if !can_be_condition(&place, context) => {
+                inner.problem(
+                    key.span,
+                    "a condition looks at \"header …\", \"query …\" or \"body …\", and at no credential",
+                );
+            }
             (Ok(place), Some(value)) => when.push((place, value.value)),
             (Err(message), _) => inner.problem(key.span, message),
             (Ok(_), None) => {}
@@ -174,9 +224,8 @@ fn inputs(table: &Table<'_, '_>, operation: Option<Operation>) -> Vec<(String, V
                 inner.problem(key.span.clone(), format!("`{operation}` has no input `{}`{hint}", key.value));
             }
         }
-        if let Some(texts) = inner.texts(&key.value) {
-            inputs.push((key.value, places(&inner, texts)));
-        }
+        let places = some_places(&inner, &key.value);
+        inputs.push((key.value, places));
     }
     inputs
 }

@@ -22,7 +22,6 @@ allow = "anonymous"
 at = "/**"
 allow = "authenticated"
 "#,
-    guard_settings: "",
     accounts: &[
         Seed { roles: &["agent"], ..USER },
         Seed { user: "ben", first_name: "Ben", roles: &["agent"], ..USER },

@@ -19,7 +19,6 @@ pub(super) const FAMILY: Family = Family {
     people: "customers",
     sample: || Arc::new(Baskets::default()),
     settings: r#"
-issuers."http://www.enactor.co/" = "self"
 [[api.route]]
 at = "POST /baskets"
 allow = "anonymous"
@@ -33,7 +32,6 @@ allow = "authenticated"
 at = "/**"
 allow = "authenticated"
 "#,
-    guard_settings: "issuers.\"http://www.enactor.co/\" = \"self\"\n",
     accounts: &[
         CUSTOMER,
         Seed {

@@ -25,7 +25,6 @@ allow = { roles = ["ROLE_ADMIN"] }
 at = "/**"
 allow = "authenticated"
 "#,
-    guard_settings: "",
     accounts: &[
         Seed { roles: &["ROLE_AGENT"], ..USER },
         Seed {

@@ -38,7 +38,6 @@ allow = "anonymous"
 at = "/**"
 allow = "authenticated"
 "#,
-    guard_settings: "",
     accounts: &[USER, OTHER],
     secrets: &[],
     lines: onsite,

@@ -20,7 +20,6 @@ shared.device = { file = "device.txt" }
 at = "/**"
 allow = "authenticated"
 "#,
-    guard_settings: "",
     accounts: &[
         Seed { roles: &["administrator"], ..USER },
         Seed { user: "erin", first_name: "Erin", last_name: "User", roles: &["user"], ..USER },

@@ -66,7 +66,11 @@ fn sections(text: &str) -> (Vec<(usize, &str)>, Vec<Section<'_>>) {
     for (at, line) in text.lines().enumerate() {
         let number = at + 1;
         if let Some(words) = line.strip_prefix("===") {
-            sections.push(Section { line: number, words: words.split_whitespace().collect(), lines: Vec::new() });
+            sections.push(Section {
+                line: number,
+                words: words.split_whitespace().collect(),
+                lines: Vec::new(),
+            });
         } else if let Some(section) = sections.last_mut() {
             section.lines.push((number, line));
         } else {
@@ -118,7 +122,9 @@ fn take(steps: &mut Vec<Step>, open: &mut Option<Open>, section: &Section<'_>) -
             empty(section)?;
             steps.push(Step::Store(if *reach == "up" { Reach::Up } else { Reach::Down }));
         }
-        (["client" | "wait" | "store", ..], Some(_)) => return Err(mistake("an `=== answer` must come first")),
+        (["client" | "wait" | "store", ..], Some(_)) => {
+            return Err(mistake("an `=== answer` must come first"));
+        }
         (["upstream" | "reply" | "answer"], _) => return Err(mistake("it does not belong here")),
         (words, _) => return Err((section.line, format!("`=== {}` is unknown", words.join(" ")))),
     }
@@ -193,7 +199,8 @@ mod tests {
         assert_eq!(transcript.name, "small");
         assert_eq!(transcript.shows, ["E1", "E2"]);
         assert_eq!(transcript.api.as_deref(), Some("ece"));
-        let [Step::Exchange(exchange), Step::Wait(span), Step::Store(Reach::Down)] = transcript.steps.as_slice()
+        let [Step::Exchange(exchange), Step::Wait(span), Step::Store(Reach::Down)] =
+            transcript.steps.as_slice()
         else {
             panic!("{:?}", transcript.steps);
         };
@@ -222,7 +229,10 @@ mod tests {
         check("title: a\n=== wait soon\n", "x.http:2: no time such as 31m");
         check("title: a\n=== wait 1m\nGET /\n", "x.http:3: nothing may stand here");
         check("title: a\n=== dance\n", "x.http:2: `=== dance` is unknown");
-        check("title: a\n=== client\nGET / HTTP/1.1\n=== wait 1m\n", "x.http:4: an `=== answer` must come first");
+        check(
+            "title: a\n=== client\nGET / HTTP/1.1\n=== wait 1m\n",
+            "x.http:4: an `=== answer` must come first",
+        );
         check(
             "title: a\n=== client\nGET / HTTP/1.1\n=== reply\nHTTP/1.1 200 OK\n",
             "x.http:4: it does not belong here",

@@ -238,7 +238,9 @@ fn accepts<'p>(
     let Some((piece, rest)) = pieces.split_first() else { return text.is_empty() };
     let (name, form) = match piece {
         Piece::Literal(literal) => {
-            return text.strip_prefix(literal.as_str()).is_some_and(|tail| accepts(rest, tail, bindings, trail));
+            return text
+                .strip_prefix(literal.as_str())
+                .is_some_and(|tail| accepts(rest, tail, bindings, trail));
         }
         Piece::Volatile { name, form, .. } => (name, form),
     };

@@ -40,6 +40,18 @@ fn draining_finishes_what_is_begun_and_takes_nothing_new() {
 }
 
 #[test]
+fn a_client_that_connected_before_the_drain_is_served() {
+    let upstream = Server::echo();
+    let plane = Setup::before(&[upstream.address]).start();
+    let mut early = Wire::connect(plane.address);
+    early.send("GET /x HTTP/1.1\r\nHost: a\r\n\r\n");
+    let _silent = Wire::connect(plane.address);
+    plane.running.shutdown(PATIENCE);
+    assert_eq!(early.answer().status(), 200);
+    assert_eq!(plane.running.wait().unwrap(), 0);
+}
+
+#[test]
 fn the_deadline_cuts_what_does_not_end() {
     let (asked, seen) = mpsc::channel();
     let upstream = Server::start(move |mut wire, _| {

@@ -177,7 +177,7 @@ fn answers_without_a_body_keep_the_connection() {
         while let Some(request) = wire.message() {
             wire.send(match request.start.split(' ').nth(1).unwrap() {
                 "/304" => "HTTP/1.1 304 Not Modified\r\nContent-Length: 17\r\nETag: \"x\"\r\n\r\n",
-                "/204" => "HTTP/1.1 204 No Content\r\n\r\n",
+                "/204" => "HTTP/1.1 204 No Content\r\nContent-Length: 3\r\n\r\n",
                 "/early" => "HTTP/1.1 103 Early Hints\r\nLink: <x>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx",
                 "/replace" => "HTTP/1.1 500 No\r\nX-Replace: 1\r\nContent-Length: 6\r\n\r\nsecret",
                 _ => "HTTP/1.1 200 OK\r\nContent-Length: 17\r\n\r\n",
@@ -188,13 +188,16 @@ fn answers_without_a_body_keep_the_connection() {
     let mut client = Wire::connect(plane.address);
     client.send("HEAD /head HTTP/1.1\r\nHost: a\r\n\r\n");
     assert_eq!(client.head().unwrap().field("content-length").as_deref(), Some("17"));
-    let unmodified = client.get("/304");
+    client.send("GET /304 HTTP/1.1\r\nHost: a\r\n\r\n");
+    let unmodified = client.head().unwrap();
     assert_eq!((unmodified.status(), unmodified.field("etag").as_deref()), (304, Some("\"x\"")));
-    assert_eq!(client.get("/204").status(), 204);
+    client.send("GET /204 HTTP/1.1\r\nHost: a\r\n\r\n");
+    let empty = client.head().unwrap();
+    assert_eq!((empty.status(), empty.field("content-length")), (204, None));
     assert_eq!(client.get("/early").text(), "x");
     let replaced = client.get("/replace");
     assert_eq!((replaced.status(), replaced.text().as_str()), (200, "replaced"));
-    assert_eq!(client.get("/204").status(), 204);
+    assert_eq!(client.get("/early").text(), "x");
     // An answer that was thrown away took its connection with it.
     assert_eq!(upstream.connections(), 2);
 }
@@ -249,6 +252,18 @@ fn websockets_pass_where_the_route_lets_them() {
     assert!(client.is_closed());
     assert_eq!(seen.recv().unwrap().field("upgrade"), None);
     assert!(seen.try_recv().is_err(), "the bytes behind a refused upgrade went on");
+}
+
+#[test]
+fn an_upstream_that_switches_to_something_else_is_refused() {
+    let upstream =
+        Server::saying("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: other\r\n\r\n");
+    let mut setup = Setup::before(&[upstream.address]);
+    setup.rules.websocket = true;
+    let plane = setup.start();
+    let mut client = Wire::connect(plane.address);
+    client.send("GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
+    assert_eq!(client.answer().status(), 502);
 }
 
 #[test]

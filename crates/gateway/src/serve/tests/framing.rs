@@ -1,8 +1,10 @@
 //! Requests that two readers could read in two ways (T-G1 to T-G6).
 
-use crate::testing::Setup;
+use std::io::Write as _;
+
 use crate::testing::client::Wire;
 use crate::testing::upstream::Server;
+use crate::testing::{BUFFER_MAX, Setup};
 
 /// Sends bytes; returns the statuses of all answers until the gate closes.
 fn statuses(bytes: &str) -> Vec<u16> {
@@ -106,4 +108,42 @@ fn an_answer_before_the_bodys_end_ends_both_connections() {
     assert!(client.is_closed());
     assert_eq!(Wire::connect(plane.address).get("/next").status(), 200);
     assert_eq!(upstream.connections(), 2);
+}
+
+#[test]
+fn what_the_gate_reads_whole_has_limits() {
+    let upstream = Server::echo();
+    let mut setup = Setup::before(&[upstream.address]);
+    setup.rules.buffered = true;
+    setup.gate.limits.own_body = std::time::Duration::from_millis(50);
+    let plane = setup.start();
+    let ask = |request: String| {
+        let mut client = Wire::connect(plane.address);
+        client.send(request);
+        let status = client.answer().status();
+        (status, status != 200 && client.is_closed())
+    };
+    let head = "POST /x HTTP/1.1\r\nHost: a\r\n";
+    let said = BUFFER_MAX + 1;
+    assert_eq!(ask(format!("{head}Content-Length: {said}\r\n\r\n")), (413, true));
+    assert_eq!(ask(format!("{head}Content-Length: 4\r\n\r\nabc")), (400, true), "too late");
+    assert_eq!(ask(format!("{head}Content-Length: 3\r\n\r\nabc")).0, 200);
+    let chunked = format!("{head}Transfer-Encoding: chunked\r\n\r\n");
+    assert_eq!(ask(format!("{chunked}3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n")).0, 200);
+}
+
+#[test]
+fn a_chunked_body_is_not_read_beyond_its_limit() {
+    let upstream = Server::echo();
+    let mut setup = Setup::before(&[upstream.address]);
+    setup.rules.buffered = true;
+    let plane = setup.start();
+    let mut client = Wire::connect(plane.address);
+    client.send("POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
+    let piece = format!("10000\r\n{}\r\n", "x".repeat(0x10000));
+    // One piece more than allowed; the gate may have closed before it takes all of the last one.
+    for _ in 0..=BUFFER_MAX / 0x10000 {
+        let _closed = client.stream.get_mut().write_all(piece.as_bytes());
+    }
+    assert_eq!(client.head().unwrap().status(), 413);
 }

@@ -102,6 +102,18 @@ fn a_dead_backend_is_passed_over() {
 }
 
 #[test]
+fn a_backend_that_answers_nothing_is_left_alone() {
+    let silent = Server::start(|mut wire, _| while wire.line().is_some() {});
+    let well = Server::echo();
+    let mut setup = Setup::before(&[silent.address, well.address]);
+    setup.upstream.times.head = Duration::from_millis(20);
+    let plane = setup.start();
+    let mut client = Wire::connect(plane.address);
+    let statuses: Vec<u16> = (0..8).map(|_| client.get("/x").status()).collect();
+    assert_eq!(statuses, [504, 200, 504, 200, 504, 200, 200, 200]);
+}
+
+#[test]
 fn checks_take_a_backend_out_and_bring_it_back() {
     let sick = Arc::new(AtomicBool::new(false));
     let asked = Arc::clone(&sick);

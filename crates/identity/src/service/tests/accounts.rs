@@ -187,3 +187,29 @@ async fn no_secret_reaches_the_database_in_clear() {
         assert!(!holds(secret));
     }
 }
+
+#[tokio::test]
+async fn an_account_that_lives_elsewhere_is_not_taken_for_nobody() {
+    let bench = Bench::new().await;
+    let ann = bench.account("users", "ann").await;
+    let foreign = Account {
+        id: AccountId(0),
+        kind: "customers".to_owned(),
+        name: "c".to_owned(),
+        subject: "c".to_owned(),
+        full_name: String::new(),
+        first_name: String::new(),
+        last_name: String::new(),
+        email: String::new(),
+        tenant: None,
+        roles: Vec::new(),
+        keys: ann.keys.clone(),
+        proofs_from: at(0),
+        live: ann.live.clone(),
+    };
+    let foreign = Arc::new(foreign);
+    let api: Arc<str> = Arc::from("shop");
+    assert!(bench.service.issue(order(Some(&foreign), vec![session()], at(1)), at(1)).await.is_err());
+    assert!(bench.service.open_session(&api, Some(&foreign), &session(), at(1), at(1)).unwrap().is_none());
+    assert_eq!(bench.service.tokens_in_memory(), 0);
+}

@@ -90,11 +90,7 @@ fn answers_can_be_awaited_on_another_runtime_or_not_at_all() {
     assert!(matches!(answer.unwrap(), PasswordAnswer::Proven(_)));
     let token = data.block_on(bench.token(&ann, session(), at(1)));
     drop(bench.service.end(token, at(2)));
-    control.block_on(async {
-        while bench.store.token(token.0).await.unwrap().is_some() {
-            tokio::task::yield_now().await;
-        }
-    });
+    control.block_on(until(|| async { bench.store.token(token.0).await.unwrap().is_none() }));
     assert_eq!(data.block_on(bench.says(token, at(3))), "unknown", "nobody waited, and it ended");
     control.block_on(bench.close());
 }

@@ -69,7 +69,7 @@ async fn all_names_of_an_account_are_one_bucket() {
         "a locked account costs what a wrong password costs"
     );
     assert_eq!(text(&bench.login(claim("ann", PASSWORD), at(2)).await), "proven");
-    assert!(bench.events().await.contains(&"account.locked users/ann".to_owned()));
+    bench.noted("account.locked users/ann").await;
 
     for number in 0..5 {
         let mut claim = claim("ann", &format!("guess {number}"));
@@ -170,7 +170,9 @@ async fn a_changed_password_ends_everything_but_what_is_kept() {
         assert_eq!(bench.says(digest, at(11)).await, says);
     }
     assert_eq!(bench.service.account(ann.id).unwrap().account.proofs_from, at(10));
+    assert_eq!(bench.live(kept, at(11)).await.proven_at, at(10), "he has just proven the old one");
     let bench = bench.reopen().await;
+    assert_eq!(bench.live(kept, at(11)).await.proven_at, at(10));
     for (digest, says) in [(kept, "live"), (other, "unknown"), (access, "unknown")] {
         assert_eq!(bench.says(digest, at(11)).await, says);
     }

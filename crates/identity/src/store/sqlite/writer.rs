@@ -312,10 +312,11 @@ fn put_tokens_text(rows: usize) -> String {
     );
     let row = format!("({})", ["?"; TOKEN_COLUMNS].join(", "));
     text.push_str(&vec![row; rows].join(", "));
-    // A successor that two parallel refreshes write is the same row; a spent one stays spent.
+    // A successor that two parallel refreshes write is the same row; a spent one stays spent. A proof is only
+    // ever replaced by a later one.
     text.push_str(
         " ON CONFLICT (digest) DO UPDATE SET used_at = max(used_at, excluded.used_at), \
-         spent = max(spent, excluded.spent)",
+         spent = max(spent, excluded.spent), proven_at = max(proven_at, excluded.proven_at)",
     );
     text
 }
