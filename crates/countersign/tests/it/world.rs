@@ -25,7 +25,7 @@ use countersign_gateway::limits::Limits;
 use countersign_gateway::listen::{Http2, Listener};
 use countersign_gateway::metrics::Metrics;
 use countersign_gateway::serve::{Running, ServeOptions, start};
-use countersign_gateway::upstream::{Upstream as Backend, UpstreamOptions};
+use countersign_gateway::upstream::{Times, Upstream as Backend, UpstreamOptions};
 use countersign_identity::accounts::AccountDraft;
 use countersign_identity::issuers::TrustedIssuer;
 use countersign_identity::password::PasswordOptions;
@@ -38,7 +38,7 @@ use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::transcript::pattern::Bindings;
-use crate::transcript::{Reach, root};
+use crate::transcript::{Load, Manners, Reach, Transcript, root};
 use crate::upstream::Upstream;
 use cut::Cut;
 use file::WorldFile;
@@ -50,6 +50,9 @@ static CONTROL: LazyLock<Runtime> =
 
 /// The header that carries the assertion.
 pub(crate) const ASSERTION: &str = "Countersign-Assertion";
+
+/// How long the gate waits for a service that says nothing.
+const SHORT_PATIENCE: Duration = Duration::from_millis(500);
 
 /// What worlds of one dialect have in common: `world.toml`, and a store in which its accounts are.
 pub(crate) struct Setting {
@@ -155,6 +158,7 @@ async fn people(service: &Service, file: &WorldFile, now: Time) {
             roles: entry.roles.clone(),
             keys: entry.keys.clone(),
             password: Some(Secret::new(entry.password.as_str())),
+            password_due: entry.due,
             ..AccountDraft::new(&entry.kind, &entry.name)
         };
         service.create_account(draft, by(), now).await.unwrap();
@@ -185,7 +189,12 @@ impl World {
     ///
     /// # Errors
     /// What the APIs cannot do with the dialect.
-    pub(crate) fn start(setting: &Setting, dialect: &Arc<Dialect>, keeping: Keeping) -> Result<Self, String> {
+    pub(crate) fn start(
+        setting: &Setting,
+        dialect: &Arc<Dialect>,
+        keeping: Keeping,
+        transcript: &Transcript,
+    ) -> Result<Self, String> {
         let apis = setting
             .file
             .api
@@ -215,8 +224,9 @@ impl World {
             }
         }
         let upstream = Upstream::start();
+        let patience = if transcript.has_silence() { SHORT_PATIENCE } else { Times::default().head };
         let lookups = Arc::new(Cut::new(Arc::clone(&service)));
-        let (running, address) = listen(setting, apis, &service, &lookups, &clock, &upstream);
+        let (running, address) = listen(setting, apis, &service, &lookups, &clock, &upstream, patience);
         let bindings = bindings(&setting.file, clock.now());
         Ok(Self {
             address,
@@ -250,6 +260,16 @@ impl World {
         });
     }
 
+    /// Lets the service behind the gate behave otherwise.
+    pub(crate) fn behave(&self, manners: Manners) {
+        self.upstream.behave(manners);
+    }
+
+    /// Lets password checks be refused for being too many, or not.
+    pub(crate) fn load(&self, load: Load) {
+        self.lookups.load(load);
+    }
+
     /// The keys that assertions must be signed with.
     pub(crate) fn assertion_keys(&self) -> Arc<IssuerKeys> {
         self.service.verifying_keys(Purpose::Assertion)
@@ -275,9 +295,12 @@ fn listen(
     lookups: &Arc<Cut>,
     clock: &Arc<TurnedClock>,
     upstream: &Upstream,
+    patience: Duration,
 ) -> (Running, SocketAddr) {
     let url = format!("http://{}", upstream.address());
-    let backend = Backend::new(UpstreamOptions::new("service", &url).unwrap()).unwrap();
+    let mut options = UpstreamOptions::new("service", &url).unwrap();
+    options.times.head = patience;
+    let backend = Backend::new(options).unwrap();
     let apis = setting
         .file
         .api
