@@ -43,6 +43,16 @@ pub(crate) fn is_well_known(folded: &str) -> bool {
 /// Every header that the gate itself sets or reads begins so.
 const OWN_PREFIX: &str = "countersign-";
 
+/// Whether a field of this name, however it is spelled, says who somebody is to services behind gateways: nobody
+/// outside may set it, in a head or in a trailer section (THREATS T-B2).
+pub fn tells_identity(name: &str) -> bool {
+    is_own(name) || WELL_KNOWN.iter().any(|known| folds_to(name, known))
+}
+
+fn is_own(name: &str) -> bool {
+    name.len() > OWN_PREFIX.len() && starts_folded(name, OWN_PREFIX)
+}
+
 /// Which headers and cookies of a dialect are taken.
 #[derive(Debug)]
 pub(crate) struct Intake {
@@ -161,7 +171,7 @@ impl Intake {
     /// `None`: nothing of ours. `Some(true)`: the exact name of a credential. `Some(false)`: to be dropped.
     fn class(&self, name: &HeaderName) -> Option<bool> {
         let text = name.as_str();
-        if text.len() > OWN_PREFIX.len() && starts_folded(text, OWN_PREFIX) {
+        if is_own(text) {
             return Some(false);
         }
         let known = self.headers.get(&hash(text))?;

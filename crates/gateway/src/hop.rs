@@ -3,6 +3,7 @@
 //! RFC 9110 section 7.6.1: an intermediary takes out `Connection`, every field that it nominates, and the fields
 //! that are known to be about the connection, before it forwards a message.
 
+use countersign_auth::intake::tells_identity;
 use http::header::{
     self, CONNECTION, HeaderMap, HeaderName, HeaderValue, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
@@ -149,6 +150,7 @@ impl Protected {
         remove_where(trailers, |name| {
             NEVER_TRAILERS.iter().any(|never| folded_eq(never.as_str(), name))
                 || is_forwarding(name)
+                || tells_identity(name)
                 || self.covers(name)
         });
     }
@@ -284,6 +286,8 @@ mod tests {
             ("x_user", "root"),
             ("authorization", "Basic eA=="),
             ("x-forwarded-for", "1.1.1.1"),
+            ("remote_user", "root"),
+            ("countersign-anything", "root"),
             ("content-length", "3"),
             ("grpc-status", "0"),
         ]);

@@ -14,6 +14,7 @@ mod mutations;
 mod raw;
 mod replay;
 mod requirements;
+mod threats;
 mod transcript;
 mod upstream;
 mod world;

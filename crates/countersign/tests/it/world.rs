@@ -2,7 +2,7 @@
 
 mod cut;
 mod file;
-mod keys;
+pub(crate) mod keys;
 mod memory;
 
 use std::net::SocketAddr;
@@ -93,10 +93,20 @@ pub(crate) struct World {
     pub(crate) bindings: Bindings,
     service: Arc<Service>,
     store: Arc<Switchable>,
+    truth: Arc<dyn Store>,
     lookups: Arc<Cut>,
     clock: Arc<TurnedClock>,
+    metrics: Arc<Metrics>,
     _running: Running,
     _folder: Option<TempDir>,
+}
+
+/// How much of its store a world has read when it begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reading {
+    Going,
+    /// Tokens are not loaded, and stay so.
+    Held,
 }
 
 impl Setting {
@@ -104,10 +114,14 @@ impl Setting {
     pub(crate) fn of(dialect: &str) -> Self {
         let path = root().join("dialects").join(dialect).join("transcripts/world.toml");
         let text = std::fs::read_to_string(&path).unwrap();
-        let file: WorldFile =
-            toml::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        Self::from_text(dialect, &path.display().to_string(), &text)
+    }
+
+    /// Reads the text of another `world.toml` and makes its accounts; `origin` names it in messages.
+    pub(crate) fn from_text(dialect: &str, origin: &str, text: &str) -> Self {
+        let file: WorldFile = toml::from_str(text).unwrap_or_else(|error| panic!("{origin}: {error}"));
         for api in &file.api {
-            assert_eq!(api.dialect, dialect, "{}: api {}", path.display(), api.name);
+            assert_eq!(api.dialect, dialect, "{origin}: api {}", api.name);
         }
         let seed = Arc::new(MemoryStore::default());
         let store: Arc<dyn Store> = Arc::clone(&seed) as Arc<dyn Store>;
@@ -195,6 +209,51 @@ impl World {
         keeping: Keeping,
         transcript: &Transcript,
     ) -> Result<Self, String> {
+        let patience = if transcript.has_silence() { SHORT_PATIENCE } else { Times::default().head };
+        let (truth, folder) = CONTROL.block_on(place(setting, keeping));
+        Self::over(
+            setting,
+            dialect,
+            truth,
+            folder,
+            Listens { fronts: Fronts::default(), patience },
+            Reading::Going,
+        )
+    }
+
+    /// Starts a world that believes fronts.
+    ///
+    /// # Errors
+    /// What the APIs cannot do with the dialect.
+    pub(crate) fn behind(
+        setting: &Setting,
+        dialect: &Arc<Dialect>,
+        keeping: Keeping,
+        fronts: Fronts,
+    ) -> Result<Self, String> {
+        let (truth, folder) = CONTROL.block_on(place(setting, keeping));
+        let listens = Listens { fronts, patience: Times::default().head };
+        Self::over(setting, dialect, truth, folder, listens, Reading::Going)
+    }
+
+    /// A second gate over the same store, as after a restart, that has not loaded the tokens and never will.
+    ///
+    /// # Errors
+    /// What the APIs cannot do with the dialect.
+    pub(crate) fn still_loading(&self, setting: &Setting, dialect: &Arc<Dialect>) -> Result<Self, String> {
+        CONTROL.block_on(self.service.flush()).map_err(|error| error.to_string())?;
+        let listens = Listens { fronts: Fronts::default(), patience: Times::default().head };
+        Self::over(setting, dialect, Arc::clone(&self.truth), None, listens, Reading::Held)
+    }
+
+    fn over(
+        setting: &Setting,
+        dialect: &Arc<Dialect>,
+        truth: Arc<dyn Store>,
+        folder: Option<TempDir>,
+        listens: Listens,
+        reading: Reading,
+    ) -> Result<Self, String> {
         let apis = setting
             .file
             .api
@@ -203,8 +262,10 @@ impl World {
             .collect::<Result<Vec<_>, _>>()
             .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))?;
         let clock = Arc::new(TurnedClock::default());
-        let (store, folder) = CONTROL.block_on(place(setting, keeping));
-        let store = Switchable::new(store);
+        let store = Switchable::new(Arc::clone(&truth));
+        if reading == Reading::Held {
+            store.hold_pages();
+        }
         let service = CONTROL.block_on(open(Arc::clone(&store) as Arc<dyn Store>, Arc::clone(&clock)));
         let trusted: Vec<(&str, &str)> = setting
             .file
@@ -224,9 +285,11 @@ impl World {
             }
         }
         let upstream = Upstream::start();
-        let patience = if transcript.has_silence() { SHORT_PATIENCE } else { Times::default().head };
         let lookups = Arc::new(Cut::new(Arc::clone(&service)));
-        let (running, address) = listen(setting, apis, &service, &lookups, &clock, &upstream, patience);
+        let metrics = Metrics::new(1);
+        let listening =
+            Listening { service: &service, lookups: &lookups, clock: &clock, metrics: &metrics, listens };
+        let (running, address) = listen(setting, apis, listening, &upstream);
         let bindings = bindings(&setting.file, clock.now());
         Ok(Self {
             address,
@@ -234,8 +297,10 @@ impl World {
             bindings,
             service,
             store,
+            truth,
             lookups,
             clock,
+            metrics,
             _running: running,
             _folder: folder,
         })
@@ -270,6 +335,26 @@ impl World {
         self.lookups.load(load);
     }
 
+    /// The service, for what an administrator does.
+    pub(crate) fn service(&self) -> &Service {
+        &self.service
+    }
+
+    /// What time it is in this world.
+    pub(crate) fn now(&self) -> Time {
+        self.clock.now()
+    }
+
+    /// What `/metrics` says.
+    pub(crate) fn metrics(&self) -> String {
+        self.metrics.render().unwrap()
+    }
+
+    /// Waits for an answer of the service.
+    pub(crate) fn block_on<T>(&self, answer: impl Future<Output = T>) -> T {
+        CONTROL.block_on(answer)
+    }
+
     /// The keys that assertions must be signed with.
     pub(crate) fn assertion_keys(&self) -> Arc<IssuerKeys> {
         self.service.verifying_keys(Purpose::Assertion)
@@ -288,19 +373,36 @@ async fn place(setting: &Setting, keeping: Keeping) -> (Arc<dyn Store>, Option<T
     }
 }
 
+struct Listening<'w> {
+    service: &'w Arc<Service>,
+    lookups: &'w Arc<Cut>,
+    clock: &'w Arc<TurnedClock>,
+    metrics: &'w Arc<Metrics>,
+    listens: Listens,
+}
+
+/// How a gate meets those before and behind it.
+struct Listens {
+    fronts: Fronts,
+    /// How long the service may take to begin its answer.
+    patience: Duration,
+}
+
 fn listen(
     setting: &Setting,
     apis: Vec<Arc<Api>>,
-    service: &Arc<Service>,
-    lookups: &Arc<Cut>,
-    clock: &Arc<TurnedClock>,
+    listening: Listening<'_>,
     upstream: &Upstream,
-    patience: Duration,
 ) -> (Running, SocketAddr) {
+    let Listening { service, lookups, clock, metrics, listens: Listens { fronts, patience } } = listening;
     let url = format!("http://{}", upstream.address());
     let mut options = UpstreamOptions::new("service", &url).unwrap();
     options.times.head = patience;
     let backend = Backend::new(options).unwrap();
+    // As the binary does it.
+    let mut protected = vec![ASSERTION.to_owned()];
+    protected
+        .extend(apis.iter().flat_map(|api| api.identity_header_names()).map(|name| name.as_str().to_owned()));
     let apis = setting
         .file
         .api
@@ -316,9 +418,9 @@ fn listen(
         clock: Arc::clone(clock) as Arc<_>,
         random: Arc::new(OsRandom::default()),
         limits: Limits::default(),
-        fronts: Fronts::default(),
-        protected: Protected::new([ASSERTION]),
-        metrics: Metrics::new(1),
+        fronts,
+        protected: Protected::new(protected.iter().map(String::as_str)),
+        metrics: Arc::clone(metrics),
     })
     .unwrap();
     let listener = Listener {
