@@ -8,10 +8,13 @@
     reason = "tests"
 )]
 
+mod crash;
 mod mutations;
+mod process;
 mod raw;
 mod replay;
 mod requirements;
+mod scale;
 mod transcript;
 mod upstream;
 mod world;
