@@ -106,7 +106,12 @@ fn people() -> Vec<AccountDraft> {
         ..AccountDraft::new("users", name)
     };
     let root = AccountDraft { roles: vec!["administrator".to_owned()], ..user("root", PASSWORD) };
-    vec![root, user("tess", PASSWORD), user("dora", FIRST_PASSWORD), AccountDraft::new("applications", "till")]
+    vec![
+        root,
+        user("tess", PASSWORD),
+        user("dora", FIRST_PASSWORD),
+        AccountDraft::new("applications", "till"),
+    ]
 }
 
 /// Lets the clients work until there were so many answers, every other time one of a changed password among
@@ -254,7 +259,11 @@ fn check(client: &mut Client, truth: &mut Truth) {
         }
     }
     for session in &truth.sessions {
-        assert_eq!(status("crm.example", "/pages/1", &format!("Cookie: {session}")), 200, "session {session}");
+        assert_eq!(
+            status("crm.example", "/pages/1", &format!("Cookie: {session}")),
+            200,
+            "session {session}"
+        );
     }
     for key in &truth.keys {
         let field = format!("X-VoltMX-App-API-Key: {key}");

@@ -7,11 +7,11 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
+use countersign_auth::time::Clock as _;
 use countersign_identity::accounts::AccountDraft;
 use countersign_identity::password::PasswordOptions;
 use countersign_identity::service::{By, Service, ServiceOptions};
 use countersign_identity::world::WallClock;
-use countersign_auth::time::Clock as _;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
@@ -74,7 +74,8 @@ impl Site {
 
     /// Starts the gate. `COUNTERSIGN` in the environment names another build.
     pub(crate) fn start(&self) -> Gate {
-        let binary = std::env::var("COUNTERSIGN").unwrap_or_else(|_| env!("CARGO_BIN_EXE_countersign").to_owned());
+        let binary =
+            std::env::var("COUNTERSIGN").unwrap_or_else(|_| env!("CARGO_BIN_EXE_countersign").to_owned());
         Gate::start(Path::new(&binary), &self.folder.path().join(CONFIG))
     }
 }
@@ -118,7 +119,8 @@ impl Gate {
                 }
             }
         });
-        let mut gate = Self { address: SocketAddr::from(([127, 0, 0, 1], 0)), started, child, log, said: Vec::new() };
+        let mut gate =
+            Self { address: SocketAddr::from(([127, 0, 0, 1], 0)), started, child, log, said: Vec::new() };
         let listening = gate.said("listening for clients");
         gate.address = listening["listener.address"].as_str().unwrap().parse().unwrap();
         gate

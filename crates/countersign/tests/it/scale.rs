@@ -67,7 +67,9 @@ fn sessions_are_served_while_they_are_loaded() {
     );
     if let (Some(empty), Some(full)) = (empty, full) {
         let each = full.saturating_sub(empty) * 1024 / sessions;
-        println!("resident: {empty} KiB empty, {full} KiB full, {each} bytes for each session and its part of an account");
+        println!(
+            "resident: {empty} KiB empty, {full} KiB full, {each} bytes for each session and its part of an account"
+        );
     }
     assert!(served < SERVED_WITHIN, "{served:?}");
 }
