@@ -10,10 +10,13 @@
     reason = "tests"
 )]
 
+mod crash;
 mod mutations;
+mod process;
 mod raw;
 mod replay;
 mod requirements;
+mod scale;
 mod threats;
 mod transcript;
 mod upstream;
