@@ -191,6 +191,12 @@ impl<T> Patterns<T> {
             .filter_map(move |(_, pattern, item)| Some((item, pattern.matches(path, self.case)?)))
     }
 
+    /// What matches a path, whatever the method, the most exact first.
+    pub fn at_path(&self, path: &str) -> impl Iterator<Item = &T> {
+        let at_path = |(_, pattern, _): &&(_, Pattern, T)| pattern.matches(path, self.case).is_some();
+        self.entries.iter().filter(at_path).map(|(_, _, item)| item)
+    }
+
     /// All items, the most exact first; an item with several patterns comes several times.
     pub fn items(&self) -> impl Iterator<Item = &T> {
         self.entries.iter().map(|(_, _, item)| item)
@@ -207,6 +213,9 @@ impl<T> Patterns<T> {
         for (_, pattern, _) in &self.entries {
             if pattern.matches(path, self.case).is_some() {
                 methods.extend(pattern.methods.iter().cloned());
+                if pattern.methods.contains(&Method::GET) {
+                    methods.push(Method::HEAD);
+                }
             }
         }
         methods.sort_by(|a, b| a.as_str().cmp(b.as_str()));

@@ -100,6 +100,7 @@ struct AllowRule {
     tenants: Vec<String>,
     #[serde(default)]
     schemes: Vec<String>,
+    max_age: Option<String>,
 }
 
 /// `[[account]]`
@@ -227,7 +228,7 @@ impl RouteEntry {
                 roles: rule.roles.clone(),
                 tenants: rule.tenants.clone(),
                 schemes: rule.schemes.clone(),
-                max_age: None,
+                max_age: rule.max_age.as_ref().map(|text| duration(text).expect("a time such as 31m")),
             }),
         };
         RouteOptions { at: self.at.clone(), allow, upgrade: false }
