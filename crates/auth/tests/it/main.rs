@@ -7,7 +7,6 @@
     clippy::indexing_slicing,
     clippy::disallowed_methods,
     clippy::print_stderr,
-    clippy::disallowed_methods,
     reason = "tests"
 )]
 
