@@ -72,13 +72,14 @@ pub fn take<'a>(
     let mut seen = 0;
     for line in lines {
         for raw in line.as_bytes().split(|byte| *byte == b';') {
-            let raw = raw.trim_ascii();
-            if raw.is_empty() {
-                continue;
-            }
+            // Empty pairs count as well: skipping them takes as long.
             seen += 1;
             if seen > PAIRS_MAX {
                 return Err(CookieError::TooMany);
+            }
+            let raw = raw.trim_ascii();
+            if raw.is_empty() {
+                continue;
             }
             // The name ends at the first `=`; a pair without one is a name, since some servers read it so.
             let end = raw.iter().position(|byte| *byte == b'=').unwrap_or(raw.len());

@@ -18,7 +18,7 @@ use crate::refusal::{Reason, Refusal};
 use crate::secret::Secret;
 
 /// Identity headers that services behind other gateways believe; nobody outside may set them (folded).
-const WELL_KNOWN: [&str; 14] = [
+const WELL_KNOWN: [&str; 31] = [
     "remote-user",
     "remote-name",
     "remote-email",
@@ -33,6 +33,26 @@ const WELL_KNOWN: [&str; 14] = [
     "x-auth-request-email",
     "x-auth-request-groups",
     "x-authenticated-user",
+    "x-user",
+    "x-auth-user",
+    "x-webauth-user",
+    "x-client-cert",
+    "x-forwarded-client-cert",
+    "x-ssl-client-cert",
+    "x-ssl-client-s-dn",
+    "ssl-client-cert",
+    "ssl-client-s-dn",
+    "sm-user",
+    "sm-userdn",
+    // These make a service read another method than the one that was decided about (T-A11).
+    "x-http-method-override",
+    "x-http-method",
+    "x-method-override",
+    // RFC 8470: only the end of a TLS connection may say it.
+    "early-data",
+    // Read as the environment's HTTP_PROXY by programs of the CGI family.
+    "proxy",
+    "x-original-user",
 ];
 
 /// Whether services behind other gateways believe a header of this folded name.

@@ -17,7 +17,7 @@ use smallvec::SmallVec;
 use crate::api::{Api, Located};
 use crate::credential::{Credential, Proof, Said};
 use crate::dialect::place::Place;
-use crate::dialect::{CredentialRule, Part, PartName, Scheme, Site};
+use crate::dialect::{CredentialRule, Part, PartName, Scheme, Site, TokenRule};
 use crate::fields::Fields;
 use crate::fields::content_type::Encoding;
 use crate::intake::Taken;
@@ -89,20 +89,17 @@ impl Api {
             .collect()
     }
 
-    /// A path as logs may show it: variables that are keys, sessions or credentials are replaced by their names.
-    pub fn loggable_path(&self, located: &Located, path: &str) -> String {
-        let Some(endpoint) = &located.site.endpoint else { return path.to_owned() };
-        let inputs = endpoint.inputs.iter().filter(|(name, _)| name == "key" || name == "session");
-        let parts = located.site.accepts.iter().flat_map(|rule| &rule.parts).map(|part| &part.places);
-        let mut shown = path.to_owned();
-        for place in inputs.map(|(_, places)| places).chain(parts).flatten() {
-            if let Place::Path(name) = place
-                && let Some((_, value)) = located.variables.as_slice().iter().find(|(own, _)| own == name)
-            {
-                shown = shown.replace(value.as_str(), &format!("{{{name}}}"));
+    /// A path as logs may show it: what could be a token of the dialect is replaced by its word.
+    pub fn loggable_path(&self, path: &str) -> String {
+        let shown = |segment: &str| {
+            let like =
+                |token: &Arc<TokenRule>| token.form.as_ref().is_some_and(|form| form.could_be(segment));
+            match self.dialect.tokens.iter().find(|token| like(token)) {
+                Some(token) => format!("{{{}}}", token.word),
+                None => segment.to_owned(),
             }
-        }
-        shown
+        };
+        path.split('/').map(shown).collect::<Vec<_>>().join("/")
     }
 
     /// A page's form carries its proof in a hidden field.
