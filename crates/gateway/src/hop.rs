@@ -150,6 +150,7 @@ impl Protected {
         remove_where(trailers, |name| {
             NEVER_TRAILERS.iter().any(|never| folded_eq(never.as_str(), name))
                 || is_forwarding(name)
+                || is_method_override(name)
                 || tells_identity(name)
                 || self.covers(name)
         });
@@ -185,6 +186,12 @@ pub(crate) fn is_forwarding(name: &str) -> bool {
         }
         Some(_) | None => false,
     }
+}
+
+/// Whether a name, after folding, asks the service to take the request for one of another method. The rules and
+/// CSRF saw the true method, so that such a field would lead past both (T-A11, T-E7).
+pub(crate) fn is_method_override(name: &str) -> bool {
+    ["x-http-method-override", "x-http-method", "x-method-override"].iter().any(|known| folded_eq(known, name))
 }
 
 /// Lower case, `_` and `.` as `-`.
@@ -293,6 +300,16 @@ mod tests {
         ]);
         protected.strip_trailers(&mut trailers);
         assert_eq!(names(&trailers), ["grpc-status"]);
+    }
+
+    #[test]
+    fn names_of_method_overrides() {
+        for name in ["X-HTTP-Method-Override", "x_http_method", "X-Method.Override"] {
+            assert!(is_method_override(name), "{name}");
+        }
+        for name in ["method", "x-method", "x-http-method-overrides"] {
+            assert!(!is_method_override(name), "{name}");
+        }
     }
 
     #[test]
