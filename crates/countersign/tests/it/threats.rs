@@ -5,8 +5,12 @@
 //! that passes.
 
 mod addressed;
+mod failing;
 mod heard;
 mod hops;
+mod proofs;
+mod sessions;
+mod tokens;
 
 use std::sync::Arc;
 

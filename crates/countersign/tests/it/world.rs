@@ -70,14 +70,23 @@ pub(crate) enum Keeping {
 #[derive(Default)]
 struct TurnedClock {
     ahead_ms: AtomicI64,
+    /// When it was stopped, 0 if it goes.
+    stopped_ms: AtomicI64,
 }
 
 impl Clock for TurnedClock {
     fn now(&self) -> Time {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-        let ms = i64::try_from(since.as_millis()).unwrap();
+        let ms = match self.stopped_ms.load(Ordering::SeqCst) {
+            0 => real_ms(),
+            stopped => stopped,
+        };
         Time::from_unix_ms(ms + self.ahead_ms.load(Ordering::SeqCst))
     }
+}
+
+fn real_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    i64::try_from(since.as_millis()).unwrap()
 }
 
 /// A gate at work, with all that a transcript needs. It ends when it is dropped.
@@ -295,6 +304,11 @@ impl World {
         // What the background does meanwhile.
         let _ = CONTROL.block_on(self.service.flush());
         let _ = CONTROL.block_on(self.service.sweep(self.clock.now()));
+    }
+
+    /// Stops the clock: from now on time passes when it is told to, however slow the machine is.
+    pub(crate) fn stop_clock(&self) {
+        self.clock.stopped_ms.store(real_ms(), Ordering::SeqCst);
     }
 
     /// Takes the account store away, or gives it back: nothing can be written, and what would be asked of a store
