@@ -24,7 +24,8 @@ async function browse(use) {
     ],
   });
   try {
-    const page = await browser.newPage({ viewport: { width: 900, height: 600 } });
+    const context = await browser.newContext({ viewport: { width: 900, height: 600 } });
+    const page = await context.newPage();
     page.setDefaultTimeout(TIMEOUT_MS);
     const picture = (name) => page.screenshot({ path: path.join(PICTURES, `${name}.png`) });
     await use(page, picture);

@@ -108,8 +108,10 @@ class Served:
             f'[[api]]\nname = "served"\nupstream = "http://127.0.0.1:{self.upstream.server_port}"\n{self.api}',
             encoding="utf-8",
         )
-        command = [os.environ["COUNTERSIGN"], "serve", "--config", str(config)]
-        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, encoding="utf-8")
+        self.config = str(config)
+        command = [os.environ["COUNTERSIGN"], "serve", "--config", self.config]
+        pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+        self.process = subprocess.Popen(command, text=True, encoding="utf-8", **pipes)
         self.addresses, said = {}, []
         while len(self.addresses) < 2:
             line = self.process.stderr.readline()
@@ -122,6 +124,11 @@ class Served:
                 self.addresses[line.get("listener.name", "administration")] = "http://" + line["listener.address"]
         threading.Thread(target=self.process.stderr.read, daemon=True).start()
         return self
+
+    def add_user(self, name, password):
+        """Adds an account while the gate runs, as an operator does."""
+        command = [os.environ["COUNTERSIGN"], "user", "add", name, "--password-stdin", "--config", self.config]
+        subprocess.run(command, input=password + "\n", text=True, check=True, stdout=subprocess.DEVNULL)
 
     def __exit__(self, *_):
         self.process.terminate()

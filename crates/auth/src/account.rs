@@ -10,6 +10,11 @@ use crate::time::Time;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AccountId(pub u64);
 
+impl AccountId {
+    /// That of every account that the gate does not keep itself.
+    pub const FOREIGN: Self = Self(0);
+}
+
 /// What is known of an account: plain data from a directory, not yet a proof of anything.
 #[derive(Debug)]
 pub struct Account {
@@ -39,6 +44,13 @@ pub struct Account {
     pub proofs_from: Time,
     /// Falls when this copy of the account is out of date; every cache asks it.
     pub live: Live,
+}
+
+impl Account {
+    /// Whether it lives in a foreign issuer: then its number says nothing, and it holds no tokens of the gate.
+    pub fn is_foreign(&self) -> bool {
+        self.id == AccountId::FOREIGN
+    }
 }
 
 /// A switch that falls once: shared by the record that a revocation finds and by every copy that was made of it.

@@ -212,15 +212,15 @@ impl Api {
     /// and method match, the most exact first.
     ///
     /// # Errors
-    /// `not-found` if no surface has the path, `method` if one has it for other methods.
+    /// `not-found` if no surface has the path, `method` if one has it for other methods; what `holds` says.
     pub(crate) fn locate(
         &self,
         method: &Method,
         path: &str,
-        holds: impl Fn(&Site) -> bool,
+        holds: impl Fn(&Site) -> Result<bool, Refusal>,
     ) -> Result<Located, Refusal> {
         for (site, variables) in self.dialect.sites.matching(method, path) {
-            if holds(site) {
+            if holds(site)? {
                 return Ok(Located { site: Arc::clone(site), variables: OwnedVariables::of(&variables) });
             }
         }

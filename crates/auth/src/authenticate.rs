@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 
 use crate::account::{Account, AccountId, Live};
 use crate::api::{Api, Located};
-use crate::credential::{Credential, Proof};
+use crate::credential::{Credential, Proof, Said};
 use crate::csrf::{self, Demand};
 use crate::derive::second_half;
 use crate::dialect::{CredentialRule, JwtCredential};
@@ -46,8 +46,8 @@ pub async fn authenticate(
     if site.only_anonymous() {
         return Ok(anonymous(None, None, now));
     }
-    let demand = csrf::demand(api, site, request, &presented);
-    let Presented { credential, ambient, beside, csrf: shown } = presented;
+    let mut demand = csrf::demand(api, site, request, &presented);
+    let Presented { credential, ambient, others, beside, csrf: shown } = presented;
     let verifier = Verifier { api, request, lookups, now };
     let beside = match &beside {
         Some(cookie) => verifier.live_session(cookie).await?,
@@ -57,26 +57,38 @@ pub async fn authenticate(
     if demand == Demand::First {
         csrf::check(api, key, beside.as_ref(), shown.as_ref())?;
     }
-    let identity = match credential {
-        None if site.anonymous => {
-            anonymous(beside.filter(|session| session.live.account.is_none()), None, now)
+    let mut dead: Option<Refusal> = None;
+    let mut found = None;
+    for credential in credential.into_iter().chain(others) {
+        match verifier.verify(&credential).await {
+            Ok(proven) => {
+                found = Some((credential, proven));
+                break;
+            }
+            // Only a dead cookie counts as nothing, so that an expired user reaches the sign-in page.
+            Err(mut refusal) if ambient && is_dead(refusal.reason) => {
+                refusal.dead_cookie = Some(credential.rule.carrier().to_owned());
+                dead.get_or_insert(refusal);
+            }
+            Err(refusal) => return Err(refusal),
         }
-        None => {
+    }
+    let dead_cookie = dead.as_ref().and_then(|refusal| refusal.dead_cookie.clone());
+    let identity = match (found, dead) {
+        (Some((credential, mut proven)), _) => {
+            proven.dead_cookie = dead_cookie;
+            with_session(api, &credential, proven, beside, request, demand)?
+        }
+        (None, dead) if site.anonymous => {
+            if dead.is_some() && demand == Demand::After {
+                demand = csrf::demand_of(api, site, request, "anonymous");
+            }
+            anonymous(beside.filter(|session| session.live.account.is_none()), dead_cookie, now)
+        }
+        (None, Some(dead)) => return Err(dead),
+        (None, None) => {
             return Err(Refusal::new(Reason::NoCredential, "nothing was presented").carried_by(carrier(site)));
         }
-        Some(credential) => match verifier.verify(&credential).await {
-            // Only a dead cookie counts as nothing, so that an expired user reaches the sign-in page.
-            Err(refusal) if ambient && is_dead(refusal.reason) && site.anonymous => {
-                anonymous(None, Some(credential.rule.carrier().to_owned()), now)
-            }
-            Err(mut refusal) => {
-                if ambient && is_dead(refusal.reason) {
-                    refusal.dead_cookie = Some(credential.rule.carrier().to_owned());
-                }
-                return Err(refusal);
-            }
-            Ok(proven) => with_session(api, &credential, proven, beside, request, demand)?,
-        },
     };
     if demand == Demand::After {
         csrf::check(api, key, identity.session(), shown.as_ref())?;
@@ -118,9 +130,9 @@ fn with_session(
         credential.rule.token.as_ref().is_some_and(|rule| rule.kind == TokenKind::Session)
             && bound.is_none_or(|word| *word == token.word)
     });
-    let caller = proven.account.as_ref().map(|account| account.id);
-    let owner = beside.as_ref().and_then(|session| session.live.account.as_ref()).map(|account| account.id);
-    let is_his = owner.is_some() && owner == caller;
+    let owner = beside.as_ref().and_then(|session| session.live.account.as_ref());
+    let is_his = matches!((owner, &proven.account), (Some(a), Some(b)) if a.id == b.id && !b.is_foreign());
+    let owner = owner.map(|account| account.id);
     if beside.is_some() && !is_his && own.is_none() && demand != Demand::None {
         return Err(Refusal::new(Reason::Csrf, "the session beside the credential is another account's"));
     }
@@ -152,6 +164,34 @@ impl Verifier<'_> {
     }
 
     async fn verify(&self, credential: &Credential) -> Result<Proven, Refusal> {
+        let proven = self.proof(credential).await?;
+        self.agrees(credential, &proven)?;
+        Ok(proven)
+    }
+
+    /// Whether what was said beside the proof is true of the account.
+    fn agrees(&self, credential: &Credential, proven: &Proven) -> Result<(), Refusal> {
+        let Said { user, tenant, app } = &credential.said;
+        let account = proven.account.as_deref();
+        let refuse = |cause: &'static str| {
+            Err(Refusal::new(Reason::BadToken, cause).carried_by(credential.rule.carrier()))
+        };
+        let is_named = |user: &str| {
+            account.is_some_and(|account| account.name.eq_ignore_ascii_case(user) || account.subject == user)
+        };
+        if user.as_deref().is_some_and(|user| !is_named(user)) {
+            return refuse("the credential is not the user's who came with it");
+        }
+        if tenant.is_some() && account.and_then(|account| account.tenant.as_deref()) != tenant.as_deref() {
+            return refuse("the credential is not of the tenant that came with it");
+        }
+        if app.as_ref().is_some_and(|app| !self.lookups.application_secret(&self.api.name, app.expose())) {
+            return refuse("the application that came with the credential is not known");
+        }
+        Ok(())
+    }
+
+    async fn proof(&self, credential: &Credential) -> Result<Proven, Refusal> {
         let rule = &credential.rule;
         match &credential.proof {
             Proof::Password { user, password, provider, domain, tenant } => {
@@ -167,9 +207,7 @@ impl Verifier<'_> {
                 };
                 self.password(rule, claim).await
             }
-            Proof::Token { values, second, app } => {
-                self.token(rule, values, second.as_ref(), app.as_ref()).await
-            }
+            Proof::Token { values, second } => self.token(rule, values, second.as_ref()).await,
             Proof::Jwt { value } => self.jwt(rule, value.expose()),
             Proof::Unproven { subject } => Ok(self.unproven(rule, subject)),
         }
@@ -272,7 +310,6 @@ impl Verifier<'_> {
         rule: &CredentialRule,
         values: &SmallVec<[Secret; 1]>,
         second: Option<&Secret>,
-        app: Option<&Secret>,
     ) -> Result<Proven, Refusal> {
         let refuse = |cause: &'static str| Refusal::new(Reason::BadToken, cause).carried_by(rule.carrier());
         if rule.token.as_ref().is_some_and(|token| token.kind == TokenKind::Shared) {
@@ -286,11 +323,6 @@ impl Verifier<'_> {
             if !right {
                 return Err(refuse("the second half does not belong to the first"));
             }
-        }
-        if rule.parts.iter().any(|part| part.name == crate::dialect::PartName::App)
-            && !app.is_some_and(|app| self.lookups.application_secret(&self.api.name, app.expose()))
-        {
-            return Err(refuse("the application that came with the token is not known"));
         }
         let LiveToken { account, proven_at, .. } = session.live.clone();
         if let Some(account) = &account
@@ -371,7 +403,7 @@ impl Verifier<'_> {
 
 fn foreign(kind: &str) -> Account {
     Account {
-        id: AccountId(0),
+        id: AccountId::FOREIGN,
         kind: kind.to_owned(),
         name: String::new(),
         subject: String::new(),

@@ -12,6 +12,16 @@ use crate::secret::Secret;
 pub struct Credential {
     pub(crate) rule: Arc<CredentialRule>,
     pub(crate) proof: Proof,
+    pub(crate) said: Said,
+}
+
+/// What came beside the proof, and must agree with the account that is proven.
+#[derive(Default)]
+pub(crate) struct Said {
+    pub(crate) user: Option<String>,
+    pub(crate) tenant: Option<String>,
+    /// The secret of the application that speaks for the account.
+    pub(crate) app: Option<Secret>,
 }
 
 /// The values that came with it.
@@ -27,7 +37,6 @@ pub(crate) enum Proof {
         /// Several only where a dialect takes the first live one of repeated cookies.
         values: SmallVec<[Secret; 1]>,
         second: Option<Secret>,
-        app: Option<Secret>,
     },
     Jwt {
         value: Secret,

@@ -43,16 +43,20 @@ pub(crate) enum Demand {
 
 /// Whether this request needs a proof, and when.
 pub(crate) fn demand(api: &Api, site: &Site, request: &Request<'_>, presented: &Presented) -> Demand {
+    // A credential in the body is typed by its user: there is no session yet to ride on.
+    match &presented.credential {
+        Some(credential) if credential.rule.in_body() => Demand::None,
+        Some(credential) => demand_of(api, site, request, credential.name()),
+        None => demand_of(api, site, request, "anonymous"),
+    }
+}
+
+/// Whether a request with this credential needs a proof, and when.
+pub(crate) fn demand_of(api: &Api, site: &Site, request: &Request<'_>, name: &str) -> Demand {
     let Some(rule) = api.dialect.csrf.as_ref().filter(|_| api.csrf_on) else { return Demand::None };
     if site.only_anonymous() || (request.method.is_safe() && !site.surface.csrf_every_method) {
         return Demand::None;
     }
-    // A credential in the body is typed by its user: there is no session yet to ride on.
-    let name = match &presented.credential {
-        Some(credential) if credential.rule.in_body() => return Demand::None,
-        Some(credential) => credential.name(),
-        None => "anonymous",
-    };
     if !rule.credentials.iter().any(|listed| listed == name) {
         return Demand::None;
     }

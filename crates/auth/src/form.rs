@@ -286,6 +286,13 @@ fn strip_random(text: &str, alphabet: Alphabet, length: usize) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        reason = "tests"
+    )]
     use super::*;
 
     const NAMES: FormNames<'_> = FormNames { account: "ann", tenant: "Cust1", label: "pos" };

@@ -122,10 +122,10 @@ impl Intake {
         let mut taken = Taken::default();
         let mut found: SmallVec<[(HeaderName, bool); 6]> = SmallVec::new();
         for name in headers.keys() {
-            if let Some(exact) = self.class(name) {
-                if !(exact && passes.contains(name)) {
-                    found.push((name.clone(), exact));
-                }
+            if let Some(exact) = self.class(name)
+                && !(exact && passes.contains(name))
+            {
+                found.push((name.clone(), exact));
             }
         }
         for (name, exact) in found {

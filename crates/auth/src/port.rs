@@ -143,7 +143,7 @@ pub trait Lookups: Send + Sync {
     /// Compared in constant time.
     fn shared_value(&self, api: &str, word: &str, value: &str) -> SharedAnswer;
 
-    /// Whether `secret` is the secret of an enabled application that may speak for this API (SO-AppToken).
+    /// Whether `secret` is the secret of an enabled application that may speak for this API.
     fn application_secret(&self, api: &str, secret: &str) -> bool;
 }
 

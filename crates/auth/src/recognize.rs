@@ -5,20 +5,24 @@
 //! repeated header and two spellings of one field are ambiguous; a scheme that is not accepted here is refused,
 //! never ignored; values that share a place are told apart by their form, never by trying twice.
 
+mod places;
+
 use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderValue, Method};
+use http::{HeaderMap, Method};
 use smallvec::SmallVec;
 
 use crate::api::{Api, Located};
-use crate::credential::{Credential, Proof};
+use crate::credential::{Credential, Proof, Said};
 use crate::dialect::place::Place;
 use crate::dialect::{CredentialRule, Part, PartName, Scheme, Site};
+use crate::fields::Fields;
 use crate::fields::content_type::Encoding;
-use crate::fields::{Case, FieldError, Fields};
 use crate::intake::Taken;
+pub(crate) use crate::recognize::places::plain_value;
+use crate::recognize::places::{authorization, one_value, query_values, repeated, same_primary, text};
 use crate::refusal::{Reason, Refusal};
 use crate::scheme::basic;
 use crate::secret::Secret;
@@ -49,6 +53,8 @@ pub struct Presented {
     pub(crate) credential: Option<Credential>,
     /// Whether it is a browser's.
     pub(crate) ambient: bool,
+    /// The browser's other cookies, in the order of the surface: for when those before them have died.
+    pub(crate) others: SmallVec<[Credential; 1]>,
     /// The session cookie beside a program's credential, for CSRF and continuity.
     pub(crate) beside: Option<Credential>,
     /// What was shown as CSRF proof.
@@ -115,18 +121,23 @@ impl Api {
     /// Finds what is accepted where the request arrived.
     ///
     /// # Errors
-    /// `not-found`, `method`, or what a body that cannot be read amounts to.
+    /// `not-found`, `method`, or what a condition amounts to that could be read in two ways: whoever sends a field
+    /// twice must not choose which of two calls it is.
     pub fn locate_request(&self, request: &Request<'_>) -> Result<Located, Refusal> {
         self.locate(request.method, request.path, |site| conditions_hold(site, request, self))
     }
 }
 
-fn conditions_hold(site: &Site, request: &Request<'_>, api: &Api) -> bool {
-    let Some(endpoint) = &site.endpoint else { return true };
-    endpoint.when.iter().all(|(place, literal)| {
-        let places = std::slice::from_ref(place);
-        matches!(plain_value(places, request, &Taken::default(), &[], api), Ok(Some((value, _))) if value.eq_ignore_ascii_case(literal))
-    })
+fn conditions_hold(site: &Site, request: &Request<'_>, api: &Api) -> Result<bool, Refusal> {
+    let Some(endpoint) = &site.endpoint else { return Ok(true) };
+    let nothing = Taken::default();
+    for (place, literal) in &endpoint.when {
+        let value = one_value(place, request, &nothing, &[], api)?;
+        if !value.is_some_and(|value| value.eq_ignore_ascii_case(literal)) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Finds the credential that a request presents at a place, and what is shown beside it.
@@ -154,11 +165,15 @@ pub fn recognize(
     let csrf = finder.csrf()?;
     let beside = finder.session_cookie()?;
     match finder.program()? {
-        Some(credential) => Ok(Presented { credential: Some(credential), ambient: false, beside, csrf }),
+        Some(credential) => {
+            let credential = Some(credential);
+            Ok(Presented { credential, ambient: false, others: SmallVec::new(), beside, csrf })
+        }
         None => {
-            let credential = finder.browser()?;
+            let mut cookies = finder.browser()?.into_iter();
+            let credential = cookies.next();
             let ambient = credential.is_some();
-            Ok(Presented { credential, ambient, beside, csrf })
+            Ok(Presented { credential, ambient, others: cookies.collect(), beside, csrf })
         }
     }
 }
@@ -282,14 +297,13 @@ impl Finder<'_> {
         Ok(None)
     }
 
-    /// The first cookie that is there, in the order of the surface.
-    fn browser(&self) -> Result<Option<Credential>, Refusal> {
-        for rule in self.located.site.accepts.iter().filter(|rule| rule.in_cookie() && self.api.is_on(rule)) {
-            if self.cookie_is_there(rule) {
-                return self.credential(rule).map(Some);
-            }
-        }
-        Ok(None)
+    /// The cookies that are there, in the order of the surface.
+    fn browser(&self) -> Result<SmallVec<[Credential; 1]>, Refusal> {
+        let accepts = self.located.site.accepts.iter();
+        accepts
+            .filter(|rule| rule.in_cookie() && self.api.is_on(rule) && self.cookie_is_there(rule))
+            .map(|rule| self.credential(rule))
+            .collect()
     }
 
     fn cookie_is_there(&self, rule: &CredentialRule) -> bool {
@@ -372,18 +386,26 @@ impl Finder<'_> {
             Scheme::Token => Proof::Token {
                 values: self.token_values(rule)?,
                 second: self.companion(rule, PartName::Second)?,
-                app: self.companion(rule, PartName::App)?,
             },
-            Scheme::Jwt => {
-                self.companion(rule, PartName::Tenant)?;
-                Proof::Jwt { value: Secret::new(self.required(rule, PartName::Value)?) }
-            }
+            Scheme::Jwt => Proof::Jwt { value: Secret::new(self.required(rule, PartName::Value)?) },
             Scheme::Unproven => Proof::Unproven { subject: self.required(rule, PartName::Value)? },
             Scheme::Digest | Scheme::Negotiate | Scheme::Ntlm | Scheme::Front => {
                 return Err(Refusal::new(Reason::NotAccepted, "this scheme cannot be checked yet"));
             }
         };
-        Ok(Credential { rule: Arc::clone(rule), proof })
+        Ok(Credential { rule: Arc::clone(rule), proof, said: self.said(rule)? })
+    }
+
+    /// What a credential says beside its proof; the password's user and tenant are part of the proof.
+    fn said(&self, rule: &CredentialRule) -> Result<Said, Refusal> {
+        let app = self.companion(rule, PartName::App)?;
+        if rule.scheme == Scheme::Password {
+            return Ok(Said { app, ..Said::default() });
+        }
+        let text = |part: Option<Secret>| part.map(|part| part.expose().to_owned());
+        let user = text(self.companion(rule, PartName::User)?);
+        let tenant = text(self.companion(rule, PartName::Tenant)?);
+        Ok(Said { user, tenant, app })
     }
 
     fn basic(&self, rule: &CredentialRule) -> Result<Proof, Refusal> {
@@ -467,149 +489,3 @@ impl Finder<'_> {
 
 /// How many cookies of one name are looked up at the most; real logs show two.
 const COOKIES_TRIED_MAX: usize = 4;
-
-fn same_primary(a: &CredentialRule, b: &CredentialRule) -> bool {
-    let (Some(a), Some(b)) = (a.primary(), b.primary()) else { return false };
-    a.places.iter().any(|place| match place {
-        Place::Header(name, _) => {
-            b.places.iter().any(|other| matches!(other, Place::Header(own, _) if own == name))
-        }
-        place => b.places.contains(place),
-    })
-}
-
-fn repeated(what: &str) -> Refusal {
-    Refusal::new(Reason::Ambiguous, format!("{what} came twice")).carried_by(what)
-}
-
-fn text<'v>(value: &'v HeaderValue, name: &str) -> Result<&'v str, Refusal> {
-    value.to_str().map(str::trim).map_err(|_error| {
-        Refusal::new(Reason::Malformed, format!("{name} holds bytes that are not visible ascii"))
-            .carried_by(name)
-    })
-}
-
-/// The credential part of an `Authorization` value, if the place's scheme is its scheme.
-fn authorization<'v>(place: &Place, value: &'v str) -> Option<&'v str> {
-    match place {
-        Place::Authorization(word) => {
-            let (scheme, rest) = value.split_once(' ').unwrap_or((value, ""));
-            scheme.eq_ignore_ascii_case(word).then_some(rest)
-        }
-        Place::AuthorizationAssigned(word) => {
-            let (scheme, rest) = value.split_once('=')?;
-            scheme.eq_ignore_ascii_case(word).then_some(rest)
-        }
-        Place::AuthorizationBare => (!value.contains(' ')).then_some(value),
-        Place::Header(..) | Place::Cookie(_) | Place::Query(_) | Place::Body(_) | Place::Path(_) => None,
-    }
-}
-
-/// The value in the one place of several spellings that is used, and which place that is.
-pub(crate) fn plain_value<'v>(
-    places: &'v [Place],
-    request: &'v Request<'_>,
-    taken: &'v Taken,
-    variables: &'v [(String, String)],
-    api: &Api,
-) -> Result<Option<(Cow<'v, str>, &'v Place)>, Refusal> {
-    let mut found: Option<(Cow<'v, str>, &Place)> = None;
-    for place in places {
-        let Some(value) = one_value(place, request, taken, variables, api)? else { continue };
-        match &found {
-            // One body field may have two spellings that differ in letter case alone; they are then one field.
-            Some((_, Place::Body(other)))
-                if api.dialect.field_case == Case::Ignore
-                    && matches!(place, Place::Body(name) if name.eq_ignore_ascii_case(other)) => {}
-            Some(_) => {
-                let name = place.carrier().to_owned();
-                return Err(
-                    Refusal::new(Reason::Ambiguous, format!("{place} came in two spellings")).about(name)
-                );
-            }
-            None => found = Some((value, place)),
-        }
-    }
-    Ok(found)
-}
-
-fn one_value<'v>(
-    place: &'v Place,
-    request: &'v Request<'_>,
-    taken: &'v Taken,
-    variables: &'v [(String, String)],
-    api: &Api,
-) -> Result<Option<Cow<'v, str>>, Refusal> {
-    match place {
-        Place::Header(name, spelled) => {
-            let mut values = taken.headers.iter().filter(|(own, _)| own == name).map(|(_, value)| value);
-            let first = values.next();
-            let again = values.next().is_some();
-            let mut left = request.headers.get_all(name).iter();
-            let (first, again) = match first {
-                Some(first) => (Some(first), again),
-                None => (left.next(), left.next().is_some()),
-            };
-            if again {
-                return Err(repeated(spelled));
-            }
-            first.map(|value| text(value, spelled).map(Cow::Borrowed)).transpose()
-        }
-        Place::Cookie(name) => {
-            let mut values = taken.cookies.iter().filter(|(own, _)| own == name).map(|(_, value)| value);
-            let Some(first) = values.next() else { return Ok(None) };
-            if values.any(|other| !other.matches(first.expose())) {
-                return Err(repeated(name));
-            }
-            Ok(Some(first.expose().into()).filter(|value: &Cow<'_, str>| !value.is_empty()))
-        }
-        Place::Query(name) => {
-            let mut values = query_values(request.query, name)?.into_iter();
-            let first = values.next();
-            if values.next().is_some() {
-                return Err(repeated(name).about(name.clone()));
-            }
-            Ok(first.map(Cow::Owned))
-        }
-        Place::Body(name) => match request.fields.map(|fields| fields.get(name, api.dialect.field_case)) {
-            None => Ok(None),
-            Some(Ok(value)) => Ok(value.map(Cow::Borrowed)),
-            Some(Err(error)) => {
-                let cause = match error {
-                    FieldError::Ambiguous => format!("`{name}` stands twice in the body"),
-                    FieldError::NotPlain => format!("`{name}` is no plain value in the body"),
-                };
-                Err(Refusal::new(error.reason(), cause).about(name.clone()))
-            }
-        },
-        Place::Path(name) => {
-            let value = variables.iter().find(|(own, _)| own == name).map(|(_, value)| value.as_str());
-            match value {
-                None => Ok(None),
-                Some(raw) => crate::canonical::path::decode_segment(raw).map(Some).ok_or_else(|| {
-                    Refusal::new(Reason::InvalidField, format!("{{{name}}} of the path is no text"))
-                        .about(name.clone())
-                }),
-            }
-        }
-        Place::Authorization(_) | Place::AuthorizationAssigned(_) | Place::AuthorizationBare => {
-            match taken.authorization.as_slice() {
-                [] => Ok(None),
-                [value] => Ok(authorization(place, text(value, "Authorization")?).map(Cow::Borrowed)),
-                [_, _, ..] => Err(repeated("Authorization")),
-            }
-        }
-    }
-}
-
-fn query_values(query: Option<&str>, name: &str) -> Result<SmallVec<[String; 1]>, Refusal> {
-    let mut values = SmallVec::new();
-    for pair in crate::canonical::query::parse_query(query.unwrap_or_default()) {
-        let (own, value) =
-            pair.map_err(|error| Refusal::new(Reason::Malformed, format!("query: {error}")))?;
-        if own == name {
-            values.push(value.into_owned());
-        }
-    }
-    Ok(values)
-}

@@ -156,9 +156,11 @@ impl Api {
     fn site_at(&self, here: &Here<'_>) -> Option<Arc<Site>> {
         let path = here.path.strip_prefix(here.prefix).unwrap_or(here.path);
         let sites = self.dialect.sites.matching(here.method, path);
-        let sites = sites.chain(self.dialect.surface_sites.matching(here.method, path)).map(|(site, _)| site);
-        let certain = |site: &&Arc<Site>| site.endpoint.as_ref().is_none_or(|endpoint| endpoint.when.is_empty());
-        sites.filter(certain).next().cloned()
+        let mut sites =
+            sites.chain(self.dialect.surface_sites.matching(here.method, path)).map(|(site, _)| site);
+        let certain =
+            |site: &&Arc<Site>| site.endpoint.as_ref().is_none_or(|endpoint| endpoint.when.is_empty());
+        sites.find(certain).cloned()
     }
 
     /// The answer to a refusal: in the dialect of the place where the request arrived.
@@ -168,10 +170,9 @@ impl Api {
             Some(redirect) => redirect,
             None => self.refusal(site, surface.map(|surface| &**surface), refusal, here),
         };
-        let dead = |rule: &&Arc<CookieRule>| refusal.dead_cookie.as_ref() == Some(&rule.name);
-        if let Some(rule) = self.dialect.cookies.iter().find(dead) {
+        if let Some(dead) = &refusal.dead_cookie {
             let values = RefusalValues::new(self, &Answer::default(), refusal.reason.status(), refusal, here);
-            clear_cookie(&mut rendered.headers, rule, &values, here);
+            self.clear_dead(&mut rendered.headers, dead, &values, here);
         }
         rendered
     }
@@ -298,6 +299,23 @@ fn attributes<'p>(
 }
 
 impl Api {
+    /// Makes the browser forget a cookie that has died, unless the answer gives it a new one of that name.
+    pub(crate) fn clear_dead(
+        &self,
+        headers: &mut HeaderMap,
+        dead: &str,
+        values: &dyn Values,
+        here: &Here<'_>,
+    ) {
+        let named = |value: &HeaderValue| {
+            value.as_bytes().strip_prefix(dead.as_bytes()).is_some_and(|rest| rest.starts_with(b"="))
+        };
+        let is_set = headers.get_all(http::header::SET_COOKIE).iter().any(named);
+        if let Some(rule) = self.dialect.cookies.iter().find(|rule| rule.name == dead && !is_set) {
+            clear_cookie(headers, rule, values, here);
+        }
+    }
+
     /// Adds a stamp's cookies to an answer.
     pub(crate) fn append_cookies(
         &self,

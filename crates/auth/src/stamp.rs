@@ -15,13 +15,30 @@ use crate::serve::World;
 use crate::values::{Caller, SessionView};
 
 impl Api {
-    /// Stamps the answer to an admitted request.
+    /// Stamps the answer to an admitted request, and clears the cookie that came with it and had died.
     ///
     /// A stamp that prints the CSRF token opens a session for a caller who holds none; his own is printed otherwise.
     ///
     /// # Errors
     /// If a session had to be opened and could not be.
     pub fn stamp(
+        &self,
+        method: &Method,
+        path: &str,
+        identity: &Identity,
+        world: World<'_>,
+        here: &Here<'_>,
+        headers: &mut HeaderMap,
+    ) -> Result<(), Unavailable> {
+        self.add_stamp(method, path, identity, world, here, headers)?;
+        if let Some(dead) = identity.dead_cookie() {
+            let caller = Caller { prefix: here.prefix, ..Caller::bare(self, Some(identity)) };
+            self.clear_dead(headers, dead, &caller, here);
+        }
+        Ok(())
+    }
+
+    fn add_stamp(
         &self,
         method: &Method,
         path: &str,

@@ -1,33 +1,9 @@
-//! The real clock and the real randomness, for whoever asks for them by trait.
+//! Passwords and identifiers that the demo and the command line make.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
-use aws_lc_rs::rand;
 use countersign_auth::port::Unavailable;
 use countersign_auth::secret::Secret;
-use countersign_auth::time::{Clock, Random, Time};
-
-/// The operating system's clock.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct SystemClock;
-
-impl Clock for SystemClock {
-    fn now(&self) -> Time {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Time::from_unix_ms(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
-    }
-}
-
-/// The operating system's generator.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct SystemRandom;
-
-impl Random for SystemRandom {
-    fn fill(&self, bytes: &mut [u8]) -> Result<(), Unavailable> {
-        rand::fill(bytes)
-            .map_err(|_| Unavailable(String::from("could not draw random bytes from the system")))
-    }
-}
+use countersign_auth::time::Random as _;
+use countersign_identity::world::OsRandom;
 
 /// Makes a password that needs no quoting in a shell, a URL or a configuration: 20 letters, 100 random bits.
 ///
@@ -47,7 +23,7 @@ pub(crate) fn reference() -> Result<String, Unavailable> {
 
 fn letters<const N: usize>() -> Result<String, Unavailable> {
     let mut bytes = [0; N];
-    SystemRandom.fill(&mut bytes)?;
+    OsRandom::default().fill(&mut bytes)?;
     Ok(bytes
         .iter()
         .filter_map(|byte| ALPHABET.get(usize::from(byte % 32)))

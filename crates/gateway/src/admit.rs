@@ -37,7 +37,13 @@ pub(crate) struct Admit;
 impl Handler for Admit {
     type Finish = Finish;
 
-    async fn admit(&self, gate: &Gate, head: request::Parts, body: Incoming, peer: &Peer) -> Admission<Finish> {
+    async fn admit(
+        &self,
+        gate: &Gate,
+        head: request::Parts,
+        body: Incoming,
+        peer: &Peer,
+    ) -> Admission<Finish> {
         let now = gate.clock.now();
         let mut visit = match Visit::arrive(gate, head, body, peer, now) {
             Ok(visit) => visit,
@@ -69,7 +75,10 @@ struct Visit<'g> {
 
 impl<'g> Visit<'g> {
     /// Finds the API that a request is for.
-    #[expect(clippy::result_large_err, reason = "an answer is made once, and moved into the connection's answer")]
+    #[expect(
+        clippy::result_large_err,
+        reason = "an answer is made once, and moved into the connection's answer"
+    )]
     fn arrive(
         gate: &'g Gate,
         head: request::Parts,
@@ -91,7 +100,11 @@ impl<'g> Visit<'g> {
             return Err(plain(StatusCode::NOT_FOUND, facts));
         };
         let prefix = place.prefix.strip_suffix('/').unwrap_or(&place.prefix).to_owned();
-        let facts = LogFacts { api: Some(mount.index), dialect: Some(Arc::clone(&mount.api.dialect().name)), ..LogFacts::default() };
+        let facts = LogFacts {
+            api: Some(mount.index),
+            dialect: Some(Arc::clone(&mount.api.dialect().name)),
+            ..LogFacts::default()
+        };
         let upgrade = if strict::is_websocket(&head) { Upgrade::WebSocket } else { Upgrade::No };
         let visit = Self {
             gate,
@@ -125,8 +138,12 @@ impl<'g> Visit<'g> {
         let logged_path = log::is_wanted().then(|| api.loggable_path(&located, &self.path));
         let located = self.located.insert(located);
         self.facts.logged_path = logged_path;
-        if fields.is_none() && located.reads_body() && self.body.as_ref().is_some_and(|body| !body.is_empty()) {
-            return Err(Refusal::new(Reason::MediaType, "the body is in an encoding that this call does not read"));
+        if fields.is_none() && located.reads_body() && self.body.as_ref().is_some_and(|body| !body.is_empty())
+        {
+            return Err(Refusal::new(
+                Reason::MediaType,
+                "the body is in an encoding that this call does not read",
+            ));
         }
         // Borrowed anew: the request's parts and the place it arrived at stay what they are from here on.
         let request = Request {
@@ -185,7 +202,15 @@ impl<'g> Visit<'g> {
 
     fn forward(&mut self, identity: Identity, may_upgrade: bool, set: HeaderMap) -> Admission<Finish> {
         let live = identity.account().map(|account| account.live.clone());
-        let finish = Finish::new(self.mount.index, self.located.take(), identity, &self.head, &self.path, &self.prefix, self.peer);
+        let finish = Finish::new(
+            self.mount.index,
+            self.located.take(),
+            identity,
+            &self.head,
+            &self.path,
+            &self.prefix,
+            self.peer,
+        );
         let mut head = std::mem::replace(&mut self.head, empty_head());
         if let Some(uri) = canonical_uri(&self.mount.api, &self.path, head.uri.query()) {
             head.uri = uri;
@@ -260,7 +285,9 @@ fn response(rendered: Rendered) -> Response<Bytes> {
     let mut response = Response::new(body);
     *response.status_mut() = status;
     *response.headers_mut() = headers;
-    if let Some(phrase) = phrase.and_then(|phrase| hyper::ext::ReasonPhrase::try_from(phrase.into_bytes()).ok()) {
+    if let Some(phrase) =
+        phrase.and_then(|phrase| hyper::ext::ReasonPhrase::try_from(phrase.into_bytes()).ok())
+    {
         response.extensions_mut().insert(phrase);
     }
     response

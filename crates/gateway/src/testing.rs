@@ -102,11 +102,7 @@ impl Setup {
 
     pub(crate) fn start(mut self) -> Plane {
         let upstream = Upstream::new(self.upstream).unwrap();
-        self.gate.apis.push(ApiOptions {
-            api: Arc::new(plain_api("test")),
-            places: Vec::new(),
-            upstream,
-        });
+        self.gate.apis.push(ApiOptions { api: Arc::new(plain_api("test")), places: Vec::new(), upstream });
         let metrics = Arc::clone(&self.gate.metrics);
         let gate = Gate::new(self.gate).unwrap();
         let options = ServeOptions { listeners: vec![self.listener], cores: NonZeroUsize::new(self.cores) };

@@ -271,6 +271,13 @@ fn overlap(a: &[Segment], b: &[Segment], case: PathCase) -> bool {
 
 #[cfg(test)]
 mod tests {
+    #![allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        reason = "tests"
+    )]
     use super::*;
 
     fn check(patterns: &[&str], request: &str, expected: &str) {

@@ -41,8 +41,16 @@ enum Filter {
     Url,
 }
 
-/// Their names, for the reference.
-pub(crate) const FILTERS: [&str; 7] = ["date", "rfc3339", "unix", "unix_ms", "int", "length", "url"];
+/// The filters by name, for the parser and the reference.
+const FILTERS: [(&str, Filter); 7] = [
+    ("date", Filter::Date),
+    ("rfc3339", Filter::Rfc3339),
+    ("unix", Filter::Unix),
+    ("unix_ms", Filter::UnixMs),
+    ("int", Filter::Int),
+    ("length", Filter::Length),
+    ("url", Filter::Url),
+];
 
 #[derive(Clone, Debug, PartialEq)]
 enum Node {
@@ -361,14 +369,11 @@ impl Parser<'_> {
         };
         let filter = match filter {
             None => None,
-            Some("date") => Some(Filter::Date),
-            Some("rfc3339") => Some(Filter::Rfc3339),
-            Some("unix") => Some(Filter::Unix),
-            Some("unix_ms") => Some(Filter::UnixMs),
-            Some("int") => Some(Filter::Int),
-            Some("length") => Some(Filter::Length),
-            Some("url") => Some(Filter::Url),
-            Some(other) => return Err(format!("no filter is called `{other}`")),
+            Some(name) => {
+                let known = FILTERS.into_iter().find(|(own, _)| *own == name);
+                let known = known.ok_or_else(|| format!("no filter is called `{name}`"))?;
+                Some(known.1)
+            }
         };
         match self.kind(name)? {
             Kind::Time => match filter {

@@ -5,9 +5,13 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::disallowed_methods,
     clippy::print_stderr,
+    clippy::disallowed_methods,
     reason = "tests"
 )]
 
 mod common;
+mod recognition;
 mod refused;
+mod world;

@@ -222,6 +222,7 @@ async fn the_samples_answer_as_their_documents_say() {
             200,
             "null",
         ),
+        ("crm", Some("sally"), "GET /crm/", "", 200, "Signed in as sally."),
         ("crm-online", Some("sally"), "GET /api/v1/Contact/2", "", 200, "\"ContactId\":2"),
         ("shop", None, "GET /WebRestApi/rest/baskets/PRIMARY", "", 500, "outcome: Fail"),
         ("shop", Some("1"), "GET /WebRestApi/rest/baskets/PRIMARY", "", 200, "\"basketStatus\":\"NEW\""),

@@ -19,8 +19,9 @@ use countersign_identity::signing::{SigningAlgorithm, SigningOptions};
 use serde::Serialize;
 
 use super::{ADMINISTRATOR_ROLE, settle, trusted};
+use countersign_identity::world::{OsRandom, WallClock};
+
 use crate::config::{Algorithm, Config, Loaded, Mistake};
-use crate::entropy::{SystemClock, SystemRandom};
 use crate::output::Failure;
 use crate::prompt;
 use crate::record::{Account, AccountState, Key, NewAccount, NewKey, Session, Whose};
@@ -74,8 +75,8 @@ impl Identities {
             passwords: passwords(&loaded.config),
             patience: patience(&loaded.config),
             signing: signing(&loaded.config),
-            clock: Arc::new(SystemClock),
-            random: Arc::new(SystemRandom),
+            clock: Arc::new(WallClock),
+            random: Arc::new(OsRandom::default()),
             upkeep: Upkeep::Background,
         };
         let service = Service::open(options, tokio::runtime::Handle::current()).await.context(said)?;
@@ -379,7 +380,7 @@ fn by() -> By {
 }
 
 fn now() -> Time {
-    SystemClock.now()
+    WallClock.now()
 }
 
 fn no_key(id: &str) -> Failure {

@@ -19,9 +19,10 @@ use countersign_gateway::upstream::{
 };
 
 use super::{ASSERTION_HEADER, Identities};
+use countersign_identity::world::{OsRandom, WallClock};
+
 use crate::config::value::{Network, Origin, OriginScheme};
 use crate::config::{self, Backends, Forwarding, HostFrom, Loaded};
-use crate::entropy::{SystemClock, SystemRandom};
 use crate::output::Failure;
 
 /// How often a backend is asked whether it is well: one that died gets no requests after two of these.
@@ -80,8 +81,8 @@ pub(crate) async fn start(loaded: &Loaded, identities: &Arc<Identities>) -> Resu
         lookups: service.clone(),
         operations: service.clone(),
         signer: service.clone(),
-        clock: Arc::new(SystemClock),
-        random: Arc::new(SystemRandom),
+        clock: Arc::new(WallClock),
+        random: Arc::new(OsRandom::default()),
         limits: limits(&config.limits),
         fronts: Fronts {
             networks: networks(&config.network.trusted_proxies),

@@ -4,6 +4,7 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::disallowed_methods,
     clippy::print_stdout,
     reason = "tests"
 )]
@@ -12,6 +13,7 @@ mod mutations;
 mod raw;
 mod replay;
 mod requirements;
+mod shape;
 mod threats;
 mod transcript;
 mod upstream;

@@ -22,7 +22,10 @@ pub(crate) struct Head {
 impl Head {
     /// The first header of that name.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+        self.headers
+            .iter()
+            .find(|(known, _)| known.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.as_str())
     }
 
     fn says(&self, name: &str, word: &str) -> bool {
@@ -62,7 +65,11 @@ impl Wire {
                 break at;
             }
             if self.fill()? == 0 {
-                return if self.buffer.is_empty() { Ok(None) } else { Err("closed within a head".to_owned()) };
+                return if self.buffer.is_empty() {
+                    Ok(None)
+                } else {
+                    Err("closed within a head".to_owned())
+                };
             }
         };
         let head: Vec<u8> = self.buffer.drain(..end + 4).collect();
@@ -181,7 +188,8 @@ impl Client {
         let mut wire = match self.wires.remove(&connection) {
             Some(wire) => wire,
             None => {
-                let stream = TcpStream::connect(self.address).map_err(|error| format!("could not connect: {error}"))?;
+                let stream = TcpStream::connect(self.address)
+                    .map_err(|error| format!("could not connect: {error}"))?;
                 stream.set_nodelay(true).map_err(|error| error.to_string())?;
                 Wire::new(stream)
             }
@@ -250,8 +258,7 @@ mod tests {
         });
         let mut client = Client::new(address);
         let request = bytes(&["POST / HTTP/1.1".to_owned(), "Host:  a ".to_owned()], "xy");
-        let bodies: Vec<Vec<u8>> =
-            (0..4).map(|_| client.exchange(1, &request).unwrap().body).collect();
+        let bodies: Vec<Vec<u8>> = (0..4).map(|_| client.exchange(1, &request).unwrap().body).collect();
         assert_eq!(bodies, [b"abc".to_vec(), b"abc".to_vec(), Vec::new(), b"abc".to_vec()]);
         assert!(client.wires.is_empty());
         let asked = server.join().unwrap();

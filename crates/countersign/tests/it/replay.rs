@@ -67,7 +67,7 @@ fn dialect(name: &str) {
                 loop {
                     let at = next.fetch_add(1, Ordering::SeqCst);
                     let Some(transcript) = transcripts.get(at) else { return };
-                    let outcome = World::start(&setting, &dialect, Keeping::File)
+                    let outcome = World::start(&setting, &dialect, Keeping::File, transcript)
                         .map_err(|error| Failure { exchange: 0, differences: vec![error] })
                         .and_then(|mut world| replay(transcript, &setting, &mut world));
                     if let Err(failure) = outcome {
@@ -93,7 +93,13 @@ fn summary(transcripts: &[Transcript], failures: &[(usize, Failure)]) -> String 
             let _ = writeln!(text, "{difference}");
         }
         let transcript = &transcripts[*at];
-        let _ = writeln!(text, "--> {}: exchange {} of {}\n", transcript.name, failure.exchange, transcript.exchanges());
+        let _ = writeln!(
+            text,
+            "--> {}: exchange {} of {}\n",
+            transcript.name,
+            failure.exchange,
+            transcript.exchanges()
+        );
     }
     for (at, failure) in failures {
         let _ = writeln!(text, "failed: {} at exchange {}", transcripts[*at].file, failure.exchange);
@@ -128,6 +134,8 @@ pub(crate) fn replay(transcript: &Transcript, setting: &Setting, world: &mut Wor
         match step {
             Step::Wait(span) => world.wait(*span),
             Step::Store(reach) => world.reach(*reach),
+            Step::Service(manners) => world.behave(*manners),
+            Step::Passwords(load) => world.load(*load),
             Step::Exchange(exchange) => {
                 count += 1;
                 let file = &transcript.file;
@@ -203,7 +211,8 @@ fn upstream(
             let assertion = one.head.header(ASSERTION).unwrap_or_default();
             if !is_signed(assertion, keys) {
                 let number = expected.start.number;
-                differences.push(format!("{file}:{number}: the assertion is not signed with a key of the gate"));
+                differences
+                    .push(format!("{file}:{number}: the assertion is not signed with a key of the gate"));
             }
         }
         (Some(expected), other) => {

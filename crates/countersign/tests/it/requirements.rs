@@ -74,7 +74,8 @@ fn requirements(list: &List) -> Vec<Requirement<'static>> {
     let mut requirements = Vec::new();
     for (at, line) in list.lines.lines().enumerate() {
         let mut parts = line.split(" | ");
-        let (Some(id), Some(text), note, None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
+        let (Some(id), Some(text), note, None) = (parts.next(), parts.next(), parts.next(), parts.next())
+        else {
             panic!("{}.txt:{}: is not `id | text` or `id | text | note`", list.dialect, at + 1);
         };
         let known = note.is_none_or(|note| note.starts_with("out: ") || note.starts_with("later: "));
@@ -92,7 +93,8 @@ fn table(list: &List, transcripts: &[Transcript], mistakes: &mut Vec<String>) ->
     for transcript in transcripts {
         for id in &transcript.shows {
             if !requirements.iter().any(|requirement| requirement.id == id) {
-                mistakes.push(format!("{}: shows {id}, which is no requirement of its dialect", transcript.file));
+                mistakes
+                    .push(format!("{}: shows {id}, which is no requirement of its dialect", transcript.file));
             }
         }
     }
@@ -101,7 +103,9 @@ fn table(list: &List, transcripts: &[Transcript], mistakes: &mut Vec<String>) ->
         let shown: Vec<String> = transcripts
             .iter()
             .filter(|transcript| transcript.shows.iter().any(|shown| shown == id))
-            .map(|transcript| format!("[{0}](../dialects/{1}/transcripts/{0}.http)", transcript.name, list.dialect))
+            .map(|transcript| {
+                format!("[{0}](../dialects/{1}/transcripts/{0}.http)", transcript.name, list.dialect)
+            })
             .collect();
         let by = match (shown.is_empty(), note) {
             (false, None) => shown.join(", "),

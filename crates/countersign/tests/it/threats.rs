@@ -10,6 +10,7 @@ mod heard;
 mod hops;
 mod proofs;
 mod sessions;
+mod table;
 mod tokens;
 
 use std::sync::Arc;

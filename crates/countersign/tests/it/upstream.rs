@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::raw::{Head, Wire};
+use crate::transcript::Manners;
 
 /// What is answered where nothing was said.
 const EMPTY_OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
@@ -25,6 +26,7 @@ pub(crate) struct Received {
 struct State {
     replies: VecDeque<Vec<u8>>,
     received: Vec<Received>,
+    manners: Option<Manners>,
 }
 
 /// A service on the loopback interface; it stops when it is dropped.
@@ -65,6 +67,11 @@ impl Upstream {
         lock(&self.state).replies.push_back(bytes);
     }
 
+    /// Behaves so from now on.
+    pub(crate) fn behave(&self, manners: Manners) {
+        lock(&self.state).manners = Some(manners);
+    }
+
     /// What reached it since it was last asked; replies that nobody fetched are forgotten.
     pub(crate) fn take(&self) -> Vec<Received> {
         let mut state = lock(&self.state);
@@ -94,6 +101,12 @@ fn serve(stream: TcpStream, state: &Mutex<State>) {
         let bodiless = head.start.starts_with("HEAD ");
         let reply = {
             let mut state = lock(state);
+            match state.manners {
+                Some(Manners::Down) => return,
+                // Until the gate gives up and closes.
+                Some(Manners::Silent) => continue,
+                Some(Manners::Up) | None => {}
+            }
             state.received.push(Received { head, body, trailers });
             state.replies.pop_front()
         };

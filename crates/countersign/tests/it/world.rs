@@ -25,7 +25,7 @@ use countersign_gateway::limits::Limits;
 use countersign_gateway::listen::{Http2, Listener};
 use countersign_gateway::metrics::Metrics;
 use countersign_gateway::serve::{Running, ServeOptions, start};
-use countersign_gateway::upstream::{Upstream as Backend, UpstreamOptions};
+use countersign_gateway::upstream::{Times, Upstream as Backend, UpstreamOptions};
 use countersign_identity::accounts::AccountDraft;
 use countersign_identity::issuers::TrustedIssuer;
 use countersign_identity::password::PasswordOptions;
@@ -38,7 +38,7 @@ use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::transcript::pattern::Bindings;
-use crate::transcript::{Reach, root};
+use crate::transcript::{Load, Manners, Reach, Transcript, root};
 use crate::upstream::Upstream;
 use cut::Cut;
 use file::WorldFile;
@@ -50,6 +50,9 @@ static CONTROL: LazyLock<Runtime> =
 
 /// The header that carries the assertion.
 pub(crate) const ASSERTION: &str = "Countersign-Assertion";
+
+/// How long the gate waits for a service that says nothing.
+const SHORT_PATIENCE: Duration = Duration::from_millis(500);
 
 /// What worlds of one dialect have in common: `world.toml`, and a store in which its accounts are.
 pub(crate) struct Setting {
@@ -115,6 +118,19 @@ enum Reading {
     Held,
 }
 
+/// What worlds may differ in.
+struct Variant {
+    fronts: Fronts,
+    reading: Reading,
+    patience: Duration,
+}
+
+impl Default for Variant {
+    fn default() -> Self {
+        Self { fronts: Fronts::default(), reading: Reading::Going, patience: Times::default().head }
+    }
+}
+
 impl Setting {
     /// Reads `world.toml` of a dialect and makes its accounts.
     pub(crate) fn of(dialect: &str) -> Self {
@@ -153,8 +169,7 @@ impl Setting {
 
 /// A service at a low price: the parameters of argon2 are not what transcripts are about.
 async fn open(store: Arc<dyn Store>, clock: Arc<TurnedClock>) -> Arc<Service> {
-    let passwords =
-        PasswordOptions { memory_kib: 8, passes: 1, threads: 1, ..PasswordOptions::default() };
+    let passwords = PasswordOptions { memory_kib: 8, passes: 1, threads: 1, ..PasswordOptions::default() };
     let options = ServiceOptions {
         passwords,
         clock,
@@ -179,6 +194,7 @@ async fn people(service: &Service, file: &WorldFile, now: Time) {
             roles: entry.roles.clone(),
             keys: entry.keys.clone(),
             password: Some(Secret::new(entry.password.as_str())),
+            password_due: entry.due,
             ..AccountDraft::new(&entry.kind, &entry.name)
         };
         service.create_account(draft, by(), now).await.unwrap();
@@ -209,8 +225,15 @@ impl World {
     ///
     /// # Errors
     /// What the APIs cannot do with the dialect.
-    pub(crate) fn start(setting: &Setting, dialect: &Arc<Dialect>, keeping: Keeping) -> Result<Self, String> {
-        Self::behind(setting, dialect, keeping, Fronts::default())
+    pub(crate) fn start(
+        setting: &Setting,
+        dialect: &Arc<Dialect>,
+        keeping: Keeping,
+        transcript: &Transcript,
+    ) -> Result<Self, String> {
+        let (truth, folder) = CONTROL.block_on(place(setting, keeping));
+        let patience = if transcript.has_silence() { SHORT_PATIENCE } else { Times::default().head };
+        Self::over(setting, dialect, (truth, folder), Variant { patience, ..Variant::default() })
     }
 
     /// Starts a world that believes fronts.
@@ -223,8 +246,8 @@ impl World {
         keeping: Keeping,
         fronts: Fronts,
     ) -> Result<Self, String> {
-        let (truth, folder) = CONTROL.block_on(place(setting, keeping));
-        Self::over(setting, dialect, truth, folder, fronts, Reading::Going)
+        let place = CONTROL.block_on(place(setting, keeping));
+        Self::over(setting, dialect, place, Variant { fronts, ..Variant::default() })
     }
 
     /// A second gate over the same store, as after a restart, that has not loaded the tokens and never will.
@@ -233,16 +256,15 @@ impl World {
     /// What the APIs cannot do with the dialect.
     pub(crate) fn still_loading(&self, setting: &Setting, dialect: &Arc<Dialect>) -> Result<Self, String> {
         CONTROL.block_on(self.service.flush()).map_err(|error| error.to_string())?;
-        Self::over(setting, dialect, Arc::clone(&self.truth), None, Fronts::default(), Reading::Held)
+        let variant = Variant { reading: Reading::Held, ..Variant::default() };
+        Self::over(setting, dialect, (Arc::clone(&self.truth), None), variant)
     }
 
     fn over(
         setting: &Setting,
         dialect: &Arc<Dialect>,
-        truth: Arc<dyn Store>,
-        folder: Option<TempDir>,
-        fronts: Fronts,
-        reading: Reading,
+        (truth, folder): (Arc<dyn Store>, Option<TempDir>),
+        variant: Variant,
     ) -> Result<Self, String> {
         let apis = setting
             .file
@@ -250,12 +272,10 @@ impl World {
             .iter()
             .map(|entry| Api::new(Arc::clone(dialect), entry.options()).map(Arc::new))
             .collect::<Result<Vec<_>, _>>()
-            .map_err(|problems| {
-                problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
-            })?;
+            .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))?;
         let clock = Arc::new(TurnedClock::default());
         let store = Switchable::new(Arc::clone(&truth));
-        if reading == Reading::Held {
+        if variant.reading == Reading::Held {
             store.hold_pages();
         }
         let service = CONTROL.block_on(open(Arc::clone(&store) as Arc<dyn Store>, Arc::clone(&clock)));
@@ -279,7 +299,7 @@ impl World {
         let upstream = Upstream::start();
         let lookups = Arc::new(Cut::new(Arc::clone(&service)));
         let metrics = Metrics::new(1);
-        let listening = Listening { service: &service, lookups: &lookups, clock: &clock, metrics: &metrics, fronts };
+        let listening = Listening { service: &service, lookups: &lookups, clock: &clock, metrics: &metrics, variant };
         let (running, address) = listen(setting, apis, listening, &upstream);
         let bindings = bindings(&setting.file, clock.now());
         Ok(Self {
@@ -341,6 +361,16 @@ impl World {
         CONTROL.block_on(answer)
     }
 
+    /// Lets the service behind the gate behave otherwise.
+    pub(crate) fn behave(&self, manners: Manners) {
+        self.upstream.behave(manners);
+    }
+
+    /// Lets password checks be refused for being too many, or not.
+    pub(crate) fn load(&self, load: Load) {
+        self.lookups.load(load);
+    }
+
     /// The keys that assertions must be signed with.
     pub(crate) fn assertion_keys(&self) -> Arc<IssuerKeys> {
         self.service.verifying_keys(Purpose::Assertion)
@@ -364,7 +394,7 @@ struct Listening<'w> {
     lookups: &'w Arc<Cut>,
     clock: &'w Arc<TurnedClock>,
     metrics: &'w Arc<Metrics>,
-    fronts: Fronts,
+    variant: Variant,
 }
 
 fn listen(
@@ -373,9 +403,11 @@ fn listen(
     listening: Listening<'_>,
     upstream: &Upstream,
 ) -> (Running, SocketAddr) {
-    let Listening { service, lookups, clock, metrics, fronts } = listening;
+    let Listening { service, lookups, clock, metrics, variant } = listening;
     let url = format!("http://{}", upstream.address());
-    let backend = Backend::new(UpstreamOptions::new("service", &url).unwrap()).unwrap();
+    let mut options = UpstreamOptions::new("service", &url).unwrap();
+    options.times.head = variant.patience;
+    let backend = Backend::new(options).unwrap();
     // As the binary does it.
     let mut protected = vec![ASSERTION.to_owned()];
     protected.extend(apis.iter().flat_map(|api| api.identity_header_names()).map(|name| name.as_str().to_owned()));
@@ -394,7 +426,7 @@ fn listen(
         clock: Arc::clone(clock) as Arc<_>,
         random: Arc::new(OsRandom::default()),
         limits: Limits::default(),
-        fronts,
+        fronts: variant.fronts,
         protected: Protected::new(protected.iter().map(String::as_str)),
         metrics: Arc::clone(metrics),
     })
@@ -406,7 +438,8 @@ fn listen(
         proxy_protocol: countersign_gateway::address::Networks::default(),
         http2: Http2::On,
     };
-    let running = start(gate, ServeOptions { listeners: vec![listener], cores: NonZeroUsize::new(1) }).unwrap();
+    let running =
+        start(gate, ServeOptions { listeners: vec![listener], cores: NonZeroUsize::new(1) }).unwrap();
     let address = running.address("main").unwrap();
     (running, address)
 }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use countersign_auth::api::{Api, Located};
 use countersign_auth::identity::Identity;
-use countersign_auth::refusal::{Reason, Refusal};
+use countersign_auth::refusal::Refusal;
 use countersign_auth::render::Here;
 use countersign_auth::serve;
 use http::header::{ACCEPT, HeaderName};
@@ -108,10 +108,6 @@ impl Finishing for Finish {
     }
 
     fn failed(self, gate: &Gate, why: ForwardError) -> Response<Bytes> {
-        let reason = match why.reason() {
-            reason @ (Reason::Upstream | Reason::UpstreamTimeout | Reason::BadRequest | Reason::TooLarge) => reason,
-            _ => Reason::Upstream,
-        };
-        self.refuse(gate, &Refusal::new(reason, why.to_string()))
+        self.refuse(gate, &Refusal::new(why.reason(), why.to_string()))
     }
 }

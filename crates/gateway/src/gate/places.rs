@@ -52,8 +52,9 @@ impl Places {
                 if let Some(other) =
                     list.iter().find(|other| other.prefix == entry.prefix && other.listener == entry.listener)
                 {
-                    let name =
-                        |api: usize| apis.get(api).map_or(String::new(), |mount| mount.api.name().to_string());
+                    let name = |api: usize| {
+                        apis.get(api).map_or(String::new(), |mount| mount.api.name().to_string())
+                    };
                     return Err(GateError::PlaceTaken {
                         first: name(other.api),
                         second: name(api),

@@ -41,8 +41,8 @@ impl Core {
             Found::Live(record) => Some(self.live(&record, now)),
             Found::Expired => Some(TokenAnswer::Expired),
             Found::Reused(record) => {
-                // The look-up does not wait for it: the token is refused already.
-                self.handle.spawn(Arc::clone(self).end_reused(record, now));
+                // The look-up does not wait for the store: the family is refused already.
+                self.begin_end_reused(&record, now);
                 Some(TokenAnswer::Unknown)
             }
             Found::Missing => None,

@@ -75,11 +75,11 @@ fn onsite(shown: &Shown) -> String {
          {}\
          curl -s {base}/api/v1/Contact/2 -H \"Authorization: SOTicket $TICKET\"\n\
          curl -s -u {user}:{password} {base}/api/v1/User/currentPrincipal\n\
-         # what the service itself answers\n\
+         # 404, which is what the service itself answers\n\
          curl -s -u {user}:{password} {base}/api/v1/Contact/99999\n\
          # 401 with every challenge\n\
          curl -si {base}/api/v1/Contact/2\n\
-         # in a browser: {base}/login\n",
+         # in a browser: {base}/crm/\n",
         ticket(shown)
     )
 }

@@ -15,6 +15,9 @@ pub(crate) struct Contacts;
 
 impl Sample for Contacts {
     fn answer(&self, call: &Call) -> Option<Answer> {
+        if call.method == Method::GET && call.segments() == ["crm"] {
+            return Some(page(call));
+        }
         // Samples of the vendor write `contact/2` as well as `Contact/2`.
         let path = call.path.to_ascii_lowercase();
         let at = path.find("/api/v1/").map(|at| at + "/api/v1/".len())?;
@@ -31,6 +34,26 @@ impl Sample for Contacts {
             _ => None,
         }
     }
+}
+
+/// A page for a browser with a session: it carries the token in the field where the vendor's scripts look for it.
+fn page(call: &Call) -> Answer {
+    // Both are plain letters here; anything else is left out of the page rather than escaped into it.
+    let plain = |text: &str| -> String {
+        text.chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_')).collect()
+    };
+    let user = plain(call.caller.subject().unwrap_or(""));
+    let token = call
+        .headers
+        .get("x-countersign-csrf")
+        .and_then(|value| value.to_str().ok())
+        .map_or_else(String::new, plain);
+    let html = format!(
+        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>CRM</title>\
+         <input type=\"hidden\" id=\"XSRF_TOKEN\" name=\"XSRF_TOKEN\" value=\"{token}\">\
+         <p>Signed in as {user}.</p><p><a href=\"/login/home\">Sign out</a></p></html>"
+    );
+    Answer::text(StatusCode::OK, "text/html; charset=utf-8", html)
 }
 
 fn find(id: &str) -> Option<&'static (u32, &'static str, &'static str)> {

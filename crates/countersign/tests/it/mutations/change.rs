@@ -185,7 +185,8 @@ fn literal_letters(text: &str) -> Vec<usize> {
 fn is_named_part(text: &str) -> bool {
     let Some(end) = text.find('}') else { return false };
     let name = &text[1..end];
-    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b':' | b'-' | b'_'))
+    !name.is_empty()
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b':' | b'-' | b'_'))
 }
 
 fn without_letters(text: &str) -> String {

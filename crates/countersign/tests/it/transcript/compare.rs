@@ -25,7 +25,8 @@ pub(crate) const OF_REQUESTS: Unlisted = Unlisted {
 impl Unlisted {
     fn holds(&self, name: &str) -> bool {
         let name = name.to_ascii_lowercase();
-        self.names.contains(&name.as_str()) || self.beginning.is_some_and(|beginning| name.starts_with(beginning))
+        self.names.contains(&name.as_str())
+            || self.beginning.is_some_and(|beginning| name.starts_with(beginning))
     }
 }
 
@@ -85,7 +86,10 @@ fn headers(
         differences.push(format!("{file}:{}: expected {expected}\n    got no such header", line.number));
     }
     for (name, value) in left.into_iter().filter(|(name, _)| !unlisted.holds(name)) {
-        differences.push(format!("{file}:{}: got {name}: {value}\n    expected no such header", expected.start.number));
+        differences.push(format!(
+            "{file}:{}: got {name}: {value}\n    expected no such header",
+            expected.start.number
+        ));
     }
 }
 
@@ -117,16 +121,24 @@ mod tests {
         let Some(Step::Exchange(exchange)) = transcript.steps.first() else { panic!() };
         let headers = got.1.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let head = Head { start: got.0.to_owned(), headers };
-        let found =
-            message("x.http", &exchange.answer, &head, got.2.as_bytes(), &OF_ANSWERS, &mut Bindings::default());
+        let found = message(
+            "x.http",
+            &exchange.answer,
+            &head,
+            got.2.as_bytes(),
+            &OF_ANSWERS,
+            &mut Bindings::default(),
+        );
         assert_eq!(found, differences);
     }
 
     #[test]
     fn differences_are_told_by_line() {
-        let expected = "HTTP/1.1 200 OK\nA: 1\nSet-Cookie: a={{s}}; Path=/\nSet-Cookie: b=2\n\none\ntwo\nthree";
+        let expected =
+            "HTTP/1.1 200 OK\nA: 1\nSet-Cookie: a={{s}}; Path=/\nSet-Cookie: b=2\n\none\ntwo\nthree";
         let status = "HTTP/1.1 200 OK";
-        let good: &[(&str, &str)] = &[("set-cookie", "a=9; Path=/"), ("a", "1"), ("set-cookie", "b=2"), ("date", "x")];
+        let good: &[(&str, &str)] =
+            &[("set-cookie", "a=9; Path=/"), ("a", "1"), ("set-cookie", "b=2"), ("date", "x")];
         check(expected, (status, good, "one\ntwo\nthree"), &[]);
         check(
             expected,
@@ -141,7 +153,8 @@ mod tests {
                 "x.http:8: expected Set-Cookie: b=2\n    got no such header",
             ],
         );
-        let turned: &[(&str, &str)] = &[("a", "1"), ("set-cookie", "b=2"), ("set-cookie", "a=9; Path=/"), ("c", "3")];
+        let turned: &[(&str, &str)] =
+            &[("a", "1"), ("set-cookie", "b=2"), ("set-cookie", "a=9; Path=/"), ("c", "3")];
         check(
             expected,
             (status, turned, "one\ntwo\nthree"),

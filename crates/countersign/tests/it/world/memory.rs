@@ -117,7 +117,10 @@ impl Rows {
 
     fn forget_value(&mut self, like: &ValueRow) {
         self.values.retain(|row| {
-            row.purpose != like.purpose || row.api != like.api || row.word != like.word || row.account != like.account
+            row.purpose != like.purpose
+                || row.api != like.api
+                || row.word != like.word
+                || row.account != like.account
         });
     }
 }
@@ -150,7 +153,8 @@ impl Store for MemoryStore {
     fn tokens(&self, after: i64, limit: u32) -> StoreFuture<(Vec<TokenRow>, i64)> {
         self.read(|rows| {
             let skipped = usize::try_from(after).unwrap_or(0);
-            let page: Vec<TokenRow> = rows.tokens.values().skip(skipped).take(limit as usize).cloned().collect();
+            let page: Vec<TokenRow> =
+                rows.tokens.values().skip(skipped).take(limit as usize).cloned().collect();
             let end = after + i64::try_from(page.len()).unwrap_or(0);
             (page, end)
         })

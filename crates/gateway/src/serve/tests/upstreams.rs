@@ -106,7 +106,7 @@ fn a_backend_that_answers_nothing_is_left_alone() {
     let silent = Server::start(|mut wire, _| while wire.line().is_some() {});
     let well = Server::echo();
     let mut setup = Setup::before(&[silent.address, well.address]);
-    setup.upstream.times.head = Duration::from_millis(20);
+    setup.upstream.times.head = Duration::from_millis(400);
     let plane = setup.start();
     let mut client = Wire::connect(plane.address);
     let statuses: Vec<u16> = (0..8).map(|_| client.get("/x").status()).collect();
