@@ -28,7 +28,8 @@ impl Api {
             return shown;
         }
         let masked = |segment: &str| {
-            let rule = rules.iter().find(|rule| rule.form.as_ref().is_some_and(|form| form.could_be(segment)));
+            let rule =
+                rules.iter().find(|rule| rule.form.as_ref().is_some_and(|form| form.could_be(segment)));
             rule.map_or_else(|| segment.to_owned(), |rule| format!("{{{}}}", rule.word))
         };
         shown.split('/').map(masked).collect::<Vec<_>>().join("/")
@@ -38,9 +39,15 @@ impl Api {
     fn rules_in_paths(&self) -> SmallVec<[&TokenRule; 2]> {
         let mut rules: SmallVec<[&TokenRule; 2]> = SmallVec::new();
         for site in self.dialect.sites.items() {
-            let shown = site.accepts.iter().filter(|rule| rule.parts.iter().any(|part| in_path(&part.places)));
+            let shown =
+                site.accepts.iter().filter(|rule| rule.parts.iter().any(|part| in_path(&part.places)));
             rules.extend(shown.filter_map(|rule| rule.token.as_deref()));
-            for (name, _) in site.endpoint.iter().flat_map(|endpoint| named(endpoint)).filter(|(_, places)| in_path(places)) {
+            for (name, _) in site
+                .endpoint
+                .iter()
+                .flat_map(|endpoint| named(endpoint))
+                .filter(|(_, places)| in_path(places))
+            {
                 let kind = if name == "key" { TokenKind::Key } else { TokenKind::Session };
                 rules.extend(self.dialect.tokens.iter().map(|rule| &**rule).filter(|rule| rule.kind == kind));
             }

@@ -191,7 +191,9 @@ pub(crate) fn is_forwarding(name: &str) -> bool {
 /// Whether a name, after folding, asks the service to take the request for one of another method. The rules and
 /// CSRF saw the true method, so that such a field would lead past both (T-A11, T-E7).
 pub(crate) fn is_method_override(name: &str) -> bool {
-    ["x-http-method-override", "x-http-method", "x-method-override"].iter().any(|known| folded_eq(known, name))
+    ["x-http-method-override", "x-http-method", "x-method-override"]
+        .iter()
+        .any(|known| folded_eq(known, name))
 }
 
 /// Lower case, `_` and `.` as `-`.

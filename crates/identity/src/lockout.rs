@@ -124,7 +124,12 @@ pub(crate) struct Lockout {
 
 impl Lockout {
     pub(crate) fn new(patience: Patience) -> Self {
-        Self { patience, accounts: Mutex::default(), last_end_ms: AtomicI64::new(0), addresses: Cache::new(ADDRESSES_MAX) }
+        Self {
+            patience,
+            accounts: Mutex::default(),
+            last_end_ms: AtomicI64::new(0),
+            addresses: Cache::new(ADDRESSES_MAX),
+        }
     }
 
     fn accounts(&self) -> MutexGuard<'_, Accounts> {

@@ -85,7 +85,10 @@ fn crates_know_each_other_as_drawn() {
     let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     let packages = metadata["packages"].as_array().unwrap();
     let names: BTreeSet<&str> = packages.iter().map(|package| package["name"].as_str().unwrap()).collect();
-    assert_eq!(names, ["countersign", "countersign-auth", "countersign-gateway", "countersign-identity"].into());
+    assert_eq!(
+        names,
+        ["countersign", "countersign-auth", "countersign-gateway", "countersign-identity"].into()
+    );
     let mut edges = BTreeSet::new();
     for package in packages {
         for dependency in package["dependencies"].as_array().unwrap() {
@@ -115,7 +118,8 @@ fn vendors_words_stand_in_dialects_alone() {
             }
         }
     }
-    let found: Vec<(&str, &str, usize)> = found.iter().map(|(path, word, count)| (path.as_str(), *word, *count)).collect();
+    let found: Vec<(&str, &str, usize)> =
+        found.iter().map(|(path, word, count)| (path.as_str(), *word, *count)).collect();
     assert_eq!(found, VENDORS_WORDS_LEFT);
 }
 
@@ -123,7 +127,11 @@ fn vendors_words_stand_in_dialects_alone() {
 fn files_fit_on_a_few_screens() {
     let mut long = Vec::new();
     for path in all_sources() {
-        assert!(path.file_name().is_some_and(|name| name != "mod.rs"), "{}: foo.rs beside foo/", path.display());
+        assert!(
+            path.file_name().is_some_and(|name| name != "mod.rs"),
+            "{}: foo.rs beside foo/",
+            path.display()
+        );
         let lines = std::fs::read_to_string(root().join(&path)).unwrap().lines().count();
         if lines > LINES_MAX {
             long.push((path.display().to_string(), lines));
@@ -134,6 +142,7 @@ fn files_fit_on_a_few_screens() {
         .filter(|(path, lines)| !LONG_FILES.iter().any(|(known, most)| known == path && lines <= most))
         .collect();
     assert!(grown.is_empty(), "longer than {LINES_MAX} lines: {grown:?}");
-    let gone: Vec<_> = LONG_FILES.iter().filter(|(known, _)| !long.iter().any(|(path, _)| path == known)).collect();
+    let gone: Vec<_> =
+        LONG_FILES.iter().filter(|(known, _)| !long.iter().any(|(path, _)| path == known)).collect();
     assert!(gone.is_empty(), "no longer that long, to be taken off the list: {gone:?}");
 }

@@ -91,7 +91,8 @@ impl Ground {
         let (head, body) = request.split_once("\n\n").unwrap_or((request, ""));
         let mut lines: Vec<String> = head.split('\n').map(str::to_owned).collect();
         let lower = head.to_ascii_lowercase();
-        if !body.is_empty() && !lower.contains("\ncontent-length:") && !lower.contains("\ntransfer-encoding:") {
+        if !body.is_empty() && !lower.contains("\ncontent-length:") && !lower.contains("\ntransfer-encoding:")
+        {
             lines.push(format!("Content-Length: {}", body.len()));
         }
         self.send_bytes(format!("{}\r\n\r\n{body}", lines.join("\r\n")).as_bytes())
@@ -155,7 +156,8 @@ impl Told {
     fn cookie(&self, name: &str) -> String {
         let wanted = format!("{name}=");
         let set = self.answer.head.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("set-cookie"));
-        let value = set.filter_map(|(_, value)| value.strip_prefix(&wanted)).find_map(|rest| rest.split(';').next());
+        let value =
+            set.filter_map(|(_, value)| value.strip_prefix(&wanted)).find_map(|rest| rest.split(';').next());
         value.unwrap_or_else(|| panic!("{}: sets no {name}\n{}", self.asked, self.bytes())).to_owned()
     }
 

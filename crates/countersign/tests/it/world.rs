@@ -299,7 +299,8 @@ impl World {
         let upstream = Upstream::start();
         let lookups = Arc::new(Cut::new(Arc::clone(&service)));
         let metrics = Metrics::new(1);
-        let listening = Listening { service: &service, lookups: &lookups, clock: &clock, metrics: &metrics, variant };
+        let listening =
+            Listening { service: &service, lookups: &lookups, clock: &clock, metrics: &metrics, variant };
         let (running, address) = listen(setting, apis, listening, &upstream);
         let bindings = bindings(&setting.file, clock.now());
         Ok(Self {
@@ -410,7 +411,8 @@ fn listen(
     let backend = Backend::new(options).unwrap();
     // As the binary does it.
     let mut protected = vec![ASSERTION.to_owned()];
-    protected.extend(apis.iter().flat_map(|api| api.identity_header_names()).map(|name| name.as_str().to_owned()));
+    protected
+        .extend(apis.iter().flat_map(|api| api.identity_header_names()).map(|name| name.as_str().to_owned()));
     let apis = setting
         .file
         .api

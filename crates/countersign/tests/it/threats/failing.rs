@@ -30,7 +30,8 @@ fn f1_what_cannot_be_checked_is_neither_right_nor_wrong() {
         let ground = Ground::of(dialect);
         ground.world.reach(Reach::Down);
         unavailable(ground.send(&request));
-        let (wrong, was) = (request.replace("wonderland-7", "wonderland-8"), request.contains("wonderland-7"));
+        let (wrong, was) =
+            (request.replace("wonderland-7", "wonderland-8"), request.contains("wonderland-7"));
         if was {
             unavailable(ground.send(&wrong));
         }
@@ -54,8 +55,13 @@ fn f1_what_cannot_be_checked_is_neither_right_nor_wrong() {
     ask(&id, "wrong").refused(401);
     ask(&id, &csrf).passed();
     let ground = Ground::of("genesys");
-    let told = ground.send(&format!("GET /api/v2/me HTTP/1.1\nHost: a.example\nAuthorization: {}", basic("paveld@redwings.com", "password-of-paul")));
+    let told = ground.send(&format!(
+        "GET /api/v2/me HTTP/1.1\nHost: a.example\nAuthorization: {}",
+        basic("paveld@redwings.com", "password-of-paul")
+    ));
     let (id, csrf) = (told.cookie("JSESSIONID"), told.header("X-CSRF-TOKEN"));
+    // Sessions that a GET opened are kept once they are presented.
+    ground.send(&format!("GET /api/v2/me HTTP/1.1\nHost: a.example\nCookie: JSESSIONID={id}")).passed();
     let again = ground.still_loading();
     again.world.reach(Reach::Down);
     for request in [
@@ -66,7 +72,11 @@ fn f1_what_cannot_be_checked_is_neither_right_nor_wrong() {
         unavailable(again.send(&request));
     }
     again.world.reach(Reach::Up);
-    again.send(&format!("POST /api/v2/me HTTP/1.1\nHost: a.example\nCookie: JSESSIONID={id}\nX-CSRF-TOKEN: {csrf}")).passed();
+    again
+        .send(&format!(
+            "POST /api/v2/me HTTP/1.1\nHost: a.example\nCookie: JSESSIONID={id}\nX-CSRF-TOKEN: {csrf}"
+        ))
+        .passed();
     // Tokens.
     let ground = Ground::of("voltmx");
     let claims = ground
@@ -75,7 +85,11 @@ fn f1_what_cannot_be_checked_is_neither_right_nor_wrong() {
         .member("/claims_token/value");
     let again = ground.still_loading();
     again.world.reach(Reach::Down);
-    let ask = |claims: &str| again.send(&format!("GET /api/v1/applications HTTP/1.1\nHost: push.example\nX-VoltMX-Authorization: {claims}"));
+    let ask = |claims: &str| {
+        again.send(&format!(
+            "GET /api/v1/applications HTTP/1.1\nHost: push.example\nX-VoltMX-Authorization: {claims}"
+        ))
+    };
     unavailable(ask(&claims));
     again.world.reach(Reach::Up);
     ask(&claims).passed();
@@ -126,19 +140,25 @@ fn shapes(value: &str) -> Vec<String> {
 
 #[test]
 fn f3_no_secret_is_logged_or_shown() {
-    let mut leaks = Leaks { hearing: Hearing::begin(), refusals: Vec::new(), metrics: Vec::new(), secrets: Vec::new() };
+    let mut leaks =
+        Leaks { hearing: Hearing::begin(), refusals: Vec::new(), metrics: Vec::new(), secrets: Vec::new() };
     superoffice(&mut leaks);
     genesys(&mut leaks);
     egain(&mut leaks);
     voltmx(&mut leaks);
     enactor(&mut leaks);
     let logged = leaks.hearing.so_far();
-    assert!(logged.iter().filter(|line| line.starts_with("INFO access ")).count() > 30, "{} lines", logged.len());
+    assert!(
+        logged.iter().filter(|line| line.starts_with("INFO access ")).count() > 30,
+        "{} lines",
+        logged.len()
+    );
     assert!(leaks.refusals.len() > 20 && leaks.secrets.len() > 20);
     let mut found = Vec::new();
     for (what, value) in &leaks.secrets {
         for shape in shapes(value) {
-            let places = [("the log", &logged), ("a refusal", &leaks.refusals), ("the metrics", &leaks.metrics)];
+            let places =
+                [("the log", &logged), ("a refusal", &leaks.refusals), ("the metrics", &leaks.metrics)];
             for (place, texts) in places {
                 if let Some(text) = texts.iter().find(|text| text.contains(&shape)) {
                     found.push(format!("{what} ({value}) in {place} as {shape}:\n{text}"));
@@ -151,7 +171,11 @@ fn f3_no_secret_is_logged_or_shown() {
 
 fn superoffice(leaks: &mut Leaks) {
     let ground = Ground::of("superoffice");
-    let form = |user: &str, password: &str| format!("POST /login HTTP/1.1\nHost: crm.example\nContent-Type: application/x-www-form-urlencoded\n\nuserName={user}&password={password}");
+    let form = |user: &str, password: &str| {
+        format!(
+            "POST /login HTTP/1.1\nHost: crm.example\nContent-Type: application/x-www-form-urlencoded\n\nuserName={user}&password={password}"
+        )
+    };
     let told = ground.send(&form("alice", "wonderland-7")).answered();
     let (id, csrf) = (told.cookie("SuperOffice-Session"), told.cookie("XSRF-TOKEN"));
     leaks.secret("a password", "wonderland-7");
@@ -165,7 +189,9 @@ fn superoffice(leaks: &mut Leaks) {
     let ticket = ticket.body().trim_matches('"').to_owned();
     leaks.secret("a ticket", &ticket);
     ground.send(&api(&format!("Authorization: SOTicket {ticket}"))).passed();
-    for (what, wrong) in [("a wrong password", "guessed-password-1"), ("another wrong password", "guessed-password-2")] {
+    for (what, wrong) in
+        [("a wrong password", "guessed-password-1"), ("another wrong password", "guessed-password-2")]
+    {
         leaks.secret(what, wrong);
         leaks.refused(&ground, &form("alice", wrong));
         leaks.refused(&ground, &api(&format!("Authorization: {}", basic("alice", wrong))));
@@ -175,15 +201,25 @@ fn superoffice(leaks: &mut Leaks) {
     }
     // Refused though the secrets are right.
     leaks.refused(&ground, &api(&format!("Cookie: SuperOffice-Session={id}")));
-    leaks.refused(&ground, &api(&format!("Cookie: SuperOffice-Session={id}; SuperOffice-Session={}\nX-XSRF-TOKEN: {csrf}", "B".repeat(43))));
-    leaks.refused(&ground, &api(&format!("Authorization: SOTicket {ticket}\nAuthorization: SOTicket {ticket}")));
+    leaks.refused(
+        &ground,
+        &api(&format!(
+            "Cookie: SuperOffice-Session={id}; SuperOffice-Session={}\nX-XSRF-TOKEN: {csrf}",
+            "B".repeat(43)
+        )),
+    );
+    leaks.refused(
+        &ground,
+        &api(&format!("Authorization: SOTicket {ticket}\nAuthorization: SOTicket {ticket}")),
+    );
     leaks.refused(&ground, &format!("GET /api/v1/Contact/2?password=wonderland-7&XSRF_TOKEN={csrf} HTTP/1.1\nHost: crm.example\nCookie: SuperOffice-Session={id}"));
     leaks.refused(&ground, "POST /login HTTP/1.1\nHost: crm.example\nContent-Type: application/json\n\n{\"userName\":\"alice\",\"password\":\"wonderland-7\"");
     leaks.refused(&ground, "POST /api/v1/Agents/User/CreateTicket HTTP/1.1\nHost: crm.example\nContent-Type: application/json\n\n{\"userName\":\"alice\",\"password\":\"wonderland-7\",\"password\":\"wonderland-7\"}");
     // The application's secret, right with a ticket and wrong.
     let secret = "qw123f4c56770bc278017796cd16bd11";
     leaks.secret("an application's secret", secret);
-    let online = |more: &str| format!("GET /Cust26759/api/v1/Contact/2 HTTP/1.1\nHost: online.example\n{more}");
+    let online =
+        |more: &str| format!("GET /Cust26759/api/v1/Contact/2 HTTP/1.1\nHost: online.example\n{more}");
     leaks.refused(&ground, &online(&format!("Authorization: SOTicket {ticket}\nSO-AppToken: {secret}")));
     leaks.refused(&ground, &online(&format!("SO-AppToken: {secret}")));
     ground.world.reach(Reach::Down);
@@ -195,14 +231,20 @@ fn superoffice(leaks: &mut Leaks) {
 fn genesys(leaks: &mut Leaks) {
     let ground = Ground::of("genesys");
     let me = |more: &str| format!("GET /api/v2/me HTTP/1.1\nHost: a.example\n{more}");
-    let told = ground.send(&me(&format!("Authorization: {}", basic("paveld@redwings.com", "password-of-paul"))));
+    let told =
+        ground.send(&me(&format!("Authorization: {}", basic("paveld@redwings.com", "password-of-paul"))));
     let (id, csrf) = (told.cookie("JSESSIONID"), told.header("X-CSRF-TOKEN"));
     leaks.secret("a password", "password-of-paul");
     leaks.secret("a session", &id);
     leaks.secret("a CSRF token", &csrf);
     leaks.refused(&ground, &format!("POST /api/v2/me HTTP/1.1\nHost: a.example\nCookie: JSESSIONID={id}"));
     leaks.refused(&ground, &format!("POST /api/v2/me HTTP/1.1\nHost: a.example\nX-CSRF-TOKEN: {csrf}"));
-    leaks.refused(&ground, &format!("DELETE /api/v2/users/1 HTTP/1.1\nHost: a.example\nCookie: JSESSIONID={id}\nX-CSRF-TOKEN: {csrf}"));
+    leaks.refused(
+        &ground,
+        &format!(
+            "DELETE /api/v2/users/1 HTTP/1.1\nHost: a.example\nCookie: JSESSIONID={id}\nX-CSRF-TOKEN: {csrf}"
+        ),
+    );
     leaks.refused(&ground, &me(&format!("Authorization: Bearer {id}")));
     leaks.done(&ground);
 }
@@ -217,8 +259,16 @@ fn egain(leaks: &mut Leaks) {
     leaks.refused(&ground, &api(&format!("X-egain-session: {id}\nX-egain-session: {id}")));
     leaks.refused(&ground, &api(&format!("X-egain-session: {id}\nAuthorization: Bearer {id}")));
     leaks.secret("a client's secret", "jabberwocky-99");
-    let token = |secret: &str| format!("POST /system/ws/v12/clientapplications/authentication/oauth2/token HTTP/1.1\nHost: a.example\nAuthorization: {}\nContent-Type: application/x-www-form-urlencoded\n\ngrant_type=client_credentials", basic("reports", secret));
-    leaks.secret("a client's token", &ground.send(&token("jabberwocky-99")).answered().member("/access_token"));
+    let token = |secret: &str| {
+        format!(
+            "POST /system/ws/v12/clientapplications/authentication/oauth2/token HTTP/1.1\nHost: a.example\nAuthorization: {}\nContent-Type: application/x-www-form-urlencoded\n\ngrant_type=client_credentials",
+            basic("reports", secret)
+        )
+    };
+    leaks.secret(
+        "a client's token",
+        &ground.send(&token("jabberwocky-99")).answered().member("/access_token"),
+    );
     leaks.secret("a client's wrong secret", "jabberwocky-98");
     leaks.refused(&ground, &token("jabberwocky-98"));
     leaks.done(&ground);
@@ -235,20 +285,43 @@ fn voltmx(leaks: &mut Leaks) {
     let key = ground.send(&format!("POST /api/v1/applications/key HTTP/1.1\nHost: push.example\n{with}\nContent-Type: application/x-www-form-urlencoded\n\nappId=app-7001&neverExpires=true&description=Kiosk")).answered().member("/id");
     leaks.secret("an API key", &key);
     // Keys stand in paths here.
-    ground.send(&format!("GET /api/v1/applications/key/{key} HTTP/1.1\nHost: push.example\n{with}")).answered();
+    ground
+        .send(&format!("GET /api/v1/applications/key/{key} HTTP/1.1\nHost: push.example\n{with}"))
+        .answered();
     leaks.refused(&ground, &format!("GET /api/v1/applications/key/{key} HTTP/1.1\nHost: push.example"));
     leaks.refused(&ground, &format!("PUT /api/v1/applications/key/{key} HTTP/1.1\nHost: push.example"));
-    leaks.refused(&ground, &format!("GET /api/v1/applications/key/{key}/nothing-here HTTP/1.1\nHost: push.example"));
-    ground.send(&format!("GET /api/v1/messages HTTP/1.1\nHost: push.example\nX-VoltMX-App-API-Key: {key}")).passed();
-    leaks.refused(&ground, &format!("GET /api/v1/messages HTTP/1.1\nHost: push.example\nX-VoltMX-App-API-Key: {key}\n{with}"));
+    leaks.refused(
+        &ground,
+        &format!("GET /api/v1/applications/key/{key}/nothing-here HTTP/1.1\nHost: push.example"),
+    );
+    ground
+        .send(&format!("GET /api/v1/messages HTTP/1.1\nHost: push.example\nX-VoltMX-App-API-Key: {key}"))
+        .passed();
+    leaks.refused(
+        &ground,
+        &format!("GET /api/v1/messages HTTP/1.1\nHost: push.example\nX-VoltMX-App-API-Key: {key}\n{with}"),
+    );
     leaks.secret("a device's token", "1234abc");
     leaks.refused(&ground, "GET /api/v1/messages HTTP/1.1\nHost: push.example\nX-Device-AuthToken: 1234abc");
-    let pair = ground.send(&format!("GET /api/v1/oauth/accesstoken HTTP/1.1\nHost: push.example\nAuthorization: {}", basic("messenger", "queen-of-hearts-9"))).answered();
+    let pair = ground
+        .send(&format!(
+            "GET /api/v1/oauth/accesstoken HTTP/1.1\nHost: push.example\nAuthorization: {}",
+            basic("messenger", "queen-of-hearts-9")
+        ))
+        .answered();
     let (value, second) = (pair.member("/AccessToken"), pair.member("/AccessSecret"));
     leaks.secret("a pair's token", &value);
     leaks.secret("a pair's secret", &second);
-    leaks.refused(&ground, &format!("GET /api/v1/messages HTTP/1.1\nHost: push.example\nAccessToken: {value}\nAccessSecret: {second}x"));
-    leaks.refused(&ground, &format!("GET /api/v1/messages HTTP/1.1\nHost: push.example\nAccessSecret: {second}"));
+    leaks.refused(
+        &ground,
+        &format!(
+            "GET /api/v1/messages HTTP/1.1\nHost: push.example\nAccessToken: {value}\nAccessSecret: {second}x"
+        ),
+    );
+    leaks.refused(
+        &ground,
+        &format!("GET /api/v1/messages HTTP/1.1\nHost: push.example\nAccessSecret: {second}"),
+    );
     // A spent refresh token ends its family, which is logged.
     let renew = format!("POST /claims HTTP/1.1\nHost: push.example\nAuthorization: {refresh}");
     leaks.secret("its successor", &ground.send(&renew).answered().member("/refresh_token"));
@@ -263,11 +336,16 @@ fn enactor(leaks: &mut Leaks) {
     leaks.secret("a password", "basket-case-8");
     leaks.secret("a JWT", &token);
     leaks.secret("a JWT's signature", token.rsplit('.').next().unwrap());
-    let at = |host: &str, path: &str, token: &str| format!("GET /WebRestApi/rest{path} HTTP/1.1\nHost: {host}\nAuthorization: Bearer {token}");
+    let at = |host: &str, path: &str, token: &str| {
+        format!("GET /WebRestApi/rest{path} HTTP/1.1\nHost: {host}\nAuthorization: Bearer {token}")
+    };
     ground.send(&at("own.enactor", "/baskets/PRIMARY", &token)).passed();
     leaks.refused(&ground, &at("api.james.enactor", "/baskets/PRIMARY", &token));
     leaks.refused(&ground, &at("own.enactor", "/baskets/PRIMARY", &token[..token.len() - 6]));
-    leaks.refused(&ground, &format!("{}\nAuthorization: Bearer {token}", at("own.enactor", "/baskets/PRIMARY", &token)));
+    leaks.refused(
+        &ground,
+        &format!("{}\nAuthorization: Bearer {token}", at("own.enactor", "/baskets/PRIMARY", &token)),
+    );
     // With traces for developers, too.
     leaks.refused(&ground, &at("dev.enactor", "/baskets/PRIMARY", &token));
     leaks.done(&ground);
@@ -279,13 +357,26 @@ fn f4_answers_that_point_elsewhere_lead_the_gate_nowhere() {
     let ground = Ground::of("superoffice");
     let password = basic("alice", "wonderland-7");
     for answer in [
-        format!("HTTP/1.1 302 Found\r\nLocation: http://{}/x\r\nContent-Length: 0\r\n\r\n", elsewhere.address()),
-        format!("HTTP/1.1 307 Temporary Redirect\r\nLocation: http://{}/x\r\nContent-Length: 0\r\n\r\n", elsewhere.address()),
-        format!("HTTP/1.1 305 Use Proxy\r\nLocation: http://{}/\r\nContent-Length: 0\r\n\r\n", elsewhere.address()),
-        format!("HTTP/1.1 200 OK\r\nX-Accel-Redirect: http://{}/\r\nX-Sendfile: /etc/passwd\r\nContent-Length: 2\r\n\r\nok", elsewhere.address()),
+        format!(
+            "HTTP/1.1 302 Found\r\nLocation: http://{}/x\r\nContent-Length: 0\r\n\r\n",
+            elsewhere.address()
+        ),
+        format!(
+            "HTTP/1.1 307 Temporary Redirect\r\nLocation: http://{}/x\r\nContent-Length: 0\r\n\r\n",
+            elsewhere.address()
+        ),
+        format!(
+            "HTTP/1.1 305 Use Proxy\r\nLocation: http://{}/\r\nContent-Length: 0\r\n\r\n",
+            elsewhere.address()
+        ),
+        format!(
+            "HTTP/1.1 200 OK\r\nX-Accel-Redirect: http://{}/\r\nX-Sendfile: /etc/passwd\r\nContent-Length: 2\r\n\r\nok",
+            elsewhere.address()
+        ),
         "HTTP/1.1 500 No\r\nContent-Length: 2\r\n\r\nno".to_owned(),
         "HTTP/1.1 503 No\r\nRetry-After: 0\r\nContent-Length: 0\r\n\r\n".to_owned(),
-        "HTTP/1.1 401 No\r\nWWW-Authenticate: Basic realm=\"elsewhere\"\r\nContent-Length: 0\r\n\r\n".to_owned(),
+        "HTTP/1.1 401 No\r\nWWW-Authenticate: Basic realm=\"elsewhere\"\r\nContent-Length: 0\r\n\r\n"
+            .to_owned(),
     ] {
         ground.world.upstream.reply(answer.clone().into_bytes());
         let told = ground.send(&format!(
@@ -297,7 +388,11 @@ fn f4_answers_that_point_elsewhere_lead_the_gate_nowhere() {
         assert_eq!(super::all(seen, "authorization"), Vec::<&str>::new(), "{answer}");
         assert_eq!(super::all(seen, "cookie"), ["lang=en"], "{answer}");
         assert_eq!(super::lines_with(seen, password.trim_start_matches("Basic ")), Vec::<String>::new());
-        assert_eq!(told.answer.head.header("www-authenticate"), None, "{answer}: the service's challenge is not the gate's");
+        assert_eq!(
+            told.answer.head.header("www-authenticate"),
+            None,
+            "{answer}: the service's challenge is not the gate's"
+        );
     }
     assert!(elsewhere.take().is_empty());
 }

@@ -116,7 +116,8 @@ fn b1_forwarding_fields_count_from_listed_fronts_alone() {
         ));
         told.answered().header("set-cookie").contains("; Secure")
     };
-    let (ours, theirs) = ("X-Forwarded-Proto: https\nX-Forwarded-For: 192.0.2.1", "Forwarded: for=192.0.2.1;proto=https");
+    let (ours, theirs) =
+        ("X-Forwarded-Proto: https\nX-Forwarded-For: 192.0.2.1", "Forwarded: for=192.0.2.1;proto=https");
     assert!(!is_secure(Fronts::default(), ours));
     assert!(!is_secure(Fronts::default(), theirs));
     assert!(is_secure(fronts(ForwardingFields::XForwarded), ours));
@@ -129,7 +130,8 @@ fn b1_forwarding_fields_count_from_listed_fronts_alone() {
 fn b2_identity_headers_are_stripped_in_every_spelling_and_in_trailers() {
     let ground = Ground::with("enactor", WORLD);
     for name in IDENTITIES {
-        let seen = ground.send(&format!("GET /public/x HTTP/1.1\nHost: a.example\n{name}: {FORGED}")).passed();
+        let seen =
+            ground.send(&format!("GET /public/x HTTP/1.1\nHost: a.example\n{name}: {FORGED}")).passed();
         assert_eq!(lines_with(&seen, FORGED), Vec::<String>::new(), "{name}");
         let seen = ground
             .send(&format!("GET /x HTTP/1.1\nHost: a.example\nAuthorization: {}\n{name}: {FORGED}", ann()))
@@ -153,7 +155,9 @@ fn b2_identity_headers_are_stripped_in_every_spelling_and_in_trailers() {
 fn b3_what_the_identity_does_not_say_is_not_left_to_the_client() {
     let ground = Ground::with("superoffice", CRM);
     let ask = |who: &str, more: &str| {
-        ground.send(&format!("GET /api/v1/Contact/2 HTTP/1.1\nHost: a.example\nAuthorization: {who}{more}")).passed()
+        ground
+            .send(&format!("GET /api/v1/Contact/2 HTTP/1.1\nHost: a.example\nAuthorization: {who}{more}"))
+            .passed()
     };
     let alice = basic("alice", "wonderland-7");
     let nobody = basic("nobody", "nothing-to-say-1");
@@ -184,12 +188,15 @@ fn b4_an_output_header_has_one_name_and_one_value() {
         "\nX_Told_Associate: 6",
         "\nX-Told.Associate: 6",
     ] {
-        let seen =
-            ground.send(&format!("GET /api/v1/Contact/2 HTTP/1.1\nHost: a.example\nAuthorization: {alice}{sent}")).passed();
+        let seen = ground
+            .send(&format!("GET /api/v1/Contact/2 HTTP/1.1\nHost: a.example\nAuthorization: {alice}{sent}"))
+            .passed();
         assert_eq!(all(&seen, "X-Told-Associate"), ["5"], "{sent}");
-        let folded = seen.head.headers.iter().filter(|(name, _)| {
-            name.to_ascii_lowercase().replace(['_', '.'], "-") == "x-told-associate"
-        });
+        let folded = seen
+            .head
+            .headers
+            .iter()
+            .filter(|(name, _)| name.to_ascii_lowercase().replace(['_', '.'], "-") == "x-told-associate");
         assert_eq!(folded.count(), 1, "{sent}");
     }
 }
@@ -258,7 +265,9 @@ fn b6_addresses_are_read_by_the_grammar_or_not_at_all() {
     }
     // Whoever is no listed front has no say.
     let ground = Ground::of("genesys");
-    ground.send("GET /api/v2/diagnostics/version/b6-x HTTP/1.1\nHost: a.example\nX-Forwarded-For: 192.0.2.9").refused(403);
+    ground
+        .send("GET /api/v2/diagnostics/version/b6-x HTTP/1.1\nHost: a.example\nX-Forwarded-For: 192.0.2.9")
+        .refused(403);
     let line = hearing.wait_for("http.path=\"/api/v2/diagnostics/version/b6-x\"");
     assert!(line.contains("peer.address=127.0.0.1 "), "{line}");
     assert!(!heard::anything_like(&line, "192.0.2.9"));
@@ -275,7 +284,10 @@ fn b7_forged_headers_are_stripped_where_nobody_logs_in() {
             ))
             .passed();
         assert_eq!(lines_with(&seen, FORGED), Vec::<String>::new(), "{method}");
-        assert!(all(&seen, "subject").iter().all(|value| value.is_empty()), "{method}: anonymous has no subject");
+        assert!(
+            all(&seen, "subject").iter().all(|value| value.is_empty()),
+            "{method}: anonymous has no subject"
+        );
     }
     // Forged headers log nobody in, and are not handed back in an error's page.
     let told = ground.send(&format!("GET /x HTTP/1.1\nHost: a.example{forged}")).refused(401);
@@ -293,7 +305,9 @@ fn b7_forged_headers_are_stripped_where_nobody_logs_in() {
         // Only Enactor's services believe `subject`, only SuperOffice's an associate.
         let left: Vec<&String> = left
             .iter()
-            .filter(|line| dialect == "superoffice" || !line.to_ascii_lowercase().starts_with("x-superoffice-associate"))
+            .filter(|line| {
+                dialect == "superoffice" || !line.to_ascii_lowercase().starts_with("x-superoffice-associate")
+            })
             .filter(|line| !line.to_ascii_lowercase().starts_with("subject"))
             .collect();
         assert!(left.is_empty(), "{dialect}: {left:?}");

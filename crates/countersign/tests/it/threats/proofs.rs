@@ -27,7 +27,10 @@ const DOORS: [Door; 6] = [
         dialect: "superoffice",
         right: ("alice", "wonderland-7"),
         request: |user, password| {
-            format!("GET /api/v1/Contact/2 HTTP/1.1\nHost: crm.example\nAuthorization: {}", basic(user, password))
+            format!(
+                "GET /api/v1/Contact/2 HTTP/1.1\nHost: crm.example\nAuthorization: {}",
+                basic(user, password)
+            )
         },
         refusal: 401,
     },
@@ -36,7 +39,9 @@ const DOORS: [Door; 6] = [
         dialect: "superoffice",
         right: ("alice", "wonderland-7"),
         request: |user, password| {
-            format!("POST /login HTTP/1.1\nHost: crm.example\nContent-Type: application/x-www-form-urlencoded\n\nuserName={user}&password={password}")
+            format!(
+                "POST /login HTTP/1.1\nHost: crm.example\nContent-Type: application/x-www-form-urlencoded\n\nuserName={user}&password={password}"
+            )
         },
         refusal: 401,
     },
@@ -45,7 +50,9 @@ const DOORS: [Door; 6] = [
         dialect: "superoffice",
         right: ("alice", "wonderland-7"),
         request: |user, password| {
-            format!("POST /api/v1/Agents/User/CreateTicket HTTP/1.1\nHost: crm.example\nContent-Type: application/json\n\n{{\"userName\":\"{user}\",\"password\":\"{password}\"}}")
+            format!(
+                "POST /api/v1/Agents/User/CreateTicket HTTP/1.1\nHost: crm.example\nContent-Type: application/json\n\n{{\"userName\":\"{user}\",\"password\":\"{password}\"}}"
+            )
         },
         refusal: 401,
     },
@@ -54,7 +61,9 @@ const DOORS: [Door; 6] = [
         dialect: "voltmx",
         right: ("alice", "wonderland-7"),
         request: |user, password| {
-            format!("POST /authService/accounts/login HTTP/1.1\nHost: push.example\nContent-Type: application/json\n\n{{\"userid\":\"{user}\",\"password\":\"{password}\"}}")
+            format!(
+                "POST /authService/accounts/login HTTP/1.1\nHost: push.example\nContent-Type: application/json\n\n{{\"userid\":\"{user}\",\"password\":\"{password}\"}}"
+            )
         },
         refusal: 401,
     },
@@ -63,7 +72,9 @@ const DOORS: [Door; 6] = [
         dialect: "egain",
         right: ("alice", "wonderland-7"),
         request: |user, password| {
-            format!("POST /system/ws/v12/authentication/user/login HTTP/1.1\nHost: a.example\nContent-Type: application/xml\n\n<userCredential><userName>{user}</userName><password>{password}</password></userCredential>")
+            format!(
+                "POST /system/ws/v12/authentication/user/login HTTP/1.1\nHost: a.example\nContent-Type: application/xml\n\n<userCredential><userName>{user}</userName><password>{password}</password></userCredential>"
+            )
         },
         refusal: 401,
     },
@@ -72,7 +83,9 @@ const DOORS: [Door; 6] = [
         dialect: "enactor",
         right: ("jane", "basket-case-8"),
         request: |user, password| {
-            format!("POST /WebRestApi/rest/identity/token HTTP/1.1\nHost: own.enactor\nContent-Type: application/json\n\n{{\"userName\":\"{user}\",\"password\":\"{password}\"}}")
+            format!(
+                "POST /WebRestApi/rest/identity/token HTTP/1.1\nHost: own.enactor\nContent-Type: application/json\n\n{{\"userName\":\"{user}\",\"password\":\"{password}\"}}"
+            )
         },
         refusal: 401,
     },
@@ -103,7 +116,9 @@ fn d1_unknown_users_cost_and_look_like_wrong_passwords() {
         let (wrong, runs) = cost(&ground, &request(user, "not-the-password-1"));
         assert_eq!(runs, 1, "{name}");
         let wrong = wrong.refused(refusal).bytes();
-        for (unknown, tried) in [("nobody", "not-the-password-1"), ("nobody", password), ("*", "x"), ("x'--", password)] {
+        for (unknown, tried) in
+            [("nobody", "not-the-password-1"), ("nobody", password), ("*", "x"), ("x'--", password)]
+        {
             let (told, runs) = cost(&ground, &request(unknown, tried));
             assert_eq!(runs, 1, "{name}: {unknown}");
             assert_eq!(told.refused(refusal).bytes(), wrong, "{name}: {unknown}");
@@ -151,18 +166,28 @@ password = "of-another-kind-5"
 fn d2_remembered_proofs_are_of_whole_credentials() {
     let ground = Ground::with("voltmx", MIXED);
     let api = |user: &str, password: &str| {
-        ground.send(&format!("GET /api/v1/applications HTTP/1.1\nHost: a.example\nAuthorization: {}", basic(user, password)))
+        ground.send(&format!(
+            "GET /api/v1/applications HTTP/1.1\nHost: a.example\nAuthorization: {}",
+            basic(user, password)
+        ))
     };
     let pair = |user: &str, password: &str| {
-        ground.send(&format!("GET /api/v1/oauth/accesstoken HTTP/1.1\nHost: a.example\nAuthorization: {}", basic(user, password)))
+        ground.send(&format!(
+            "GET /api/v1/oauth/accesstoken HTTP/1.1\nHost: a.example\nAuthorization: {}",
+            basic(user, password)
+        ))
     };
     api("ab", "cdefghij-123").passed();
     let runs = ground.world.service().password_runs();
     api("ab", "cdefghij-123").passed();
     assert_eq!(ground.world.service().password_runs(), runs, "it is remembered");
-    for (user, password) in
-        [("a", "bcdefghij-123"), ("abc", "defghij-123"), ("ab", "cdefghij-1234"), ("ab", "cdefghij-12"), ("", "abcdefghij-123")]
-    {
+    for (user, password) in [
+        ("a", "bcdefghij-123"),
+        ("abc", "defghij-123"),
+        ("ab", "cdefghij-1234"),
+        ("ab", "cdefghij-12"),
+        ("", "abcdefghij-123"),
+    ] {
         api(user, password).refused(401);
     }
     // Another credential on the same carrier, with accounts of its own.
@@ -180,10 +205,14 @@ fn d2_remembered_proofs_are_of_whole_credentials() {
                     "GET /api/v1/applications HTTP/1.1\r\nHost: a.example\r\nAuthorization: {}\r\n\r\n",
                     basic("ab", password)
                 );
-                (password, crate::raw::Client::new(address).exchange(0, request.as_bytes()).unwrap().head.status())
+                (
+                    password,
+                    crate::raw::Client::new(address).exchange(0, request.as_bytes()).unwrap().head.status(),
+                )
             })
         };
-        let asked: Vec<_> = ["cdefghij-123", "cdefghij-124", "cdefghij-123", "cdefghij-12"].into_iter().map(ask).collect();
+        let asked: Vec<_> =
+            ["cdefghij-123", "cdefghij-124", "cdefghij-123", "cdefghij-12"].into_iter().map(ask).collect();
         asked.into_iter().map(|asked| asked.join().unwrap()).collect()
     });
     for (password, status) in answers {
@@ -215,7 +244,8 @@ fn d3_spellings_of_a_name_share_one_bucket() {
     // One address that tries many names has a bucket of its own.
     let ground = Ground::of("superoffice");
     ground.world.stop_clock();
-    let statuses: Vec<u16> = (0..60).map(|number| wrong(&ground, &format!("user-{number}")).status()).collect();
+    let statuses: Vec<u16> =
+        (0..60).map(|number| wrong(&ground, &format!("user-{number}")).status()).collect();
     assert!(statuses[..50].iter().all(|status| *status == 401), "{statuses:?}");
     assert!(statuses[50..].iter().all(|status| *status == 429), "{statuses:?}");
     right(&ground, "bob", "hatter-and-hare-3").refused(429);
@@ -227,7 +257,7 @@ fn d3_spellings_of_a_name_share_one_bucket() {
 fn d4_whoever_is_locked_at_one_door_is_locked_at_all() {
     for first in 0..3 {
         let ground = Ground::of("superoffice");
-    ground.world.stop_clock();
+        ground.world.stop_clock();
         for _ in 0..FAILURES {
             ground.send(&(DOORS[first].request)("alice", "not-the-password-1")).refused(401);
         }
@@ -246,7 +276,10 @@ fn d4_whoever_is_locked_at_one_door_is_locked_at_all() {
         ground.send(&format!("POST /change_password HTTP/1.1\nHost: push.example\nAuthorization: {claims}\nContent-Type: application/json\n\n{{\"old_password\":\"{old}\",\"new_password\":\"cream-and-larks-6\"}}"))
     };
     let api = |password: &str| {
-        ground.send(&format!("GET /api/v1/applications HTTP/1.1\nHost: push.example\nAuthorization: {}", basic("dinah", password)))
+        ground.send(&format!(
+            "GET /api/v1/applications HTTP/1.1\nHost: push.example\nAuthorization: {}",
+            basic("dinah", password)
+        ))
     };
     change("wrong-one-1").refused(401);
     api("wrong-one-2").refused(401);

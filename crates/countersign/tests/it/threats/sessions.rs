@@ -37,21 +37,32 @@ fn contact(ground: &Ground, id: &str, csrf: &str) -> Told {
 fn e1_a_log_in_begins_a_session_of_its_own() {
     let ground = Ground::of("superoffice");
     let planted = "A".repeat(43);
-    let fresh = sign_in(&ground, "alice", "wonderland-7", &format!("\nCookie: SuperOffice-Session={planted}; XSRF-TOKEN={planted}"));
+    let fresh = sign_in(
+        &ground,
+        "alice",
+        "wonderland-7",
+        &format!("\nCookie: SuperOffice-Session={planted}; XSRF-TOKEN={planted}"),
+    );
     assert!(fresh.id != planted && fresh.csrf != planted);
     contact(&ground, &planted, &planted).refused(401);
     contact(&ground, &planted, &fresh.csrf).refused(401);
     contact(&ground, &fresh.id, &fresh.csrf).passed();
     // The attacker plants a live session of his own: the victim gets another, and the attacker sees nothing of her.
     let his = sign_in(&ground, "bob", "hatter-and-hare-3", "");
-    let hers = sign_in(&ground, "alice", "wonderland-7", &format!("\nCookie: SuperOffice-Session={}; XSRF-TOKEN={}", his.id, his.csrf));
+    let hers = sign_in(
+        &ground,
+        "alice",
+        "wonderland-7",
+        &format!("\nCookie: SuperOffice-Session={}; XSRF-TOKEN={}", his.id, his.csrf),
+    );
     assert!(hers.id != his.id && hers.csrf != his.csrf);
     assert_eq!(claims(&contact(&ground, &hers.id, &hers.csrf).passed())["sub"], "AL");
     let told = contact(&ground, &his.id, &his.csrf);
     assert!(told.status() == 401 || claims(&told.passed())["sub"] == "BH");
     contact(&ground, &his.id, &hers.csrf).refused(401);
     // Signing in again does not prolong the old session.
-    let again = sign_in(&ground, "alice", "wonderland-7", &format!("\nCookie: SuperOffice-Session={}", hers.id));
+    let again =
+        sign_in(&ground, "alice", "wonderland-7", &format!("\nCookie: SuperOffice-Session={}", hers.id));
     assert!(again.id != hers.id && again.csrf != hers.csrf);
     contact(&ground, &hers.id, &hers.csrf).refused(401);
     contact(&ground, &again.id, &again.csrf).passed();
@@ -67,7 +78,8 @@ fn e1_a_log_in_begins_a_session_of_its_own() {
     let (his, his_csrf) = (told.cookie("JSESSIONID"), told.header("X-CSRF-TOKEN"));
     told.passed();
     assert!(his != nobodys && his_csrf != nobodys_csrf);
-    let me = |id: &str| ground.send(&format!("GET /api/v2/me HTTP/1.1\nHost: a.example\nCookie: JSESSIONID={id}"));
+    let me =
+        |id: &str| ground.send(&format!("GET /api/v2/me HTTP/1.1\nHost: a.example\nCookie: JSESSIONID={id}"));
     me(&nobodys).refused(403);
     me(&his).passed();
 }
@@ -115,7 +127,12 @@ fn e2_cookies_that_cannot_be_read_prove_nothing() {
     .collect();
     for cookies in refused {
         let told = ask(&cookies);
-        assert!(matches!(told.status(), 400 | 401 | 431), "{}\n{}", String::from_utf8_lossy(&cookies[..cookies.len().min(200)]), told.bytes());
+        assert!(
+            matches!(told.status(), 400 | 401 | 431),
+            "{}\n{}",
+            String::from_utf8_lossy(&cookies[..cookies.len().min(200)]),
+            told.bytes()
+        );
         assert!(told.seen.is_empty(), "{}", String::from_utf8_lossy(&cookies));
     }
     for cookies in [
@@ -151,7 +168,10 @@ fn account(ground: &Ground, kind: &str, name: &str) -> AccountId {
 }
 
 fn by_cookie(session: &Session) -> String {
-    format!("GET /api/v1/Contact/2 HTTP/1.1\nHost: crm.example\nCookie: SuperOffice-Session={}\nX-XSRF-TOKEN: {}", session.id, session.csrf)
+    format!(
+        "GET /api/v1/Contact/2 HTTP/1.1\nHost: crm.example\nCookie: SuperOffice-Session={}\nX-XSRF-TOKEN: {}",
+        session.id, session.csrf
+    )
 }
 
 fn by(authorization: &str) -> String {
@@ -182,12 +202,26 @@ fn foundry(ground: &Ground) -> Shown {
         .answered();
     let (claims, refresh) = (told.member("/claims_token/value"), told.member("/refresh_token"));
     let shown = vec![
-        ("a claims token", format!("GET /api/v1/applications HTTP/1.1\nHost: push.example\nX-VoltMX-Authorization: {claims}")),
-        ("Basic", format!("GET /api/v1/applications HTTP/1.1\nHost: push.example\nAuthorization: {}", basic("dinah", "milk-and-mice-5"))),
+        (
+            "a claims token",
+            format!(
+                "GET /api/v1/applications HTTP/1.1\nHost: push.example\nX-VoltMX-Authorization: {claims}"
+            ),
+        ),
+        (
+            "Basic",
+            format!(
+                "GET /api/v1/applications HTTP/1.1\nHost: push.example\nAuthorization: {}",
+                basic("dinah", "milk-and-mice-5")
+            ),
+        ),
     ];
     all_pass(ground, &shown);
     let mut shown = shown;
-    shown.push(("a refresh token", format!("POST /claims HTTP/1.1\nHost: push.example\nAuthorization: {refresh}")));
+    shown.push((
+        "a refresh token",
+        format!("POST /claims HTTP/1.1\nHost: push.example\nAuthorization: {refresh}"),
+    ));
     shown
 }
 
@@ -198,7 +232,9 @@ fn own_jwt(ground: &Ground) -> Shown {
         .member("/access_token");
     let shown = vec![(
         "a JWT of the gate",
-        format!("GET /WebRestApi/rest/baskets/PRIMARY HTTP/1.1\nHost: own.enactor\nAuthorization: Bearer {token}"),
+        format!(
+            "GET /WebRestApi/rest/baskets/PRIMARY HTTP/1.1\nHost: own.enactor\nAuthorization: Bearer {token}"
+        ),
     )];
     all_pass(ground, &shown);
     shown
@@ -221,7 +257,11 @@ fn e4_what_was_ended_is_dead_on_the_next_request() {
     let held = ticket(&ground, "alice", "wonderland-7");
     let by_ticket = by(&format!("SOTicket {held}"));
     ground.send(&by_ticket).passed();
-    ground.send(&format!("DELETE /api/v1/User/currentTicket HTTP/1.1\nHost: crm.example\nAuthorization: SOTicket {held}")).answered();
+    ground
+        .send(&format!(
+            "DELETE /api/v1/User/currentTicket HTTP/1.1\nHost: crm.example\nAuthorization: SOTicket {held}"
+        ))
+        .answered();
     ground.send(&by_ticket).refused(401);
     // A change of the password ends what was there before, but for the session that asked.
     let (_, shown) = crm(&ground, "dinah", "milk-and-mice-5");
@@ -337,15 +377,26 @@ fn e7_a_cookie_alone_changes_nothing() {
         }
     }
     for method in ["POST", "PUT", "PATCH", "DELETE"] {
-        ground.send(&format!("{method} /api/v2/devices/1 HTTP/1.1\nHost: a.example\n{cookie}\nx-csrf-token: {csrf}")).passed();
+        ground
+            .send(&format!(
+                "{method} /api/v2/devices/1 HTTP/1.1\nHost: a.example\n{cookie}\nx-csrf-token: {csrf}"
+            ))
+            .passed();
     }
     for method in ["GET", "HEAD", "OPTIONS"] {
-        for name in ["X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override", "x_http_method_override"] {
+        for name in ["X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override", "x_http_method_override"]
+        {
             let seen = ground
-                .send(&format!("{method} /api/v2/devices/1 HTTP/1.1\nHost: a.example\n{cookie}\n{name}: DELETE"))
+                .send(&format!(
+                    "{method} /api/v2/devices/1 HTTP/1.1\nHost: a.example\n{cookie}\n{name}: DELETE"
+                ))
                 .passed();
             assert!(seen.head.start.starts_with(&format!("{method} ")));
-            assert_eq!(super::lines_with(&seen, "DELETE"), Vec::<String>::new(), "{method} would become DELETE behind the gate");
+            assert_eq!(
+                super::lines_with(&seen, "DELETE"),
+                Vec::<String>::new(),
+                "{method} would become DELETE behind the gate"
+            );
         }
     }
 }

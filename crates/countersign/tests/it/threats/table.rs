@@ -6,7 +6,8 @@ use std::path::Path;
 use crate::transcript::root;
 
 /// Letters of the threats, and how many each has.
-const THREATS: [(char, usize); 7] = [('A', 11), ('B', 10), ('C', 14), ('D', 15), ('E', 12), ('F', 8), ('G', 7)];
+const THREATS: [(char, usize); 7] =
+    [('A', 11), ('B', 10), ('C', 14), ('D', 15), ('E', 12), ('F', 8), ('G', 7)];
 const RULES: usize = 9;
 
 /// What a row says instead of naming a test, or beside it.
@@ -55,7 +56,9 @@ fn tests(below: &Path, found: &mut BTreeSet<String>) {
                         is_test = false;
                     }
                     Some(_) => is_test = false,
-                    None if ["#[test]", "#[tokio::test"].iter().any(|mark| line.starts_with(mark)) => is_test = true,
+                    None if ["#[test]", "#[tokio::test"].iter().any(|mark| line.starts_with(mark)) => {
+                        is_test = true
+                    }
                     None => {}
                 }
             }
@@ -67,7 +70,9 @@ fn tests(below: &Path, found: &mut BTreeSet<String>) {
 fn every_threat_has_its_row_and_every_row_its_tests() {
     let text = std::fs::read_to_string(root().join("THREATS.md")).unwrap();
     let rows = rows(&text);
-    let threats = THREATS.iter().flat_map(|(letter, last)| (1..=*last).map(move |number| format!("T-{letter}{number}")));
+    let threats = THREATS
+        .iter()
+        .flat_map(|(letter, last)| (1..=*last).map(move |number| format!("T-{letter}{number}")));
     let wanted: Vec<String> = threats.chain((1..=RULES).map(|number| format!("P-JWT{number}"))).collect();
     assert_eq!(rows.iter().map(|row| row.id).collect::<Vec<_>>(), wanted);
     let mut known = BTreeSet::new();
@@ -80,8 +85,18 @@ fn every_threat_has_its_row_and_every_row_its_tests() {
         if !row.tests.is_empty() && row.code.is_empty() {
             mistakes.push(format!("{}: tests, but no code", row.id));
         }
-        mistakes.extend(row.tests.iter().filter(|name| !known.contains(**name)).map(|name| format!("{}: no test {name}", row.id)));
-        mistakes.extend(row.code.iter().filter(|path| !root().join(path).is_file()).map(|path| format!("{}: no file {path}", row.id)));
+        mistakes.extend(
+            row.tests
+                .iter()
+                .filter(|name| !known.contains(**name))
+                .map(|name| format!("{}: no test {name}", row.id)),
+        );
+        mistakes.extend(
+            row.code
+                .iter()
+                .filter(|path| !root().join(path).is_file())
+                .map(|path| format!("{}: no file {path}", row.id)),
+        );
     }
     // And the other way round.
     let mut attacks = BTreeSet::new();

@@ -31,7 +31,8 @@ fn signed(header: &str, payload: &str, key: &str) -> String {
 fn payload(ground: &Ground, changes: &[(&str, &str)]) -> String {
     let exp = (ground.world.now().unix_secs() + 3000).to_string();
     let issuer = format!("\"{ISSUER}\"");
-    let mut members = vec![("iss", issuer.as_str()), ("aud", "\"client\""), ("sub", "\"1\""), ("exp", exp.as_str())];
+    let mut members =
+        vec![("iss", issuer.as_str()), ("aud", "\"client\""), ("sub", "\"1\""), ("exp", exp.as_str())];
     for (name, value) in changes {
         members.retain(|(known, _)| known != name);
         if !value.is_empty() {
@@ -85,7 +86,8 @@ fn c2_the_key_decides_the_algorithm() {
     let ground = Ground::of("enactor");
     let payload = payload(&ground, &[]);
     let der = keys::public_der(KEY);
-    let pem = format!("-----BEGIN RSA PUBLIC KEY-----\n{}\n-----END RSA PUBLIC KEY-----\n", STANDARD.encode(&der));
+    let pem =
+        format!("-----BEGIN RSA PUBLIC KEY-----\n{}\n-----END RSA PUBLIC KEY-----\n", STANDARD.encode(&der));
     for secret in [der.clone(), pem.into_bytes(), STANDARD.encode(&der).into_bytes(), Vec::new()] {
         for (name, algorithm) in [("HS256", hmac::HMAC_SHA256), ("HS512", hmac::HMAC_SHA512)] {
             let message = format!("{}.{}", part(&format!(r#"{{"alg":"{name}"}}"#)), part(&payload));
@@ -112,7 +114,8 @@ fn c2_the_key_decides_the_algorithm() {
 fn c3_claims_are_required_and_of_their_types() {
     let ground = Ground::of("enactor");
     let now = ground.world.now().unix_secs();
-    let (past, soon, ahead) = ((now - 120).to_string(), (now + 600).to_string(), format!("\"{}\"", now + 600));
+    let (past, soon, ahead) =
+        ((now - 120).to_string(), (now + 600).to_string(), format!("\"{}\"", now + 600));
     let fraction = format!("{}.5", now + 600);
     let list = format!("[{}]", now + 600);
     let millis = ((now + 600) * 1000).to_string();
@@ -151,7 +154,9 @@ fn c3_claims_are_required_and_of_their_types() {
     let twice = payload(&ground, &[]).replace("\"sub\":\"1\"", "\"sub\":\"1\",\"sub\":\"2\"");
     show(&ground, &signed(HEADER, &twice, KEY)).refused(401);
     let past = (now - 5).to_string();
-    for (name, value) in [("aud", "[\"server\",\"client\"]"), ("nbf", past.as_str()), ("exp", soon.as_str()), ("iat", &millis)] {
+    for (name, value) in
+        [("aud", "[\"server\",\"client\"]"), ("nbf", past.as_str()), ("exp", soon.as_str()), ("iat", &millis)]
+    {
         show(&ground, &signed(HEADER, &payload(&ground, &[(name, value)]), KEY)).passed();
     }
 }
@@ -218,7 +223,9 @@ fn c6_a_token_is_good_where_it_was_issued_for_alone() {
     let ground = Ground::of("enactor");
     let good = signed(HEADER, &payload(&ground, &[]), KEY);
     let at = |host: &str, path: &str, token: &str| {
-        ground.send(&format!("GET /WebRestApi/rest{path} HTTP/1.1\nHost: {host}\nAuthorization: Bearer {token}"))
+        ground.send(&format!(
+            "GET /WebRestApi/rest{path} HTTP/1.1\nHost: {host}\nAuthorization: Bearer {token}"
+        ))
     };
     for _ in 0..2 {
         at("api.james.enactor", "/baskets/PRIMARY", &good).passed();
@@ -247,7 +254,9 @@ fn c6_a_token_is_good_where_it_was_issued_for_alone() {
         .answered()
         .member("/claims_token/value");
     let at = |host: &str| {
-        ground.send(&format!("GET /api/v1/applications HTTP/1.1\nHost: {host}\nX-VoltMX-Authorization: {claims}"))
+        ground.send(&format!(
+            "GET /api/v1/applications HTTP/1.1\nHost: {host}\nX-VoltMX-Authorization: {claims}"
+        ))
     };
     for _ in 0..2 {
         at("push.example").passed();
@@ -270,13 +279,16 @@ fn c7_presence_is_not_proof() {
         ("genesys", "GET /api/v2/diagnostics/version HTTP/1.1\nHost: a.example", 403),
     ];
     let long = "a".repeat(2000);
-    let garbage = ["x", "", "null", "undefined", "a.b.c", "..", "true", "eyJhbGciOiJub25lIn0.e30.", long.as_str()];
+    let garbage =
+        ["x", "", "null", "undefined", "a.b.c", "..", "true", "eyJhbGciOiJub25lIn0.e30.", long.as_str()];
     for (dialect, request, status) in places {
         let ground = Ground::of(dialect);
         for value in garbage {
             ground.send(&format!("{request}\nAuthorization: Bearer {value}")).refused(status);
         }
-        for header in ["Authorization: Bearer", "Authorization: ", "Authorization: x", "Authorization: Unheard-Of x"] {
+        for header in
+            ["Authorization: Bearer", "Authorization: ", "Authorization: x", "Authorization: Unheard-Of x"]
+        {
             ground.send(&format!("{request}\n{header}")).refused(status);
         }
     }
