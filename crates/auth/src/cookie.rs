@@ -1,8 +1,8 @@
 //! Cookies: taken out of requests, set in answers (RFC 6265).
 //!
 //! ```text
-//! Cookie: a=1; Path=/; JSESSIONID="node0abc"; theme=dark
-//!         a    Path    JSESSIONID             theme        four pairs; none of them is an attribute
+//! Cookie: a=1; Path=/; SESSION="node0abc"; theme=dark
+//!         a    Path    SESSION             theme        four pairs; none of them is an attribute
 //! ```
 
 use std::borrow::Cow;

@@ -17,7 +17,7 @@ use smallvec::SmallVec;
 use crate::api::{Api, Located};
 use crate::credential::{Credential, Proof, Said};
 use crate::dialect::place::Place;
-use crate::dialect::{CredentialRule, Part, PartName, Scheme, Site, TokenRule};
+use crate::dialect::{CredentialRule, Part, PartName, Scheme, Site};
 use crate::fields::Fields;
 use crate::fields::content_type::Encoding;
 use crate::intake::Taken;
@@ -87,19 +87,6 @@ impl Api {
             .filter_map(|(site, _)| site.endpoint.as_ref())
             .flat_map(|endpoint| endpoint.reads.iter().copied())
             .collect()
-    }
-
-    /// A path as logs may show it: what could be a token of the dialect is replaced by its word.
-    pub fn loggable_path(&self, path: &str) -> String {
-        let shown = |segment: &str| {
-            let like =
-                |token: &Arc<TokenRule>| token.form.as_ref().is_some_and(|form| form.could_be(segment));
-            match self.dialect.tokens.iter().find(|token| like(token)) {
-                Some(token) => format!("{{{}}}", token.word),
-                None => segment.to_owned(),
-            }
-        };
-        path.split('/').map(shown).collect::<Vec<_>>().join("/")
     }
 
     /// A page's form carries its proof in a hidden field.

@@ -16,6 +16,7 @@ mod raw;
 mod replay;
 mod requirements;
 mod scale;
+mod shape;
 mod threats;
 mod transcript;
 mod upstream;

@@ -5,8 +5,13 @@
 //! that passes.
 
 mod addressed;
+mod failing;
 mod heard;
 mod hops;
+mod proofs;
+mod sessions;
+mod table;
+mod tokens;
 
 use std::sync::Arc;
 

@@ -73,14 +73,23 @@ pub(crate) enum Keeping {
 #[derive(Default)]
 struct TurnedClock {
     ahead_ms: AtomicI64,
+    /// When it was stopped, 0 if it goes.
+    stopped_ms: AtomicI64,
 }
 
 impl Clock for TurnedClock {
     fn now(&self) -> Time {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-        let ms = i64::try_from(since.as_millis()).unwrap();
+        let ms = match self.stopped_ms.load(Ordering::SeqCst) {
+            0 => real_ms(),
+            stopped => stopped,
+        };
         Time::from_unix_ms(ms + self.ahead_ms.load(Ordering::SeqCst))
     }
+}
+
+fn real_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    i64::try_from(since.as_millis()).unwrap()
 }
 
 /// A gate at work, with all that a transcript needs. It ends when it is dropped.
@@ -107,6 +116,19 @@ enum Reading {
     Going,
     /// Tokens are not loaded, and stay so.
     Held,
+}
+
+/// What worlds may differ in.
+struct Variant {
+    fronts: Fronts,
+    reading: Reading,
+    patience: Duration,
+}
+
+impl Default for Variant {
+    fn default() -> Self {
+        Self { fronts: Fronts::default(), reading: Reading::Going, patience: Times::default().head }
+    }
 }
 
 impl Setting {
@@ -209,16 +231,9 @@ impl World {
         keeping: Keeping,
         transcript: &Transcript,
     ) -> Result<Self, String> {
-        let patience = if transcript.has_silence() { SHORT_PATIENCE } else { Times::default().head };
         let (truth, folder) = CONTROL.block_on(place(setting, keeping));
-        Self::over(
-            setting,
-            dialect,
-            truth,
-            folder,
-            Listens { fronts: Fronts::default(), patience },
-            Reading::Going,
-        )
+        let patience = if transcript.has_silence() { SHORT_PATIENCE } else { Times::default().head };
+        Self::over(setting, dialect, (truth, folder), Variant { patience, ..Variant::default() })
     }
 
     /// Starts a world that believes fronts.
@@ -231,9 +246,8 @@ impl World {
         keeping: Keeping,
         fronts: Fronts,
     ) -> Result<Self, String> {
-        let (truth, folder) = CONTROL.block_on(place(setting, keeping));
-        let listens = Listens { fronts, patience: Times::default().head };
-        Self::over(setting, dialect, truth, folder, listens, Reading::Going)
+        let place = CONTROL.block_on(place(setting, keeping));
+        Self::over(setting, dialect, place, Variant { fronts, ..Variant::default() })
     }
 
     /// A second gate over the same store, as after a restart, that has not loaded the tokens and never will.
@@ -242,17 +256,15 @@ impl World {
     /// What the APIs cannot do with the dialect.
     pub(crate) fn still_loading(&self, setting: &Setting, dialect: &Arc<Dialect>) -> Result<Self, String> {
         CONTROL.block_on(self.service.flush()).map_err(|error| error.to_string())?;
-        let listens = Listens { fronts: Fronts::default(), patience: Times::default().head };
-        Self::over(setting, dialect, Arc::clone(&self.truth), None, listens, Reading::Held)
+        let variant = Variant { reading: Reading::Held, ..Variant::default() };
+        Self::over(setting, dialect, (Arc::clone(&self.truth), None), variant)
     }
 
     fn over(
         setting: &Setting,
         dialect: &Arc<Dialect>,
-        truth: Arc<dyn Store>,
-        folder: Option<TempDir>,
-        listens: Listens,
-        reading: Reading,
+        (truth, folder): (Arc<dyn Store>, Option<TempDir>),
+        variant: Variant,
     ) -> Result<Self, String> {
         let apis = setting
             .file
@@ -263,7 +275,7 @@ impl World {
             .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))?;
         let clock = Arc::new(TurnedClock::default());
         let store = Switchable::new(Arc::clone(&truth));
-        if reading == Reading::Held {
+        if variant.reading == Reading::Held {
             store.hold_pages();
         }
         let service = CONTROL.block_on(open(Arc::clone(&store) as Arc<dyn Store>, Arc::clone(&clock)));
@@ -288,7 +300,7 @@ impl World {
         let lookups = Arc::new(Cut::new(Arc::clone(&service)));
         let metrics = Metrics::new(1);
         let listening =
-            Listening { service: &service, lookups: &lookups, clock: &clock, metrics: &metrics, listens };
+            Listening { service: &service, lookups: &lookups, clock: &clock, metrics: &metrics, variant };
         let (running, address) = listen(setting, apis, listening, &upstream);
         let bindings = bindings(&setting.file, clock.now());
         Ok(Self {
@@ -315,6 +327,11 @@ impl World {
         let _ = CONTROL.block_on(self.service.sweep(self.clock.now()));
     }
 
+    /// Stops the clock: from now on time passes when it is told to, however slow the machine is.
+    pub(crate) fn stop_clock(&self) {
+        self.clock.stopped_ms.store(real_ms(), Ordering::SeqCst);
+    }
+
     /// Takes the account store away, or gives it back: nothing can be written, and what would be asked of a store
     /// that is somewhere else has no answer.
     pub(crate) fn reach(&self, reach: Reach) {
@@ -323,16 +340,6 @@ impl World {
             Reach::Up => Power::On,
             Reach::Down => Power::Off,
         });
-    }
-
-    /// Lets the service behind the gate behave otherwise.
-    pub(crate) fn behave(&self, manners: Manners) {
-        self.upstream.behave(manners);
-    }
-
-    /// Lets password checks be refused for being too many, or not.
-    pub(crate) fn load(&self, load: Load) {
-        self.lookups.load(load);
     }
 
     /// The service, for what an administrator does.
@@ -353,6 +360,16 @@ impl World {
     /// Waits for an answer of the service.
     pub(crate) fn block_on<T>(&self, answer: impl Future<Output = T>) -> T {
         CONTROL.block_on(answer)
+    }
+
+    /// Lets the service behind the gate behave otherwise.
+    pub(crate) fn behave(&self, manners: Manners) {
+        self.upstream.behave(manners);
+    }
+
+    /// Lets password checks be refused for being too many, or not.
+    pub(crate) fn load(&self, load: Load) {
+        self.lookups.load(load);
     }
 
     /// The keys that assertions must be signed with.
@@ -378,14 +395,7 @@ struct Listening<'w> {
     lookups: &'w Arc<Cut>,
     clock: &'w Arc<TurnedClock>,
     metrics: &'w Arc<Metrics>,
-    listens: Listens,
-}
-
-/// How a gate meets those before and behind it.
-struct Listens {
-    fronts: Fronts,
-    /// How long the service may take to begin its answer.
-    patience: Duration,
+    variant: Variant,
 }
 
 fn listen(
@@ -394,10 +404,10 @@ fn listen(
     listening: Listening<'_>,
     upstream: &Upstream,
 ) -> (Running, SocketAddr) {
-    let Listening { service, lookups, clock, metrics, listens: Listens { fronts, patience } } = listening;
+    let Listening { service, lookups, clock, metrics, variant } = listening;
     let url = format!("http://{}", upstream.address());
     let mut options = UpstreamOptions::new("service", &url).unwrap();
-    options.times.head = patience;
+    options.times.head = variant.patience;
     let backend = Backend::new(options).unwrap();
     // As the binary does it.
     let mut protected = vec![ASSERTION.to_owned()];
@@ -418,7 +428,7 @@ fn listen(
         clock: Arc::clone(clock) as Arc<_>,
         random: Arc::new(OsRandom::default()),
         limits: Limits::default(),
-        fronts,
+        fronts: variant.fronts,
         protected: Protected::new(protected.iter().map(String::as_str)),
         metrics: Arc::clone(metrics),
     })
