@@ -112,6 +112,8 @@ pub(crate) struct CredentialOutline {
     pub(crate) deployments: Option<Vec<String>>,
     /// Where it stands: one text, or one for each part.
     from: Option<toml::Value>,
+    /// Whose accounts it proves.
+    accounts: String,
 }
 
 impl CredentialOutline {
@@ -125,16 +127,24 @@ impl CredentialOutline {
         (by_deployment || enable.contains(&self.name)) && !disable.contains(&self.name)
     }
 
+    /// Whether it proves users' accounts by a password.
+    pub(crate) fn is_users_password(&self) -> bool {
+        self.scheme == "password" && matches!(self.accounts.as_str(), "" | "users")
+    }
+
     /// Whether it is user and password in `Authorization: Basic`.
     pub(crate) fn is_basic(&self) -> bool {
-        self.scheme == "password"
+        self.is_users_password()
             && self.from.as_ref().and_then(toml::Value::as_str) == Some("authorization Basic")
     }
 
     /// The members of a body that user and password stand in.
     pub(crate) fn body_members(&self) -> Option<(&str, &str)> {
-        let member = |part| self.from.as_ref()?.get(part)?.as_str()?.strip_prefix("body ");
-        (self.scheme == "password").then_some(())?;
+        let member = |part| {
+            let place = self.from.as_ref()?.get(part)?;
+            place.as_str().or_else(|| place.as_array()?.first()?.as_str())?.strip_prefix("body ")
+        };
+        self.is_users_password().then_some(())?;
         Some((member("user")?, member("password")?))
     }
 }
@@ -158,6 +168,7 @@ pub(crate) fn outline(text: &str) -> Outline {
                 scheme: text_of(body.get("scheme")),
                 deployments: body.get("deployments").and_then(strings),
                 from: body.get("from").cloned(),
+                accounts: text_of(body.get("accounts")),
             })
             .collect(),
         tokens: tables("token")

@@ -51,12 +51,13 @@ pub(crate) fn problems(loaded: &Loaded) -> Vec<Mistake> {
 
 /// What is wrong with a dialect file; `key` is the table.
 pub(crate) fn dialect_problems(file: &str, text: &str) -> Vec<Mistake> {
-    let mistake = |problem: Problem| Mistake {
-        file: problem.file,
-        line: problem.line.max(1),
-        key: problem.table,
-        message: problem.message,
-        hint: None,
+    let mistake = |problem: Problem| {
+        let Problem { file, line, table: key, message } = problem;
+        let (message, hint) = match message.split_once("; did you mean ") {
+            Some((message, near)) => (message.to_owned(), Some(format!("did you mean {near}"))),
+            None => (message, None),
+        };
+        Mistake { file, line: line.max(1), key, message, hint }
     };
     match Dialect::load(file, text) {
         Ok(_) => Vec::new(),

@@ -75,7 +75,7 @@ fn text(dialect: &str, upstream: &Origin) -> String {
     TEMPLATE
         .replace("@DIALECT@", dialect)
         .replace("@DIALECTS@", &all.join(", "))
-        .replace("@PREFIX@", demo::usual_prefix(dialect))
+        .replace("@PREFIX@", &format!("{:<23}", format!("[\"{}\"]", demo::usual_prefix(dialect))))
         .replace("@UPSTREAM@", &upstream.to_string())
 }
 

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::family::{FAMILIES, Family, Shown, ShownAccount};
-use super::folder::Folder;
-use super::{accounts_text, base_url, free_or_any, load, reachable, usual_prefix};
+use super::folder::{Folder, write_private};
+use super::{accounts_text, base_url, free_or_any, reachable, usual_prefix};
 use crate::cli::Guard;
 use crate::config::value::Origin;
 use crate::config::{Loaded, LogFormat, nearest};
@@ -50,14 +50,15 @@ pub(crate) fn run(options: &Guard, output: Output) -> Result<(), Failure> {
     let listen = options.listen.unwrap_or_else(|| free_or_any(PORT));
     let text = configuration(&upstream, &dialect, listen);
     // Nothing is written before it is known to be good.
-    checked(&options.data, &text)?;
+    let loaded = checked(&options.data, &text)?;
     let _log = logging::start(LogFormat::Text, "info")?;
     let folder = Folder::open(Some(&options.data), NAME)?;
 
     serve::control_plane()?.block_on(async {
         let signals = Signals::listen()?;
-        let loaded = load(folder.path(), &text)?;
         let identities = Arc::new(Identities::open(&loaded).await?);
+        // Only now: where another gate has the store, the file is that gate's.
+        write_private(&loaded.file, &text)?;
         // The account comes after all that can fail: its password is shown once.
         let running = wire::start(&loaded, &identities).await?;
         let account = administrator(&identities, family).await?;
@@ -98,11 +99,11 @@ fn dialect(name: &str, here: &Path) -> Result<(String, Outline), Failure> {
 }
 
 /// Checks the configuration before anything is written.
-fn checked(folder: &Path, text: &str) -> Result<(), Failure> {
+fn checked(folder: &Path, text: &str) -> Result<Loaded, Failure> {
     let file = folder.join("countersign.toml");
     let loaded = Loaded::parse(&file, folder, text).map_err(Failure::Mistakes)?;
     let mistakes = wire::problems(&loaded);
-    if mistakes.is_empty() { Ok(()) } else { Err(Failure::Mistakes(mistakes)) }
+    if mistakes.is_empty() { Ok(loaded) } else { Err(Failure::Mistakes(mistakes)) }
 }
 
 fn configuration(upstream: &Origin, dialect: &str, listen: SocketAddr) -> String {
@@ -242,6 +243,8 @@ mod tests {
         assert_eq!(line(&off).unwrap(), form);
         let json = format!("{login}reads = ['json']\n");
         assert!(line(&json).unwrap().ends_with("-d '{\"p\":\"PASSWORD\",\"u\":\"admin\"}'\n"));
+        let clients = basic.replace("[credential.b]", "[credential.b]\naccounts = 'clients'");
+        assert_eq!(line(&clients), None);
         assert_eq!(line("[credential.t]\nscheme = 'token'\n"), None);
     }
 
@@ -259,7 +262,7 @@ mod tests {
         };
         let output = Output::new(crate::output::Format::Text);
         let told = run(&guard(&file), output).unwrap_err().to_string();
-        assert!(told.starts_with(&format!("{}:2: ", file.display())), "{told}");
+        assert!(told.contains(&format!("{}:2: unknown key `nam`", file.display())), "{told}");
         let told = run(&guard(&folder.path().join("././none.toml")), output).unwrap_err().to_string();
         assert!(told.contains("none.toml: No such file") && !told.contains("./none"), "{told}");
         assert!(!data.exists());

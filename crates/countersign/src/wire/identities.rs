@@ -87,8 +87,9 @@ impl Identities {
         };
         let opened = Service::open(options, tokio::runtime::Handle::current()).await;
         let service = opened.map_err(|error| {
-            let way_out = if error.to_string().contains("another process") { WAY_OUT } else { "" };
-            anyhow!("{said}: {:#}{way_out}", anyhow::Error::new(error))
+            let error = format!("{:#}", anyhow::Error::new(error));
+            let way_out = if error.contains("another process") { WAY_OUT } else { "" };
+            anyhow!("{said}: {error}{way_out}")
         })?;
         let characters_min = loaded.config.passwords.length_min;
         Ok(Self { service, apis, characters_min })
@@ -221,7 +222,7 @@ impl Identities {
     fn refused(&self, error: AccountError, whose: &Whose) -> Failure {
         let Whose { kind, name } = whose;
         let message = match error {
-            AccountError::Taken(text) if text.contains("name") => {
+            AccountError::Taken(_) if self.service.account_named(kind, name).is_some() => {
                 format!("{kind} has an account called `{name}` already")
             }
             AccountError::Taken(_) => format!("{kind} has another account with the subject of `{name}`"),
