@@ -1,8 +1,6 @@
 //! Embeds every `dialects/<name>/dialect.toml` of the repository, so that a new dialect is a new folder and
 //! nothing else.
 
-#![expect(clippy::disallowed_methods, reason = "cargo tells build scripts where they are by the environment")]
-
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
