@@ -5,20 +5,24 @@
 //! repeated header and two spellings of one field are ambiguous; a scheme that is not accepted here is refused,
 //! never ignored; values that share a place are told apart by their form, never by trying twice.
 
+mod places;
+
 use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderValue, Method};
+use http::{HeaderMap, Method};
 use smallvec::SmallVec;
 
 use crate::api::{Api, Located};
 use crate::credential::{Credential, Proof, Said};
 use crate::dialect::place::Place;
 use crate::dialect::{CredentialRule, Part, PartName, Scheme, Site};
+use crate::fields::Fields;
 use crate::fields::content_type::Encoding;
-use crate::fields::{Case, FieldError, Fields};
 use crate::intake::Taken;
+pub(crate) use crate::recognize::places::plain_value;
+use crate::recognize::places::{authorization, one_value, query_values, repeated, same_primary, text};
 use crate::refusal::{Reason, Refusal};
 use crate::scheme::basic;
 use crate::secret::Secret;
@@ -83,22 +87,6 @@ impl Api {
             .filter_map(|(site, _)| site.endpoint.as_ref())
             .flat_map(|endpoint| endpoint.reads.iter().copied())
             .collect()
-    }
-
-    /// A path as logs may show it: variables that are keys, sessions or credentials are replaced by their names.
-    pub fn loggable_path(&self, located: &Located, path: &str) -> String {
-        let Some(endpoint) = &located.site.endpoint else { return path.to_owned() };
-        let inputs = endpoint.inputs.iter().filter(|(name, _)| name == "key" || name == "session");
-        let parts = located.site.accepts.iter().flat_map(|rule| &rule.parts).map(|part| &part.places);
-        let mut shown = path.to_owned();
-        for place in inputs.map(|(_, places)| places).chain(parts).flatten() {
-            if let Place::Path(name) = place
-                && let Some((_, value)) = located.variables.as_slice().iter().find(|(own, _)| own == name)
-            {
-                shown = shown.replace(value.as_str(), &format!("{{{name}}}"));
-            }
-        }
-        shown
     }
 
     /// A page's form carries its proof in a hidden field.
@@ -485,155 +473,3 @@ impl Finder<'_> {
 
 /// How many cookies of one name are looked up at the most; real logs show two.
 const COOKIES_TRIED_MAX: usize = 4;
-
-fn same_primary(a: &CredentialRule, b: &CredentialRule) -> bool {
-    let (Some(a), Some(b)) = (a.primary(), b.primary()) else { return false };
-    a.places.iter().any(|place| match place {
-        Place::Header(name, _) => {
-            b.places.iter().any(|other| matches!(other, Place::Header(own, _) if own == name))
-        }
-        Place::Cookie(_)
-        | Place::Query(_)
-        | Place::Body(_)
-        | Place::Path(_)
-        | Place::Authorization(_)
-        | Place::AuthorizationAssigned(_)
-        | Place::AuthorizationBare => b.places.contains(place),
-    })
-}
-
-fn repeated(what: &str) -> Refusal {
-    Refusal::new(Reason::Ambiguous, format!("{what} came twice")).carried_by(what)
-}
-
-fn text<'v>(value: &'v HeaderValue, name: &str) -> Result<&'v str, Refusal> {
-    value.to_str().map(str::trim).map_err(|_error| {
-        Refusal::new(Reason::Malformed, format!("{name} holds bytes that are not visible ascii"))
-            .carried_by(name)
-    })
-}
-
-/// The credential part of an `Authorization` value, if the place's scheme is its scheme.
-fn authorization<'v>(place: &Place, value: &'v str) -> Option<&'v str> {
-    match place {
-        Place::Authorization(word) => {
-            let (scheme, rest) = value.split_once(' ').unwrap_or((value, ""));
-            scheme.eq_ignore_ascii_case(word).then_some(rest)
-        }
-        Place::AuthorizationAssigned(word) => {
-            let (scheme, rest) = value.split_once('=')?;
-            scheme.eq_ignore_ascii_case(word).then_some(rest)
-        }
-        Place::AuthorizationBare => (!value.contains(' ')).then_some(value),
-        Place::Header(..) | Place::Cookie(_) | Place::Query(_) | Place::Body(_) | Place::Path(_) => None,
-    }
-}
-
-/// The value in the one place of several spellings that is used, and which place that is.
-pub(crate) fn plain_value<'v>(
-    places: &'v [Place],
-    request: &'v Request<'_>,
-    taken: &'v Taken,
-    variables: &'v [(String, String)],
-    api: &Api,
-) -> Result<Option<(Cow<'v, str>, &'v Place)>, Refusal> {
-    let mut found: Option<(Cow<'v, str>, &Place)> = None;
-    for place in places {
-        let Some(value) = one_value(place, request, taken, variables, api)? else { continue };
-        match &found {
-            // One body field may have two spellings that differ in letter case alone; they are then one field.
-            Some((_, Place::Body(other)))
-                if api.dialect.field_case == Case::Ignore
-                    && matches!(place, Place::Body(name) if name.eq_ignore_ascii_case(other)) => {}
-            Some(_) => {
-                let name = place.carrier().to_owned();
-                return Err(
-                    Refusal::new(Reason::Ambiguous, format!("{place} came in two spellings")).about(name)
-                );
-            }
-            None => found = Some((value, place)),
-        }
-    }
-    Ok(found)
-}
-
-fn one_value<'v>(
-    place: &'v Place,
-    request: &'v Request<'_>,
-    taken: &'v Taken,
-    variables: &'v [(String, String)],
-    api: &Api,
-) -> Result<Option<Cow<'v, str>>, Refusal> {
-    match place {
-        Place::Header(name, spelled) => {
-            let mut values = taken.headers.iter().filter(|(own, _)| own == name).map(|(_, value)| value);
-            let first = values.next();
-            let again = values.next().is_some();
-            let mut left = request.headers.get_all(name).iter();
-            let (first, again) = match first {
-                Some(first) => (Some(first), again),
-                None => (left.next(), left.next().is_some()),
-            };
-            if again {
-                return Err(repeated(spelled));
-            }
-            first.map(|value| text(value, spelled).map(Cow::Borrowed)).transpose()
-        }
-        Place::Cookie(name) => {
-            let mut values = taken.cookies.iter().filter(|(own, _)| own == name).map(|(_, value)| value);
-            let Some(first) = values.next() else { return Ok(None) };
-            if values.any(|other| !other.matches(first.expose())) {
-                return Err(repeated(name));
-            }
-            Ok(Some(first.expose().into()).filter(|value: &Cow<'_, str>| !value.is_empty()))
-        }
-        Place::Query(name) => {
-            let mut values = query_values(request.query, name)?.into_iter();
-            let first = values.next();
-            if values.next().is_some() {
-                return Err(repeated(name).about(name.clone()));
-            }
-            Ok(first.map(Cow::Owned))
-        }
-        Place::Body(name) => match request.fields.map(|fields| fields.get(name, api.dialect.field_case)) {
-            None => Ok(None),
-            Some(Ok(value)) => Ok(value.map(Cow::Borrowed)),
-            Some(Err(error)) => {
-                let cause = match error {
-                    FieldError::Ambiguous => format!("`{name}` stands twice in the body"),
-                    FieldError::NotPlain => format!("`{name}` is no plain value in the body"),
-                };
-                Err(Refusal::new(error.reason(), cause).about(name.clone()))
-            }
-        },
-        Place::Path(name) => {
-            let value = variables.iter().find(|(own, _)| own == name).map(|(_, value)| value.as_str());
-            match value {
-                None => Ok(None),
-                Some(raw) => crate::canonical::path::decode_segment(raw).map(Some).ok_or_else(|| {
-                    Refusal::new(Reason::InvalidField, format!("{{{name}}} of the path is no text"))
-                        .about(name.clone())
-                }),
-            }
-        }
-        Place::Authorization(_) | Place::AuthorizationAssigned(_) | Place::AuthorizationBare => {
-            match taken.authorization.as_slice() {
-                [] => Ok(None),
-                [value] => Ok(authorization(place, text(value, "Authorization")?).map(Cow::Borrowed)),
-                [_, _, ..] => Err(repeated("Authorization")),
-            }
-        }
-    }
-}
-
-fn query_values(query: Option<&str>, name: &str) -> Result<SmallVec<[String; 1]>, Refusal> {
-    let mut values = SmallVec::new();
-    for pair in crate::canonical::query::parse_query(query.unwrap_or_default()) {
-        let (own, value) =
-            pair.map_err(|error| Refusal::new(Reason::Malformed, format!("query: {error}")))?;
-        if own == name {
-            values.push(value.into_owned());
-        }
-    }
-    Ok(values)
-}

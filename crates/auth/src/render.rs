@@ -164,9 +164,10 @@ impl Api {
     /// Where a request arrived that was refused before its place was settled, as far as method and path tell.
     fn site_at(&self, here: &Here<'_>) -> Option<Arc<Site>> {
         let path = here.path.strip_prefix(here.prefix).unwrap_or(here.path);
-        let sites = self.dialect.sites.matching(here.method, path);
-        let mut sites =
-            sites.chain(self.dialect.surface_sites.matching(here.method, path)).map(|(site, _)| site);
+        let of_method = self.dialect.sites.matching(here.method, path);
+        let of_method =
+            of_method.chain(self.dialect.surface_sites.matching(here.method, path)).map(|(site, _)| site);
+        let mut sites = of_method.chain(self.dialect.surface_sites.at_path(path));
         let certain =
             |site: &&Arc<Site>| site.endpoint.as_ref().is_none_or(|endpoint| endpoint.when.is_empty());
         sites.find(certain).cloned()

@@ -1,5 +1,7 @@
 //! The calls that the gate answers itself: from inputs to operation to answer.
 
+mod keys;
+
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -7,14 +9,14 @@ use serde_json::{Map, Value};
 
 use crate::account::Account;
 use crate::api::{Api, Located};
+use crate::authenticate::OWN_API_CLAIM;
 use crate::dialect::operation::Operation;
 use crate::dialect::{Endpoint, TokenRule};
 use crate::identity::Identity;
 use crate::intake::Taken;
 use crate::policy::admits_tenant;
 use crate::port::{
-    Issue, IssueAnswer, Issued, KeyAnswer, KeyCaller, KeyChange, KeyName, Lookups, Operations,
-    PasswordChange, PasswordClaim, Purpose, Signer,
+    Issue, IssueAnswer, Issued, Lookups, Operations, PasswordChange, PasswordClaim, Purpose, Signer,
 };
 use crate::recognize::{Request, plain_value};
 use crate::refusal::{Reason, Refusal};
@@ -290,6 +292,8 @@ impl Call<'_> {
             }
         }
         for (name, value) in [
+            (OWN_API_CLAIM, Value::from(&*self.api.name)),
+            (OWN_API_CLAIM, Value::from(&*self.api.name)),
             ("iss", Value::from(demands.issuer.as_str())),
             ("aud", demands.audience.as_str().into()),
             ("iat", now.unix_secs().into()),
@@ -356,107 +360,6 @@ impl Call<'_> {
         match sessions.iter().find(|info| info.reference == wanted) {
             Some(shown) => Ok(self.answer(&Caller { shown: Some(shown), ..self.caller() })),
             None => Err(not_found("session")),
-        }
-    }
-
-    fn key_rule(&self) -> Result<&TokenRule, Refusal> {
-        let issues = self.endpoint.issues.iter().find(|rule| rule.kind == TokenKind::Key);
-        let only = || self.api.dialect.tokens.iter().find(|rule| rule.kind == TokenKind::Key);
-        issues
-            .or_else(only)
-            .map(|rule| &**rule)
-            .ok_or_else(|| Refusal::new(Reason::Internal, "the dialect has no token of kind key"))
-    }
-
-    fn key_caller(&self) -> Result<KeyCaller, Refusal> {
-        let account = self.identity.account().cloned();
-        let account =
-            account.ok_or_else(|| Refusal::new(Reason::Forbidden, "anonymous callers have no keys"))?;
-        Ok(KeyCaller { account, api: Arc::clone(&self.api.name), word: Arc::clone(&self.key_rule()?.word) })
-    }
-
-    fn key_change(&self) -> Result<KeyChange, Refusal> {
-        let text = |name: &str| self.input(name).map(str::to_owned);
-        let endless = self.flag("endless")?;
-        let expires_at = match (endless, self.input("expires")) {
-            (Some(true), _) => Some(None),
-            (_, Some(date)) if !date.is_empty() => {
-                let time = self.api.dialect.date.read(date);
-                let time = time.ok_or_else(|| {
-                    let field = self.field("expires");
-                    Refusal::new(Reason::InvalidField, format!("`{field}` is no date")).about(field)
-                })?;
-                Some(Some(time))
-            }
-            (_, _) => None,
-        };
-        Ok(KeyChange { label: text("label"), description: text("description"), expires_at })
-    }
-
-    /// The name under which a client sends an input.
-    fn field(&self, input: &str) -> String {
-        let places = self.endpoint.inputs.iter().find(|(name, _)| name == input);
-        let place = places.and_then(|(_, places)| places.first());
-        place.map_or_else(|| input.to_owned(), |place| place.carrier().to_owned())
-    }
-
-    async fn key_create(&self) -> Result<Rendered, Refusal> {
-        let caller = self.key_caller()?;
-        let plan = self.plan(self.key_rule()?)?;
-        let owner = match self.input("owner") {
-            Some(owner) if !owner.is_empty() => owner.to_owned(),
-            Some(_) | None if caller.account.kind == "applications" => caller.account.name.clone(),
-            Some(_) | None => {
-                let field = self.field("owner");
-                return Err(Refusal::new(Reason::MissingField, format!("`{field}` is missing")).about(field));
-            }
-        };
-        let change = self.key_change()?;
-        let answer = self.world.operations.key_create(caller, owner, plan, change, self.world.now).await?;
-        self.key_answer(answer)
-    }
-
-    async fn key_list(&self) -> Result<Rendered, Refusal> {
-        let owner = self.input("owner").map(str::to_owned);
-        let keys = self.world.operations.key_list(self.key_caller()?, owner, self.world.now).await?;
-        Ok(self.answer(&Caller { keys: &keys, ..self.caller() }))
-    }
-
-    async fn key(&self) -> Result<Rendered, Refusal> {
-        let caller = self.key_caller()?;
-        let name = self.input("key").unwrap_or_default();
-        let key = TokenRef::parse(name).map_or_else(
-            || KeyName::Digest(TokenDigest::of(&self.api.name, &caller.word, name)),
-            KeyName::Id,
-        );
-        let operations = self.world.operations;
-        let now = self.world.now;
-        let answer = match self.endpoint.operation {
-            Operation::KeyUpdate => operations.key_update(caller, key, self.key_change()?, now).await?,
-            Operation::KeyRotate => {
-                operations.key_rotate(caller, key, self.plan(self.key_rule()?)?, now).await?
-            }
-            Operation::KeyDelete => operations.key_delete(caller, key, now).await?,
-            Operation::KeyShow
-            | Operation::Issue
-            | Operation::End
-            | Operation::Show
-            | Operation::Refuse
-            | Operation::SessionList
-            | Operation::SessionShow
-            | Operation::KeyCreate
-            | Operation::KeyList
-            | Operation::PasswordChange => operations.key_show(caller, key, now).await?,
-        };
-        self.key_answer(answer)
-    }
-
-    fn key_answer(&self, answer: KeyAnswer) -> Result<Rendered, Refusal> {
-        match answer {
-            KeyAnswer::Done(info, value) => {
-                Ok(self.answer(&Caller { key: Some((&info, value.as_ref())), ..self.caller() }))
-            }
-            KeyAnswer::NotFound => Err(not_found("key")),
         }
     }
 

@@ -12,6 +12,8 @@ use std::sync::{Arc, LazyLock};
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
 use argon2::{Algorithm, Argon2, Params, Version};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
 use countersign_auth::port::Unavailable;
 use countersign_auth::time::Random;
 use tokio::sync::oneshot;
@@ -67,14 +69,10 @@ impl Passwords {
         let params =
             Params::new(options.memory_kib, options.passes, 1, None).map_err(|error| failed(&error))?;
         let kdf = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
-        let mut unguessable = [0; 32];
-        random.fill(&mut unguessable)?;
-        let (password, salt) = unguessable.split_at(16);
-        let dummy = kdf.hash_password_with_salt(password, salt).map_err(|error| failed(&error))?;
         Ok(Self {
             pool: Pool::start(options.threads, options.queue).map_err(|error| failed(&error))?,
             kdf,
-            dummy: Arc::from(dummy.to_string()),
+            dummy: dummy(options, &*random)?,
             runs: Arc::default(),
             random,
             characters_min: options.characters_min,
@@ -139,6 +137,17 @@ impl Passwords {
     }
 }
 
+/// A hash with the parameters of real ones. Salt and output are both drawn: what would open it is unknown and as
+/// good as nowhere, and no run of the KDF takes its memory before anybody logs in.
+fn dummy(options: &PasswordOptions, random: &dyn Random) -> Result<Arc<str>, Unavailable> {
+    let (mut salt, mut output) = ([0; 16], [0; Params::DEFAULT_OUTPUT_LEN]);
+    random.fill(&mut salt)?;
+    random.fill(&mut output)?;
+    let PasswordOptions { memory_kib, passes, .. } = options;
+    let (salt, output) = (STANDARD_NO_PAD.encode(salt), STANDARD_NO_PAD.encode(output));
+    Ok(Arc::from(format!("$argon2id$v=19$m={memory_kib},t={passes},p=1${salt}${output}")))
+}
+
 /// Whether a password could be one at all. Says nothing about any account.
 pub(crate) fn well_formed(password: &str) -> Result<(), &'static str> {
     if password.is_empty() {
@@ -190,6 +199,29 @@ mod tests {
         }
         assert!(!passwords.verify(None, secret("open sesame")).unwrap().await.unwrap());
         assert!(!passwords.verify(Some(Arc::from("nonsense")), secret("x")).unwrap().await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn the_dummy_looks_like_a_hash_and_costs_what_one_costs() {
+        let passwords = passwords();
+        let real = passwords.hash(secret("open sesame")).unwrap().await.unwrap().unwrap();
+        let shape = |text: &str| {
+            let hash = PasswordHash::new(text).unwrap();
+            let length = |part: Option<usize>| part.unwrap();
+            (
+                hash.algorithm.to_string(),
+                hash.version,
+                hash.params.to_string(),
+                length(hash.salt.map(|salt| salt.len())),
+                length(hash.hash.map(|output| output.len())),
+            )
+        };
+        assert_eq!(shape(&passwords.dummy), shape(&real));
+        // It is compared to the end: no error in it saves the run.
+        let hash = PasswordHash::new(&passwords.dummy).unwrap();
+        let compared = passwords.kdf.verify_password(b"open sesame", &hash);
+        assert!(matches!(compared, Err(argon2::password_hash::Error::PasswordInvalid)), "{compared:?}");
+        assert_ne!(passwords.dummy, self::passwords().dummy);
     }
 
     #[test]

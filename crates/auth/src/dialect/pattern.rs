@@ -101,7 +101,11 @@ impl Pattern {
 
     /// Matches a path below the prefix (`/seg/…`, or empty), and binds its variables.
     pub fn matches<'p>(&'p self, path: &'p str, case: PathCase) -> Option<Variables<'p>> {
-        let given: SmallVec<[&str; 12]> = split(path);
+        let mut given: SmallVec<[&str; 12]> = split(path);
+        // Services read `/admin/` as `/admin`; a rule about the one is about the other.
+        if given.len() > self.segments.len() && given.last() == Some(&"") && !self.ends_openly() {
+            given.pop();
+        }
         let mut variables = Variables::new();
         let rest = self.segments.iter().position(|segment| *segment == Segment::Rest);
         let (head, tail) = match rest {
@@ -125,6 +129,15 @@ impl Pattern {
             }
         }
         Some(variables)
+    }
+
+    /// Whether the pattern itself says what may follow: it ends with `/` or `**`.
+    fn ends_openly(&self) -> bool {
+        match self.segments.last() {
+            Some(Segment::Rest) => true,
+            Some(Segment::Literal(text)) => text.is_empty(),
+            Some(Segment::Variable(_)) | None => false,
+        }
     }
 
     /// Whether some request matches both.
@@ -191,6 +204,12 @@ impl<T> Patterns<T> {
             .filter_map(move |(_, pattern, item)| Some((item, pattern.matches(path, self.case)?)))
     }
 
+    /// What matches a path, whatever the method, the most exact first.
+    pub fn at_path(&self, path: &str) -> impl Iterator<Item = &T> {
+        let at_path = |(_, pattern, _): &&(_, Pattern, T)| pattern.matches(path, self.case).is_some();
+        self.entries.iter().filter(at_path).map(|(_, _, item)| item)
+    }
+
     /// All items, the most exact first; an item with several patterns comes several times.
     pub fn items(&self) -> impl Iterator<Item = &T> {
         self.entries.iter().map(|(_, _, item)| item)
@@ -207,6 +226,9 @@ impl<T> Patterns<T> {
         for (_, pattern, _) in &self.entries {
             if pattern.matches(path, self.case).is_some() {
                 methods.extend(pattern.methods.iter().cloned());
+                if pattern.methods.contains(&Method::GET) {
+                    methods.push(Method::HEAD);
+                }
             }
         }
         methods.sort_by(|a, b| a.as_str().cmp(b.as_str()));
@@ -313,7 +335,9 @@ mod tests {
         check(&patterns, "POST /ws/v12/kb/login", "POST /ws/{ver}/kb/login");
         check(&patterns, "GET /other/x", "none");
         check(&patterns, "GET /WS/v12", "none");
-        check(&["/login"], "GET /login/", "none");
+        check(&["/login"], "GET /login/", "/login");
+        check(&["/login"], "GET /login//", "none");
+        check(&["/login/"], "GET /login", "none");
         check(&["/**"], "GET ", "/**");
     }
 

@@ -3,22 +3,20 @@
 mod answers;
 mod credentials;
 mod endpoints;
+mod given;
 
 use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue};
 
-use crate::cookie::SameSite;
 use crate::date::DateFormat;
 use crate::dialect::pattern::{PathCase, Pattern, Patterns};
 use crate::dialect::place::Place;
-use crate::dialect::sample;
+use crate::dialect::read::given::{answer_headers, assertion, cookies, stamps};
 use crate::dialect::source::{At, Source, Table, did_you_mean};
 use crate::dialect::template::{Medium, Template};
 use crate::dialect::variables::Scope;
-use crate::dialect::{
-    AssertionRule, CookieRule, CredentialRule, CsrfRule, Dialect, Site, StampRule, Surface, TokenRule, check,
-};
+use crate::dialect::{CookieRule, CredentialRule, CsrfRule, Dialect, Site, Surface, TokenRule, check};
 use crate::fields::Case;
 use crate::token::TokenKind;
 
@@ -331,59 +329,6 @@ pub(super) fn template(
     }
 }
 
-fn cookies(root: &Table<'_, '_>, context: &Context) -> Vec<Arc<CookieRule>> {
-    let scope = Scope::caller(&context.keys);
-    let mut cookies = Vec::new();
-    for (name, table) in root.tables("cookie") {
-        let value = table.text("value");
-        let path = table.text("path").unwrap_or(At { value: "/".to_owned(), span: table.span.clone() });
-        let http_only = table.flag("http_only");
-        let same_site = match table.text("same_site") {
-            Some(text) => match text.value.as_str() {
-                "Lax" => Some(SameSite::Lax),
-                "Strict" => Some(SameSite::Strict),
-                "None" => Some(SameSite::None),
-                _ => {
-                    table.problem(text.span, "`same_site` is Lax, Strict or None");
-                    None
-                }
-            },
-            None => {
-                table.complain("`same_site` is missing: Lax, Strict or None");
-                None
-            }
-        };
-        if http_only.is_none() {
-            table.complain("`http_only` is missing: true, or false where scripts must read it");
-        }
-        let lifetime = table.time("lifetime");
-        let (Some(value), Some(http_only), Some(same_site)) = (value, http_only, same_site) else {
-            table.finish();
-            continue;
-        };
-        let checked = template(&table, "`value`", &value, &scope, Medium::Cookie);
-        let path = template(&table, "`path`", &path, &scope.clone().without_secrets(), Medium::Header);
-        if let (Some(template), Some(path)) = (checked, path) {
-            if template.names("session.id") && !http_only {
-                table.complain("holds a session id and must be `http_only = true`");
-            }
-            if let Err(message) = sample::cookie(&name, &template, &path, &scope) {
-                table.complain(message);
-            }
-            cookies.push(Arc::new(CookieRule {
-                name,
-                value: template,
-                path,
-                http_only,
-                same_site,
-                lifetime,
-            }));
-        }
-        table.finish();
-    }
-    cookies
-}
-
 fn csrf(root: &Table<'_, '_>, context: &Context) -> Option<CsrfRule> {
     let table = root.table("csrf")?;
     let form = credentials::read_form(&table, "form");
@@ -482,95 +427,3 @@ fn surfaces(root: &Table<'_, '_>, context: &Context, families: &answers::Familie
 pub(super) fn is_empty(table: &Table<'_, '_>, key: &str) -> bool {
     table.raw(key).is_none_or(|value| value.get_ref().as_array().is_some_and(|items| items.is_empty()))
 }
-
-fn stamps(root: &Table<'_, '_>, context: &Context) -> Patterns<Arc<StampRule>> {
-    let scope = Scope::caller(&context.keys);
-    let mut entries = Vec::new();
-    for (name, table) in root.tables("stamp") {
-        let patterns = patterns(&table);
-        let credentials = names_of_credentials(&table, "for", context);
-        let headers = answers::headers(&table, &scope);
-        let cookies = answers::cookies(&table, "cookies", context);
-        let names = |beginning: &str| {
-            headers.iter().any(|(_, template)| template.names(beginning))
-                || cookies.iter().any(|cookie| cookie.value.names(beginning))
-        };
-        let opens_session = names("csrf.token");
-        check::stamp(&table, context, credentials.as_deref(), &headers);
-        table.finish();
-        let stamp = Arc::new(StampRule { name, credentials, headers, cookies, opens_session });
-        entries.extend(patterns.into_iter().map(|pattern| (pattern.value, false, Arc::clone(&stamp))));
-    }
-    Patterns::new(context.path_case, entries)
-}
-
-fn assertion(root: &Table<'_, '_>, context: &Context) -> AssertionRule {
-    let Some(table) = root.table("assertion") else { return AssertionRule::default() };
-    let scope = Scope::assertion(&context.keys);
-    let headers = answers::headers(&table, &scope);
-    let mut claims = Vec::new();
-    if let Some(inner) = table.table("claims") {
-        for key in inner.keys() {
-            if RESERVED_CLAIMS.contains(&key.value.as_str()) {
-                inner.problem(key.span.clone(), format!("claim `{}` is the gate's to set", key.value));
-            } else if let Some(text) = inner.text(&key.value)
-                && let Some(template) =
-                    template(&inner, &format!("claim `{}`", key.value), &text, &scope, Medium::Text)
-            {
-                claims.push((key.value, template));
-            }
-        }
-        inner.finish();
-    }
-    table.finish();
-    AssertionRule { headers, claims }
-}
-
-/// What an upstream may not say to a client: session and CSRF headers, and whatever a stamp says.
-fn answer_headers(
-    csrf: Option<&CsrfRule>,
-    stamps: &Patterns<Arc<StampRule>>,
-    context: &Context,
-) -> Vec<HeaderName> {
-    let carriers = context.credentials.iter().flat_map(|rule| &rule.parts).flat_map(|part| &part.places);
-    let places = carriers.chain(csrf.iter().flat_map(|csrf| &csrf.places));
-    let mut names: Vec<HeaderName> = places
-        .filter_map(|place| match place {
-            Place::Header(name, _) => Some(name.clone()),
-            Place::Cookie(_)
-            | Place::Query(_)
-            | Place::Body(_)
-            | Place::Path(_)
-            | Place::Authorization(_)
-            | Place::AuthorizationAssigned(_)
-            | Place::AuthorizationBare => None,
-        })
-        .collect();
-    let secret = |template: &Template| template.names("csrf.") || template.names("session.");
-    for stamp in stamps.items() {
-        names.extend(
-            stamp.headers.iter().filter(|(_, template)| secret(template)).map(|(name, _)| name.clone()),
-        );
-    }
-    names.sort_by(|a, b| a.as_str().cmp(b.as_str()));
-    names.dedup();
-    names
-}
-
-/// Claims that no dialect may set (T-C14).
-const RESERVED_CLAIMS: [&str; 14] = [
-    "iss",
-    "sub",
-    "aud",
-    "exp",
-    "iat",
-    "nbf",
-    "jti",
-    "scheme",
-    "credential",
-    "tenant",
-    "roles",
-    "keys",
-    "anonymous",
-    "auth_time",
-];

@@ -121,6 +121,14 @@ impl Scope {
         scope
     }
 
+    /// What the claims of an assertion may print: nothing of the session, because an assertion serves all
+    /// requests of one proof.
+    pub(crate) fn claims(keys: &[String]) -> Self {
+        let mut scope = Self::assertion(keys);
+        scope.names.retain(|name, _| !name.starts_with("session.") && !name.starts_with("csrf."));
+        scope
+    }
+
     /// What the answer of an operation may print.
     pub(crate) fn operation(
         operation: Operation,

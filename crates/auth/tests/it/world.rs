@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::future::ready;
+use std::net::IpAddr;
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
@@ -153,6 +154,10 @@ impl Lookups for World {
 
     fn recall(&self, _key: &ProofKey, _now: Time) -> Option<Verified> {
         None
+    }
+
+    fn is_locked(&self, _account: AccountId, _address: IpAddr, _now: Time) -> bool {
+        false
     }
 
     fn remember(&self, _key: ProofKey, _proof: Verified) {}

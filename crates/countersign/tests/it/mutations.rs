@@ -133,7 +133,8 @@ impl Trial {
         let dialect = Arc::new(dialect);
         let order = self.memory().order(mutation, self.transcripts.len());
         for at in order {
-            let Ok(mut world) = World::start(&self.setting, &dialect, Keeping::Memory) else {
+            let Ok(mut world) = World::start(&self.setting, &dialect, Keeping::Memory, &self.transcripts[at])
+            else {
                 return Noticed::Loader;
             };
             if replay(&self.transcripts[at], &self.setting, &mut world).is_err() {
@@ -201,9 +202,14 @@ fn told(noticed: &Noticed, transcripts: &[Transcript]) -> String {
 fn unchanged(trial: &Trial, file: &str) {
     let table: toml::Table = file.parse().unwrap();
     let text = toml::to_string(&table).unwrap();
-    let mutation = Mutation { name: "nothing".to_owned(), table: String::new(), text };
-    let noticed = trial.noticed(&mutation);
-    assert_eq!(noticed, Noticed::Nobody, "a dialect without changes: {}", told(&noticed, &trial.transcripts));
+    let dialect = Dialect::load("unchanged.toml", &text).map(Arc::new);
+    let dialect = dialect.unwrap_or_else(|problems| panic!("{problems:?}"));
+    for transcript in &trial.transcripts {
+        let mut world = World::start(&trial.setting, &dialect, Keeping::Memory, transcript).unwrap();
+        if let Err(failure) = replay(transcript, &trial.setting, &mut world) {
+            panic!("a dialect without changes: {}", failure.differences.join("\n"));
+        }
+    }
 }
 
 /// Compares with the list; empty if they agree.

@@ -67,7 +67,7 @@ fn dialect(name: &str) {
                 loop {
                     let at = next.fetch_add(1, Ordering::SeqCst);
                     let Some(transcript) = transcripts.get(at) else { return };
-                    let outcome = World::start(&setting, &dialect, Keeping::File)
+                    let outcome = World::start(&setting, &dialect, Keeping::File, transcript)
                         .map_err(|error| Failure { exchange: 0, differences: vec![error] })
                         .and_then(|mut world| replay(transcript, &setting, &mut world));
                     if let Err(failure) = outcome {
@@ -134,6 +134,8 @@ pub(crate) fn replay(transcript: &Transcript, setting: &Setting, world: &mut Wor
         match step {
             Step::Wait(span) => world.wait(*span),
             Step::Store(reach) => world.reach(*reach),
+            Step::Service(manners) => world.behave(*manners),
+            Step::Passwords(load) => world.load(*load),
             Step::Exchange(exchange) => {
                 count += 1;
                 let file = &transcript.file;

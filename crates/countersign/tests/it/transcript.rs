@@ -4,7 +4,7 @@
 //! and nothing is sent.
 
 pub(crate) mod compare;
-mod parse;
+pub(crate) mod parse;
 pub(crate) mod pattern;
 
 use std::path::{Path, PathBuf};
@@ -38,6 +38,30 @@ pub(crate) enum Step {
     Wait(Duration),
     /// The account store can be reached from now on, or cannot.
     Store(Reach),
+    /// The service behind the gate changes its manners.
+    Service(Manners),
+    /// Whether passwords are being checked as many as can be.
+    Passwords(Load),
+}
+
+/// How the service behind the gate behaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Manners {
+    /// It answers.
+    Up,
+    /// It closes every connection.
+    Down,
+    /// It takes requests and says nothing.
+    Silent,
+}
+
+/// Whether another password can be checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Load {
+    /// Yes.
+    Free,
+    /// No: whoever comes is to come again.
+    Busy,
 }
 
 /// Whether the account store can be reached.
@@ -113,6 +137,11 @@ impl Transcript {
     /// What is wrong, beginning with `file:line:`.
     pub(crate) fn parse(file: &str, text: &str) -> Result<Self, String> {
         parse::transcript(file, text)
+    }
+
+    /// Whether the service is silent in it, so that the gate has to lose its patience.
+    pub(crate) fn has_silence(&self) -> bool {
+        self.steps.iter().any(|step| matches!(step, Step::Service(Manners::Silent)))
     }
 
     /// How many exchanges it has.

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::raw::{Head, Wire};
+use crate::transcript::Manners;
 
 /// What is answered where nothing was said.
 const EMPTY_OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
@@ -17,12 +18,15 @@ pub(crate) struct Received {
     pub(crate) head: Head,
     /// Its body.
     pub(crate) body: Vec<u8>,
+    /// The trailer lines after it.
+    pub(crate) trailers: Vec<String>,
 }
 
 #[derive(Default)]
 struct State {
     replies: VecDeque<Vec<u8>>,
     received: Vec<Received>,
+    manners: Option<Manners>,
 }
 
 /// A service on the loopback interface; it stops when it is dropped.
@@ -63,6 +67,11 @@ impl Upstream {
         lock(&self.state).replies.push_back(bytes);
     }
 
+    /// Behaves so from now on.
+    pub(crate) fn behave(&self, manners: Manners) {
+        lock(&self.state).manners = Some(manners);
+    }
+
     /// What reached it since it was last asked; replies that nobody fetched are forgotten.
     pub(crate) fn take(&self) -> Vec<Received> {
         let mut state = lock(&self.state);
@@ -88,10 +97,17 @@ fn serve(stream: TcpStream, state: &Mutex<State>) {
     let mut wire = Wire::new(stream);
     while let Ok(Some(head)) = wire.head() {
         let Ok(body) = wire.body(&head, false) else { return };
+        let trailers = std::mem::take(&mut wire.trailers);
         let bodiless = head.start.starts_with("HEAD ");
         let reply = {
             let mut state = lock(state);
-            state.received.push(Received { head, body });
+            match state.manners {
+                Some(Manners::Down) => return,
+                // Until the gate gives up and closes.
+                Some(Manners::Silent) => continue,
+                Some(Manners::Up) | None => {}
+            }
+            state.received.push(Received { head, body, trailers });
             state.replies.pop_front()
         };
         let mut reply = reply.unwrap_or_else(|| EMPTY_OK.to_vec());

@@ -2,7 +2,7 @@
 
 mod cut;
 mod file;
-mod keys;
+pub(crate) mod keys;
 mod memory;
 
 use std::net::SocketAddr;
@@ -25,7 +25,7 @@ use countersign_gateway::limits::Limits;
 use countersign_gateway::listen::{Http2, Listener};
 use countersign_gateway::metrics::Metrics;
 use countersign_gateway::serve::{Running, ServeOptions, start};
-use countersign_gateway::upstream::{Upstream as Backend, UpstreamOptions};
+use countersign_gateway::upstream::{Times, Upstream as Backend, UpstreamOptions};
 use countersign_identity::accounts::AccountDraft;
 use countersign_identity::issuers::TrustedIssuer;
 use countersign_identity::password::PasswordOptions;
@@ -38,7 +38,7 @@ use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::transcript::pattern::Bindings;
-use crate::transcript::{Reach, root};
+use crate::transcript::{Load, Manners, Reach, Transcript, root};
 use crate::upstream::Upstream;
 use cut::Cut;
 use file::WorldFile;
@@ -50,6 +50,9 @@ static CONTROL: LazyLock<Runtime> =
 
 /// The header that carries the assertion.
 pub(crate) const ASSERTION: &str = "Countersign-Assertion";
+
+/// How long the gate waits for a service that says nothing.
+const SHORT_PATIENCE: Duration = Duration::from_millis(500);
 
 /// What worlds of one dialect have in common: `world.toml`, and a store in which its accounts are.
 pub(crate) struct Setting {
@@ -70,14 +73,23 @@ pub(crate) enum Keeping {
 #[derive(Default)]
 struct TurnedClock {
     ahead_ms: AtomicI64,
+    /// When it was stopped, 0 if it goes.
+    stopped_ms: AtomicI64,
 }
 
 impl Clock for TurnedClock {
     fn now(&self) -> Time {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-        let ms = i64::try_from(since.as_millis()).unwrap();
+        let ms = match self.stopped_ms.load(Ordering::SeqCst) {
+            0 => real_ms(),
+            stopped => stopped,
+        };
         Time::from_unix_ms(ms + self.ahead_ms.load(Ordering::SeqCst))
     }
+}
+
+fn real_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    i64::try_from(since.as_millis()).unwrap()
 }
 
 /// A gate at work, with all that a transcript needs. It ends when it is dropped.
@@ -90,10 +102,33 @@ pub(crate) struct World {
     pub(crate) bindings: Bindings,
     service: Arc<Service>,
     store: Arc<Switchable>,
+    truth: Arc<dyn Store>,
     lookups: Arc<Cut>,
     clock: Arc<TurnedClock>,
+    metrics: Arc<Metrics>,
     _running: Running,
     _folder: Option<TempDir>,
+}
+
+/// How much of its store a world has read when it begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reading {
+    Going,
+    /// Tokens are not loaded, and stay so.
+    Held,
+}
+
+/// What worlds may differ in.
+struct Variant {
+    fronts: Fronts,
+    reading: Reading,
+    patience: Duration,
+}
+
+impl Default for Variant {
+    fn default() -> Self {
+        Self { fronts: Fronts::default(), reading: Reading::Going, patience: Times::default().head }
+    }
 }
 
 impl Setting {
@@ -101,10 +136,14 @@ impl Setting {
     pub(crate) fn of(dialect: &str) -> Self {
         let path = root().join("dialects").join(dialect).join("transcripts/world.toml");
         let text = std::fs::read_to_string(&path).unwrap();
-        let file: WorldFile =
-            toml::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        Self::from_text(dialect, &path.display().to_string(), &text)
+    }
+
+    /// Reads the text of another `world.toml` and makes its accounts; `origin` names it in messages.
+    pub(crate) fn from_text(dialect: &str, origin: &str, text: &str) -> Self {
+        let file: WorldFile = toml::from_str(text).unwrap_or_else(|error| panic!("{origin}: {error}"));
         for api in &file.api {
-            assert_eq!(api.dialect, dialect, "{}: api {}", path.display(), api.name);
+            assert_eq!(api.dialect, dialect, "{origin}: api {}", api.name);
         }
         let seed = Arc::new(MemoryStore::default());
         let store: Arc<dyn Store> = Arc::clone(&seed) as Arc<dyn Store>;
@@ -155,6 +194,7 @@ async fn people(service: &Service, file: &WorldFile, now: Time) {
             roles: entry.roles.clone(),
             keys: entry.keys.clone(),
             password: Some(Secret::new(entry.password.as_str())),
+            password_due: entry.due,
             ..AccountDraft::new(&entry.kind, &entry.name)
         };
         service.create_account(draft, by(), now).await.unwrap();
@@ -185,7 +225,47 @@ impl World {
     ///
     /// # Errors
     /// What the APIs cannot do with the dialect.
-    pub(crate) fn start(setting: &Setting, dialect: &Arc<Dialect>, keeping: Keeping) -> Result<Self, String> {
+    pub(crate) fn start(
+        setting: &Setting,
+        dialect: &Arc<Dialect>,
+        keeping: Keeping,
+        transcript: &Transcript,
+    ) -> Result<Self, String> {
+        let (truth, folder) = CONTROL.block_on(place(setting, keeping));
+        let patience = if transcript.has_silence() { SHORT_PATIENCE } else { Times::default().head };
+        Self::over(setting, dialect, (truth, folder), Variant { patience, ..Variant::default() })
+    }
+
+    /// Starts a world that believes fronts.
+    ///
+    /// # Errors
+    /// What the APIs cannot do with the dialect.
+    pub(crate) fn behind(
+        setting: &Setting,
+        dialect: &Arc<Dialect>,
+        keeping: Keeping,
+        fronts: Fronts,
+    ) -> Result<Self, String> {
+        let place = CONTROL.block_on(place(setting, keeping));
+        Self::over(setting, dialect, place, Variant { fronts, ..Variant::default() })
+    }
+
+    /// A second gate over the same store, as after a restart, that has not loaded the tokens and never will.
+    ///
+    /// # Errors
+    /// What the APIs cannot do with the dialect.
+    pub(crate) fn still_loading(&self, setting: &Setting, dialect: &Arc<Dialect>) -> Result<Self, String> {
+        CONTROL.block_on(self.service.flush()).map_err(|error| error.to_string())?;
+        let variant = Variant { reading: Reading::Held, ..Variant::default() };
+        Self::over(setting, dialect, (Arc::clone(&self.truth), None), variant)
+    }
+
+    fn over(
+        setting: &Setting,
+        dialect: &Arc<Dialect>,
+        (truth, folder): (Arc<dyn Store>, Option<TempDir>),
+        variant: Variant,
+    ) -> Result<Self, String> {
         let apis = setting
             .file
             .api
@@ -194,8 +274,10 @@ impl World {
             .collect::<Result<Vec<_>, _>>()
             .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))?;
         let clock = Arc::new(TurnedClock::default());
-        let (store, folder) = CONTROL.block_on(place(setting, keeping));
-        let store = Switchable::new(store);
+        let store = Switchable::new(Arc::clone(&truth));
+        if variant.reading == Reading::Held {
+            store.hold_pages();
+        }
         let service = CONTROL.block_on(open(Arc::clone(&store) as Arc<dyn Store>, Arc::clone(&clock)));
         let trusted: Vec<(&str, &str)> = setting
             .file
@@ -216,7 +298,10 @@ impl World {
         }
         let upstream = Upstream::start();
         let lookups = Arc::new(Cut::new(Arc::clone(&service)));
-        let (running, address) = listen(setting, apis, &service, &lookups, &clock, &upstream);
+        let metrics = Metrics::new(1);
+        let listening =
+            Listening { service: &service, lookups: &lookups, clock: &clock, metrics: &metrics, variant };
+        let (running, address) = listen(setting, apis, listening, &upstream);
         let bindings = bindings(&setting.file, clock.now());
         Ok(Self {
             address,
@@ -224,8 +309,10 @@ impl World {
             bindings,
             service,
             store,
+            truth,
             lookups,
             clock,
+            metrics,
             _running: running,
             _folder: folder,
         })
@@ -240,6 +327,11 @@ impl World {
         let _ = CONTROL.block_on(self.service.sweep(self.clock.now()));
     }
 
+    /// Stops the clock: from now on time passes when it is told to, however slow the machine is.
+    pub(crate) fn stop_clock(&self) {
+        self.clock.stopped_ms.store(real_ms(), Ordering::SeqCst);
+    }
+
     /// Takes the account store away, or gives it back: nothing can be written, and what would be asked of a store
     /// that is somewhere else has no answer.
     pub(crate) fn reach(&self, reach: Reach) {
@@ -248,6 +340,36 @@ impl World {
             Reach::Up => Power::On,
             Reach::Down => Power::Off,
         });
+    }
+
+    /// The service, for what an administrator does.
+    pub(crate) fn service(&self) -> &Service {
+        &self.service
+    }
+
+    /// What time it is in this world.
+    pub(crate) fn now(&self) -> Time {
+        self.clock.now()
+    }
+
+    /// What `/metrics` says.
+    pub(crate) fn metrics(&self) -> String {
+        self.metrics.render().unwrap()
+    }
+
+    /// Waits for an answer of the service.
+    pub(crate) fn block_on<T>(&self, answer: impl Future<Output = T>) -> T {
+        CONTROL.block_on(answer)
+    }
+
+    /// Lets the service behind the gate behave otherwise.
+    pub(crate) fn behave(&self, manners: Manners) {
+        self.upstream.behave(manners);
+    }
+
+    /// Lets password checks be refused for being too many, or not.
+    pub(crate) fn load(&self, load: Load) {
+        self.lookups.load(load);
     }
 
     /// The keys that assertions must be signed with.
@@ -268,16 +390,29 @@ async fn place(setting: &Setting, keeping: Keeping) -> (Arc<dyn Store>, Option<T
     }
 }
 
+struct Listening<'w> {
+    service: &'w Arc<Service>,
+    lookups: &'w Arc<Cut>,
+    clock: &'w Arc<TurnedClock>,
+    metrics: &'w Arc<Metrics>,
+    variant: Variant,
+}
+
 fn listen(
     setting: &Setting,
     apis: Vec<Arc<Api>>,
-    service: &Arc<Service>,
-    lookups: &Arc<Cut>,
-    clock: &Arc<TurnedClock>,
+    listening: Listening<'_>,
     upstream: &Upstream,
 ) -> (Running, SocketAddr) {
+    let Listening { service, lookups, clock, metrics, variant } = listening;
     let url = format!("http://{}", upstream.address());
-    let backend = Backend::new(UpstreamOptions::new("service", &url).unwrap()).unwrap();
+    let mut options = UpstreamOptions::new("service", &url).unwrap();
+    options.times.head = variant.patience;
+    let backend = Backend::new(options).unwrap();
+    // As the binary does it.
+    let mut protected = vec![ASSERTION.to_owned()];
+    protected
+        .extend(apis.iter().flat_map(|api| api.identity_header_names()).map(|name| name.as_str().to_owned()));
     let apis = setting
         .file
         .api
@@ -293,9 +428,9 @@ fn listen(
         clock: Arc::clone(clock) as Arc<_>,
         random: Arc::new(OsRandom::default()),
         limits: Limits::default(),
-        fronts: Fronts::default(),
-        protected: Protected::new([ASSERTION]),
-        metrics: Metrics::new(1),
+        fronts: variant.fronts,
+        protected: Protected::new(protected.iter().map(String::as_str)),
+        metrics: Arc::clone(metrics),
     })
     .unwrap();
     let listener = Listener {

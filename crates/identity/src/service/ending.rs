@@ -84,26 +84,39 @@ impl Core {
     /// Ends the family of a refresh token that came back after it was spent: one of two holders is a thief
     /// (RFC 9700 section 4.14.2).
     pub(super) async fn end_reused(self: Arc<Self>, record: Record, now: Time) -> Result<(), Unavailable> {
-        let (gone, write) = {
-            let mut ledger = self.ledger();
-            let gone = self.take_out(&mut ledger, self.with_family(&record));
-            if gone.is_empty() {
-                return Ok(());
-            }
-            let object = self.directory.find(record.account).map_or_else(String::new, |entry| {
-                format!("{} token {}", audit::name_of(&entry.account), record.token().reference())
-            });
-            tracing::warn!(
-                account.id = record.account,
-                token.reference = %record.token().reference(),
-                tokens.ended = gone.len(),
-                "a spent refresh token came back, ended its family"
-            );
-            let event = audit::row(&By::gate(), "refresh.reused", object, now);
-            let digests = gone.iter().map(|record| record.digest).collect();
-            (gone, self.store.write(vec![Change::DeleteTokens(digests), Change::Audit(event)]))
-        };
-        self.finish_end(gone, write).await
+        match self.take_reused(&record, now) {
+            Some((gone, write)) => self.finish_end(gone, write).await,
+            None => Ok(()),
+        }
+    }
+
+    /// The same without waiting for the store: memory refuses the whole family from here on.
+    pub(super) fn begin_end_reused(self: &Arc<Self>, record: &Record, now: Time) {
+        if let Some((gone, write)) = self.take_reused(record, now) {
+            let core = Arc::clone(self);
+            self.handle.spawn(async move { core.finish_end(gone, write).await });
+        }
+    }
+
+    fn take_reused(&self, record: &Record, now: Time) -> Option<(Vec<Record>, StoreFuture<()>)> {
+        let mut ledger = self.ledger();
+        let gone = self.take_out(&mut ledger, self.with_family(record));
+        if gone.is_empty() {
+            return None;
+        }
+        let object = self.directory.find(record.account).map_or_else(String::new, |entry| {
+            format!("{} token {}", audit::name_of(&entry.account), record.token().reference())
+        });
+        tracing::warn!(
+            account.id = record.account,
+            token.reference = %record.token().reference(),
+            tokens.ended = gone.len(),
+            "a spent refresh token came back, ended its family"
+        );
+        let event = audit::row(&By::gate(), "refresh.reused", object, now);
+        let digests = gone.iter().map(|record| record.digest).collect();
+        let write = self.store.write(vec![Change::DeleteTokens(digests), Change::Audit(event)]);
+        Some((gone, write))
     }
 
     /// Ends what an account holds in memory, after its rows have gone. API keys stay unless the account goes.

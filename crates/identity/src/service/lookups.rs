@@ -2,10 +2,11 @@
 //!
 //! Whoever changes this file can forge an identity; it is reviewed as such.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use countersign_auth::account::Account;
+use countersign_auth::account::{Account, AccountId};
 use countersign_auth::port::{
     Answer, AtHand, IssuerKeys, Lookups, PasswordAnswer, PasswordClaim, ProofKey, Purpose, SharedAnswer,
     Signer, TokenAnswer, Unavailable, Verified,
@@ -41,8 +42,8 @@ impl Core {
             Found::Live(record) => Some(self.live(&record, now)),
             Found::Expired => Some(TokenAnswer::Expired),
             Found::Reused(record) => {
-                // The look-up does not wait for it: the token is refused already.
-                self.handle.spawn(Arc::clone(self).end_reused(record, now));
+                // The look-up does not wait for the store: the family is refused already.
+                self.begin_end_reused(&record, now);
                 Some(TokenAnswer::Unknown)
             }
             Found::Missing => None,
@@ -104,6 +105,10 @@ impl Lookups for Service {
 
     fn recall(&self, key: &ProofKey, now: Time) -> Option<Verified> {
         self.core.proofs.recall(key, now)
+    }
+
+    fn is_locked(&self, account: AccountId, address: IpAddr, now: Time) -> bool {
+        self.core.lockout.is_locked(account.0, address, now)
     }
 
     fn remember(&self, key: ProofKey, proof: Verified) {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::pattern::Pattern;
-use super::{Claims, Exchange, Line, Message, Reach, Step, Transcript};
+use super::{Claims, Exchange, Line, Load, Manners, Message, Reach, Step, Transcript};
 
 /// A section: its `===` line's words and the lines below it.
 struct Section<'t> {
@@ -112,7 +112,9 @@ fn take(steps: &mut Vec<Step>, open: &mut Option<Open>, section: &Section<'_>) -
         // Claims may also be looked at once the client has its answer.
         (["claims", name], None) => match steps.last_mut() {
             Some(Step::Exchange(exchange)) => exchange.claims.push(claims(section, name)?),
-            Some(Step::Wait(_) | Step::Store(_)) | None => return Err(mistake("no exchange before it")),
+            Some(Step::Wait(_) | Step::Store(_) | Step::Service(_) | Step::Passwords(_)) | None => {
+                return Err(mistake("no exchange before it"));
+            }
         },
         (["wait", span], None) => {
             empty(section)?;
@@ -122,7 +124,19 @@ fn take(steps: &mut Vec<Step>, open: &mut Option<Open>, section: &Section<'_>) -
             empty(section)?;
             steps.push(Step::Store(if *reach == "up" { Reach::Up } else { Reach::Down }));
         }
-        (["client" | "wait" | "store", ..], Some(_)) => {
+        (["service", manners @ ("up" | "down" | "silent")], None) => {
+            empty(section)?;
+            steps.push(Step::Service(match *manners {
+                "up" => Manners::Up,
+                "down" => Manners::Down,
+                _ => Manners::Silent,
+            }));
+        }
+        (["passwords", load @ ("busy" | "free")], None) => {
+            empty(section)?;
+            steps.push(Step::Passwords(if *load == "busy" { Load::Busy } else { Load::Free }));
+        }
+        (["client" | "wait" | "store" | "service" | "passwords", ..], Some(_)) => {
             return Err(mistake("an `=== answer` must come first"));
         }
         (["upstream" | "reply" | "answer"], _) => return Err(mistake("it does not belong here")),
@@ -173,7 +187,7 @@ fn claims(section: &Section<'_>, name: &str) -> Result<Claims, Mistake> {
 }
 
 /// `31m`, `90s`, `2h`, `3d`.
-pub(super) fn duration(text: &str) -> Option<Duration> {
+pub(crate) fn duration(text: &str) -> Option<Duration> {
     let unit = match text.chars().next_back()? {
         's' => 1,
         'm' => 60,
@@ -191,7 +205,8 @@ mod tests {
 
     const SMALL: &str = "title: A title\nshows: E1 E2\napi: ece\n\n=== client 2\nPOST /a HTTP/1.1\nHost: a\n\n\
         {\n\n}\n=== upstream\nPOST /a HTTP/1.1\nX: {{a:jwt}}\n\n=== claims a\n{\"sub\":\"1\",\n\"b\":null}\n\
-        === reply\nHTTP/1.1 200 OK\n\n=== answer\nHTTP/1.1 200 OK\n\n=== wait 31m\n# a remark\n=== store down\n";
+        === reply\nHTTP/1.1 200 OK\n\n=== answer\nHTTP/1.1 200 OK\n\n=== wait 31m\n# a remark\n=== store down\n\
+        === service silent\n=== passwords busy\n";
 
     #[test]
     fn a_transcript_is_read_with_its_lines() {
@@ -199,8 +214,13 @@ mod tests {
         assert_eq!(transcript.name, "small");
         assert_eq!(transcript.shows, ["E1", "E2"]);
         assert_eq!(transcript.api.as_deref(), Some("ece"));
-        let [Step::Exchange(exchange), Step::Wait(span), Step::Store(Reach::Down)] =
-            transcript.steps.as_slice()
+        let [
+            Step::Exchange(exchange),
+            Step::Wait(span),
+            Step::Store(Reach::Down),
+            Step::Service(Manners::Silent),
+            Step::Passwords(Load::Busy),
+        ] = transcript.steps.as_slice()
         else {
             panic!("{:?}", transcript.steps);
         };

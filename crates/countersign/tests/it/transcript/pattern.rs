@@ -153,6 +153,7 @@ impl Pattern {
                 Piece::Literal(literal) => text.push_str(literal),
                 Piece::Volatile { name, .. } => match bindings.value(name) {
                     Some(value) => text.push_str(value),
+                    None if filler(name).is_some() => text.push_str(&"x".repeat(filler(name).unwrap_or(0))),
                     None => return Err(format!("{{{{{name}}}}} is bound to nothing")),
                 },
             }
@@ -213,6 +214,11 @@ impl Pattern {
         }
         lines.into_iter().map(Pattern).collect()
     }
+}
+
+/// `filler.70000`: so many letters.
+fn filler(name: &str) -> Option<usize> {
+    name.strip_prefix("filler.")?.parse().ok()
 }
 
 /// Where the `}}` is that closes a volatile value; forms hold braces of their own.
@@ -323,6 +329,7 @@ mod tests {
         assert_eq!(pattern.render(&bindings).unwrap_err(), "{{x}} is bound to nothing");
         bindings.bind("x", "1");
         assert_eq!(pattern.render(&bindings).unwrap(), "open sesame 1");
+        assert_eq!(Pattern::parse("{{filler.3}}").unwrap().render(&bindings).unwrap(), "xxx");
         assert_eq!(Pattern::parse("a\nb{{x}}\n").unwrap().lines().len(), 3);
         assert_eq!(Pattern::parse("{{x:foo}}").unwrap_err(), "no form is called `foo`");
     }

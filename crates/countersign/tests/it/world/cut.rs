@@ -4,10 +4,11 @@
 //! somewhere else cannot do that: what memory does not know for certain has to be asked. Transcripts show the
 //! harder case.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use countersign_auth::account::Account;
+use countersign_auth::account::{Account, AccountId};
 use countersign_auth::port::{
     Answer, AtHand, IssuerKeys, Lookups, PasswordAnswer, PasswordClaim, ProofKey, SharedAnswer, TokenAnswer,
     Unavailable, Verified,
@@ -16,23 +17,29 @@ use countersign_auth::time::Time;
 use countersign_auth::token::TokenDigest;
 use countersign_identity::service::Service;
 
-use crate::transcript::Reach;
+use crate::transcript::{Load, Reach};
 
 /// The look-ups of a service, or nothing but what its memory is certain of.
 pub(crate) struct Cut {
     service: Arc<Service>,
     is_down: AtomicBool,
+    is_busy: AtomicBool,
 }
 
 impl Cut {
     /// Nothing is cut off yet.
     pub(crate) fn new(service: Arc<Service>) -> Self {
-        Self { service, is_down: AtomicBool::new(false) }
+        Self { service, is_down: AtomicBool::new(false), is_busy: AtomicBool::new(false) }
     }
 
     /// Cuts the store off, or not.
     pub(crate) fn reach(&self, reach: Reach) {
         self.is_down.store(reach == Reach::Down, Ordering::SeqCst);
+    }
+
+    /// Lets nobody have a password checked, or everybody.
+    pub(crate) fn load(&self, load: Load) {
+        self.is_busy.store(load == Load::Busy, Ordering::SeqCst);
     }
 
     fn ask<T: Send + 'static>(
@@ -60,11 +67,18 @@ impl Lookups for Cut {
     }
 
     fn check_password(&self, claim: PasswordClaim, now: Time) -> Answer<Result<PasswordAnswer, Unavailable>> {
+        if self.is_busy.load(Ordering::SeqCst) {
+            return Box::pin(std::future::ready(Ok(PasswordAnswer::TooMany)));
+        }
         self.ask(|service| service.check_password(claim, now))
     }
 
     fn recall(&self, key: &ProofKey, now: Time) -> Option<Verified> {
         self.service.recall(key, now)
+    }
+
+    fn is_locked(&self, account: AccountId, address: IpAddr, now: Time) -> bool {
+        self.service.is_locked(account, address, now)
     }
 
     fn remember(&self, key: ProofKey, proof: Verified) {

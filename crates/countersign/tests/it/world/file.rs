@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use countersign_auth::api::ApiOptions;
+use countersign_auth::api::{ApiOptions, TokenSettings};
 use countersign_auth::policy::{Allow, Conditions, RouteOptions};
 use countersign_gateway::gate::Place;
 use serde::Deserialize;
+
+use crate::transcript::parse::duration;
 
 /// The whole file.
 #[derive(Debug, Deserialize)]
@@ -47,9 +49,20 @@ pub(crate) struct ApiEntry {
     csrf: bool,
     csrf_header: Option<String>,
     #[serde(default)]
+    token: BTreeMap<String, TokenEntry>,
+    #[serde(default)]
     pub(crate) issuers: BTreeMap<String, String>,
     #[serde(default)]
     route: Vec<RouteEntry>,
+}
+
+/// `[api.token.WORD]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TokenEntry {
+    idle: Option<String>,
+    lifetime: Option<String>,
+    per_account: Option<u32>,
 }
 
 const fn on() -> bool {
@@ -87,6 +100,7 @@ struct AllowRule {
     tenants: Vec<String>,
     #[serde(default)]
     schemes: Vec<String>,
+    max_age: Option<String>,
 }
 
 /// `[[account]]`
@@ -97,6 +111,9 @@ pub(crate) struct AccountEntry {
     pub(crate) kind: String,
     pub(crate) name: String,
     pub(crate) password: String,
+    /// It must be changed before it is good for anything else.
+    #[serde(default)]
+    pub(crate) due: bool,
     pub(crate) subject: Option<String>,
     #[serde(default)]
     pub(crate) first_name: String,
@@ -167,7 +184,7 @@ impl ApiEntry {
             realm: self.realm.clone(),
             csrf_off: !self.csrf,
             csrf_header: self.csrf_header.clone(),
-            tokens: BTreeMap::new(),
+            tokens: self.token.iter().map(|(word, entry)| (word.clone(), entry.settings())).collect(),
             routes: self.route.iter().map(RouteEntry::options).collect(),
             tenants: self.tenants.clone(),
             development: self.development,
@@ -190,6 +207,18 @@ impl ApiEntry {
     }
 }
 
+impl TokenEntry {
+    fn settings(&self) -> TokenSettings {
+        let span =
+            |text: &Option<String>| text.as_ref().map(|text| duration(text).expect("a time such as 31m"));
+        TokenSettings {
+            idle: span(&self.idle),
+            lifetime: span(&self.lifetime),
+            per_account: self.per_account,
+        }
+    }
+}
+
 impl RouteEntry {
     fn options(&self) -> RouteOptions {
         let allow = match &self.allow {
@@ -199,7 +228,7 @@ impl RouteEntry {
                 roles: rule.roles.clone(),
                 tenants: rule.tenants.clone(),
                 schemes: rule.schemes.clone(),
-                max_age: None,
+                max_age: rule.max_age.as_ref().map(|text| duration(text).expect("a time such as 31m")),
             }),
         };
         RouteOptions { at: self.at.clone(), allow, upgrade: false }

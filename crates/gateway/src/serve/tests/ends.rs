@@ -109,9 +109,9 @@ fn a_gate_is_replaced_under_open_connections() {
 fn slow_heads_and_idle_connections_are_closed() {
     let upstream = Server::echo();
     let mut setup = Setup::before(&[upstream.address]);
-    setup.gate.limits.head = Duration::from_millis(30);
-    setup.gate.limits.handshake = Duration::from_millis(30);
-    setup.gate.limits.keep_alive = Duration::from_millis(30);
+    setup.gate.limits.head = Duration::from_millis(300);
+    setup.gate.limits.handshake = Duration::from_millis(300);
+    setup.gate.limits.keep_alive = Duration::from_millis(300);
     let plane = setup.start();
     let mut silent = Wire::connect(plane.address);
     let mut slow = Wire::connect(plane.address);

@@ -115,7 +115,7 @@ fn what_the_gate_reads_whole_has_limits() {
     let upstream = Server::echo();
     let mut setup = Setup::before(&[upstream.address]);
     setup.rules.buffered = true;
-    setup.gate.limits.own_body = std::time::Duration::from_millis(50);
+    setup.gate.limits.own_body = std::time::Duration::from_millis(500);
     let plane = setup.start();
     let ask = |request: String| {
         let mut client = Wire::connect(plane.address);

@@ -106,11 +106,33 @@ fn a_backend_that_answers_nothing_is_left_alone() {
     let silent = Server::start(|mut wire, _| while wire.line().is_some() {});
     let well = Server::echo();
     let mut setup = Setup::before(&[silent.address, well.address]);
-    setup.upstream.times.head = Duration::from_millis(20);
+    setup.upstream.times.head = Duration::from_millis(400);
     let plane = setup.start();
     let mut client = Wire::connect(plane.address);
     let statuses: Vec<u16> = (0..8).map(|_| client.get("/x").status()).collect();
     assert_eq!(statuses, [504, 200, 504, 200, 504, 200, 200, 200]);
+}
+
+#[test]
+fn turns_go_on_where_connections_do_not_last() {
+    let serve = |name: &'static str| {
+        Server::start(move |mut wire, _| {
+            wire.message().unwrap();
+            wire.send(format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 1\r\n\r\n{name}"));
+        })
+    };
+    let (first, second) = (serve("1"), serve("2"));
+    let mut setup = Setup::before(&[first.address, second.address]);
+    setup.gate.limits.keep_alive = Duration::from_millis(1);
+    let plane = setup.start();
+    let turn = |_| {
+        let mut client = Wire::connect(plane.address);
+        let name = client.get("/x").text();
+        // The sweep that closes the client's connection looks at the pools as well.
+        assert!(client.is_closed());
+        name
+    };
+    assert_eq!((0..8).map(turn).collect::<String>(), "12121212");
 }
 
 #[test]
