@@ -204,6 +204,13 @@ impl Scope {
         }
     }
 
+    /// The names of both.
+    #[cfg(test)]
+    pub(crate) fn and(mut self, other: Self) -> Self {
+        self.names.extend(other.names);
+        self
+    }
+
     /// What a name stands for here.
     pub(crate) fn kind(&self, name: &str, _medium: Medium) -> Result<Kind, String> {
         match self.names.get(name) {

@@ -13,4 +13,5 @@
 mod common;
 mod recognition;
 mod refused;
+mod tutorial;
 mod world;
