@@ -3,7 +3,7 @@
 //! A gate is the only one who works with its store, since its memory is the truth for whoever asks it. So
 //! `user`, `key` and `session` commands hand their orders to the gate, through a socket beside the store that
 //! only the store's owner can open; where no gate runs they open the store themselves. Either way
-//! [`perform`] does the work.
+//! `perform` does the work.
 
 mod order;
 mod socket;

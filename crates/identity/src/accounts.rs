@@ -118,7 +118,10 @@ impl AccountDraft {
     pub(crate) fn check(&self) -> Result<(), AccountError> {
         let unfit = |field, problem| Err(AccountError::Unfit { field, problem });
         if !KINDS.contains(&self.kind.as_str()) {
-            return unfit("kind", "is none of users, clients, customers, oauth-clients, applications, devices");
+            return unfit(
+                "kind",
+                "is none of users, clients, customers, oauth-clients, applications, devices",
+            );
         }
         if self.name.is_empty() || self.subject.as_ref().is_some_and(String::is_empty) {
             return unfit("name", "is empty");
