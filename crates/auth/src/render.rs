@@ -59,7 +59,7 @@ impl Api {
     pub(crate) fn media<'a>(&'a self, here: &Here<'_>) -> &'a str {
         let offered = &self.dialect.media;
         if let Some(short) = self.media_override(here)
-            && let Some(full) = offered.iter().find(|full| full.ends_with(&format!("/{short}")))
+            && let Some(full) = offered.iter().find(|full| subtype(full) == short)
         {
             return full;
         }
@@ -255,6 +255,12 @@ impl Api {
         headers.insert(CACHE_CONTROL, NO_STORE);
         Some(Rendered { status: StatusCode::SEE_OTHER, phrase: None, headers, body: Bytes::new() })
     }
+}
+
+/// `json` of `application/json; charset=utf-8`.
+fn subtype(media: &str) -> &str {
+    let essence = media.split(';').next().unwrap_or_default().trim();
+    essence.split_once('/').map_or("", |(_, subtype)| subtype)
 }
 
 /// Whether a browser opens a page, as opposed to a script or a program that calls an API.
