@@ -196,7 +196,7 @@ impl<'g> Visit<'g> {
         }
         let encodings = self.mount.api.encodings(&self.head.method, path);
         let Some(body) = self.body.take() else { return Ok(None) };
-        let bytes = call_body::read(body, self.gate.limits.body_idle).await?;
+        let bytes = call_body::read(body, self.gate.limits.own_body).await?;
         let fields = call_body::fields(content_type, &encodings, &bytes);
         self.body = Some(Body::full(bytes));
         fields

@@ -319,7 +319,7 @@ mod tests {
         for name in ["Forwarded", "x-forwarded-for", "X_Forwarded_Uri", "x-original-url", "X-Real-IP"] {
             assert!(is_forwarding(name), "{name}");
         }
-        for name in ["forward", "x-forward", "x-forwarded", "te", "x-vendor", ""] {
+        for name in ["forward", "x-forward", "x-forwarded", "te", "x-forge", ""] {
             assert!(!is_forwarding(name), "{name}");
         }
     }

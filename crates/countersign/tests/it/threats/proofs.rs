@@ -255,17 +255,17 @@ fn d3_spellings_of_a_name_share_one_bucket() {
 
 #[test]
 fn d4_whoever_is_locked_at_one_door_is_locked_at_all() {
-    for first in 0..3 {
+    for Door { name: first, request: ask, .. } in &DOORS[..3] {
         let ground = Ground::of("superoffice");
         ground.world.stop_clock();
         for _ in 0..FAILURES {
-            ground.send(&(DOORS[first].request)("alice", "not-the-password-1")).refused(401);
+            ground.send(&ask("alice", "not-the-password-1")).refused(401);
         }
         for Door { name, request, .. } in &DOORS[..3] {
             let told = ground.send(&request("alice", "wonderland-7"));
-            assert_eq!(told.refused(401).seen.len(), 0, "{name} after {}", DOORS[first].name);
+            assert_eq!(told.refused(401).seen.len(), 0, "{name} after {first}");
         }
-        ground.send(&(DOORS[first].request)("bob", "hatter-and-hare-3"));
+        ground.send(&ask("bob", "hatter-and-hare-3"));
     }
     // One failure at each of several doors counts five in all, a change of password among them.
     let ground = Ground::of("voltmx");

@@ -58,7 +58,7 @@ impl Lookups for Cut {
     fn token(&self, digest: &TokenDigest, now: Time) -> AtHand<TokenAnswer> {
         match self.service.token(digest, now) {
             AtHand::Known(TokenAnswer::Unknown) if self.is_down.load(Ordering::SeqCst) => AtHand::Ask,
-            answer => answer,
+            answer @ (AtHand::Known(_) | AtHand::Ask) => answer,
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use crate::testing::client::Wire;
-use crate::testing::upstream::{Server, told};
+use crate::testing::upstream::{Dead, Server, told};
 use crate::testing::{Setup, until};
 use crate::upstream::Check;
 
@@ -89,11 +89,9 @@ fn a_connection_that_closed_while_idle_is_not_used() {
 
 #[test]
 fn a_dead_backend_is_passed_over() {
-    let dead = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let dead_address = dead.local_addr().unwrap();
-    drop(dead);
+    let dead = Dead::new();
     let upstream = Server::echo();
-    let plane = Setup::before(&[dead_address, upstream.address]).start();
+    let plane = Setup::before(&[dead.address, upstream.address]).start();
     let mut client = Wire::connect(plane.address);
     for _ in 0..10 {
         client.send("POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx");
@@ -168,10 +166,8 @@ fn checks_take_a_backend_out_and_bring_it_back() {
 
 #[test]
 fn failures_are_told_apart() {
-    let dead = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let dead_address = dead.local_addr().unwrap();
-    drop(dead);
-    let plane = Setup::before(&[dead_address]).start();
+    let dead = Dead::new();
+    let plane = Setup::before(&[dead.address]).start();
     let mut client = Wire::connect(plane.address);
     let unreachable = client.get("/x");
     assert_eq!((unreachable.status(), unreachable.text().as_str()), (502, "upstream"));
