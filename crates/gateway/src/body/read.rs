@@ -7,6 +7,11 @@ use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 
+/// Forms that are too long are so by kilobytes; what is far longer is cut.
+const LINGER_BYTES: usize = 1024 * 1024;
+/// Long enough for a megabyte over a slow line's first window.
+const LINGER_TIME: Duration = Duration::from_secs(2);
+
 /// Why a body could not be read.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ReadError {
@@ -30,13 +35,36 @@ pub(crate) async fn read(incoming: Incoming, bytes_max: usize, limit: Duration) 
     if incoming.is_end_stream() {
         return Ok(Bytes::new());
     }
-    if incoming.size_hint().lower() > bytes_max as u64 {
-        return Err(ReadError::TooLarge(bytes_max));
+    let mut incoming = incoming;
+    let read = if incoming.size_hint().lower() > bytes_max as u64 {
+        Err(ReadError::TooLarge(bytes_max))
+    } else {
+        tokio::time::timeout(limit, collect(&mut incoming, bytes_max)).await.unwrap_or(Err(ReadError::Late))
+    };
+    if matches!(read, Err(ReadError::TooLarge(_))) {
+        tokio::task::spawn_local(linger(incoming));
     }
-    tokio::time::timeout(limit, collect(incoming, bytes_max)).await.unwrap_or(Err(ReadError::Late))
+    read
 }
 
-async fn collect(mut incoming: Incoming, bytes_max: usize) -> Result<Bytes, ReadError> {
+/// Takes what a client still sends, beside the answer that tells it why: a connection that is closed with bytes
+/// unread is reset, and the client would never see the answer.
+async fn linger(mut incoming: Incoming) {
+    let discard = async {
+        let mut left = LINGER_BYTES;
+        while let Some(Ok(frame)) = incoming.frame().await {
+            let taken = frame.data_ref().map_or(0, Bytes::len);
+            match left.checked_sub(taken) {
+                Some(rest) => left = rest,
+                None => return,
+            }
+        }
+    };
+    // Either way the client has had its time.
+    let _over = tokio::time::timeout(LINGER_TIME, discard).await;
+}
+
+async fn collect(incoming: &mut Incoming, bytes_max: usize) -> Result<Bytes, ReadError> {
     let mut first = Bytes::new();
     let mut all = BytesMut::new();
     while let Some(frame) = incoming.frame().await {
