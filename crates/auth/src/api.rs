@@ -8,6 +8,7 @@ use http::{HeaderName, Method};
 
 use crate::dialect::source::{Problem, did_you_mean};
 use crate::dialect::{CredentialRule, Dialect, Scheme, Site, Surface, TokenRule, check_enabled, is_on};
+use crate::identity::Identity;
 use crate::intake::Intake;
 use crate::pattern_variables::OwnedVariables;
 use crate::policy::{Policy, RouteOptions};
@@ -179,6 +180,12 @@ impl Api {
     /// Its dialect.
     pub fn dialect(&self) -> &Arc<Dialect> {
         &self.dialect
+    }
+
+    /// Whether a browser sends by itself what proved this identity: a cookie, or Basic that it remembers.
+    pub fn is_ambient(&self, identity: &Identity) -> bool {
+        let proved = self.dialect.credentials.iter().find(|rule| *rule.name == *identity.credential());
+        proved.is_some_and(|rule| rule.in_cookie() || rule.is_basic())
     }
 
     /// How its API keys are made, if its dialect has any.

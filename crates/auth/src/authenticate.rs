@@ -24,6 +24,8 @@ use crate::token::{LiveToken, TokenDigest, TokenKind};
 
 /// How long a verified password is good for without another look: only a revocation ends it sooner.
 const PASSWORD_REMEMBERED: std::time::Duration = std::time::Duration::from_secs(300);
+/// The claim in which tokens of the gate's own name the API that issued them (T-C6, T-C11).
+pub(crate) const OWN_API_CLAIM: &str = "api";
 /// Clocks of issuers may differ by so much (P-JWT4 allows 60 s).
 const LEEWAY_SECS: u32 = 30;
 
@@ -56,6 +58,11 @@ pub async fn authenticate(
     let key = lookups.derivation_key();
     if demand == Demand::First {
         csrf::check(api, key, beside.as_ref(), shown.as_ref())?;
+    }
+    if demand == Demand::None
+        && credential.as_ref().is_some_and(|credential| from_foreign_page(credential, request))
+    {
+        return Err(Refusal::new(Reason::Csrf, "a page of another site makes the browser send Basic"));
     }
     let mut dead: Option<Refusal> = None;
     let mut found = None;
@@ -94,6 +101,14 @@ pub async fn authenticate(
         csrf::check(api, key, identity.session(), shown.as_ref())?;
     }
     Ok(identity)
+}
+
+/// Browsers remember Basic and send it for any page; where no CSRF token stands in between, what changes something
+/// must not come from another site. Programs do not send `Sec-Fetch-Site`.
+fn from_foreign_page(credential: &Credential, request: &Request<'_>) -> bool {
+    credential.rule.is_basic()
+        && !request.method.is_safe()
+        && request.headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site")
 }
 
 fn is_dead(reason: Reason) -> bool {
@@ -236,7 +251,10 @@ impl Verifier<'_> {
                 claim.tenant.as_deref().unwrap_or_default(),
             ],
         );
-        if let Some(verified) = self.lookups.recall(&key, self.now) {
+        // What is locked meanwhile is checked like any other attempt, at its cost (T-D4).
+        if let Some(verified) = self.lookups.recall(&key, self.now)
+            && !self.lookups.is_locked(verified.account.id, claim.address, self.now)
+        {
             return Ok(self.proven(rule, verified.account, verified.proven_at));
         }
         let refuse = |reason, cause| Refusal::new(reason, cause).carried_by(rule.carrier());
@@ -368,8 +386,12 @@ impl Verifier<'_> {
             JwtRule { issuer: &demands.issuer, audience: &demands.audience, leeway_secs: LEEWAY_SECS };
         let claims = jwt::verify(value, &keys, &jwt_rule, self.now)
             .map_err(|error| refuse(error.reason(), error.to_string()))?;
-        let issued_at = claims.issued_at().unwrap_or(self.now);
+        let issued_at = claims.issued_at().unwrap_or(Time::from_unix_secs(0));
         let account = if keys.ours {
+            // The issuer is the same for all APIs of a dialect; what one of them issued is not good at another.
+            if claims.text(OWN_API_CLAIM).as_deref() != Some(&*self.api.name) {
+                return Err(refuse(Reason::BadToken, "the token was issued by another api".to_owned()));
+            }
             let account = self.lookups.account_by_subject(&rule.accounts, claims.subject());
             let account = account.ok_or_else(|| {
                 refuse(Reason::BadToken, "the subject is no enabled account of the gate".to_owned())

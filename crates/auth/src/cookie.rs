@@ -1,8 +1,8 @@
 //! Cookies: taken out of requests, set in answers (RFC 6265).
 //!
 //! ```text
-//! Cookie: a=1; Path=/; JSESSIONID="node0abc"; theme=dark
-//!         a    Path    JSESSIONID             theme        four pairs; none of them is an attribute
+//! Cookie: a=1; Path=/; SESSION="node0abc"; theme=dark
+//!         a    Path    SESSION             theme        four pairs; none of them is an attribute
 //! ```
 
 use std::borrow::Cow;
@@ -72,13 +72,14 @@ pub fn take<'a>(
     let mut seen = 0;
     for line in lines {
         for raw in line.as_bytes().split(|byte| *byte == b';') {
-            let raw = raw.trim_ascii();
-            if raw.is_empty() {
-                continue;
-            }
+            // Empty pairs count as well: skipping them takes as long.
             seen += 1;
             if seen > PAIRS_MAX {
                 return Err(CookieError::TooMany);
+            }
+            let raw = raw.trim_ascii();
+            if raw.is_empty() {
+                continue;
             }
             // The name ends at the first `=`; a pair without one is a name, since some servers read it so.
             let end = raw.iter().position(|byte| *byte == b'=').unwrap_or(raw.len());

@@ -8,6 +8,8 @@ pub mod operation;
 pub mod pattern;
 pub mod place;
 mod read;
+#[cfg(test)]
+mod reference;
 pub(crate) use check::{enabled as check_enabled, is_on};
 pub(crate) use read::read_medium;
 mod sample;
@@ -390,7 +392,21 @@ impl BodyKind {
         }
     }
 
-    /// The media type that it is sent as.
+    /// Whether a media type is one of this representation.
+    pub(crate) fn is_of(self, media: &str) -> bool {
+        let essence = media.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        let Some((_, subtype)) = essence.split_once('/') else { return false };
+        let is = |word: &str| subtype.rsplit('+').next() == Some(word);
+        match self {
+            Self::Json => is("json"),
+            Self::Xml => is("xml"),
+            Self::Text => essence == "text/plain",
+            Self::Html => essence == "text/html",
+            Self::Js => is("javascript"),
+        }
+    }
+
+    /// The media type that it is sent as where the dialect's `media` has none of its kind.
     pub(crate) const fn media_type(self) -> &'static str {
         match self {
             Self::Json => "application/json",

@@ -18,7 +18,7 @@ use crate::refusal::{Reason, Refusal};
 use crate::secret::Secret;
 
 /// Identity headers that services behind other gateways believe; nobody outside may set them (folded).
-const WELL_KNOWN: [&str; 14] = [
+const WELL_KNOWN: [&str; 31] = [
     "remote-user",
     "remote-name",
     "remote-email",
@@ -33,6 +33,26 @@ const WELL_KNOWN: [&str; 14] = [
     "x-auth-request-email",
     "x-auth-request-groups",
     "x-authenticated-user",
+    "x-user",
+    "x-auth-user",
+    "x-webauth-user",
+    "x-client-cert",
+    "x-forwarded-client-cert",
+    "x-ssl-client-cert",
+    "x-ssl-client-s-dn",
+    "ssl-client-cert",
+    "ssl-client-s-dn",
+    "sm-user",
+    "sm-userdn",
+    // These make a service read another method than the one that was decided about (T-A11).
+    "x-http-method-override",
+    "x-http-method",
+    "x-method-override",
+    // RFC 8470: only the end of a TLS connection may say it.
+    "early-data",
+    // Read as the environment's HTTP_PROXY by programs of the CGI family.
+    "proxy",
+    "x-original-user",
 ];
 
 /// Whether services behind other gateways believe a header of this folded name.
@@ -42,6 +62,16 @@ pub(crate) fn is_well_known(folded: &str) -> bool {
 
 /// Every header that the gate itself sets or reads begins so.
 const OWN_PREFIX: &str = "countersign-";
+
+/// Whether a field of this name, however it is spelled, says who somebody is to services behind gateways: nobody
+/// outside may set it, in a head or in a trailer section (THREATS T-B2).
+pub fn tells_identity(name: &str) -> bool {
+    is_own(name) || WELL_KNOWN.iter().any(|known| folds_to(name, known))
+}
+
+fn is_own(name: &str) -> bool {
+    name.len() > OWN_PREFIX.len() && starts_folded(name, OWN_PREFIX)
+}
 
 /// Which headers and cookies of a dialect are taken.
 #[derive(Debug)]
@@ -161,7 +191,7 @@ impl Intake {
     /// `None`: nothing of ours. `Some(true)`: the exact name of a credential. `Some(false)`: to be dropped.
     fn class(&self, name: &HeaderName) -> Option<bool> {
         let text = name.as_str();
-        if text.len() > OWN_PREFIX.len() && starts_folded(text, OWN_PREFIX) {
+        if is_own(text) {
             return Some(false);
         }
         let known = self.headers.get(&hash(text))?;

@@ -25,6 +25,7 @@ pub mod form;
 pub mod identity;
 pub mod intake;
 mod json;
+mod loggable;
 pub mod media;
 mod pattern_variables;
 pub mod policy;

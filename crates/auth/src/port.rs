@@ -127,6 +127,10 @@ pub trait Lookups: Send + Sync {
     /// A proof that was verified before and still holds; never waits.
     fn recall(&self, key: &ProofKey, now: Time) -> Option<Verified>;
 
+    /// Whether failed attempts on an account have locked it for proofs from an address; never waits. A remembered
+    /// password is a proof like any other then: whoever guesses on learns nothing from the one that is right.
+    fn is_locked(&self, account: AccountId, address: IpAddr, now: Time) -> bool;
+
     /// Remembers a verified proof, within bounds.
     fn remember(&self, key: ProofKey, proof: Verified);
 
@@ -143,7 +147,7 @@ pub trait Lookups: Send + Sync {
     /// Compared in constant time.
     fn shared_value(&self, api: &str, word: &str, value: &str) -> SharedAnswer;
 
-    /// Whether `secret` is the secret of an enabled application that may speak for this API (SO-AppToken).
+    /// Whether `secret` is the secret of an enabled application that may speak for this API.
     fn application_secret(&self, api: &str, secret: &str) -> bool;
 }
 

@@ -89,22 +89,6 @@ impl Api {
             .collect()
     }
 
-    /// A path as logs may show it: variables that are keys, sessions or credentials are replaced by their names.
-    pub fn loggable_path(&self, located: &Located, path: &str) -> String {
-        let Some(endpoint) = &located.site.endpoint else { return path.to_owned() };
-        let inputs = endpoint.inputs.iter().filter(|(name, _)| name == "key" || name == "session");
-        let parts = located.site.accepts.iter().flat_map(|rule| &rule.parts).map(|part| &part.places);
-        let mut shown = path.to_owned();
-        for place in inputs.map(|(_, places)| places).chain(parts).flatten() {
-            if let Place::Path(name) = place
-                && let Some((_, value)) = located.variables.as_slice().iter().find(|(own, _)| own == name)
-            {
-                shown = shown.replace(value.as_str(), &format!("{{{name}}}"));
-            }
-        }
-        shown
-    }
-
     /// A page's form carries its proof in a hidden field.
     fn csrf_may_be_in_body(&self, method: &Method, taken: &Taken, content_type: Option<&str>) -> bool {
         let Some(csrf) = &self.dialect.csrf else { return false };

@@ -59,7 +59,7 @@ impl Api {
     pub(crate) fn media<'a>(&'a self, here: &Here<'_>) -> &'a str {
         let offered = &self.dialect.media;
         if let Some(short) = self.media_override(here)
-            && let Some(full) = offered.iter().find(|full| full.ends_with(&format!("/{short}")))
+            && let Some(full) = offered.iter().find(|full| subtype(full) == short)
         {
             return full;
         }
@@ -92,7 +92,7 @@ impl Api {
         let mut headers = HeaderMap::new();
         let mut body = Bytes::new();
         if let Some((kind, template)) = self.body_of(answer, here) {
-            headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind.media_type()));
+            headers.insert(CONTENT_TYPE, self.content_type(kind, here));
             if kind == BodyKind::Html {
                 headers.insert(CONTENT_SECURITY_POLICY, PAGE_POLICY);
                 headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -125,6 +125,17 @@ impl Api {
         Rendered { status, phrase, headers, body }
     }
 
+    /// The dialect's full media type of a body: the one that the client asks for before others of its kind.
+    fn content_type(&self, kind: BodyKind, here: &Here<'_>) -> HeaderValue {
+        let asked = std::iter::once(self.media(here));
+        let media =
+            asked.chain(self.dialect.media.iter().map(String::as_str)).find(|media| kind.is_of(media));
+        // Media types were checked when the dialect was loaded.
+        media
+            .and_then(|media| HeaderValue::from_str(media).ok())
+            .unwrap_or_else(|| HeaderValue::from_static(kind.media_type()))
+    }
+
     /// Of several bodies the one in the client's media type; a single one is sent as it is.
     fn body_of<'a>(
         &self,
@@ -136,9 +147,7 @@ impl Api {
             [only] => only,
             several => {
                 let media = self.media(here);
-                let kind =
-                    |kind: BodyKind| media.split(['/', '+', ';']).any(|part| part.trim() == kind.name());
-                several.iter().find(|(own, _)| kind(*own)).or_else(|| several.first())?
+                several.iter().find(|(kind, _)| kind.is_of(media)).or_else(|| several.first())?
             }
         };
         Some((chosen.0, &chosen.1))
@@ -246,6 +255,12 @@ impl Api {
         headers.insert(CACHE_CONTROL, NO_STORE);
         Some(Rendered { status: StatusCode::SEE_OTHER, phrase: None, headers, body: Bytes::new() })
     }
+}
+
+/// `json` of `application/json; charset=utf-8`.
+fn subtype(media: &str) -> &str {
+    let essence = media.split(';').next().unwrap_or_default().trim();
+    essence.split_once('/').map_or("", |(_, subtype)| subtype)
 }
 
 /// Whether a browser opens a page, as opposed to a script or a program that calls an API.

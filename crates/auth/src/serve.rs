@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::account::Account;
 use crate::api::{Api, Located};
+use crate::authenticate::OWN_API_CLAIM;
 use crate::dialect::operation::Operation;
 use crate::dialect::{Endpoint, TokenRule};
 use crate::identity::Identity;
@@ -291,6 +292,8 @@ impl Call<'_> {
             }
         }
         for (name, value) in [
+            (OWN_API_CLAIM, Value::from(&*self.api.name)),
+            (OWN_API_CLAIM, Value::from(&*self.api.name)),
             ("iss", Value::from(demands.issuer.as_str())),
             ("aud", demands.audience.as_str().into()),
             ("iat", now.unix_secs().into()),

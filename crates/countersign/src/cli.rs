@@ -179,21 +179,20 @@ fn execute(command: Command, output: Output) -> Result<(), Failure> {
     }
 }
 
+/// What a check answers programs if all is good: the same as for mistakes, without any.
+fn no_problems() -> serde_json::Value {
+    serde_json::json!({ "problems": [] })
+}
+
 fn check(file: &ConfigFile, output: Output) -> Result<(), Failure> {
     let loaded = file.load()?;
     let mistakes = wire::problems(&loaded);
     if !mistakes.is_empty() {
         return Err(Failure::Mistakes(mistakes));
     }
-    let text = |config: &config::Config| {
-        format!(
-            "{} is good: {} API(s), {} listener(s)",
-            loaded.file.display(),
-            config.api.len(),
-            config.listener.len()
-        )
-    };
-    Ok(output.answer(&loaded.config, text)?)
+    let (apis, listeners) = (loaded.config.api.len(), loaded.config.listener.len());
+    let text = format!("{} is good: {apis} API(s), {listeners} listener(s)", loaded.file.display());
+    Ok(output.answer(&no_problems(), |_| text)?)
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! A gate is the only one who works with its store, since its memory is the truth for whoever asks it. So
 //! `user`, `key` and `session` commands hand their orders to the gate, through a socket beside the store that
 //! only the store's owner can open; where no gate runs they open the store themselves. Either way
-//! [`perform`] does the work.
+//! `perform` does the work.
 
 mod order;
 mod socket;
@@ -99,7 +99,9 @@ mod tests {
 
         let identities = Arc::new(Identities::open(&loaded).await.unwrap_or_else(|error| panic!("{error}")));
         // The store is taken and nobody answers: the order is refused, not carried out beside the gate.
-        assert!(give::<Vec<Account>>(&loaded, Order::Accounts { kind: None }).await.is_err());
+        let taken =
+            give::<Vec<Account>>(&loaded, Order::Accounts { kind: None }).await.err().unwrap().to_string();
+        assert!(taken.contains("another gate runs on it"), "{taken}");
         let socket = socket_of(&loaded);
         let door = Door::open(socket.clone(), Arc::clone(&identities)).unwrap();
         assert_eq!(std::fs::metadata(&socket).unwrap().permissions().mode() & 0o777, 0o600);
@@ -107,7 +109,7 @@ mod tests {
         assert_eq!(names(&loaded).await, ["ann", "ben"]);
         assert_eq!(identities.accounts(None).await.unwrap_or_else(|error| panic!("{error}")).len(), 2);
         let again = give::<()>(&loaded, add("BEN")).await.err().unwrap().to_string();
-        assert!(again.contains("taken"), "{again}");
+        assert!(again.contains("users has an account called `BEN` already"), "{again}");
 
         drop(door);
         identities.close().await.unwrap_or_else(|error| panic!("{error}"));

@@ -33,6 +33,12 @@ use crate::wire::{self, Identities, Running};
 
 pub(crate) use self::guard::run as guard;
 
+/// The prefix that APIs of a dialect usually have; `/` where there is none, or where nobody knows.
+pub(crate) fn usual_prefix(dialect: &str) -> &'static str {
+    let family = FAMILIES.iter().find(|family| family.dialect == dialect);
+    family.map(|family| family.prefix).filter(|prefix| !prefix.is_empty()).unwrap_or("/")
+}
+
 /// The port of the first API, if nobody says another: the others follow.
 const PORT: u16 = 8081;
 
@@ -299,8 +305,9 @@ fn text_of(document: &Document) -> String {
     let Document { administration, data, .. } = document;
     text.push_str(&format!(
         "\nHealth, metrics and keys: {administration}/ready  {administration}/metrics  {administration}{}\n\
-         Accounts and sessions: {data}\nCtrl-C stops it.\n",
-        wire::JWKS_PATH
+         Accounts and sessions: {data}   countersign user list --config {}\nCtrl-C stops it.\n",
+        wire::JWKS_PATH,
+        Path::new(data).join("countersign.toml").display()
     ));
     text
 }

@@ -1,6 +1,6 @@
 //! The dialect files that ship inside the binary, and the ones that a configuration names by path.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 /// A dialect that ships with the binary.
 #[derive(Debug)]
@@ -30,8 +30,8 @@ pub(crate) enum Missing {
     #[error("no dialect is called `{0}`")]
     Name(String),
     /// The file cannot be read.
-    #[error("could not read the dialect {}", .0.display())]
-    File(PathBuf, #[source] std::io::Error),
+    #[error("could not read the dialect {path}: {1}", path = .0.display())]
+    File(PathBuf, std::io::Error),
 }
 
 /// Whether `name` means a file (`./my.toml`) and not an embedded dialect.
@@ -45,7 +45,7 @@ pub(crate) fn is_file(name: &str) -> bool {
 /// If there is no such dialect, or its file cannot be read.
 pub(crate) fn fetch(name: &str, folder: &Path) -> Result<Text, Missing> {
     if is_file(name) {
-        let path = folder.join(name);
+        let path = clean(&folder.join(name));
         return match std::fs::read_to_string(&path) {
             Ok(text) => Ok(Text { file: path.display().to_string(), text }),
             Err(error) => Err(Missing::File(path, error)),
@@ -61,6 +61,11 @@ pub(crate) fn fetch(name: &str, folder: &Path) -> Result<Text, Missing> {
         .ok_or_else(|| Missing::Name(name.to_owned()))
 }
 
+/// A path without the parts that say nothing (`./`).
+pub(crate) fn clean(path: &Path) -> PathBuf {
+    path.components().filter(|part| !matches!(part, Component::CurDir)).collect()
+}
+
 /// What a dialect says about itself, read without its rules.
 #[derive(Debug, Default)]
 pub(crate) struct Outline {
@@ -70,6 +75,30 @@ pub(crate) struct Outline {
     pub(crate) deployments: Vec<String>,
     /// Every credential: name, scheme, and where it is on (`None`: everywhere).
     pub(crate) credentials: Vec<CredentialOutline>,
+    /// Every token.
+    pub(crate) tokens: Vec<TokenOutline>,
+    /// The endpoints that issue tokens.
+    pub(crate) issuing: Vec<EndpointOutline>,
+}
+
+/// One `[token.WORD]` of a dialect.
+#[derive(Debug)]
+pub(crate) struct TokenOutline {
+    /// Its word.
+    pub(crate) word: String,
+    /// Its kind.
+    pub(crate) kind: String,
+}
+
+/// One `[endpoint.NAME]` with `operation = "issue"`.
+#[derive(Debug)]
+pub(crate) struct EndpointOutline {
+    /// `POST /login`.
+    pub(crate) at: String,
+    /// Names of credentials.
+    pub(crate) accepts: Vec<String>,
+    /// `json`, `form`, ...
+    pub(crate) reads: Vec<String>,
 }
 
 /// One `[credential.NAME]` of a dialect.
@@ -81,6 +110,10 @@ pub(crate) struct CredentialOutline {
     pub(crate) scheme: String,
     /// The deployments in which it is on; `None` for all of them.
     pub(crate) deployments: Option<Vec<String>>,
+    /// Where it stands: one text, or one for each part.
+    from: Option<toml::Value>,
+    /// Whose accounts it proves.
+    accounts: String,
 }
 
 impl CredentialOutline {
@@ -93,6 +126,27 @@ impl CredentialOutline {
         };
         (by_deployment || enable.contains(&self.name)) && !disable.contains(&self.name)
     }
+
+    /// Whether it proves users' accounts by a password.
+    pub(crate) fn is_users_password(&self) -> bool {
+        self.scheme == "password" && matches!(self.accounts.as_str(), "" | "users")
+    }
+
+    /// Whether it is user and password in `Authorization: Basic`.
+    pub(crate) fn is_basic(&self) -> bool {
+        self.is_users_password()
+            && self.from.as_ref().and_then(toml::Value::as_str) == Some("authorization Basic")
+    }
+
+    /// The members of a body that user and password stand in.
+    pub(crate) fn body_members(&self) -> Option<(&str, &str)> {
+        let member = |part| {
+            let place = self.from.as_ref()?.get(part)?;
+            place.as_str().or_else(|| place.as_array()?.first()?.as_str())?.strip_prefix("body ")
+        };
+        self.is_users_password().then_some(())?;
+        Some((member("user")?, member("password")?))
+    }
 }
 
 /// Reads the outline of a dialect; what cannot be read is left out, since the loader says it better.
@@ -104,17 +158,28 @@ pub(crate) fn outline(text: &str) -> Outline {
             .map(|items| items.iter().filter_map(|item| item.as_str().map(str::to_owned)).collect())
     };
     let text_of = |value: Option<&toml::Value>| value.and_then(toml::Value::as_str).unwrap_or("").to_owned();
-    let credentials = table.get("credential").and_then(toml::Value::as_table);
+    let tables = |key: &str| table.get(key).and_then(toml::Value::as_table).into_iter().flatten();
     Outline {
         title: text_of(table.get("title")),
         deployments: table.get("deployments").and_then(strings).unwrap_or_default(),
-        credentials: credentials
-            .into_iter()
-            .flatten()
+        credentials: tables("credential")
             .map(|(name, body)| CredentialOutline {
                 name: name.clone(),
                 scheme: text_of(body.get("scheme")),
                 deployments: body.get("deployments").and_then(strings),
+                from: body.get("from").cloned(),
+                accounts: text_of(body.get("accounts")),
+            })
+            .collect(),
+        tokens: tables("token")
+            .map(|(word, body)| TokenOutline { word: word.clone(), kind: text_of(body.get("kind")) })
+            .collect(),
+        issuing: tables("endpoint")
+            .filter(|(_, body)| body.get("operation").and_then(toml::Value::as_str) == Some("issue"))
+            .map(|(_, body)| EndpointOutline {
+                at: text_of(body.get("at")),
+                accepts: body.get("accepts").and_then(strings).unwrap_or_default(),
+                reads: body.get("reads").and_then(strings).unwrap_or_default(),
             })
             .collect(),
     }

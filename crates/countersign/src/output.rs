@@ -106,7 +106,7 @@ fn failure_text(failure: &Failure) -> String {
 
 fn failure_json(failure: &Failure) -> String {
     let value = match failure {
-        Failure::Mistakes(mistakes) => serde_json::json!({ "mistakes": mistakes }),
+        Failure::Mistakes(mistakes) => serde_json::json!({ "problems": mistakes }),
         Failure::Usage(lines) => serde_json::json!({ "error": lines.join("\n") }),
         Failure::Failed(error) => serde_json::json!({ "error": format!("{error:#}") }),
     };

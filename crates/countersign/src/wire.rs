@@ -23,6 +23,7 @@ use crate::config::{
 };
 use crate::dialects;
 
+pub(crate) use countersign_identity::accounts::KINDS as ACCOUNT_KINDS;
 pub(crate) use countersign_identity::service::administration::ADMINISTRATOR as ADMINISTRATOR_ROLE;
 
 /// Where the administration listener publishes the keys that assertions are verified with.
@@ -48,11 +49,19 @@ pub(crate) fn problems(loaded: &Loaded) -> Vec<Mistake> {
     mistakes
 }
 
-/// What is wrong with a dialect file, one line each, ready to print.
-pub(crate) fn dialect_problems(file: &str, text: &str) -> Vec<String> {
+/// What is wrong with a dialect file; `key` is the table.
+pub(crate) fn dialect_problems(file: &str, text: &str) -> Vec<Mistake> {
+    let mistake = |problem: Problem| {
+        let Problem { file, line, table: key, message } = problem;
+        let (message, hint) = match message.split_once("; did you mean ") {
+            Some((message, near)) => (message.to_owned(), Some(format!("did you mean {near}"))),
+            None => (message, None),
+        };
+        Mistake { file, line: line.max(1), key, message, hint }
+    };
     match Dialect::load(file, text) {
         Ok(_) => Vec::new(),
-        Err(problems) => problems.iter().map(ToString::to_string).collect(),
+        Err(problems) => problems.into_iter().map(mistake).collect(),
     }
 }
 

@@ -14,13 +14,13 @@ use countersign_auth::dialect::Scheme;
 use countersign_auth::fields::Fields;
 use countersign_auth::identity::Identity;
 use countersign_auth::intake::Taken;
-use countersign_auth::policy::authorize;
+use countersign_auth::policy::{Permit, authorize};
 use countersign_auth::recognize::{Request, recognize};
 use countersign_auth::refusal::{Reason, Refusal};
 use countersign_auth::render::{Here, Rendered};
 use countersign_auth::serve::{World, serve};
 use countersign_auth::time::Time;
-use http::header::{CONTENT_TYPE, HOST};
+use http::header::{CONTENT_TYPE, HOST, ORIGIN};
 use http::{HeaderMap, Response, StatusCode, Uri, request};
 use hyper::body::{Body as _, Incoming};
 
@@ -168,9 +168,11 @@ impl<'g> Visit<'g> {
             return Ok(Admission::Answer(response(rendered), std::mem::take(&mut self.facts)));
         }
         let permit = authorize(api, identity, &self.head.method, below(&self.path, &self.prefix), now)?;
+        self.admits_upgrade(&permit)?;
+        let uri = canonical_uri(api, &self.path, self.head.uri.query())?;
         let mut set = api.identity_headers(&permit, &self.prefix, &*gate.lookups);
         set.insert(countersign_auth::assertion::HEADER, assertions::assertion(gate, api, &permit, now)?);
-        Ok(self.forward(permit.identity().clone(), permit.upgrade(), set))
+        Ok(self.forward(uri, permit.identity().clone(), permit.upgrade(), set))
     }
 
     fn request<'r>(&'r self, fields: Option<&'r Fields>) -> Request<'r> {
@@ -194,13 +196,38 @@ impl<'g> Visit<'g> {
         }
         let encodings = self.mount.api.encodings(&self.head.method, path);
         let Some(body) = self.body.take() else { return Ok(None) };
-        let bytes = call_body::read(body, self.gate.limits.body_idle).await?;
+        let bytes = call_body::read(body, self.gate.limits.own_body).await?;
         let fields = call_body::fields(content_type, &encodings, &bytes);
         self.body = Some(Body::full(bytes));
         fields
     }
 
-    fn forward(&mut self, identity: Identity, may_upgrade: bool, set: HeaderMap) -> Admission<Finish> {
+    /// A browser opens a WebSocket for any page, with its cookies: only pages of this origin may (DESIGN section 9).
+    fn admits_upgrade(&self, permit: &Permit) -> Result<(), Refusal> {
+        if self.upgrade == Upgrade::No || !permit.upgrade() {
+            return Ok(());
+        }
+        let text =
+            |name| self.head.headers.get(name).and_then(|value: &http::HeaderValue| value.to_str().ok());
+        let own = match (text(ORIGIN), text(HOST)) {
+            (Some(origin), Some(host)) => origin == format!("{}://{host}", self.peer.scheme.as_str()),
+            (Some(_), None) => false,
+            (None, _) => !self.mount.api.is_ambient(permit.identity()),
+        };
+        if own {
+            Ok(())
+        } else {
+            Err(Refusal::new(Reason::Csrf, "a page of another origin asks for a WebSocket"))
+        }
+    }
+
+    fn forward(
+        &mut self,
+        uri: Uri,
+        identity: Identity,
+        may_upgrade: bool,
+        set: HeaderMap,
+    ) -> Admission<Finish> {
         let live = identity.account().map(|account| account.live.clone());
         let finish = Finish::new(
             self.mount.index,
@@ -212,9 +239,7 @@ impl<'g> Visit<'g> {
             self.peer,
         );
         let mut head = std::mem::replace(&mut self.head, empty_head());
-        if let Some(uri) = canonical_uri(&self.mount.api, &self.path, head.uri.query()) {
-            head.uri = uri;
-        }
+        head.uri = uri;
         let upgrade = if may_upgrade { self.upgrade } else { Upgrade::No };
         Admission::Forward(Box::new(Forward {
             head,
@@ -262,12 +287,18 @@ fn below<'p>(path: &'p str, prefix: &str) -> &'p str {
 }
 
 /// What was decided is what is forwarded: the canonical path, and the query without credentials.
-fn canonical_uri(api: &Api, path: &str, query: Option<&str>) -> Option<Uri> {
+///
+/// # Errors
+/// `malformed` if the canonical form, which escapes more, is longer than a target may be: the raw one never goes on.
+fn canonical_uri(api: &Api, path: &str, query: Option<&str>) -> Result<Uri, Refusal> {
     let path = if path.is_empty() { "/" } else { path };
-    match query.map(|query| api.query_without_credentials(query)) {
-        Some(query) if !query.is_empty() => format!("{path}?{query}").parse().ok(),
-        Some(_) | None => path.parse().ok(),
-    }
+    let target = match query.map(|query| api.query_without_credentials(query)) {
+        Some(query) if !query.is_empty() => format!("{path}?{query}").parse(),
+        Some(_) | None => path.parse(),
+    };
+    target.map_err(|_invalid| {
+        Refusal::new(Reason::Malformed, "the target has no canonical form that could be sent on")
+    })
 }
 
 fn empty_head() -> request::Parts {

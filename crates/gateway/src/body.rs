@@ -1,7 +1,6 @@
 //! Bodies: what goes to the upstream, and what goes to the client.
 
 mod answer;
-#[allow(dead_code, reason = "for admit; goes when that is there")]
 mod read;
 
 use std::cell::Cell;
@@ -15,7 +14,6 @@ use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
 
 pub(crate) use crate::body::answer::{AnswerBody, Streaming};
-#[allow(unused_imports, reason = "for admit; goes when that is there")]
 pub(crate) use crate::body::read::{ReadError, read};
 use crate::pulse::{Alarm, Pulse};
 use crate::worker::LocalGate;

@@ -3,6 +3,7 @@
 //! RFC 9110 section 7.6.1: an intermediary takes out `Connection`, every field that it nominates, and the fields
 //! that are known to be about the connection, before it forwards a message.
 
+use countersign_auth::intake::tells_identity;
 use http::header::{
     self, CONNECTION, HeaderMap, HeaderName, HeaderValue, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
@@ -149,6 +150,8 @@ impl Protected {
         remove_where(trailers, |name| {
             NEVER_TRAILERS.iter().any(|never| folded_eq(never.as_str(), name))
                 || is_forwarding(name)
+                || is_method_override(name)
+                || tells_identity(name)
                 || self.covers(name)
         });
     }
@@ -183,6 +186,14 @@ pub(crate) fn is_forwarding(name: &str) -> bool {
         }
         Some(_) | None => false,
     }
+}
+
+/// Whether a name, after folding, asks the service to take the request for one of another method. The rules and
+/// CSRF saw the true method, so that such a field would lead past both (T-A11, T-E7).
+pub(crate) fn is_method_override(name: &str) -> bool {
+    ["x-http-method-override", "x-http-method", "x-method-override"]
+        .iter()
+        .any(|known| folded_eq(known, name))
 }
 
 /// Lower case, `_` and `.` as `-`.
@@ -284,6 +295,8 @@ mod tests {
             ("x_user", "root"),
             ("authorization", "Basic eA=="),
             ("x-forwarded-for", "1.1.1.1"),
+            ("remote_user", "root"),
+            ("countersign-anything", "root"),
             ("content-length", "3"),
             ("grpc-status", "0"),
         ]);
@@ -292,11 +305,21 @@ mod tests {
     }
 
     #[test]
+    fn names_of_method_overrides() {
+        for name in ["X-HTTP-Method-Override", "x_http_method", "X-Method.Override"] {
+            assert!(is_method_override(name), "{name}");
+        }
+        for name in ["method", "x-method", "x-http-method-overrides"] {
+            assert!(!is_method_override(name), "{name}");
+        }
+    }
+
+    #[test]
     fn names_of_forwarding_fields() {
         for name in ["Forwarded", "x-forwarded-for", "X_Forwarded_Uri", "x-original-url", "X-Real-IP"] {
             assert!(is_forwarding(name), "{name}");
         }
-        for name in ["forward", "x-forward", "x-forwarded", "te", "x-genesys", ""] {
+        for name in ["forward", "x-forward", "x-forwarded", "te", "x-forge", ""] {
             assert!(!is_forwarding(name), "{name}");
         }
     }

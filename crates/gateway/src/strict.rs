@@ -9,6 +9,9 @@ use crate::admission::LogFacts;
 use crate::hop;
 use crate::limits::Limits;
 
+/// Clients name two or three fields in `Connection`; each name is compared with every protected one.
+const NOMINATIONS_MAX: usize = 32;
+
 /// What is wrong with a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
@@ -24,14 +27,16 @@ pub(crate) enum Fault {
     Target,
     /// `CONNECT` and `TRACE`: the gate is no tunnel and shows nobody's head.
     Method,
-    /// More fields than the limit.
+    /// More fields than the limit, or more names in `Connection` than any client sends.
     TooManyFields,
+    /// Two `Content-Type` fields: two readers would read two bodies.
+    Types,
 }
 
 impl Fault {
     const fn status(self) -> StatusCode {
         match self {
-            Self::NoHost | Self::Hosts | Self::BadHost | Self::Coding | Self::Target => {
+            Self::NoHost | Self::Hosts | Self::BadHost | Self::Coding | Self::Target | Self::Types => {
                 StatusCode::BAD_REQUEST
             }
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
@@ -48,6 +53,7 @@ impl Fault {
             Self::Target => "the request's target is no path",
             Self::Method => "the method is never served",
             Self::TooManyFields => "the request has too many fields",
+            Self::Types => "the request names two content types",
         }
     }
 
@@ -84,6 +90,14 @@ pub(crate) fn wants_upgrade(head: &request::Parts) -> bool {
 pub(crate) fn check(head: &mut request::Parts, limits: &Limits) -> Result<(), Fault> {
     if head.headers.len() > limits.header_count {
         return Err(Fault::TooManyFields);
+    }
+    let nominations = head.headers.get_all(header::CONNECTION).iter();
+    let commas = nominations.flat_map(|value| value.as_bytes()).filter(|byte| **byte == b',').count();
+    if commas > NOMINATIONS_MAX {
+        return Err(Fault::TooManyFields);
+    }
+    if head.headers.get_all(header::CONTENT_TYPE).iter().nth(1).is_some() {
+        return Err(Fault::Types);
     }
     if matches!(head.method, Method::CONNECT | Method::TRACE) {
         return Err(Fault::Method);

@@ -196,10 +196,13 @@ impl Worker {
             .filter_map(|registered| registered.waker.clone())
             .collect();
         due.into_iter().for_each(Waker::wake);
-        self.pools.borrow_mut().retain(|_, pools| {
+        self.pools.borrow_mut().retain(|id, pools| {
             pools.expire(now);
-            // One reference is the map's: the upstream of a former gate goes when nothing of it is left.
-            !(pools.is_empty() && Rc::strong_count(pools) == 1)
+            // Whose turn it is lives in there, so that an upstream of the present gate keeps its pools, empty or not.
+            // One reference is the map's.
+            !pools.is_empty()
+                || Rc::strong_count(pools) > 1
+                || gate.apis().iter().any(|mount| mount.upstream.id == *id)
         });
     }
 

@@ -118,7 +118,10 @@ impl AccountDraft {
     pub(crate) fn check(&self) -> Result<(), AccountError> {
         let unfit = |field, problem| Err(AccountError::Unfit { field, problem });
         if !KINDS.contains(&self.kind.as_str()) {
-            return unfit("kind", "is none of users clients customers oauth-clients applications devices");
+            return unfit(
+                "kind",
+                "is none of users, clients, customers, oauth-clients, applications, devices",
+            );
         }
         if self.name.is_empty() || self.subject.as_ref().is_some_and(String::is_empty) {
             return unfit("name", "is empty");
@@ -186,7 +189,7 @@ mod tests {
         );
         check(
             |draft| draft.kind = "gods".to_owned(),
-            "kind is none of users clients customers oauth-clients applications devices",
+            "kind is none of users, clients, customers, oauth-clients, applications, devices",
         );
         check(|draft| draft.tenant = Some("a\r\nb".to_owned()), "tenant has a control character");
         check(|draft| draft.roles = vec!["r".repeat(257)], "roles is longer than 256 bytes");

@@ -104,13 +104,15 @@ impl Keys {
     }
 }
 
-/// Whether the caller may touch the keys of that application.
+/// Whether the caller may touch the keys of that application: the application itself, or an administrator, of the
+/// application's tenant where he has one. Other users may not: a key acts with the application's roles, not with
+/// those of whoever made it.
 fn may_touch(caller: &Account, owner: &Account) -> bool {
     if caller.kind == APPLICATIONS {
         return caller.id == owner.id;
     }
-    caller.roles.iter().any(|role| role == ADMINISTRATOR)
-        || caller.tenant.is_some() && caller.tenant == owner.tenant
+    let administrator = caller.roles.iter().any(|role| role == ADMINISTRATOR);
+    administrator && (caller.tenant.is_none() || caller.tenant == owner.tenant)
 }
 
 impl Core {

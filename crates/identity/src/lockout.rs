@@ -11,6 +11,7 @@
 //! same cost, so there is nothing to tell the two apart by.
 
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -116,12 +117,19 @@ pub(crate) enum Verdict {
 pub(crate) struct Lockout {
     patience: Patience,
     accounts: Mutex<Accounts>,
+    /// When the last lock of all ends, in milliseconds: who asks while nothing is locked takes no mutex.
+    last_end_ms: AtomicI64,
     addresses: Cache<Origin, Arc<Mutex<Window>>>,
 }
 
 impl Lockout {
     pub(crate) fn new(patience: Patience) -> Self {
-        Self { patience, accounts: Mutex::default(), addresses: Cache::new(ADDRESSES_MAX) }
+        Self {
+            patience,
+            accounts: Mutex::default(),
+            last_end_ms: AtomicI64::new(0),
+            addresses: Cache::new(ADDRESSES_MAX),
+        }
     }
 
     fn accounts(&self) -> MutexGuard<'_, Accounts> {
@@ -133,6 +141,15 @@ impl Lockout {
         let origin = Origin::of(address);
         let known = self.accounts().known.get(&account).is_some_and(|known| known.contains(&origin));
         Bucket { account, origin: known.then_some(origin) }
+    }
+
+    /// Whether attempts on an account from an address are refused for now.
+    pub(crate) fn is_locked(&self, account: u64, address: IpAddr, now: Time) -> bool {
+        if now.unix_ms() >= self.last_end_ms.load(Ordering::Acquire) {
+            return false;
+        }
+        let bucket = self.bucket(account, address);
+        self.accounts().buckets.get(&bucket).is_some_and(|strikes| now < strikes.locked_until)
     }
 
     /// Counts an attempt as failed before it is made.
@@ -154,6 +171,7 @@ impl Lockout {
         let factor = 1_u32.checked_shl(beyond).unwrap_or(u32::MAX);
         let delay = self.patience.delay_first.saturating_mul(factor).min(self.patience.delay_max);
         strikes.locked_until = now.plus(delay);
+        self.last_end_ms.fetch_max(strikes.locked_until.unix_ms(), Ordering::AcqRel);
         Ok(if beyond == 0 { Verdict::NowLocked } else { Verdict::Counted })
     }
 
@@ -257,8 +275,12 @@ mod tests {
             now += delay;
             assert!(lockout.begin(bucket, at(now)).is_ok(), "{delay}");
         }
+        let is_locked = |account, now| lockout.is_locked(account, ip("10.0.0.1"), at(now));
+        assert!(is_locked(7, now) && is_locked(7, now + 899_999));
+        assert!(!is_locked(7, now + 900_000) && !is_locked(8, now));
         assert!(lockout.begin(lockout.bucket(8, ip("10.0.0.1")), at(0)).is_ok());
         lockout.unlock(7);
+        assert!(!is_locked(7, now));
         assert!(lockout.begin(bucket, at(now)).is_ok());
     }
 

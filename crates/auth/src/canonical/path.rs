@@ -61,6 +61,9 @@ pub enum PathError {
 /// Servers that we stand in front of take a request line of 8 KiB at most.
 pub const PATH_BYTES_MAX: usize = 8 * 1024;
 
+/// Paths of real APIs have a dozen segments; each is compared with each pattern.
+pub const SEGMENTS_MAX: usize = 128;
+
 impl<'a> CanonicalPath<'a> {
     /// Reads the path of a request target, without its query. Borrows if it is in its one spelling already.
     ///
@@ -68,6 +71,9 @@ impl<'a> CanonicalPath<'a> {
     /// See [`PathError`].
     pub fn parse(raw: &'a str) -> Result<Self, PathError> {
         if raw.len() > PATH_BYTES_MAX {
+            return Err(PathError::TooLong);
+        }
+        if raw.bytes().filter(|byte| *byte == b'/').count() > SEGMENTS_MAX {
             return Err(PathError::TooLong);
         }
         if is_canonical(raw.as_bytes()) {

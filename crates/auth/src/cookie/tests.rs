@@ -51,8 +51,9 @@ fn wanted_pairs_are_taken_out() {
 #[test]
 fn limits_and_characters() {
     let outcome = |line: &str| take(&lines(&[line]), |name| name == "SID").map(|found| found.pairs.len());
-    assert_eq!(outcome(&"a=1;".repeat(PAIRS_MAX)), Ok(0));
-    assert_eq!(outcome(&"a=1;".repeat(PAIRS_MAX + 1)), Err(CookieError::TooMany));
+    assert_eq!(outcome(&["a=1"; PAIRS_MAX].join(";")), Ok(0));
+    assert_eq!(outcome(&["a=1"; PAIRS_MAX + 1].join(";")), Err(CookieError::TooMany));
+    assert_eq!(outcome(&";".repeat(PAIRS_MAX)), Err(CookieError::TooMany));
     assert_eq!(outcome("SID=caf\u{e9}"), Err(CookieError::Character));
     assert_eq!(outcome("SID=a\tb"), Err(CookieError::Character));
     assert_eq!(outcome("a=caf\u{e9}; SID=1"), Ok(1));

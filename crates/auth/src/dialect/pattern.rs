@@ -101,7 +101,11 @@ impl Pattern {
 
     /// Matches a path below the prefix (`/seg/…`, or empty), and binds its variables.
     pub fn matches<'p>(&'p self, path: &'p str, case: PathCase) -> Option<Variables<'p>> {
-        let given: SmallVec<[&str; 12]> = split(path);
+        let mut given: SmallVec<[&str; 12]> = split(path);
+        // Services read `/admin/` as `/admin`; a rule about the one is about the other.
+        if given.len() > self.segments.len() && given.last() == Some(&"") && !self.ends_openly() {
+            given.pop();
+        }
         let mut variables = Variables::new();
         let rest = self.segments.iter().position(|segment| *segment == Segment::Rest);
         let (head, tail) = match rest {
@@ -125,6 +129,15 @@ impl Pattern {
             }
         }
         Some(variables)
+    }
+
+    /// Whether the pattern itself says what may follow: it ends with `/` or `**`.
+    fn ends_openly(&self) -> bool {
+        match self.segments.last() {
+            Some(Segment::Rest) => true,
+            Some(Segment::Literal(text)) => text.is_empty(),
+            Some(Segment::Variable(_)) | None => false,
+        }
     }
 
     /// Whether some request matches both.
@@ -312,7 +325,7 @@ mod tests {
         ];
         check(&patterns, "GET /ws/v12/x/y", "/ws/**");
         check(&patterns, "GET /ws", "/{any}");
-        check(&patterns, "GET /ws/", "/ws/**");
+        check(&patterns, "GET /ws/", "/{any}");
         check(&patterns, "GET /ws/v15/kb/a", "/ws/{ver}/kb/**");
         check(&patterns, "GET /ws/v12/kb/a", "/ws/v12/kb/**");
         check(&patterns, "GET /ws/v12/kb/hello", "GET /ws/{ver}/**/hello");
@@ -322,7 +335,9 @@ mod tests {
         check(&patterns, "POST /ws/v12/kb/login", "POST /ws/{ver}/kb/login");
         check(&patterns, "GET /other/x", "none");
         check(&patterns, "GET /WS/v12", "none");
-        check(&["/login"], "GET /login/", "none");
+        check(&["/login"], "GET /login/", "/login");
+        check(&["/login"], "GET /login//", "none");
+        check(&["/login/"], "GET /login", "none");
         check(&["/**"], "GET ", "/**");
     }
 

@@ -41,6 +41,12 @@ enum Filter {
     Url,
 }
 
+/// The names of the filters, for the reference.
+#[cfg(test)]
+pub(crate) fn filter_names() -> impl Iterator<Item = &'static str> {
+    FILTERS.iter().map(|(name, _)| *name)
+}
+
 /// The filters by name, for the parser and the reference.
 const FILTERS: [(&str, Filter); 7] = [
     ("date", Filter::Date),

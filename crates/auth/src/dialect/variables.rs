@@ -121,6 +121,14 @@ impl Scope {
         scope
     }
 
+    /// What the claims of an assertion may print: nothing of the session, because an assertion serves all
+    /// requests of one proof.
+    pub(crate) fn claims(keys: &[String]) -> Self {
+        let mut scope = Self::assertion(keys);
+        scope.names.retain(|name, _| !name.starts_with("session.") && !name.starts_with("csrf."));
+        scope
+    }
+
     /// What the answer of an operation may print.
     pub(crate) fn operation(
         operation: Operation,
@@ -194,6 +202,13 @@ impl Scope {
         for (name, kind) in names {
             self.add(name, *kind);
         }
+    }
+
+    /// The names of both.
+    #[cfg(test)]
+    pub(crate) fn and(mut self, other: Self) -> Self {
+        self.names.extend(other.names);
+        self
     }
 
     /// What a name stands for here.

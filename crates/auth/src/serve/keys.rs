@@ -78,12 +78,21 @@ impl Call<'_> {
     pub(super) async fn key(&self) -> Result<Rendered, Refusal> {
         let caller = self.key_caller()?;
         let name = self.input("key").unwrap_or_default();
-        let key = TokenRef::parse(name).map_or_else(
-            || KeyName::Digest(TokenDigest::of(&self.api.name, &caller.word, name)),
-            KeyName::Id,
-        );
+        let word = Arc::clone(&caller.word);
+        let named = || {
+            let by_value = || KeyName::Digest(TokenDigest::of(&self.api.name, &word, name));
+            TokenRef::parse(name).map_or_else(by_value, KeyName::Id)
+        };
         let operations = self.world.operations;
         let now = self.world.now;
+        // A path that names an owner is about his keys and nobody else's.
+        if let Some(owner) = self.input("owner") {
+            match operations.key_show(caller.clone(), named(), now).await? {
+                KeyAnswer::Done(info, _) if info.owner.eq_ignore_ascii_case(owner) => {}
+                KeyAnswer::Done(..) | KeyAnswer::NotFound => return Err(not_found("key")),
+            }
+        }
+        let key = named();
         let answer = match self.endpoint.operation {
             Operation::KeyUpdate => operations.key_update(caller, key, self.key_change()?, now).await?,
             Operation::KeyRotate => {

@@ -5,7 +5,6 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
-    clippy::disallowed_methods,
     clippy::print_stderr,
     clippy::disallowed_methods,
     reason = "tests"
@@ -14,4 +13,5 @@
 mod common;
 mod recognition;
 mod refused;
+mod tutorial;
 mod world;

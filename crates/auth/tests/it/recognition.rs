@@ -355,7 +355,7 @@ fn world() -> World {
             world.hold("port", word, &format!("{beginning}{}", long(name)), Some(name));
         }
     }
-    world.hold("port", "key", "11111111-2222-3333-4444-555555555555", Some("crane"));
+    world.hold("port", "key", world::KEY, Some("crane"));
     world
 }
 
@@ -401,7 +401,7 @@ fn value(name: &str) -> Option<String> {
             let bytes = derive(key, "csrf", &["port", session(of)?], form.bytes_wanted());
             form.fill(&bytes, FormNames::default()).unwrap()
         }
-        "key" if of == "crane" => "11111111-2222-3333-4444-555555555555".to_owned(),
+        "key" if of == "crane" => world::KEY.to_owned(),
         "key" => "99999999-2222-3333-4444-555555555555".to_owned(),
         "jwt" => match of {
             "expired" => world::jwt(world::ISSUER, "harbour", "alice", -600),

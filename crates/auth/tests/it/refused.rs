@@ -43,8 +43,15 @@ fn bad_edits_of_good_files() {
 
 /// A case with what the loader says today.
 fn answered(block: &str) -> String {
+    let is_head = |line: &&str| !line.starts_with(['#', '@', '-', '+', '>']);
+    let Some(head) = block.lines().find(is_head) else { return block.trim_end().to_owned() };
+    let (name, _) = head.split_once(": ").unwrap_or_else(|| panic!("a case without its dialect: {head}"));
+    answered_for(name, &super::common::dialect_text(name), block)
+}
+
+/// The same for edits of a text.
+pub(crate) fn answered_for(name: &str, good: &str, block: &str) -> String {
     let mut out = String::new();
-    let mut name = None;
     let mut edits: Vec<Edit<'_>> = Vec::new();
     for line in block.lines().filter(|line| !line.starts_with('>')) {
         writeln!(out, "{line}").unwrap();
@@ -60,13 +67,10 @@ fn answered(block: &str) -> String {
             (Some('@'), Some(edit)) => edit.anchor = Some(rest),
             (Some('-'), Some(edit)) => edit.old.push(rest),
             (Some('+'), Some(edit)) => edit.new.push(rest),
-            _ if name.is_none() => name = line.split_once(": ").map(|(name, _)| name),
-            _ => panic!("a line of a case is none: {line}"),
+            _ => {}
         }
     }
-    let Some(name) = name else { return out.trim_end().to_owned() };
-    let edited =
-        edits.iter().fold(super::common::dialect_text(name), |text, edit| edit.applied(&text, block));
+    let edited = edits.iter().fold(good.to_owned(), |text, edit| edit.applied(&text, block));
     match Dialect::load(&format!("{name}.toml"), &edited) {
         Ok(_) => out.push_str("> loads"),
         Err(problems) => {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Subcommand;
 use serde::Serialize;
 
-use crate::config::nearest;
+use crate::config::{Report, nearest};
 use crate::dialects::{self, EMBEDDED};
 use crate::output::{Failure, Output, table};
 use crate::wire;
@@ -78,14 +78,18 @@ fn check(file: &Path, output: Output) -> Result<(), Failure> {
         Some(dialect) => (format!("dialects/{name}/dialect.toml"), dialect.text.to_owned()),
         None => match std::fs::read_to_string(file) {
             Ok(text) => (name, text),
-            Err(error) => return Err(Failure::usage(format!("could not read the dialect {name}: {error}"))),
+            Err(error) => {
+                let mut report = Report::new(&name, "");
+                report.add("", format!("could not read the dialect: {error}"), None);
+                return Err(Failure::Mistakes(report.into_mistakes()));
+            }
         },
     };
     let problems = wire::dialect_problems(&name, &text);
     if !problems.is_empty() {
-        return Err(Failure::Usage(problems));
+        return Err(Failure::Mistakes(problems));
     }
-    Ok(output.answer(&serde_json::json!({ "file": name, "problems": [] }), |_| format!("{name} is good"))?)
+    Ok(output.answer(&super::no_problems(), |_| format!("{name} is good"))?)
 }
 
 fn unknown(name: &str) -> Failure {

@@ -8,6 +8,7 @@ use clap::Args;
 
 use super::ConfigFile;
 use crate::config::{Loaded, nearest, value::Origin};
+use crate::demo;
 use crate::dialects::{self, EMBEDDED};
 use crate::output::{Failure, Output};
 
@@ -74,6 +75,7 @@ fn text(dialect: &str, upstream: &Origin) -> String {
     TEMPLATE
         .replace("@DIALECT@", dialect)
         .replace("@DIALECTS@", &all.join(", "))
+        .replace("@PREFIX@", &format!("{:<23}", format!("[\"{}\"]", demo::usual_prefix(dialect))))
         .replace("@UPSTREAM@", &upstream.to_string())
 }
 
@@ -90,7 +92,9 @@ mod tests {
         let upstream: Origin = "http://127.0.0.1:9000".parse().unwrap();
         for dialect in EMBEDDED {
             let text = text(dialect.name, &upstream);
-            Loaded::parse(Path::new("countersign.toml"), Path::new("."), &text).unwrap();
+            let loaded = Loaded::parse(Path::new("countersign.toml"), Path::new("."), &text).unwrap();
+            let at = loaded.config.api.first().unwrap().at.first().unwrap().to_string();
+            assert_eq!(at, demo::usual_prefix(dialect.name));
             // `#key = value` is a default or an example that can be switched on; `# words` are words.
             let live: String = text.lines().map(|line| format!("{}\n", uncommented(line))).collect();
             let mistakes = Loaded::parse(Path::new("countersign.toml"), Path::new("."), &live);

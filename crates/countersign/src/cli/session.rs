@@ -17,11 +17,11 @@ pub(crate) enum Command {
 Examples:
   countersign session revoke --user ann 5f0c3ad1b2e49f7788aa0b1c
   countersign session revoke --user ann --all")]
+    #[command(group = clap::ArgGroup::new("which").required(true).args(["reference", "all"]))]
     Revoke {
         #[command(flatten)]
         holder: Holder,
         /// Its public name, as `session list` shows it
-        #[arg(required_unless_present = "all", conflicts_with = "all")]
         reference: Option<String>,
         /// All that the account holds
         #[arg(long)]

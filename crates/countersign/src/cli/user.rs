@@ -10,6 +10,7 @@ use crate::control::Order;
 use crate::output::{Failure, Output, table};
 use crate::prompt::PasswordFrom;
 use crate::record::{Account, AccountState, NewAccount, Whose};
+use crate::wire::ACCOUNT_KINDS;
 
 /// `countersign user`
 #[derive(Debug, Subcommand)]
@@ -111,12 +112,15 @@ pub(super) fn run(command: Command, output: Output) -> Result<(), Failure> {
     match command {
         Command::Add(add) => self::add(add, output),
         Command::List { config, kind } => {
+            if let Some(kind) = kind.as_deref().filter(|kind| !ACCOUNT_KINDS.contains(kind)) {
+                return Err(unknown_kind(kind));
+            }
             let accounts: Vec<Account> = config.order(Order::Accounts { kind })?;
             Ok(output.answer(&accounts, |accounts| list(accounts))?)
         }
         Command::Show(which) => {
             let whose = which.whose();
-            let all: Vec<Account> = which.config.order(Order::Accounts { kind: Some(whose.kind.clone()) })?;
+            let all: Vec<Account> = which.config.order(Order::Accounts { kind: None })?;
             let found = all.iter().find(|account| same(&account.whose, &whose));
             Ok(output.answer(found.ok_or_else(|| unknown(&whose, &all))?, show)?)
         }
@@ -165,13 +169,29 @@ fn same(one: &Whose, other: &Whose) -> bool {
     one.kind == other.kind && one.name.eq_ignore_ascii_case(&other.name)
 }
 
+fn unknown_kind(kind: &str) -> Failure {
+    let hint = match nearest(kind, ACCOUNT_KINDS.into_iter()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("kinds: {}", ACCOUNT_KINDS.join(", ")),
+    };
+    Failure::usage(format!("no accounts are of the kind `{kind}`; {hint}"))
+}
+
 fn unknown(whose: &Whose, all: &[Account]) -> Failure {
     let names = all
         .iter()
         .filter(|account| account.whose.kind == whose.kind)
         .map(|account| account.whose.name.as_str());
-    let hint =
-        nearest(&whose.name, names).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+    let elsewhere: Vec<&str> = all
+        .iter()
+        .filter(|account| account.whose.name.eq_ignore_ascii_case(&whose.name))
+        .map(|account| account.whose.kind.as_str())
+        .collect();
+    let hint = match (elsewhere.first(), nearest(&whose.name, names)) {
+        (Some(kind), _) => format!("; {} has one: add --kind {kind}", elsewhere.join(", ")),
+        (None, Some(near)) => format!("; did you mean `{near}`?"),
+        (None, None) => String::new(),
+    };
     Failure::Failed(anyhow::anyhow!("none of the {} is called `{}`{hint}", whose.kind, whose.name))
 }
 
@@ -216,4 +236,28 @@ fn show(account: &Account) -> String {
         .filter(|(_, value)| !value.is_empty())
         .map(|(name, value)| format!("{name:10} {value}\n"))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kind_or_a_name_that_is_not_there_comes_with_a_hint() {
+        let text = unknown_kind("user").to_string();
+        assert_eq!(text, "no accounts are of the kind `user`; did you mean `users`?");
+        let whose = |kind: &str| Whose { kind: kind.to_owned(), name: String::from("anna") };
+        let anna = Account {
+            whose: whose("customers"),
+            subject: String::new(),
+            full_name: String::new(),
+            email: String::new(),
+            tenant: None,
+            roles: Vec::new(),
+            keys: BTreeMap::new(),
+            state: AccountState::Enabled,
+        };
+        let text = unknown(&whose("users"), &[anna]).to_string();
+        assert_eq!(text, "none of the users is called `anna`; customers has one: add --kind customers");
+    }
 }

@@ -1,6 +1,8 @@
 //! Checks what a configuration means: names that must be known, places that must differ, files that must be
 //! there, and what is too dangerous to be said only once.
 
+mod words;
+
 use std::collections::HashMap;
 use std::path::Path;
 
@@ -91,15 +93,29 @@ fn listeners(config: &Config, folder: &Path, report: &mut Report) {
     }
 }
 
+/// From the fewest lines to the most.
+const LEVELS: [&str; 5] = ["error", "warn", "info", "debug", "trace"];
+
 fn log_level(config: &Config, report: &mut Report) {
-    if let Err(error) = tracing_subscriber::EnvFilter::try_new(&config.log.level) {
-        let hint =
-            "write error, warn, info, debug or trace, or directives like \"info,countersign_gateway=debug\"";
-        report.add(
-            "log.level",
-            format!("`{}` is no level: {error}", config.log.level),
-            Some(hint.to_owned()),
+    let level = &config.log.level;
+    // A lone word that is no level would be taken for a module's name, and everything else would be silent.
+    let bad = level.split(',').map(str::trim).find(|directive| {
+        !directive.contains(['=', '['])
+            && directive.parse::<tracing_subscriber::filter::LevelFilter>().is_err()
+    });
+    let bad = match bad {
+        None => tracing_subscriber::EnvFilter::try_new(level).err().map(|_| level.as_str()),
+        Some(bad) => Some(bad),
+    };
+    if let Some(bad) = bad {
+        let message = format!(
+            "must be error, warn, info, debug, trace or directives like \"info,countersign_gateway=debug\", not \"{bad}\""
         );
+        let near = match bad {
+            "verbose" => Some("debug"),
+            _ => nearest(bad, LEVELS.into_iter()),
+        };
+        report.add("log.level", message, near.map(|near| format!("did you mean \"{near}\"?")));
     }
 }
 
@@ -140,6 +156,12 @@ fn check_api(config: &Config, api: &Api, path: &str, folder: &Path, report: &mut
     if api.route.is_empty() {
         let hint = "add [[api.route]] with at = \"/**\" and allow = \"authenticated\"";
         report.add(path, "no rule means no: nobody gets in", Some(hint.to_owned()));
+    }
+    if api.listeners.as_ref().is_some_and(Vec::is_empty) {
+        let known: Vec<&str> = config.listener.iter().map(|listener| listener.name.as_str()).collect();
+        let hint =
+            format!("take the line away for all listeners, or name some of them: {}", known.join(", "));
+        report.add(&format!("{path}.listeners"), "no listener: no request could reach it", Some(hint));
     }
     for (at, listener) in api.listeners.iter().flatten().enumerate() {
         if !config.listener.iter().any(|known| known.name == *listener) {
@@ -257,7 +279,8 @@ fn check_dialect(config: &Config, api: &Api, path: &str, folder: &Path, report: 
     let outline = dialects::outline(&text.text);
     if let Some(deployment) = api.deployment.as_ref().filter(|name| !outline.deployments.contains(name)) {
         let known = outline.deployments.iter().map(String::as_str);
-        let hint = suggestion(deployment, known, "deployments");
+        let hint = suggestion(deployment, known, "deployments")
+            .or_else(|| Some(String::from("it has none: take the line away")));
         report.add(
             &format!("{path}.deployment"),
             format!("the dialect has no deployment `{deployment}`"),
@@ -265,6 +288,7 @@ fn check_dialect(config: &Config, api: &Api, path: &str, folder: &Path, report: 
         );
         return;
     }
+    words::check(api, &outline, path, report);
     let deployment = api.deployment.as_deref().or(outline.deployments.first().map(String::as_str));
     let unproven = outline.credentials.iter().filter(|credential| {
         credential.scheme == "unproven" && credential.is_on(deployment, &api.enable, &api.disable)

@@ -44,6 +44,10 @@ deployments = ["strict", "trusting"]
 [credential.who]
 scheme = "unproven"
 deployments = ["trusting"]
+[token.session]
+kind = "session"
+[token.device]
+kind = "shared"
 "#;
 
 fn folder() -> tempfile::TempDir {

@@ -289,6 +289,10 @@ impl FromStr for Origin {
         let parsed =
             authority.parse::<http::uri::Authority>().ok().filter(|parsed| !parsed.host().is_empty());
         let authority = parsed.ok_or_else(|| format!("`{text}` has no good host and port"))?;
+        let port = authority.as_str().strip_prefix(authority.host()).unwrap_or("");
+        if !port.is_empty() && authority.port_u16().is_none_or(|port| port == 0) {
+            return Err(format!("`{text}`: the port must be a number between 1 and 65535"));
+        }
         Ok(Self { scheme, authority })
     }
 }
@@ -397,6 +401,8 @@ mod tests {
         check("origin", "127.0.0.1:80", "no upstream");
         check("origin", "http://a/b", "has a path");
         check("origin", "http://u:p@a", "has a user");
+        check("origin", "http://a:70000", "between 1 and 65535");
+        check("origin", "http://[::1]:0", "between 1 and 65535");
         check("route", "get /x", "no method");
         check("route", "x", "begin with `/`");
     }

@@ -106,7 +106,12 @@ impl Answer {
     }
 
     fn into_response(self) -> Response<Full<Bytes>> {
-        let mut response = Response::new(Full::new(Bytes::from(self.body)));
+        let mut body = self.body;
+        // Whoever tries it at a terminal gets his prompt on a line of its own.
+        if !body.is_empty() && !body.ends_with('\n') {
+            body.push('\n');
+        }
+        let mut response = Response::new(Full::new(Bytes::from(body)));
         *response.status_mut() = self.status;
         let media = Some(self.media).filter(|media| !media.is_empty());
         let media = media.map(|media| (CONTENT_TYPE, media.to_owned()));

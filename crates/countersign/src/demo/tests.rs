@@ -287,7 +287,7 @@ async fn users_and_devices_are_made_as_the_vendors_script_makes_them() {
         world.call("contact-centre", Some("mikeb"), "POST /api/v2/users", &user.to_string()).await;
     assert_eq!(status, 403);
     assert_eq!(
-        body,
+        body.trim_end(),
         "{\"statusCode\":18,\"statusMessage\":\"Failed to create user. User 'bobp@redwings.com' already exists.\"}"
     );
     let (_, body) = world.call("contact-centre", Some("mikeb"), "GET /api/v2/users?fields=*", "").await;

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 use countersign_auth::account::{Account as AuthAccount, AccountId};
 use countersign_auth::api::Api;
 use countersign_auth::port::{KeyAnswer, KeyCaller, KeyChange, KeyInfo, KeyName, Operations};
 use countersign_auth::secret::Secret;
 use countersign_auth::time::{Clock, Time};
 use countersign_auth::token::{TokenPlan, TokenRef};
-use countersign_identity::accounts::{AccountDraft, AccountView, Standing};
+use countersign_identity::accounts::{AccountDraft, AccountError, AccountView, Standing};
 use countersign_identity::issuers::TrustedIssuer;
 use countersign_identity::lockout::Patience;
 use countersign_identity::password::PasswordOptions;
@@ -36,7 +36,13 @@ const ADMINISTRATOR_NAME: &str = "admin";
 pub(crate) struct Identities {
     service: Arc<Service>,
     apis: Vec<Arc<Api>>,
+    /// Of a new password.
+    characters_min: u32,
 }
+
+/// What to do where the store is taken.
+const WAY_OUT: &str =
+    "; another gate runs on it: stop it, or name another folder with --data, or another store.path";
 
 /// An administrator who was just made.
 #[derive(Serialize)]
@@ -79,8 +85,14 @@ impl Identities {
             random: Arc::new(OsRandom::default()),
             upkeep: Upkeep::Background,
         };
-        let service = Service::open(options, tokio::runtime::Handle::current()).await.context(said)?;
-        Ok(Self { service, apis })
+        let opened = Service::open(options, tokio::runtime::Handle::current()).await;
+        let service = opened.map_err(|error| {
+            let error = format!("{:#}", anyhow::Error::new(error));
+            let way_out = if error.contains("another process") { WAY_OUT } else { "" };
+            anyhow!("{said}: {error}{way_out}")
+        })?;
+        let characters_min = loaded.config.passwords.length_min;
+        Ok(Self { service, apis, characters_min })
     }
 
     /// The service itself.
@@ -187,6 +199,7 @@ impl Identities {
     /// Adds an account with a password.
     pub(crate) async fn add_account(&self, account: NewAccount, password: Secret) -> Result<(), Failure> {
         let full_name = account.full_name();
+        let whose = account.whose.clone();
         let draft = AccountDraft {
             kind: account.whose.kind,
             name: account.whose.name,
@@ -201,13 +214,35 @@ impl Identities {
             password: Some(password),
             password_due: false,
         };
-        self.service.create_account(draft, by(), now()).await?;
-        Ok(())
+        let made = self.service.create_account(draft, by(), now()).await;
+        made.map(drop).map_err(|error| self.refused(error, &whose))
+    }
+
+    /// Says what the command line's user can do about a refused account.
+    fn refused(&self, error: AccountError, whose: &Whose) -> Failure {
+        let Whose { kind, name } = whose;
+        let message = match error {
+            AccountError::Taken(_) if self.service.account_named(kind, name).is_some() => {
+                format!("{kind} has an account called `{name}` already")
+            }
+            AccountError::Taken(_) => format!("{kind} has another account with the subject of `{name}`"),
+            AccountError::Unfit { field: "password", problem } if problem.ends_with("too short") => {
+                format!("the password is too short; write at least {} characters", self.characters_min)
+            }
+            AccountError::Unfit { field: "password", problem } => problem.to_owned(),
+            AccountError::Unfit { .. }
+            | AccountError::NotFound
+            | AccountError::TooMany
+            | AccountError::Unavailable(_) => return Failure::from(error),
+        };
+        Failure::Failed(anyhow!(message))
     }
 
     /// Gives an account a new password; its sessions and tokens end.
     pub(crate) async fn set_password(&self, whose: &Whose, password: Secret) -> Result<(), Failure> {
-        Ok(self.service.set_password(self.id(whose)?, NewPassword::Lasting(password), by(), now()).await?)
+        let id = self.id(whose)?;
+        let set = self.service.set_password(id, NewPassword::Lasting(password), by(), now()).await;
+        set.map_err(|error| self.refused(error, whose))
     }
 
     /// Enables or disables an account.

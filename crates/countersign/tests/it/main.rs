@@ -4,16 +4,20 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
-    clippy::disallowed_methods,
     clippy::print_stdout,
     clippy::disallowed_methods,
     reason = "tests"
 )]
 
+mod crash;
 mod mutations;
+mod process;
 mod raw;
 mod replay;
 mod requirements;
+mod scale;
+mod shape;
+mod threats;
 mod transcript;
 mod upstream;
 mod world;

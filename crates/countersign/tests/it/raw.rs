@@ -43,12 +43,14 @@ pub(crate) struct Wire {
     stream: TcpStream,
     buffer: Vec<u8>,
     deadline: Option<Instant>,
+    /// The trailer lines of the last body that came in chunks.
+    pub(crate) trailers: Vec<String>,
 }
 
 impl Wire {
     /// Takes over a connection.
     pub(crate) fn new(stream: TcpStream) -> Self {
-        Self { stream, buffer: Vec::new(), deadline: None }
+        Self { stream, buffer: Vec::new(), deadline: None, trailers: Vec::new() }
     }
 
     /// Sends bytes.
@@ -108,8 +110,14 @@ impl Wire {
             let size = usize::from_str_radix(line.split(';').next().unwrap_or_default().trim(), 16)
                 .map_err(|_| format!("`{line}` is no size of a chunk"))?;
             if size == 0 {
-                while !self.line()?.is_empty() {}
-                return Ok(body);
+                self.trailers.clear();
+                loop {
+                    let line = self.line()?;
+                    if line.is_empty() {
+                        return Ok(body);
+                    }
+                    self.trailers.push(line);
+                }
             }
             body.extend(self.exactly(size)?);
             if !self.line()?.is_empty() {

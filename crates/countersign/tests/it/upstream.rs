@@ -18,6 +18,8 @@ pub(crate) struct Received {
     pub(crate) head: Head,
     /// Its body.
     pub(crate) body: Vec<u8>,
+    /// The trailer lines after it.
+    pub(crate) trailers: Vec<String>,
 }
 
 #[derive(Default)]
@@ -95,6 +97,7 @@ fn serve(stream: TcpStream, state: &Mutex<State>) {
     let mut wire = Wire::new(stream);
     while let Ok(Some(head)) = wire.head() {
         let Ok(body) = wire.body(&head, false) else { return };
+        let trailers = std::mem::take(&mut wire.trailers);
         let bodiless = head.start.starts_with("HEAD ");
         let reply = {
             let mut state = lock(state);
@@ -104,7 +107,7 @@ fn serve(stream: TcpStream, state: &Mutex<State>) {
                 Some(Manners::Silent) => continue,
                 Some(Manners::Up) | None => {}
             }
-            state.received.push(Received { head, body });
+            state.received.push(Received { head, body, trailers });
             state.replies.pop_front()
         };
         let mut reply = reply.unwrap_or_else(|| EMPTY_OK.to_vec());

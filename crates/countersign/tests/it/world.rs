@@ -2,7 +2,7 @@
 
 mod cut;
 mod file;
-mod keys;
+pub(crate) mod keys;
 mod memory;
 
 use std::net::SocketAddr;
@@ -73,14 +73,23 @@ pub(crate) enum Keeping {
 #[derive(Default)]
 struct TurnedClock {
     ahead_ms: AtomicI64,
+    /// When it was stopped, 0 if it goes.
+    stopped_ms: AtomicI64,
 }
 
 impl Clock for TurnedClock {
     fn now(&self) -> Time {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-        let ms = i64::try_from(since.as_millis()).unwrap();
+        let ms = match self.stopped_ms.load(Ordering::SeqCst) {
+            0 => real_ms(),
+            stopped => stopped,
+        };
         Time::from_unix_ms(ms + self.ahead_ms.load(Ordering::SeqCst))
     }
+}
+
+fn real_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    i64::try_from(since.as_millis()).unwrap()
 }
 
 /// A gate at work, with all that a transcript needs. It ends when it is dropped.
@@ -93,10 +102,33 @@ pub(crate) struct World {
     pub(crate) bindings: Bindings,
     service: Arc<Service>,
     store: Arc<Switchable>,
+    truth: Arc<dyn Store>,
     lookups: Arc<Cut>,
     clock: Arc<TurnedClock>,
+    metrics: Arc<Metrics>,
     _running: Running,
     _folder: Option<TempDir>,
+}
+
+/// How much of its store a world has read when it begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reading {
+    Going,
+    /// Tokens are not loaded, and stay so.
+    Held,
+}
+
+/// What worlds may differ in.
+struct Variant {
+    fronts: Fronts,
+    reading: Reading,
+    patience: Duration,
+}
+
+impl Default for Variant {
+    fn default() -> Self {
+        Self { fronts: Fronts::default(), reading: Reading::Going, patience: Times::default().head }
+    }
 }
 
 impl Setting {
@@ -104,10 +136,14 @@ impl Setting {
     pub(crate) fn of(dialect: &str) -> Self {
         let path = root().join("dialects").join(dialect).join("transcripts/world.toml");
         let text = std::fs::read_to_string(&path).unwrap();
-        let file: WorldFile =
-            toml::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        Self::from_text(dialect, &path.display().to_string(), &text)
+    }
+
+    /// Reads the text of another `world.toml` and makes its accounts; `origin` names it in messages.
+    pub(crate) fn from_text(dialect: &str, origin: &str, text: &str) -> Self {
+        let file: WorldFile = toml::from_str(text).unwrap_or_else(|error| panic!("{origin}: {error}"));
         for api in &file.api {
-            assert_eq!(api.dialect, dialect, "{}: api {}", path.display(), api.name);
+            assert_eq!(api.dialect, dialect, "{origin}: api {}", api.name);
         }
         let seed = Arc::new(MemoryStore::default());
         let store: Arc<dyn Store> = Arc::clone(&seed) as Arc<dyn Store>;
@@ -195,6 +231,41 @@ impl World {
         keeping: Keeping,
         transcript: &Transcript,
     ) -> Result<Self, String> {
+        let (truth, folder) = CONTROL.block_on(place(setting, keeping));
+        let patience = if transcript.has_silence() { SHORT_PATIENCE } else { Times::default().head };
+        Self::over(setting, dialect, (truth, folder), Variant { patience, ..Variant::default() })
+    }
+
+    /// Starts a world that believes fronts.
+    ///
+    /// # Errors
+    /// What the APIs cannot do with the dialect.
+    pub(crate) fn behind(
+        setting: &Setting,
+        dialect: &Arc<Dialect>,
+        keeping: Keeping,
+        fronts: Fronts,
+    ) -> Result<Self, String> {
+        let place = CONTROL.block_on(place(setting, keeping));
+        Self::over(setting, dialect, place, Variant { fronts, ..Variant::default() })
+    }
+
+    /// A second gate over the same store, as after a restart, that has not loaded the tokens and never will.
+    ///
+    /// # Errors
+    /// What the APIs cannot do with the dialect.
+    pub(crate) fn still_loading(&self, setting: &Setting, dialect: &Arc<Dialect>) -> Result<Self, String> {
+        CONTROL.block_on(self.service.flush()).map_err(|error| error.to_string())?;
+        let variant = Variant { reading: Reading::Held, ..Variant::default() };
+        Self::over(setting, dialect, (Arc::clone(&self.truth), None), variant)
+    }
+
+    fn over(
+        setting: &Setting,
+        dialect: &Arc<Dialect>,
+        (truth, folder): (Arc<dyn Store>, Option<TempDir>),
+        variant: Variant,
+    ) -> Result<Self, String> {
         let apis = setting
             .file
             .api
@@ -203,8 +274,10 @@ impl World {
             .collect::<Result<Vec<_>, _>>()
             .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))?;
         let clock = Arc::new(TurnedClock::default());
-        let (store, folder) = CONTROL.block_on(place(setting, keeping));
-        let store = Switchable::new(store);
+        let store = Switchable::new(Arc::clone(&truth));
+        if variant.reading == Reading::Held {
+            store.hold_pages();
+        }
         let service = CONTROL.block_on(open(Arc::clone(&store) as Arc<dyn Store>, Arc::clone(&clock)));
         let trusted: Vec<(&str, &str)> = setting
             .file
@@ -224,9 +297,11 @@ impl World {
             }
         }
         let upstream = Upstream::start();
-        let patience = if transcript.has_silence() { SHORT_PATIENCE } else { Times::default().head };
         let lookups = Arc::new(Cut::new(Arc::clone(&service)));
-        let (running, address) = listen(setting, apis, &service, &lookups, &clock, &upstream, patience);
+        let metrics = Metrics::new(1);
+        let listening =
+            Listening { service: &service, lookups: &lookups, clock: &clock, metrics: &metrics, variant };
+        let (running, address) = listen(setting, apis, listening, &upstream);
         let bindings = bindings(&setting.file, clock.now());
         Ok(Self {
             address,
@@ -234,8 +309,10 @@ impl World {
             bindings,
             service,
             store,
+            truth,
             lookups,
             clock,
+            metrics,
             _running: running,
             _folder: folder,
         })
@@ -250,6 +327,11 @@ impl World {
         let _ = CONTROL.block_on(self.service.sweep(self.clock.now()));
     }
 
+    /// Stops the clock: from now on time passes when it is told to, however slow the machine is.
+    pub(crate) fn stop_clock(&self) {
+        self.clock.stopped_ms.store(real_ms(), Ordering::SeqCst);
+    }
+
     /// Takes the account store away, or gives it back: nothing can be written, and what would be asked of a store
     /// that is somewhere else has no answer.
     pub(crate) fn reach(&self, reach: Reach) {
@@ -258,6 +340,26 @@ impl World {
             Reach::Up => Power::On,
             Reach::Down => Power::Off,
         });
+    }
+
+    /// The service, for what an administrator does.
+    pub(crate) fn service(&self) -> &Service {
+        &self.service
+    }
+
+    /// What time it is in this world.
+    pub(crate) fn now(&self) -> Time {
+        self.clock.now()
+    }
+
+    /// What `/metrics` says.
+    pub(crate) fn metrics(&self) -> String {
+        self.metrics.render().unwrap()
+    }
+
+    /// Waits for an answer of the service.
+    pub(crate) fn block_on<T>(&self, answer: impl Future<Output = T>) -> T {
+        CONTROL.block_on(answer)
     }
 
     /// Lets the service behind the gate behave otherwise.
@@ -288,19 +390,29 @@ async fn place(setting: &Setting, keeping: Keeping) -> (Arc<dyn Store>, Option<T
     }
 }
 
+struct Listening<'w> {
+    service: &'w Arc<Service>,
+    lookups: &'w Arc<Cut>,
+    clock: &'w Arc<TurnedClock>,
+    metrics: &'w Arc<Metrics>,
+    variant: Variant,
+}
+
 fn listen(
     setting: &Setting,
     apis: Vec<Arc<Api>>,
-    service: &Arc<Service>,
-    lookups: &Arc<Cut>,
-    clock: &Arc<TurnedClock>,
+    listening: Listening<'_>,
     upstream: &Upstream,
-    patience: Duration,
 ) -> (Running, SocketAddr) {
+    let Listening { service, lookups, clock, metrics, variant } = listening;
     let url = format!("http://{}", upstream.address());
     let mut options = UpstreamOptions::new("service", &url).unwrap();
-    options.times.head = patience;
+    options.times.head = variant.patience;
     let backend = Backend::new(options).unwrap();
+    // As the binary does it.
+    let mut protected = vec![ASSERTION.to_owned()];
+    protected
+        .extend(apis.iter().flat_map(|api| api.identity_header_names()).map(|name| name.as_str().to_owned()));
     let apis = setting
         .file
         .api
@@ -316,9 +428,9 @@ fn listen(
         clock: Arc::clone(clock) as Arc<_>,
         random: Arc::new(OsRandom::default()),
         limits: Limits::default(),
-        fronts: Fronts::default(),
-        protected: Protected::new([ASSERTION]),
-        metrics: Metrics::new(1),
+        fronts: variant.fronts,
+        protected: Protected::new(protected.iter().map(String::as_str)),
+        metrics: Arc::clone(metrics),
     })
     .unwrap();
     let listener = Listener {

@@ -35,6 +35,7 @@ pub(super) fn prepare(
     let trusted = peer.is_behind_front(&gate.fronts);
     hop::remove_where(headers, |name| {
         gate.protected.covers(name)
+            || hop::is_method_override(name)
             || set.keys().any(|own| hop::folded_eq(own.as_str(), name) || own.as_str() == name)
             || (hop::is_forwarding(name) && !(trusted && is_of(gate.fronts.fields, name)))
     });

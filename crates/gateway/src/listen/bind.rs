@@ -26,20 +26,32 @@ pub(crate) struct Sockets {
 /// # Errors
 /// If one of them cannot be bound.
 pub(crate) fn bind(listener: &Listener, cores: usize) -> io::Result<Sockets> {
-    let first = socket(listener.address)?;
+    // A socket that does not share tells whether somebody has the port, another gate of this user too: with
+    // `SO_REUSEPORT` both would get a part of the connections, and clients would meet two truths by turns.
+    if listener.address.port() != 0 {
+        drop(socket(listener.address, Sharing::No)?);
+    }
+    let first = socket(listener.address, Sharing::Yes)?;
     // Port 0 was a wish; the others go where the first one is.
     let address = first.local_addr()?;
     let mut sockets = vec![first];
     for _ in 1..cores {
-        sockets.push(socket(address)?);
+        sockets.push(socket(address, Sharing::Yes)?);
     }
     Ok(Sockets { address, sockets })
 }
 
-fn socket(address: SocketAddr) -> io::Result<TcpListener> {
+/// Whether other sockets may have the same address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sharing {
+    Yes,
+    No,
+}
+
+fn socket(address: SocketAddr, sharing: Sharing) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
-    socket.set_reuse_port(true)?;
+    socket.set_reuse_port(sharing == Sharing::Yes)?;
     socket.set_nonblocking(true)?;
     // Linux hands these options on to the connections: no system call for each.
     socket.set_tcp_nodelay(true)?;
@@ -48,4 +60,29 @@ fn socket(address: SocketAddr) -> io::Result<TcpListener> {
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+    use crate::address::Networks;
+    use crate::listen::Http2;
+
+    #[test]
+    fn a_port_that_another_gate_has_is_refused() {
+        let at = |address: SocketAddr| Listener {
+            name: "main".to_owned(),
+            address,
+            tls: None,
+            proxy_protocol: Networks::default(),
+            http2: Http2::default(),
+        };
+        let first = bind(&at("127.0.0.1:0".parse().unwrap()), 2).unwrap();
+        assert_eq!(first.sockets.len(), 2);
+        let again = bind(&at(first.address), 2).map(|sockets| sockets.address);
+        assert_eq!(again.map_err(|error| error.kind()), Err(io::ErrorKind::AddrInUse));
+        drop(first.sockets);
+        assert!(bind(&at(first.address), 2).is_ok());
+    }
 }

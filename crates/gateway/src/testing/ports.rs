@@ -1,5 +1,6 @@
 //! Ports of a gate whose tests are about the wire: whoever asks them gets no answer.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use countersign_auth::account::{Account, AccountId};
@@ -54,6 +55,9 @@ impl Lookups for Nobody {
     }
     fn recall(&self, _key: &ProofKey, _now: Time) -> Option<Verified> {
         None
+    }
+    fn is_locked(&self, _account: AccountId, _address: IpAddr, _now: Time) -> bool {
+        false
     }
     fn remember(&self, _key: ProofKey, _proof: Verified) {}
     fn derivation_key(&self) -> &[u8; 32] {

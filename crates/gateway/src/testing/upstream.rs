@@ -67,6 +67,21 @@ impl Drop for Server {
     }
 }
 
+/// A port where nobody listens, and that nobody else can take meanwhile.
+pub(crate) struct Dead {
+    pub(crate) address: SocketAddr,
+    _bound: socket2::Socket,
+}
+
+impl Dead {
+    pub(crate) fn new() -> Self {
+        let bound = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
+        bound.bind(&any.into()).unwrap();
+        Self { address: bound.local_addr().unwrap().as_socket().unwrap(), _bound: bound }
+    }
+}
+
 /// An answer whose body is the request: start line, fields, an empty line, body, trailers.
 pub(crate) fn told(request: &Message) -> Vec<u8> {
     let mut body = format!("{}\n{}\n\n", request.start, request.fields.join("\n")).into_bytes();

@@ -2,10 +2,11 @@
 //!
 //! Whoever changes this file can forge an identity; it is reviewed as such.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use countersign_auth::account::Account;
+use countersign_auth::account::{Account, AccountId};
 use countersign_auth::port::{
     Answer, AtHand, IssuerKeys, Lookups, PasswordAnswer, PasswordClaim, ProofKey, Purpose, SharedAnswer,
     Signer, TokenAnswer, Unavailable, Verified,
@@ -104,6 +105,10 @@ impl Lookups for Service {
 
     fn recall(&self, key: &ProofKey, now: Time) -> Option<Verified> {
         self.core.proofs.recall(key, now)
+    }
+
+    fn is_locked(&self, account: AccountId, address: IpAddr, now: Time) -> bool {
+        self.core.lockout.is_locked(account.0, address, now)
     }
 
     fn remember(&self, key: ProofKey, proof: Verified) {

@@ -98,8 +98,13 @@ pub(super) fn assertion(root: &Table<'_, '_>, context: &Context) -> AssertionRul
             if RESERVED_CLAIMS.contains(&key.value.as_str()) {
                 inner.problem(key.span.clone(), format!("claim `{}` is the gate's to set", key.value));
             } else if let Some(text) = inner.text(&key.value)
-                && let Some(template) =
-                    template(&inner, &format!("claim `{}`", key.value), &text, &scope, Medium::Text)
+                && let Some(template) = template(
+                    &inner,
+                    &format!("claim `{}`", key.value),
+                    &text,
+                    &Scope::claims(&context.keys),
+                    Medium::Text,
+                )
             {
                 claims.push((key.value, template));
             }

@@ -77,7 +77,7 @@ fn onsite(shown: &Shown) -> String {
          curl -s -u {user}:{password} {base}/api/v1/User/currentPrincipal\n\
          # 404, which is what the service itself answers\n\
          curl -s -u {user}:{password} {base}/api/v1/Contact/99999\n\
-         # 401 with every challenge\n\
+         # 401 with its challenge\n\
          curl -si {base}/api/v1/Contact/2\n\
          # in a browser: {base}/crm/\n",
         ticket(shown)

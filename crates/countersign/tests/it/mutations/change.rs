@@ -58,7 +58,11 @@ fn walk(root: &Table, value: &Value, path: &mut Vec<Step>, into: &mut Vec<Mutati
                 path.pop();
             }
         }
-        leaf => {
+        leaf @ (Value::String(_)
+        | Value::Integer(_)
+        | Value::Float(_)
+        | Value::Boolean(_)
+        | Value::Datetime(_)) => {
             for (what, changed) in changes(last_key(path), leaf) {
                 into.push(mutation(root, path, what, changed));
             }
@@ -169,11 +173,9 @@ fn literal_letters(text: &str) -> Vec<usize> {
             // `{{ x }}` and `{% x %}`; and `{x}` of forms and paths, but not the braces of CSS, JSON and scripts.
             b'{' if matches!(next, b'{' | b'%') || depth > 0 || is_named_part(&text[at..]) => depth += 1,
             b'}' if depth > 0 => depth -= 1,
-            byte if depth == 0 && byte.is_ascii_alphanumeric() => {
-                // An escape is no letter.
-                if before != b'\\' && before != b'&' {
-                    letters.push(at);
-                }
+            // An escape is no letter.
+            byte if depth == 0 && byte.is_ascii_alphanumeric() && !matches!(before, b'\\' | b'&') => {
+                letters.push(at);
             }
             _ => {}
         }

@@ -4,10 +4,11 @@
 //! somewhere else cannot do that: what memory does not know for certain has to be asked. Transcripts show the
 //! harder case.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use countersign_auth::account::Account;
+use countersign_auth::account::{Account, AccountId};
 use countersign_auth::port::{
     Answer, AtHand, IssuerKeys, Lookups, PasswordAnswer, PasswordClaim, ProofKey, SharedAnswer, TokenAnswer,
     Unavailable, Verified,
@@ -57,7 +58,7 @@ impl Lookups for Cut {
     fn token(&self, digest: &TokenDigest, now: Time) -> AtHand<TokenAnswer> {
         match self.service.token(digest, now) {
             AtHand::Known(TokenAnswer::Unknown) if self.is_down.load(Ordering::SeqCst) => AtHand::Ask,
-            answer => answer,
+            answer @ (AtHand::Known(_) | AtHand::Ask) => answer,
         }
     }
 
@@ -74,6 +75,10 @@ impl Lookups for Cut {
 
     fn recall(&self, key: &ProofKey, now: Time) -> Option<Verified> {
         self.service.recall(key, now)
+    }
+
+    fn is_locked(&self, account: AccountId, address: IpAddr, now: Time) -> bool {
+        self.service.is_locked(account, address, now)
     }
 
     fn remember(&self, key: ProofKey, proof: Verified) {

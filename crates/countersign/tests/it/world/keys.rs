@@ -50,10 +50,21 @@ pub(crate) fn mint(entry: &JwtEntry, now: Time) -> String {
     }
     let part = |members: &Map<String, Value>| URL_SAFE_NO_PAD.encode(serde_json::to_vec(members).unwrap());
     let signed = format!("{}.{}", part(&entry.header), part(&claims));
-    let pair = pair(&entry.key);
-    let mut signature = vec![0; pair.public_modulus_len()];
-    pair.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), signed.as_bytes(), &mut signature).unwrap();
+    let signature = sign(&entry.key, signed.as_bytes());
     format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
+}
+
+/// The RS256 signature of a named key.
+pub(crate) fn sign(name: &str, message: &[u8]) -> Vec<u8> {
+    let pair = pair(name);
+    let mut signature = vec![0; pair.public_modulus_len()];
+    pair.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message, &mut signature).unwrap();
+    signature
+}
+
+/// The public half of a named key, as anybody may know it: PKCS #1, DER.
+pub(crate) fn public_der(name: &str) -> Vec<u8> {
+    pair(name).public_key().as_ref().to_vec()
 }
 
 /// `+N` and `-N` in seconds from now; `now-ms` in milliseconds.

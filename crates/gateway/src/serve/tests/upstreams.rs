@@ -5,7 +5,7 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use crate::testing::client::Wire;
-use crate::testing::upstream::{Server, told};
+use crate::testing::upstream::{Dead, Server, told};
 use crate::testing::{Setup, until};
 use crate::upstream::Check;
 
@@ -89,11 +89,9 @@ fn a_connection_that_closed_while_idle_is_not_used() {
 
 #[test]
 fn a_dead_backend_is_passed_over() {
-    let dead = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let dead_address = dead.local_addr().unwrap();
-    drop(dead);
+    let dead = Dead::new();
     let upstream = Server::echo();
-    let plane = Setup::before(&[dead_address, upstream.address]).start();
+    let plane = Setup::before(&[dead.address, upstream.address]).start();
     let mut client = Wire::connect(plane.address);
     for _ in 0..10 {
         client.send("POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx");
@@ -111,6 +109,28 @@ fn a_backend_that_answers_nothing_is_left_alone() {
     let mut client = Wire::connect(plane.address);
     let statuses: Vec<u16> = (0..8).map(|_| client.get("/x").status()).collect();
     assert_eq!(statuses, [504, 200, 504, 200, 504, 200, 200, 200]);
+}
+
+#[test]
+fn turns_go_on_where_connections_do_not_last() {
+    let serve = |name: &'static str| {
+        Server::start(move |mut wire, _| {
+            wire.message().unwrap();
+            wire.send(format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 1\r\n\r\n{name}"));
+        })
+    };
+    let (first, second) = (serve("1"), serve("2"));
+    let mut setup = Setup::before(&[first.address, second.address]);
+    setup.gate.limits.keep_alive = Duration::from_millis(1);
+    let plane = setup.start();
+    let turn = |_| {
+        let mut client = Wire::connect(plane.address);
+        let name = client.get("/x").text();
+        // The sweep that closes the client's connection looks at the pools as well.
+        assert!(client.is_closed());
+        name
+    };
+    assert_eq!((0..8).map(turn).collect::<String>(), "12121212");
 }
 
 #[test]
@@ -146,10 +166,8 @@ fn checks_take_a_backend_out_and_bring_it_back() {
 
 #[test]
 fn failures_are_told_apart() {
-    let dead = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let dead_address = dead.local_addr().unwrap();
-    drop(dead);
-    let plane = Setup::before(&[dead_address]).start();
+    let dead = Dead::new();
+    let plane = Setup::before(&[dead.address]).start();
     let mut client = Wire::connect(plane.address);
     let unreachable = client.get("/x");
     assert_eq!((unreachable.status(), unreachable.text().as_str()), (502, "upstream"));

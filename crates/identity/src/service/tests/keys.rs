@@ -6,7 +6,7 @@ use crate::accounts::Standing;
 struct Cast {
     bench: Bench,
     admin: Arc<Account>,
-    tenant_user: Arc<Account>,
+    tenant_admin: Arc<Account>,
     stranger: Arc<Account>,
     crm: Arc<Account>,
     erp: Arc<Account>,
@@ -22,11 +22,11 @@ async fn cast() -> Cast {
         async move { made.await.unwrap() }
     };
     let admin = make("users", "root", None, &["administrator"]).await;
-    let tenant_user = make("users", "ann", Some("t1"), &[]).await;
-    let stranger = make("users", "eve", None, &[]).await;
+    let tenant_admin = make("users", "ann", Some("t1"), &["administrator"]).await;
+    let stranger = make("users", "eve", Some("t1"), &["operator"]).await;
     let crm = make("applications", "CRM", Some("t1"), &[]).await;
     let erp = make("applications", "ERP", Some("t2"), &[]).await;
-    Cast { bench, admin, tenant_user, stranger, crm, erp }
+    Cast { bench, admin, tenant_admin, stranger, crm, erp }
 }
 
 fn caller(account: &Arc<Account>) -> KeyCaller {
@@ -126,7 +126,7 @@ async fn who_may_touch_whose_keys() {
     };
     for (by, crm, erp) in [
         (&cast.admin, true, true),
-        (&cast.tenant_user, true, false),
+        (&cast.tenant_admin, true, false),
         (&cast.stranger, false, false),
         (&cast.crm, true, false),
         (&cast.erp, false, true),
@@ -142,7 +142,7 @@ async fn who_may_touch_whose_keys() {
     };
     assert_eq!(list(&cast.admin, None).await, 5);
     assert_eq!(list(&cast.admin, Some("erp")).await, 2);
-    assert_eq!(list(&cast.tenant_user, None).await, 3);
+    assert_eq!(list(&cast.tenant_admin, None).await, 3);
     assert_eq!(list(&cast.erp, None).await, 2);
     assert_eq!(list(&cast.erp, Some("crm")).await, 0);
     assert_eq!(list(&cast.stranger, None).await, 0);

@@ -1,0 +1,87 @@
+//! Checks the words of an API that only its dialect can know.
+
+use super::{UNPROVEN_FROM_ANYWHERE, suggestion};
+use crate::config::report::Report;
+use crate::config::tree::{Allow, Api};
+use crate::dialects::Outline;
+
+/// What `dangerous` says beside `csrf = false`.
+const CSRF: &str = "csrf";
+
+/// Reports every word that the dialect does not have.
+pub(super) fn check(api: &Api, outline: &Outline, path: &str, report: &mut Report) {
+    // A file that could not be read as TOML has no outline: the loader says why.
+    if outline.credentials.is_empty() {
+        return;
+    }
+    let credentials = || outline.credentials.iter().map(|credential| credential.name.as_str());
+    for (key, names) in [("enable", &api.enable), ("disable", &api.disable)] {
+        for (at, name) in names.iter().enumerate() {
+            let path = format!("{path}.{key}[{at}]");
+            if !credentials().any(|known| known == name) {
+                let message = format!("the dialect has no credential `{name}`");
+                report.add(&path, message, suggestion(name, credentials(), "credentials"));
+            } else if key == "disable" && api.enable.contains(name) {
+                let hint = "take it out of one of them";
+                report.add(&path, format!("`{name}` is in `enable` as well"), Some(hint.to_owned()));
+            }
+        }
+    }
+    let unproven = outline.credentials.iter().filter(|credential| credential.scheme == "unproven");
+    let mut dangers: Vec<&str> = unproven.map(|credential| credential.name.as_str()).collect();
+    dangers.extend([CSRF, UNPROVEN_FROM_ANYWHERE]);
+    for (at, word) in api.dangerous.iter().enumerate() {
+        if !dangers.contains(&word.as_str()) {
+            let hint = suggestion(word, dangers.iter().copied(), "words");
+            report.add(
+                &format!("{path}.dangerous[{at}]"),
+                format!("`{word}` is nothing dangerous here"),
+                hint,
+            );
+        }
+    }
+    schemes(api, outline, path, report);
+    let every = || outline.tokens.iter().map(|token| token.word.as_str());
+    let shared =
+        || outline.tokens.iter().filter(|token| token.kind == "shared").map(|token| token.word.as_str());
+    for word in api.token.keys().filter(|word| !every().any(|known| known == word.as_str())) {
+        let hint = suggestion(word, every(), "tokens").or_else(none);
+        report.add(&format!("{path}.token.{word}"), format!("the dialect has no token `{word}`"), hint);
+    }
+    for word in api.shared.keys().filter(|word| !shared().any(|known| known == word.as_str())) {
+        let hint = suggestion(word, shared(), "shared tokens").or_else(none);
+        report.add(
+            &format!("{path}.shared.{word}"),
+            format!("the dialect has no shared token `{word}`"),
+            hint,
+        );
+    }
+}
+
+/// Rules may name schemes that the dialect uses, and its credentials.
+fn schemes(api: &Api, outline: &Outline, path: &str, report: &mut Report) {
+    let mut known: Vec<&str> = outline
+        .credentials
+        .iter()
+        .flat_map(|credential| [credential.scheme.as_str(), credential.name.as_str()])
+        .filter(|name| !name.is_empty())
+        .collect();
+    known.sort_unstable();
+    known.dedup();
+    for (number, route) in api.route.iter().enumerate() {
+        let Allow::Rule(rule) = &route.allow else { continue };
+        for (at, name) in rule.schemes.iter().enumerate() {
+            if !known.contains(&name.as_str()) {
+                report.add(
+                    &format!("{path}.route[{number}].allow.schemes[{at}]"),
+                    format!("the dialect has neither a scheme nor a credential `{name}`"),
+                    suggestion(name, known.iter().copied(), "known here"),
+                );
+            }
+        }
+    }
+}
+
+fn none() -> Option<String> {
+    Some(String::from("it has none: take the line away"))
+}

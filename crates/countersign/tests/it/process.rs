@@ -1,0 +1,171 @@
+//! The gate as a process: the binary itself, on a configuration and a store of the test's.
+
+use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+use countersign_auth::time::Clock as _;
+use countersign_identity::accounts::AccountDraft;
+use countersign_identity::password::PasswordOptions;
+use countersign_identity::service::{By, Service, ServiceOptions};
+use countersign_identity::world::WallClock;
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::runtime::{Builder, Runtime};
+
+use crate::upstream::Upstream;
+
+/// Longer than anything takes that the gate says in its log, on a machine that compiles beside it.
+const DEADLINE: Duration = Duration::from_secs(60);
+const CONFIG: &str = "countersign.toml";
+const STORE: &str = "gate.db";
+
+/// A folder with a configuration and a store, and a service to stand in front of.
+pub(crate) struct Site {
+    folder: TempDir,
+    _upstream: Upstream,
+}
+
+impl Site {
+    /// Two APIs, `crm.example` (tickets, sessions) and `push.example` (keys), and a store with these accounts.
+    pub(crate) fn new(accounts: Vec<AccountDraft>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let upstream = Upstream::start();
+        let api = |name: &str, dialect: &str, deployment: &str| {
+            format!(
+                "[[api]]\nname = \"{name}\"\ndialect = \"{dialect}\"\ndeployment = \"{deployment}\"\n\
+                 at = [\"{name}.example/\"]\nupstream = \"http://{}\"\n\
+                 [[api.route]]\nat = \"/**\"\nallow = \"authenticated\"\n",
+                upstream.address()
+            )
+        };
+        let config = format!(
+            "[[listener]]\nname = \"main\"\naddress = \"127.0.0.1:0\"\n\
+             [administration]\nlisten = \"127.0.0.1:0\"\n\
+             {}{}[store]\npath = \"{STORE}\"\n[log]\nformat = \"json\"\naccess = false\n",
+            api("crm", "superoffice", "onsite"),
+            api("push", "voltmx", "onprem"),
+        );
+        std::fs::write(folder.path().join(CONFIG), config).unwrap();
+        let site = Self { folder, _upstream: upstream };
+        runtime().block_on(site.people(accounts));
+        site
+    }
+
+    async fn people(&self, accounts: Vec<AccountDraft>) {
+        let mut options = ServiceOptions::at(self.store());
+        // Hashes say themselves what they cost; the gate takes these as they are.
+        options.passwords = PasswordOptions { memory_kib: 8, passes: 1, ..options.passwords };
+        let handle = tokio::runtime::Handle::current();
+        let service = Service::open(options, handle).await.unwrap();
+        for account in accounts {
+            service.create_account(account, By::gate(), WallClock.now()).await.unwrap();
+        }
+        service.close().await.unwrap();
+    }
+
+    /// The store's file.
+    pub(crate) fn store(&self) -> PathBuf {
+        self.folder.path().join(STORE)
+    }
+
+    /// Starts the gate. `COUNTERSIGN` in the environment names another build.
+    #[expect(clippy::disallowed_methods, reason = "which build is tried, is said by whoever starts the run")]
+    pub(crate) fn start(&self) -> Gate {
+        let binary =
+            std::env::var("COUNTERSIGN").unwrap_or_else(|_| env!("CARGO_BIN_EXE_countersign").to_owned());
+        Gate::start(Path::new(&binary), &self.folder.path().join(CONFIG))
+    }
+}
+
+/// A runtime for what tests do themselves.
+pub(crate) fn runtime() -> Runtime {
+    Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
+}
+
+/// A gate at work. It is killed when it is dropped.
+pub(crate) struct Gate {
+    /// Where clients connect.
+    pub(crate) address: SocketAddr,
+    /// When it was started.
+    pub(crate) started: Instant,
+    child: Child,
+    log: Receiver<Value>,
+    said: Vec<Value>,
+}
+
+impl Gate {
+    fn start(binary: &Path, config: &Path) -> Self {
+        let started = Instant::now();
+        let mut child = Command::new(binary)
+            .arg("serve")
+            .arg("--config")
+            .arg(config)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let errors = BufReader::new(child.stderr.take().unwrap());
+        let (lines, log) = channel();
+        std::thread::spawn(move || {
+            for line in errors.lines().map_while(Result::ok) {
+                // What is no JSON was said before the log began: why it did not start.
+                let line = serde_json::from_str(&line).unwrap_or(Value::String(line));
+                if lines.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        let mut gate =
+            Self { address: SocketAddr::from(([127, 0, 0, 1], 0)), started, child, log, said: Vec::new() };
+        let listening = gate.said("listening for clients");
+        gate.address = listening["listener.address"].as_str().unwrap().parse().unwrap();
+        gate
+    }
+
+    /// The first line of the log with this message; waits for it.
+    pub(crate) fn said(&mut self, message: &str) -> Value {
+        if let Some(line) = self.said.iter().find(|line| line["message"] == message) {
+            return line.clone();
+        }
+        let until = Instant::now() + DEADLINE;
+        while let Ok(line) = self.log.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            self.said.push(line.clone());
+            if line["message"] == message {
+                return line;
+            }
+        }
+        let said: Vec<String> = self.said.iter().map(Value::to_string).collect();
+        panic!("the gate never said `{message}`, but:\n{}", said.join("\n"))
+    }
+
+    /// Whether such a line is in the log by now.
+    pub(crate) fn has_said(&mut self, message: &str) -> bool {
+        self.said.extend(self.log.try_iter());
+        self.said.iter().any(|line| line["message"] == message)
+    }
+
+    /// Ends it as a power cut would end it for itself: with SIGKILL.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Its resident memory in KiB; `None` where /proc does not say.
+    pub(crate) fn resident_kib(&self) -> Option<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+        line.trim().strip_suffix(" kB")?.parse().ok()
+    }
+}
+
+impl Drop for Gate {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

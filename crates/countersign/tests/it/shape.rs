@@ -1,0 +1,148 @@
+//! The project's shape: which crate may know which, whose words stand where, how long a file may be.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::transcript::root;
+
+/// All that a crate of the workspace may know of the others.
+const EDGES: [(&str, &str); 5] = [
+    ("countersign", "countersign-auth"),
+    ("countersign", "countersign-gateway"),
+    ("countersign", "countersign-identity"),
+    ("countersign-gateway", "countersign-auth"),
+    ("countersign-identity", "countersign-auth"),
+];
+
+/// Words of vendors, without case.
+const VENDORS_WORDS: [&str; 22] = [
+    "egain",
+    "genesys",
+    "htcc",
+    "voltmx",
+    "volt mx",
+    "volt-mx",
+    "kony",
+    "hcl ",
+    "foundry",
+    "superoffice",
+    "soticket",
+    "so-apptoken",
+    "xsrf",
+    "enactor",
+    "jsessionid",
+    "cisco",
+    "site_token",
+    "x-csrf-token",
+    "x-csrf-header",
+    "accesssecret",
+    "x-device-auth",
+    "app-api-key",
+];
+
+/// Where a vendor's word stands for an example: file, word and how often; may only shrink.
+const VENDORS_WORDS_LEFT: [(&str, &str, usize); 0] = [];
+
+/// A file is read on a few screens.
+const LINES_MAX: usize = 500;
+
+/// Longer files, with their lengths; may only shrink.
+const LONG_FILES: [(&str, usize); 0] = [];
+
+/// All Rust sources below a folder, by their paths from the root of the repository.
+fn sources(below: &Path, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(below).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path.strip_prefix(root()).unwrap().to_owned());
+        }
+    }
+}
+
+/// The sources of all crates, tests in files of their own aside.
+fn all_sources() -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(root().join("crates")).unwrap() {
+        sources(&entry.unwrap().path().join("src"), &mut found);
+    }
+    found.sort();
+    assert!(found.len() > 100, "{} sources", found.len());
+    found
+}
+
+#[test]
+fn crates_know_each_other_as_drawn() {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo)
+        .args(["metadata", "--format-version", "1", "--no-deps", "--offline"])
+        .current_dir(root())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let packages = metadata["packages"].as_array().unwrap();
+    let names: BTreeSet<&str> = packages.iter().map(|package| package["name"].as_str().unwrap()).collect();
+    assert_eq!(
+        names,
+        ["countersign", "countersign-auth", "countersign-gateway", "countersign-identity"].into()
+    );
+    let mut edges = BTreeSet::new();
+    for package in packages {
+        for dependency in package["dependencies"].as_array().unwrap() {
+            let name = dependency["name"].as_str().unwrap();
+            if names.contains(name) {
+                edges.insert((package["name"].as_str().unwrap(), name));
+            }
+        }
+    }
+    assert_eq!(edges, EDGES.into(), "ARCHITECTURE.md draws these edges and no others");
+}
+
+/// The demo plays the vendors' services, so that it may say their names.
+fn may_name_vendors(path: &Path) -> bool {
+    path.starts_with("crates/countersign/src/demo") || path == Path::new("crates/countersign/src/demo.rs")
+}
+
+#[test]
+fn vendors_words_stand_in_dialects_alone() {
+    let mut found = Vec::new();
+    for path in all_sources().iter().filter(|path| !may_name_vendors(path)) {
+        let text = std::fs::read_to_string(root().join(path)).unwrap().to_ascii_lowercase();
+        for word in VENDORS_WORDS {
+            let count = text.matches(word).count();
+            if count > 0 {
+                found.push((path.display().to_string(), word, count));
+            }
+        }
+    }
+    let found: Vec<(&str, &str, usize)> =
+        found.iter().map(|(path, word, count)| (path.as_str(), *word, *count)).collect();
+    assert_eq!(found, VENDORS_WORDS_LEFT);
+}
+
+#[test]
+fn files_fit_on_a_few_screens() {
+    let mut long = Vec::new();
+    for path in all_sources() {
+        assert!(
+            path.file_name().is_some_and(|name| name != "mod.rs"),
+            "{}: foo.rs beside foo/",
+            path.display()
+        );
+        let lines = std::fs::read_to_string(root().join(&path)).unwrap().lines().count();
+        if lines > LINES_MAX {
+            long.push((path.display().to_string(), lines));
+        }
+    }
+    let grown: Vec<&(String, usize)> = long
+        .iter()
+        .filter(|(path, lines)| !LONG_FILES.iter().any(|(known, most)| known == path && lines <= most))
+        .collect();
+    assert!(grown.is_empty(), "longer than {LINES_MAX} lines: {grown:?}");
+    let gone: Vec<_> =
+        LONG_FILES.iter().filter(|(known, _)| !long.iter().any(|(path, _)| path == known)).collect();
+    assert!(gone.is_empty(), "no longer that long, to be taken off the list: {gone:?}");
+}

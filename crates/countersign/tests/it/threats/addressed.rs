@@ -1,0 +1,274 @@
+//! A: which resource was asked for? Path, host, query.
+
+use super::{Ground, basic};
+
+/// Public paths, administrators' paths, and all others for whoever is authenticated.
+const WORLD: &str = r#"
+[[api]]
+name    = "shop"
+dialect = "enactor"
+enable  = ["basic"]
+at      = ["/"]
+
+[[api.route]]
+at    = "/public/**"
+allow = "anonymous"
+
+[[api.route]]
+at    = "/admin/**"
+allow = { roles = ["administrator"] }
+
+[[api.route]]
+at    = "/**"
+allow = "authenticated"
+
+[[account]]
+name     = "ann"
+password = "administers-it-1"
+roles    = ["administrator"]
+
+[[account]]
+name     = "bob"
+password = "looks-at-it-2"
+"#;
+
+fn ground() -> Ground {
+    Ground::with("enactor", WORLD)
+}
+
+fn ann() -> String {
+    basic("ann", "administers-it-1")
+}
+
+fn bob() -> String {
+    basic("bob", "looks-at-it-2")
+}
+
+fn get(target: &str) -> String {
+    format!("GET {target} HTTP/1.1\nHost: a.example")
+}
+
+fn get_as(target: &str, who: &str) -> String {
+    format!("GET {target} HTTP/1.1\nHost: a.example\nAuthorization: {who}")
+}
+
+/// All of them are 400, whoever asks.
+fn refused(ground: &Ground, targets: &[&str]) {
+    for target in targets {
+        ground.send(&get(target)).refused(400);
+        ground.send(&get_as(target, &ann())).refused(400);
+    }
+}
+
+/// All of them pass without log-in, and the service sees that path.
+fn passed(ground: &Ground, targets: &[(&str, &str)]) {
+    for (target, seen) in targets {
+        let received = ground.send(&get(target)).passed();
+        assert_eq!(received.head.start, format!("GET {seen} HTTP/1.1"), "{target}");
+    }
+}
+
+#[test]
+fn a1_dot_segments_are_resolved_before_the_rules_and_forwarded_so() {
+    let ground = ground();
+    for target in [
+        "/public/../admin/x",
+        "/public/./../admin/x",
+        "/public/../../admin/x",
+        "/./admin/x",
+        "/public/y/../../admin/x",
+    ] {
+        ground.send(&get(target)).refused(401);
+        ground.send(&get_as(target, &bob())).refused(403);
+        let received = ground.send(&get_as(target, &ann())).passed();
+        assert_eq!(received.head.start, "GET /admin/x HTTP/1.1", "{target}");
+    }
+    passed(
+        &ground,
+        &[
+            ("/public/x", "/public/x"),
+            ("/public/./x", "/public/x"),
+            ("/admin/../public/x", "/public/x"),
+            ("/public/...", "/public/..."),
+        ],
+    );
+}
+
+#[test]
+fn a2_encoded_dots_and_double_encodings_are_refused() {
+    let ground = ground();
+    refused(
+        &ground,
+        &[
+            "/public/%2e%2e/admin/x",
+            "/public/%2E%2E/admin/x",
+            "/public/%2E./admin/x",
+            "/public/.%2e/admin/x",
+            "/public/%2e/x",
+            "/public/%252e%252e/admin/x",
+            "/public/%25%32%65%25%32%65/admin/x",
+            "/public/..%00/admin/x",
+            "/public/x%00",
+            "/public/%c0%ae%c0%ae/admin/x",
+        ],
+    );
+    passed(
+        &ground,
+        &[
+            ("/public/a%2eb", "/public/a.b"),
+            ("/%70ublic/x", "/public/x"),
+            ("/public/100%25", "/public/100%25"),
+        ],
+    );
+    // One decoding also on the way in: an encoded letter does not lead past a rule.
+    ground.send(&get("/%61dmin/x")).refused(401);
+}
+
+#[test]
+fn a3_path_parameters_are_refused() {
+    let ground = ground();
+    refused(
+        &ground,
+        &[
+            "/public/..;/admin/x",
+            "/public;x/y",
+            "/public/x;jsessionid=1",
+            "/admin;/x",
+            "/public/..%3b/admin/x",
+        ],
+    );
+    passed(&ground, &[("/public/x,y=1", "/public/x,y=1")]);
+}
+
+#[test]
+fn a4_encoded_separators_are_refused_in_both_cases() {
+    let ground = ground();
+    refused(
+        &ground,
+        &[
+            "/public/..%2fadmin/x",
+            "/public/..%2Fadmin/x",
+            "/public%2fx",
+            "/public%2Fx",
+            "/public/..%5cadmin/x",
+            "/public/..%5Cadmin/x",
+            "/public/..\\admin/x",
+            "/public\\x",
+        ],
+    );
+    passed(&ground, &[("/public/x%3ay", "/public/x:y"), ("/public/x%3Ay", "/public/x:y")]);
+}
+
+#[test]
+fn a5_empty_segments_are_refused_and_never_an_authority() {
+    let ground = ground();
+    refused(
+        &ground,
+        &[
+            "//admin",
+            "///admin",
+            "//admin/x",
+            "//public/x",
+            "//a.example/public/x",
+            "/public//x",
+            "/public/..//admin/x",
+            "/public//",
+        ],
+    );
+    passed(&ground, &[("/public/", "/public/"), ("/public/x/", "/public/x/")]);
+}
+
+#[test]
+fn a6_hosts_are_one_whatever_their_case_and_number() {
+    const HOSTS: usize = 150;
+    let names = (0..HOSTS).map(|number| format!("\"h{number}.Example.com/\""));
+    let names: Vec<String> = names.chain(["\"a.b.example.com/\"".to_owned()]).collect();
+    let world = format!(
+        "{}\n[[api]]\nname = \"open\"\ndialect = \"enactor\"\nat = [\"/\"]\n[[api.route]]\nat = \"/**\"\nallow = \"anonymous\"\n",
+        WORLD
+            .replace("[\"/\"]", &format!("[{}]", names.join(", ")))
+            .replace("[\"administrator\"]", "[\"none\"]"),
+    );
+    let ground = Ground::with("enactor", &world);
+    let ask = |host: &str, who: &str| ground.send(&format!("GET /other HTTP/1.1\nHost: {host}{who}"));
+    let bob = format!("\nAuthorization: {}", bob());
+    for host in [
+        "a.b.example.com",
+        "a.B.example.com",
+        "A.B.EXAMPLE.COM",
+        "a.b.example.com.",
+        "A.b.Example.com.:8080",
+        "h0.example.com",
+        "H149.EXAMPLE.com.",
+        "h149.example.com:80",
+    ] {
+        ask(host, "").refused(401);
+        assert_eq!(claims_audience(&ask(host, &bob).passed()), "shop", "{host}");
+    }
+    for host in ["h150.example.com", "xa.b.example.com", "a.b.example.com.evil.example", "b.example.com"] {
+        assert_eq!(claims_audience(&ask(host, "").passed()), "open", "{host}");
+    }
+    for host in [
+        "a.b.example.com@evil.example",
+        "a.b.example.com, evil.example",
+        "a.b.example.com/evil",
+        "a.b.example.com#",
+    ] {
+        ask(host, "").refused(400);
+    }
+}
+
+fn claims_audience(received: &crate::upstream::Received) -> String {
+    super::claims(received)["aud"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn a7_rules_see_the_path_without_the_query() {
+    let ground = ground();
+    for target in [
+        "/admin/x?=/public/x",
+        "/admin/x?/public/x",
+        "/admin/x?/../../public/x",
+        "/admin/x?a#/public",
+        "/admin/x?",
+    ] {
+        let told = ground.send(&get(target));
+        assert!(matches!(told.status(), 400 | 401), "{target}: {}", told.status());
+        assert!(told.seen.is_empty(), "{target}");
+    }
+    passed(
+        &ground,
+        &[
+            ("/public/x?=/admin/x", "/public/x?=/admin/x"),
+            ("/public/x?/../../admin/x", "/public/x?/../../admin/x"),
+            ("/public/x?next=%2Fadmin", "/public/x?next=%2Fadmin"),
+        ],
+    );
+    // A question mark that is part of the path stays in it.
+    ground.send(&get("/admin/x%3F/public")).refused(401);
+}
+
+/// The engine drops a fragment before the gate can see it, so that it cannot be refused: what counts is that the
+/// rules and the service read one and the same path.
+#[test]
+fn a8_a_fragment_on_the_wire_hides_nothing() {
+    let ground = ground();
+    for target in ["/admin/x#/public/x", "/admin/x#/../../public/x", "/admin/x#?/public"] {
+        ground.send(&get(target)).refused(401);
+        ground.send(&get_as(target, &bob())).refused(403);
+        assert_eq!(
+            ground.send(&get_as(target, &ann())).passed().head.start,
+            "GET /admin/x HTTP/1.1",
+            "{target}"
+        );
+    }
+    passed(
+        &ground,
+        &[
+            ("/public/x#", "/public/x"),
+            ("/public/x#/../../admin/x", "/public/x"),
+            ("/public/x?a=1#/admin", "/public/x?a=1"),
+            ("/public/x%23/admin", "/public/x%23/admin"),
+        ],
+    );
+}

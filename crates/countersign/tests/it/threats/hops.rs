@@ -1,0 +1,316 @@
+//! B: who says so? Headers between hops.
+
+use countersign_gateway::address::{ForwardingFields, Fronts};
+
+use super::heard::{self, Hearing};
+use super::{Ground, all, basic, claims, fronts, lines_with};
+use crate::world::Setting;
+
+/// Anybody may look at `/public`; `ann` may look at all.
+const WORLD: &str = r#"
+[[api]]
+name    = "shop"
+dialect = "enactor"
+enable  = ["basic"]
+at      = ["/"]
+
+[[api.route]]
+at    = "/public/**"
+allow = "anonymous"
+
+[[api.route]]
+at    = "/**"
+allow = "authenticated"
+
+[[account]]
+name     = "ann"
+password = "administers-it-1"
+"#;
+
+/// An on-site API; `nobody` has none of the keys that the service is told.
+const CRM: &str = r#"
+[[api]]
+name       = "crm"
+dialect    = "superoffice"
+deployment = "onsite"
+at         = ["/"]
+
+[[api.route]]
+at    = "/**"
+allow = "authenticated"
+
+[[account]]
+name     = "alice"
+password = "wonderland-7"
+keys     = { associate_id = "5", person_id = "7", contact_id = "2", group_id = "1" }
+
+[[account]]
+name     = "nobody"
+password = "nothing-to-say-1"
+"#;
+
+/// What forged headers say; nothing that the service sees may hold it.
+const FORGED: &str = "forged";
+
+/// Names that services behind gateways believe, as senders may spell them.
+const IDENTITIES: [&str; 22] = [
+    "Countersign-Assertion",
+    "countersign_assertion",
+    "COUNTERSIGN.ASSERTION",
+    "Countersign-Anything",
+    "subject",
+    "SUBJECT",
+    "Remote-User",
+    "REMOTE-USER",
+    "REMOTE_USER",
+    "Remote_Groups",
+    "Remote-Email",
+    "X-Remote-User",
+    "X_Remote_User",
+    "X-Forwarded-User",
+    "X_Forwarded_User",
+    "X-Forwarded_Groups",
+    "X.Forwarded.Email",
+    "X-Forwarded-Access-Token",
+    "X-Auth-Request-User",
+    "X-Auth_Request-User",
+    "x_auth_request_email",
+    "X-Authenticated-User",
+];
+
+fn ann() -> String {
+    basic("ann", "administers-it-1")
+}
+
+#[test]
+fn b1_forwarding_fields_count_from_listed_fronts_alone() {
+    const FIELDS: [&str; 12] = [
+        "X-Forwarded-Uri: /public/forged",
+        "X-Forwarded-Method: OPTIONS-forged",
+        "X-Forwarded-Host: forged.example",
+        "X-Forwarded-Proto: forged",
+        "X-Forwarded-Port: 443-forged",
+        "X-Forwarded-Prefix: /public-forged",
+        "X-Forwarded-For: forged",
+        "X-Original-URL: /public/forged",
+        "X-Rewrite-URL: /public/forged",
+        "X-Original-Method: forged",
+        "Forwarded: for=192.0.2.1;host=forged.example;proto=https",
+        "X-Real-IP: forged",
+    ];
+    let ground = Ground::with("enactor", WORLD);
+    for field in FIELDS {
+        ground.send(&format!("GET /other HTTP/1.1\nHost: a.example\n{field}")).refused(401);
+        let seen = ground.send(&format!("GET /public/x HTTP/1.1\nHost: a.example\n{field}")).passed();
+        assert_eq!(seen.head.start, "GET /public/x HTTP/1.1", "{field}");
+        assert_eq!(lines_with(&seen, FORGED), Vec::<String>::new(), "{field}");
+        assert_eq!(all(&seen, "x-forwarded-for"), ["127.0.0.1"], "{field}");
+        assert_eq!(all(&seen, "x-forwarded-host"), ["a.example"], "{field}");
+        assert_eq!(all(&seen, "x-forwarded-proto"), ["http"], "{field}");
+    }
+    // What a front says of the scheme decides whether cookies are for TLS alone.
+    let is_secure = |whom: Fronts, field: &str| {
+        let ground = Ground::behind("superoffice", whom);
+        let told = ground.send(&format!(
+            "POST /login HTTP/1.1\nHost: crm.example\n{field}\nContent-Type: application/x-www-form-urlencoded\n\nuserName=alice&password=wonderland-7"
+        ));
+        told.answered().header("set-cookie").contains("; Secure")
+    };
+    let (ours, theirs) =
+        ("X-Forwarded-Proto: https\nX-Forwarded-For: 192.0.2.1", "Forwarded: for=192.0.2.1;proto=https");
+    assert!(!is_secure(Fronts::default(), ours));
+    assert!(!is_secure(Fronts::default(), theirs));
+    assert!(is_secure(fronts(ForwardingFields::XForwarded), ours));
+    assert!(!is_secure(fronts(ForwardingFields::XForwarded), theirs), "the other family is never read");
+    assert!(is_secure(fronts(ForwardingFields::Forwarded), theirs));
+    assert!(!is_secure(fronts(ForwardingFields::Forwarded), ours), "the other family is never read");
+}
+
+#[test]
+fn b2_identity_headers_are_stripped_in_every_spelling_and_in_trailers() {
+    let ground = Ground::with("enactor", WORLD);
+    for name in IDENTITIES {
+        let seen =
+            ground.send(&format!("GET /public/x HTTP/1.1\nHost: a.example\n{name}: {FORGED}")).passed();
+        assert_eq!(lines_with(&seen, FORGED), Vec::<String>::new(), "{name}");
+        let seen = ground
+            .send(&format!("GET /x HTTP/1.1\nHost: a.example\nAuthorization: {}\n{name}: {FORGED}", ann()))
+            .passed();
+        assert_eq!(lines_with(&seen, FORGED), Vec::<String>::new(), "{name}");
+        assert_eq!(all(&seen, "subject"), ["ann"]);
+        let seen = ground
+            .send(&format!(
+                "POST /public/x HTTP/1.1\nHost: a.example\nTransfer-Encoding: chunked\nTrailer: {name}, X-Checksum\n\n1\r\na\r\n0\r\n{name}: {FORGED}\r\nX-Checksum: kept\r\n\r\n"
+            ))
+            .passed();
+        assert_eq!(seen.body, b"a");
+        let trailers: Vec<String> = seen.trailers.iter().map(|line| line.to_ascii_lowercase()).collect();
+        assert_eq!(trailers, ["x-checksum: kept"], "{name}");
+    }
+    let seen = ground.send(&format!("GET /public/x HTTP/1.1\nHost: a.example\nX-Users: {FORGED}")).passed();
+    assert_eq!(lines_with(&seen, FORGED).len(), 1, "what is nobody's goes through");
+}
+
+#[test]
+fn b3_what_the_identity_does_not_say_is_not_left_to_the_client() {
+    let ground = Ground::with("superoffice", CRM);
+    let ask = |who: &str, more: &str| {
+        ground
+            .send(&format!("GET /api/v1/Contact/2 HTTP/1.1\nHost: a.example\nAuthorization: {who}{more}"))
+            .passed()
+    };
+    let alice = basic("alice", "wonderland-7");
+    let nobody = basic("nobody", "nothing-to-say-1");
+    let forged = "\nX-SuperOffice-Associate: forged-1\nX-Countersign-Csrf: forged";
+    assert_eq!(all(&ask(&alice, ""), "X-SuperOffice-Associate"), ["5"]);
+    let seen = ask(&alice, forged);
+    assert_eq!(all(&seen, "X-SuperOffice-Associate"), ["5"]);
+    assert_eq!(lines_with(&seen, FORGED), Vec::<String>::new());
+    for seen in [ask(&nobody, forged), ask(&nobody, "")] {
+        assert_eq!(lines_with(&seen, FORGED), Vec::<String>::new());
+        assert!(all(&seen, "X-SuperOffice-Associate").iter().all(|value| value.is_empty()));
+        assert_eq!(claims(&seen)["sub"], "nobody");
+    }
+}
+
+#[test]
+fn b4_an_output_header_has_one_name_and_one_value() {
+    let text = Setting::dialect_text("superoffice").replace("X-SuperOffice-Associate:", "x-TOLD-Associate:");
+    let setting = Setting::from_text("superoffice", "a test's world", CRM);
+    let ground = Ground::made("superoffice", setting, &text, Fronts::default());
+    let alice = basic("alice", "wonderland-7");
+    for sent in [
+        "",
+        "\nX-Told-Associate: 6",
+        "\nx-TOLD-Associate: 6",
+        "\nX-Told-Associate: 6\nx-told-associate: 7",
+        "\nX-Told-Associate: 5, 6",
+        "\nX_Told_Associate: 6",
+        "\nX-Told.Associate: 6",
+    ] {
+        let seen = ground
+            .send(&format!("GET /api/v1/Contact/2 HTTP/1.1\nHost: a.example\nAuthorization: {alice}{sent}"))
+            .passed();
+        assert_eq!(all(&seen, "X-Told-Associate"), ["5"], "{sent}");
+        let folded = seen
+            .head
+            .headers
+            .iter()
+            .filter(|(name, _)| name.to_ascii_lowercase().replace(['_', '.'], "-") == "x-told-associate");
+        assert_eq!(folded.count(), 1, "{sent}");
+    }
+}
+
+#[test]
+fn b5_connection_takes_out_nothing_that_counts() {
+    let ground = Ground::with("enactor", WORLD);
+    let ask = |connection: &str, more: &str| {
+        ground.send(&format!(
+            "GET /x HTTP/1.1\nHost: a.example\nAuthorization: {}\nConnection: {connection}{more}",
+            ann()
+        ))
+    };
+    for nominated in [
+        "close, Countersign-Assertion",
+        "close, countersign_assertion",
+        "subject",
+        "keep-alive, SUBJECT",
+        "x-real-ip",
+        "X-Forwarded-For",
+        "close, X-Forwarded-Host",
+        "x_forwarded_proto",
+        "Forwarded",
+        "Authorization",
+        "cookie",
+        "Host",
+        "content-length",
+        "keep-alive\nConnection: subject",
+    ] {
+        ask(nominated, "").refused(400);
+    }
+    let seen = ask("keep-alive, X-Hop", "\nX-Hop: 1\nX-End: 2").passed();
+    assert!(all(&seen, "X-Hop").is_empty());
+    assert_eq!(all(&seen, "X-End"), ["2"]);
+    assert_eq!(all(&seen, "subject"), ["ann"]);
+    assert_eq!(all(&seen, "x-forwarded-for"), ["127.0.0.1"]);
+}
+
+#[test]
+fn b6_addresses_are_read_by_the_grammar_or_not_at_all() {
+    use ForwardingFields::{Forwarded, XForwarded};
+    let hearing = Hearing::begin();
+    // The address that the gate takes for the client's: the front's own, where the field cannot be read.
+    const CASES: [(ForwardingFields, &str, &str); 13] = [
+        (XForwarded, "X-Forwarded-For: 192.0.2.9", "192.0.2.9"),
+        (XForwarded, "X-Forwarded-For: a", "127.0.0.1"),
+        (XForwarded, "X-Forwarded-For: unknown", "127.0.0.1"),
+        (XForwarded, "X-Forwarded-For: 192.0.2.9, unknown", "127.0.0.1"),
+        (XForwarded, "X-Forwarded-For: 198.51.100.1, 192.0.2.9", "192.0.2.9"),
+        (XForwarded, "X-Forwarded-For: 198.51.100.1\nX-Forwarded-For: 192.0.2.9", "192.0.2.9"),
+        (XForwarded, "X-Forwarded-For: ::ffff:192.0.2.9", "192.0.2.9"),
+        (XForwarded, "X-Forwarded-For: 192.0.2.9, ::ffff:127.0.0.2", "192.0.2.9"),
+        (Forwarded, "Forwarded: for=192.0.2.9", "192.0.2.9"),
+        (Forwarded, "Forwarded: for=\"1.1.1.1, for=2.2.2.2\"", "127.0.0.1"),
+        (Forwarded, "Forwarded: for=\"[::ffff:192.0.2.9]:80\"", "192.0.2.9"),
+        (Forwarded, "Forwarded: for=unknown", "127.0.0.1"),
+        (Forwarded, "Forwarded: for=192.0.2.9;for=198.51.100.1", "127.0.0.1"),
+    ];
+    for (number, (fields, field, address)) in CASES.into_iter().enumerate() {
+        let ground = Ground::behind("genesys", fronts(fields));
+        let path = format!("/api/v2/diagnostics/version/b6-{number}");
+        let told = ground.send(&format!("GET {path} HTTP/1.1\nHost: a.example\n{field}"));
+        assert_eq!(told.status(), 403, "{field}");
+        let line = hearing.wait_for(&format!("http.path=\"{path}\""));
+        assert!(line.contains(&format!("peer.address={address} ")), "{field}: {line}");
+    }
+    // Whoever is no listed front has no say.
+    let ground = Ground::of("genesys");
+    ground
+        .send("GET /api/v2/diagnostics/version/b6-x HTTP/1.1\nHost: a.example\nX-Forwarded-For: 192.0.2.9")
+        .refused(403);
+    let line = hearing.wait_for("http.path=\"/api/v2/diagnostics/version/b6-x\"");
+    assert!(line.contains("peer.address=127.0.0.1 "), "{line}");
+    assert!(!heard::anything_like(&line, "192.0.2.9"));
+}
+
+#[test]
+fn b7_forged_headers_are_stripped_where_nobody_logs_in() {
+    let ground = Ground::with("enactor", WORLD);
+    let forged: String = IDENTITIES.iter().map(|name| format!("\n{name}: {FORGED}")).collect();
+    for method in ["GET", "HEAD", "OPTIONS", "POST"] {
+        let seen = ground
+            .send(&format!(
+                "{method} /public/health HTTP/1.1\nHost: a.example\nOrigin: https://b.example\nAccess-Control-Request-Method: PUT{forged}"
+            ))
+            .passed();
+        assert_eq!(lines_with(&seen, FORGED), Vec::<String>::new(), "{method}");
+        assert!(
+            all(&seen, "subject").iter().all(|value| value.is_empty()),
+            "{method}: anonymous has no subject"
+        );
+    }
+    // Forged headers log nobody in, and are not handed back in an error's page.
+    let told = ground.send(&format!("GET /x HTTP/1.1\nHost: a.example{forged}")).refused(401);
+    assert!(!told.bytes().contains(FORGED));
+    // The other dialects' calls that need nobody.
+    for (dialect, request) in [
+        ("genesys", "GET /api/v2/diagnostics/version HTTP/1.1\nHost: a.example"),
+        ("superoffice", "GET /api HTTP/1.1\nHost: crm.example"),
+        ("egain", "GET /system/ws/v12/interaction/hello HTTP/1.1\nHost: a.example"),
+        ("voltmx", "POST /api/v1/subscribers HTTP/1.1\nHost: open.example"),
+    ] {
+        let ground = Ground::of(dialect);
+        let seen = ground.send(&format!("{request}{forged}\nX-SuperOffice-Associate: {FORGED}")).passed();
+        let left = lines_with(&seen, FORGED);
+        // Only Enactor's services believe `subject`, only SuperOffice's an associate.
+        let left: Vec<&String> = left
+            .iter()
+            .filter(|line| {
+                dialect == "superoffice" || !line.to_ascii_lowercase().starts_with("x-superoffice-associate")
+            })
+            .filter(|line| !line.to_ascii_lowercase().starts_with("subject"))
+            .collect();
+        assert!(left.is_empty(), "{dialect}: {left:?}");
+        assert_eq!(claims(&seen).get("scheme"), None, "{dialect}: nobody logged in");
+    }
+}

@@ -1,0 +1,114 @@
+//! `THREATS.md` says of every threat what prevents it and which test shows that; here what it says is checked.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use crate::transcript::root;
+
+/// Letters of the threats, and how many each has.
+const THREATS: [(char, usize); 7] =
+    [('A', 11), ('B', 10), ('C', 14), ('D', 15), ('E', 12), ('F', 8), ('G', 7)];
+const RULES: usize = 9;
+
+/// What a row says instead of naming a test, or beside it.
+const EXCUSES: [&str; 2] = ["open: ", "not applicable yet: "];
+
+/// A row of the tables.
+struct Row<'t> {
+    id: &'t str,
+    code: Vec<&'t str>,
+    tests: Vec<&'t str>,
+    excused: bool,
+}
+
+/// The words in backquotes.
+fn quoted(cell: &str) -> Vec<&str> {
+    cell.split('`').skip(1).step_by(2).collect()
+}
+
+fn rows(text: &str) -> Vec<Row<'_>> {
+    let lines = text.lines().filter(|line| line.starts_with("| T-") || line.starts_with("| P-"));
+    lines
+        .map(|line| {
+            let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
+            let [id, attack, code, tests] = cells[..] else { panic!("not four cells: {line}") };
+            assert!(!attack.is_empty(), "{line}");
+            let named = EXCUSES.iter().filter_map(|excuse| tests.find(excuse)).min().unwrap_or(tests.len());
+            Row { id, code: quoted(code), tests: quoted(&tests[..named]), excused: named < tests.len() }
+        })
+        .collect()
+}
+
+/// The names of all tests below a folder.
+fn tests(below: &Path, found: &mut BTreeSet<String>) {
+    for entry in std::fs::read_dir(below).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            tests(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let text = std::fs::read_to_string(&path).unwrap();
+            let mut is_test = false;
+            for line in text.lines().map(str::trim) {
+                let name = line.strip_prefix("async ").unwrap_or(line).strip_prefix("fn ");
+                match name.and_then(|name| name.split_once('(')) {
+                    Some((name, _)) if is_test => {
+                        found.insert(name.to_owned());
+                        is_test = false;
+                    }
+                    Some(_) => is_test = false,
+                    None if ["#[test]", "#[tokio::test"].iter().any(|mark| line.starts_with(mark)) => {
+                        is_test = true
+                    }
+                    None => {}
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn every_threat_has_its_row_and_every_row_its_tests() {
+    let text = std::fs::read_to_string(root().join("THREATS.md")).unwrap();
+    let rows = rows(&text);
+    let threats = THREATS
+        .iter()
+        .flat_map(|(letter, last)| (1..=*last).map(move |number| format!("T-{letter}{number}")));
+    let wanted: Vec<String> = threats.chain((1..=RULES).map(|number| format!("P-JWT{number}"))).collect();
+    assert_eq!(rows.iter().map(|row| row.id).collect::<Vec<_>>(), wanted);
+    let mut known = BTreeSet::new();
+    tests(&root().join("crates"), &mut known);
+    let mut mistakes = Vec::new();
+    for row in &rows {
+        if row.tests.is_empty() && !row.excused {
+            mistakes.push(format!("{}: neither a test nor why there is none", row.id));
+        }
+        if !row.tests.is_empty() && row.code.is_empty() {
+            mistakes.push(format!("{}: tests, but no code", row.id));
+        }
+        mistakes.extend(
+            row.tests
+                .iter()
+                .filter(|name| !known.contains(**name))
+                .map(|name| format!("{}: no test {name}", row.id)),
+        );
+        mistakes.extend(
+            row.code
+                .iter()
+                .filter(|path| !root().join(path).is_file())
+                .map(|path| format!("{}: no file {path}", row.id)),
+        );
+    }
+    // And the other way round.
+    let mut attacks = BTreeSet::new();
+    tests(&root().join("crates/countersign/tests/it/threats"), &mut attacks);
+    attacks.remove("every_threat_has_its_row_and_every_row_its_tests");
+    assert!(attacks.len() >= 34, "{attacks:?}");
+    for attack in attacks {
+        let id = format!("T-{}", attack.split('_').next().unwrap().to_ascii_uppercase());
+        let row = rows.iter().find(|row| row.id == id);
+        if !row.is_some_and(|row| row.tests.contains(&attack.as_str())) {
+            mistakes.push(format!("{id}: its row does not name {attack}"));
+        }
+    }
+    assert!(mistakes.is_empty(), "{}", mistakes.join("\n"));
+}
