@@ -122,17 +122,20 @@ impl Form {
             .sum()
     }
 
-    /// How many bytes [`Form::fill`] asks of its source at the least; more where letters are rejected.
+    /// How many bytes [`Form::fill`] needs: one a letter, and more where letters are drawn by rejection (of 256
+    /// bytes 4 are rejected for 36 letters; twice as many and 64 never run out in the life of a universe).
     pub fn bytes_wanted(&self) -> usize {
-        64 + self
-            .parts
+        self.parts
             .iter()
             .map(|part| match part {
-                Part::Random { length, .. } => 2 * length,
+                Part::Random { alphabet: Alphabet::Lower, length } => 64 + 2 * length,
+                Part::Random { alphabet: Alphabet::Hex | Alphabet::Base64 | Alphabet::Base64Url, length } => {
+                    *length
+                }
                 Part::Guid => 16,
                 Part::Literal(_) | Part::Account | Part::Tenant | Part::Label => 0,
             })
-            .sum::<usize>()
+            .sum()
     }
 
     /// Makes a value from unpredictable bytes (at least [`Form::bytes_wanted`] of them).

@@ -20,6 +20,8 @@ pub struct Pattern {
     /// Empty for any method.
     methods: SmallVec<[Method; 2]>,
     segments: Vec<Segment>,
+    /// Where `**` stands.
+    rest: Option<usize>,
     text: String,
 }
 
@@ -68,12 +70,13 @@ impl Pattern {
         if rests > 1 {
             return Err(format!("`{text}`: ** stands once at the most"));
         }
-        Ok(Self { methods, segments, text: text.to_owned() })
+        let rest = segments.iter().position(|segment| *segment == Segment::Rest);
+        Ok(Self { methods, segments, rest, text: text.to_owned() })
     }
 
     /// How exact it is.
     pub fn exactness(&self, when: bool) -> Exactness {
-        let kind = match self.segments.iter().position(|segment| *segment == Segment::Rest) {
+        let kind = match self.rest {
             None => 2,
             Some(at) if at + 1 < self.segments.len() => 1,
             Some(_) => 0,
@@ -99,16 +102,15 @@ impl Pattern {
             || (method == Method::HEAD && self.methods.contains(&Method::GET))
     }
 
-    /// Matches a path below the prefix (`/seg/…`, or empty), and binds its variables.
-    pub fn matches<'p>(&'p self, path: &'p str, case: PathCase) -> Option<Variables<'p>> {
-        let mut given: SmallVec<[&str; 12]> = split(path);
+    /// Matches the segments of a path below the prefix, and binds its variables.
+    fn matches<'p>(&'p self, given: &[&'p str], case: PathCase) -> Option<Variables<'p>> {
         // Services read `/admin/` as `/admin`; a rule about the one is about the other.
-        if given.len() > self.segments.len() && given.last() == Some(&"") && !self.ends_openly() {
-            given.pop();
-        }
+        let given = match given.split_last() {
+            Some((&"", before)) if given.len() > self.segments.len() && !self.ends_openly() => before,
+            Some(_) | None => given,
+        };
         let mut variables = Variables::new();
-        let rest = self.segments.iter().position(|segment| *segment == Segment::Rest);
-        let (head, tail) = match rest {
+        let (head, tail) = match self.rest {
             None if given.len() != self.segments.len() => return None,
             None => (self.segments.as_slice(), [].as_slice()),
             Some(at) => {
@@ -120,7 +122,7 @@ impl Pattern {
             return None;
         }
         let behind = given.get(given.len() - tail.len()..).unwrap_or_default();
-        let pairs = head.iter().zip(&given).chain(tail.iter().zip(behind));
+        let pairs = head.iter().zip(given).chain(tail.iter().zip(behind));
         for (own, given) in pairs {
             match own {
                 Segment::Literal(text) if case.equal(text, given) => {}
@@ -198,15 +200,18 @@ impl<T> Patterns<T> {
         method: &'p Method,
         path: &'p str,
     ) -> impl Iterator<Item = (&'p T, Variables<'p>)> {
+        // Split once: every pattern looks at the same segments.
+        let given = split(path);
         self.entries
             .iter()
             .filter(move |(_, pattern, _)| pattern.admits(method))
-            .filter_map(move |(_, pattern, item)| Some((item, pattern.matches(path, self.case)?)))
+            .filter_map(move |(_, pattern, item)| Some((item, pattern.matches(&given, self.case)?)))
     }
 
     /// What matches a path, whatever the method, the most exact first.
     pub fn at_path(&self, path: &str) -> impl Iterator<Item = &T> {
-        let at_path = |(_, pattern, _): &&(_, Pattern, T)| pattern.matches(path, self.case).is_some();
+        let given = split(path);
+        let at_path = move |(_, pattern, _): &&(_, Pattern, T)| pattern.matches(&given, self.case).is_some();
         self.entries.iter().filter(at_path).map(|(_, _, item)| item)
     }
 
@@ -222,9 +227,10 @@ impl<T> Patterns<T> {
 
     /// What matches a path by another method only: then the answer is 405, with these methods in `Allow`.
     pub fn other_methods(&self, path: &str) -> Vec<Method> {
+        let given = split(path);
         let mut methods = Vec::new();
         for (_, pattern, _) in &self.entries {
-            if pattern.matches(path, self.case).is_some() {
+            if pattern.matches(&given, self.case).is_some() {
                 methods.extend(pattern.methods.iter().cloned());
                 if pattern.methods.contains(&Method::GET) {
                     methods.push(Method::HEAD);
