@@ -207,7 +207,8 @@ impl Client {
         if !wire.buffer.is_empty() {
             return Err(format!("{} bytes came after the answer", wire.buffer.len()));
         }
-        if !head.says("connection", "close") {
+        // After a 413 the server may close without a word: it has not read the body (RFC 9110 section 15.5.14).
+        if !head.says("connection", "close") && head.status() != 413 {
             self.wires.insert(connection, wire);
         }
         Ok(Answer { head, body })
