@@ -10,8 +10,6 @@ import subprocess
 import sys
 import tomllib
 
-CRATES_IO = "registry+https://github.com/rust-lang/crates.io-index"
-
 
 def cargo(*arguments):
     """What a cargo command prints; it may not change the lock file."""
@@ -55,7 +53,10 @@ def main():
         rules = tomllib.load(file)
     # `cargo metadata` also lists what only a switched-off feature would bring in; `cargo tree` knows better.
     tree = cargo("tree", "--workspace", "--edges", "all", "--target", "all", "--prefix", "none", "--format", "{p}")
-    used = {tuple(line.split()[:2]) for line in tree.splitlines() if " v" in line}
+    lines = [line for line in tree.splitlines() if " v" in line]
+    used = {tuple(line.split()[:2]) for line in lines}
+    # Behind name and version `cargo tree` tells where a package is from, unless that is the usual registry.
+    elsewhere = {line for line in lines if not re.fullmatch(r"\S+ v\S+( \((proc-macro|\*|/[^)]*)\))*", line)}
     packages = json.loads(cargo("metadata", "--format-version", "1"))["packages"]
     packages = [package for package in packages if (package["name"], "v" + package["version"]) in used]
     banned = {ban["name"]: ban["reason"] for ban in rules["bans"]["deny"]}
@@ -65,7 +66,7 @@ def main():
     found = {
         "bans": [f"{name(p)}: {banned[p['name']]}" for p in packages if p["name"] in banned],
         "licences": [f"{name(p)}: {p['license']}" for p in packages if not allowed(p["license"] or "none", allow)],
-        "sources": [f"{name(p)}: {p['source']}" for p in packages if p["source"] not in (CRATES_IO, None)],
+        "sources": sorted(elsewhere),
     }
     for check, wrong in found.items():
         print(f"FAIL {check}: {'; '.join(wrong)}" if wrong else f"ok {check}")
