@@ -85,10 +85,14 @@ fn crates_know_each_other_as_drawn() {
     let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     let packages = metadata["packages"].as_array().unwrap();
     let names: BTreeSet<&str> = packages.iter().map(|package| package["name"].as_str().unwrap()).collect();
-    assert_eq!(
-        names,
-        ["countersign", "countersign-auth", "countersign-gateway", "countersign-identity"].into()
-    );
+    let expected = [
+        "countersign",
+        "countersign-auth",
+        "countersign-gateway",
+        "countersign-identity",
+        "countersign-negotiate",
+    ];
+    assert_eq!(names, expected.into());
     let mut edges = BTreeSet::new();
     for package in packages {
         for dependency in package["dependencies"].as_array().unwrap() {
@@ -99,6 +103,52 @@ fn crates_know_each_other_as_drawn() {
         }
     }
     assert_eq!(edges, EDGES.into(), "ARCHITECTURE.md draws these edges and no others");
+}
+
+/// The one file that may call what the compiler cannot check: a C library.
+const UNSAFE_FILE: &str = "crates/negotiate/src/kerberos/ffi.rs";
+
+#[test]
+fn unsafe_code_stands_in_one_file() {
+    const SPELLINGS: [&str; 7] = [
+        "unsafe {",
+        "unsafe fn",
+        "unsafe impl",
+        "unsafe extern",
+        "unsafe trait",
+        "allow(unsafe_code",
+        "expect(unsafe_code",
+    ];
+    let mut files = all_sources();
+    for entry in std::fs::read_dir(root().join("crates")).unwrap() {
+        let tests = entry.unwrap().path().join("tests");
+        if tests.is_dir() {
+            sources(&tests, &mut files);
+        }
+    }
+    // This file spells them out.
+    files.retain(|path| path != Path::new("crates/countersign/tests/it/shape.rs"));
+    let with_unsafe: Vec<_> = files
+        .iter()
+        .filter(|path| {
+            let text = std::fs::read_to_string(root().join(path)).unwrap();
+            SPELLINGS.iter().any(|spelling| text.contains(spelling))
+        })
+        .collect();
+    assert_eq!(with_unsafe, [Path::new(UNSAFE_FILE)]);
+    // Everywhere else the compiler itself sees to that.
+    for entry in std::fs::read_dir(root().join("crates")).unwrap() {
+        let folder = entry.unwrap().path();
+        let manifest = std::fs::read_to_string(folder.join("Cargo.toml")).unwrap();
+        let lints = if folder.ends_with("negotiate") {
+            "[lints.rust]\nunsafe_code = \"deny\""
+        } else {
+            "[lints]\nworkspace = true"
+        };
+        assert!(manifest.contains(lints), "{}: no {lints}", folder.display());
+    }
+    let workspace = std::fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    assert!(workspace.contains("unsafe_code = \"forbid\""));
 }
 
 /// The demo plays the vendors' services, so that it may say their names.
