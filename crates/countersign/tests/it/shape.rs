@@ -88,6 +88,7 @@ fn crates_know_each_other_as_drawn() {
     let expected = [
         "countersign",
         "countersign-auth",
+        "countersign-bayeux",
         "countersign-gateway",
         "countersign-identity",
         "countersign-negotiate",

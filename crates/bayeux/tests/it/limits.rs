@@ -1,0 +1,101 @@
+//! Bodies that are too much.
+
+use countersign_bayeux::{BodyError, Options, To};
+use proptest::prelude::{any, prop, proptest};
+use serde_json::json;
+
+use crate::world::{Who, connect, handshake, world, world_with};
+
+const ANN: Who = Who(1, 11);
+
+#[test]
+fn bodies_that_are_no_messages_are_refused_as_a_whole() {
+    let deep = format!(r#"[{{"channel":"/a","data":{}{}}}]"#, "[".repeat(63), "]".repeat(63));
+    let not_so_deep = format!(r#"[{{"channel":"/a","data":{}{}}}]"#, "[".repeat(62), "]".repeat(62));
+    let many = json!(vec![handshake(); 65]).to_string();
+    let cases = [
+        ("", Some(BodyError::Malformed)),
+        ("[]", Some(BodyError::Malformed)),
+        ("[1]", Some(BodyError::Malformed)),
+        ("[[]]", Some(BodyError::Malformed)),
+        ("[{\"channel\":\"/a\"}", Some(BodyError::Malformed)),
+        ("message=%5B%5D", Some(BodyError::Malformed)),
+        (deep.as_str(), Some(BodyError::TooDeep)),
+        (not_so_deep.as_str(), None),
+        (many.as_str(), Some(BodyError::TooMany)),
+        ("  {\"channel\":\"[[[[[\\\"[[[\"}", None),
+    ];
+    for (body, expected) in cases {
+        let got = world().server.receive(&ANN, None, body.as_bytes(), 0).err();
+        assert_eq!(got, expected, "{}", body.get(..body.len().min(60)).unwrap());
+    }
+    assert_eq!(world().server.receive(&ANN, None, b"[\"\xff\"]", 0).err(), Some(BodyError::Malformed));
+    let bomb = "[".repeat(64 * 1024);
+    assert_eq!(world().server.receive(&ANN, None, bomb.as_bytes(), 0).err(), Some(BodyError::TooDeep));
+    let name = format!(r#"[{{"channel":"/{}"}}]"#, "x".repeat(1024 * 1024));
+    assert_eq!(world().server.receive(&ANN, None, name.as_bytes(), 0).err(), Some(BodyError::TooLong));
+}
+
+#[test]
+fn a_long_channel_is_refused_in_few_words() {
+    let world = world();
+    let id = world.client(ANN);
+    let long = format!("/{}", "x".repeat(60_000));
+    for message in [
+        json!({"id":"1","channel":long,"clientId":id,"data":1}),
+        json!({"id":"1","channel":"/meta/subscribe","clientId":id,"subscription":long}),
+        json!({"id":"1","channel":long,"clientId":"nobody"}),
+    ] {
+        let told = world.say(ANN, &message);
+        assert_eq!(told[0]["successful"], false);
+        assert!(told[0].to_string().len() < 400, "{told:?}");
+    }
+}
+
+#[test]
+fn ids_that_are_no_ids_are_not_repeated() {
+    let world = world();
+    let id = world.client(ANN);
+    let long = "9".repeat(65);
+    for (given, echoed) in [
+        (json!("5"), json!("5")),
+        (json!(5), json!(5)),
+        (json!({"a":1}), json!(null)),
+        (json!(null), json!(null)),
+        (json!(long), json!(null)),
+    ] {
+        let mut message = connect(&id, 1);
+        message["id"] = given;
+        message["advice"] = json!({"timeout":0});
+        assert_eq!(world.say(ANN, &message)[0]["id"], echoed);
+    }
+}
+
+#[test]
+fn subscriptions_are_counted() {
+    let world = world_with(Options { subscriptions_max: 2, ..Options::default() });
+    let id = world.client(ANN);
+    world.subscribe(ANN, &id, "/a");
+    world.subscribe(ANN, &id, "/b");
+    let told = world.say(ANN, &json!({"channel":"/meta/subscribe","clientId":id,"subscription":"/c"}));
+    assert_eq!(told[0]["error"], "403:/c:Too many subscriptions");
+    world.say(ANN, &json!({"channel":"/meta/unsubscribe","clientId":id,"subscription":"/a"}));
+    world.subscribe(ANN, &id, "/c");
+    assert_eq!(world.publish(&To::Everybody, "/c", &json!(1)).reached, 1);
+    assert_eq!(world.publish(&To::Everybody, "/a", &json!(1)).reached, 0);
+}
+
+proptest! {
+    /// Whatever bytes come, the server says something that is JSON, or why not.
+    #[test]
+    fn no_body_is_too_strange(bytes in prop::collection::vec(any::<u8>(), 0..200), text in "[\\[\\]{}\",:a-z0-9/*]{0,200}") {
+        let world = world();
+        let id = world.client(ANN);
+        for body in [bytes.as_slice(), text.as_bytes()] {
+            let _ = world.server.receive(&ANN, None, body, 0);
+            let _ = world.server.last_word(body);
+        }
+        let told = world.say(ANN, &json!({"channel":"/meta/subscribe","clientId":id,"subscription":text}));
+        assert!(told[0]["successful"].is_boolean());
+    }
+}
