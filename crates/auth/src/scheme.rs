@@ -4,4 +4,5 @@
 //! needs, and says what is proven or why nothing is.
 
 pub mod basic;
+pub mod digest;
 pub mod jwt;

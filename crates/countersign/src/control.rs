@@ -80,6 +80,7 @@ mod tests {
             tenant: None,
             roles: vec![String::from("agent")],
             keys: std::collections::BTreeMap::new(),
+            weaker: Vec::new(),
         };
         Order::AddAccount { account, password: Secret::new("a long enough pass") }
     }

@@ -244,6 +244,7 @@ fn new_account(seed: &Seed) -> NewAccount {
         tenant: seed.tenant.map(str::to_owned),
         roles: seed.roles.iter().map(|role| (*role).to_owned()).collect(),
         keys: pairs(seed.keys),
+        weaker: Vec::new(),
     }
 }
 

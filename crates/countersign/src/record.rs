@@ -36,6 +36,8 @@ pub(crate) struct NewAccount {
     pub(crate) roles: Vec<String>,
     /// Verified keys.
     pub(crate) keys: BTreeMap<String, String>,
+    /// The schemes that password-equivalents are to be kept for.
+    pub(crate) weaker: Vec<String>,
 }
 
 impl NewAccount {
@@ -65,6 +67,8 @@ pub(crate) struct Account {
     pub(crate) keys: BTreeMap<String, String>,
     /// Whether it may log in.
     pub(crate) state: AccountState,
+    /// The schemes that password-equivalents are kept for.
+    pub(crate) weaker: Vec<String>,
 }
 
 /// Whether an account may log in.

@@ -24,6 +24,7 @@ use crate::config::{
 use crate::dialects;
 
 pub(crate) use countersign_identity::accounts::KINDS as ACCOUNT_KINDS;
+pub(crate) use countersign_identity::equivalents::WeakerScheme;
 pub(crate) use countersign_identity::service::administration::ADMINISTRATOR as ADMINISTRATOR_ROLE;
 
 /// Where the administration listener publishes the keys that assertions are verified with.

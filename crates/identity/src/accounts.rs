@@ -11,6 +11,8 @@ use countersign_auth::port::Unavailable;
 use countersign_auth::secret::Secret;
 use countersign_auth::time::Time;
 
+use crate::equivalents::WeakerScheme;
+
 /// The kinds of accounts, as dialects name them.
 pub const KINDS: [&str; 6] = ["users", "clients", "customers", "oauth-clients", "applications", "devices"];
 /// Longer values fit no header beside everything else that is told to an upstream.
@@ -46,6 +48,8 @@ pub struct AccountDraft {
     pub password: Option<Secret>,
     /// The password that is set here is to be changed at the first log-in.
     pub password_due: bool,
+    /// What the password that is set here is kept for beside log-ins: password-equivalents, marked weaker.
+    pub weaker: Vec<WeakerScheme>,
 }
 
 /// An account as administrators see it.
@@ -57,6 +61,8 @@ pub struct AccountView {
     pub standing: Standing,
     /// Whether it has a password.
     pub password: PasswordState,
+    /// The schemes that password-equivalents are kept for: whoever steals them logs in without the password.
+    pub weaker: Vec<WeakerScheme>,
     /// When it was made.
     pub created_at: Time,
     /// When it was last changed.

@@ -9,6 +9,7 @@
 
 pub mod accounts;
 pub mod audit;
+pub mod equivalents;
 pub mod issuers;
 mod keys;
 pub mod lockout;

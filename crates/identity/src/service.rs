@@ -7,6 +7,7 @@
 
 pub mod administration;
 mod ending;
+pub mod equivalents;
 mod issue;
 mod lookups;
 mod operations;
@@ -30,6 +31,7 @@ use tokio::sync::broadcast;
 
 use crate::accounts::directory::Directory;
 use crate::accounts::rows;
+use crate::equivalents::{Equivalents, KeyPlace};
 use crate::issuers::Issuers;
 use crate::keys::Keys;
 use crate::lockout::{Lockout, Patience};
@@ -51,6 +53,8 @@ const LAST_ACCOUNT: &str = "last account";
 pub struct ServiceOptions {
     /// The database file; made if it is not there. Its folder must be.
     pub database: PathBuf,
+    /// Where the key is that password-equivalents are sealed with.
+    pub equivalents_key: KeyPlace,
     /// How passwords are kept.
     pub passwords: PasswordOptions,
     /// How failed proofs are slowed down.
@@ -75,10 +79,15 @@ pub enum Upkeep {
 }
 
 impl ServiceOptions {
-    /// The defaults, with a database file at `database`.
+    /// The defaults, with a database file at `database`, and the key of password-equivalents in a file beside it
+    /// whose name ends in `.key`.
     pub fn at(database: impl Into<PathBuf>) -> Self {
+        let database = database.into();
+        let mut key = database.clone().into_os_string();
+        key.push(".key");
         Self {
-            database: database.into(),
+            database,
+            equivalents_key: KeyPlace::File(key.into()),
             passwords: PasswordOptions::default(),
             patience: Patience::default(),
             signing: SigningOptions::default(),
@@ -161,6 +170,7 @@ pub(crate) struct Core {
     pub(crate) directory: Directory,
     pub(crate) keys: Keys,
     values: Values,
+    equivalents: Equivalents,
     passwords: Passwords,
     flights: passwords::Flights,
     lockout: Lockout,
@@ -219,6 +229,9 @@ impl Service {
             last_account = last_account.max(entry.account.id.0);
             directory.put(entry);
         }
+        let name_of =
+            |id| directory.find(id).map(|entry| (entry.account.kind.clone(), entry.account.name.clone()));
+        let equivalents = Equivalents::load(options.equivalents_key, store.equivalents().await?, name_of)?;
         let tokens = Tokens::new();
         let keys = Keys::load(store.keys().await?, &tokens)?;
         let signing = SigningKeys::load(&*store, &options.signing, &*options.clock).await?;
@@ -229,6 +242,7 @@ impl Service {
             providers: passwords::Providers::default(),
             proofs: Proofs::new(),
             values: Values::load(store.values().await?),
+            equivalents,
             signing,
             issuers: Issuers::default(),
             ledger: Mutex::new(Ledger {

@@ -15,6 +15,8 @@ use std::sync::Arc;
 
 use countersign_auth::token::TokenKind;
 
+use crate::equivalents::WeakerScheme;
+
 /// What a store answers with, some time later.
 pub type StoreFuture<T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send>>;
 
@@ -174,6 +176,24 @@ impl std::fmt::Debug for SigningKeyRow {
     }
 }
 
+/// What a weaker scheme needs of an account's password, as it is kept. The row is the switch: an account without one
+/// did not opt in.
+#[derive(Clone, PartialEq, Eq)]
+pub struct EquivalentRow {
+    /// Whose.
+    pub account: u64,
+    /// For which scheme.
+    pub scheme: WeakerScheme,
+    /// Sealed with a key that is not in the store.
+    pub sealed: Vec<u8>,
+}
+
+impl std::fmt::Debug for EquivalentRow {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "EquivalentRow({} of {}, [secret])", self.scheme.name(), self.account)
+    }
+}
+
 /// Something that happened, for people to read later. Never holds a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditRow {
@@ -196,7 +216,7 @@ pub enum Change {
     InsertAccount(Box<AccountRow>),
     /// Another state of an account; a conflict if it is gone or the name or subject is taken.
     UpdateAccount(Box<AccountRow>),
-    /// An account goes, and all tokens, keys and values with it.
+    /// An account goes, and all tokens, keys, values and password-equivalents with it.
     DeleteAccount(u64),
     /// Tokens come, or take another state.
     PutTokens(Vec<TokenRow>),
@@ -221,6 +241,10 @@ pub enum Change {
     PutValue(ValueRow),
     /// Such a value goes: purpose, API, word, account.
     DeleteValue(ValuePurpose, String, String, u64),
+    /// What a weaker scheme needs is kept, in place of what that account had for that scheme.
+    PutEquivalent(EquivalentRow),
+    /// All password-equivalents of an account go.
+    DeleteEquivalents(u64),
     /// A signing key comes, or takes another state.
     PutSigningKey(SigningKeyRow),
     /// A signing key goes.
@@ -257,6 +281,9 @@ pub trait Store: Send + Sync {
 
     /// All operator-set values.
     fn values(&self) -> StoreFuture<Vec<ValueRow>>;
+
+    /// All password-equivalents.
+    fn equivalents(&self) -> StoreFuture<Vec<EquivalentRow>>;
 
     /// All signing keys.
     fn signing_keys(&self) -> StoreFuture<Vec<SigningKeyRow>>;

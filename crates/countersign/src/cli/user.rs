@@ -10,7 +10,7 @@ use crate::control::Order;
 use crate::output::{Failure, Output, table};
 use crate::prompt::PasswordFrom;
 use crate::record::{Account, AccountState, NewAccount, Whose};
-use crate::wire::ACCOUNT_KINDS;
+use crate::wire::{ACCOUNT_KINDS, WeakerScheme};
 
 /// `countersign user`
 #[derive(Debug, Subcommand)]
@@ -21,7 +21,8 @@ Examples:
   countersign user add ann --role agent                       asks for a password
   countersign user add ann --generate                         makes one and shows it once
   pass show ann | countersign user add ann --password-stdin
-  countersign user add 4711 --kind customers --key customer=4711 --generate")]
+  countersign user add 4711 --kind customers --key customer=4711 --generate
+  countersign user add till --generate --keep-for digest      can answer Digest challenges as well")]
     Add(Add),
     /// List accounts
     List {
@@ -39,7 +40,11 @@ Examples:
         which: Which,
         #[command(flatten)]
         password: PasswordFrom,
+        #[command(flatten)]
+        weaker: Weaker,
     },
+    /// Delete what is kept of an account's password for weaker schemes; the password itself stays
+    Strengthen(Which),
     /// Keep an account from logging in; ends all its sessions and tokens
     Disable(Which),
     /// Let an account log in again
@@ -68,6 +73,15 @@ impl Which {
     }
 }
 
+/// What a new password is kept for beside log-ins.
+#[derive(Debug, Args)]
+pub(crate) struct Weaker {
+    /// Keep what this scheme needs of the password as well; may be repeated. Weaker: whoever steals that, with the
+    /// key it is sealed with, logs in without the password. Without this nothing is kept, and what was is deleted
+    #[arg(long = "keep-for", value_name = "SCHEME", value_parser = WeakerScheme::ALL.map(WeakerScheme::name))]
+    schemes: Vec<String>,
+}
+
 /// `countersign user add`
 #[derive(Debug, Args)]
 pub(crate) struct Add {
@@ -75,6 +89,8 @@ pub(crate) struct Add {
     which: Which,
     #[command(flatten)]
     password: PasswordFrom,
+    #[command(flatten)]
+    weaker: Weaker,
     /// What services are told; the name if it is not given
     #[arg(long)]
     subject: Option<String>,
@@ -124,11 +140,16 @@ pub(super) fn run(command: Command, output: Output) -> Result<(), Failure> {
             let found = all.iter().find(|account| same(&account.whose, &whose));
             Ok(output.answer(found.ok_or_else(|| unknown(&whose, &all))?, show)?)
         }
-        Command::SetPassword { which, password } => {
+        Command::SetPassword { which, password, weaker } => {
             let (password, shown) = password.fetch(&which.name)?.into_parts();
             let whose = which.whose();
-            let () = which.config.order(Order::SetPassword { whose: whose.clone(), password })?;
+            let order = Order::SetPassword { whose: whose.clone(), password, weaker: weaker.schemes };
+            let () = which.config.order(order)?;
             done(output, &whose, "has a new password", shown)
+        }
+        Command::Strengthen(which) => {
+            let () = which.config.order(Order::Strengthen { whose: which.whose() })?;
+            done(output, &which.whose(), "has nothing kept for weaker schemes", None)
         }
         Command::Disable(which) => set_state(&which, AccountState::Disabled, output),
         Command::Enable(which) => set_state(&which, AccountState::Enabled, output),
@@ -155,6 +176,7 @@ fn add(add: Add, output: Output) -> Result<(), Failure> {
         tenant: add.tenant,
         roles: add.roles,
         keys: add.keys.into_iter().collect::<BTreeMap<_, _>>(),
+        weaker: add.weaker.schemes,
     };
     let () = add.which.config.order(Order::AddAccount { account, password })?;
     done(output, &whose, "is added", shown)
@@ -214,9 +236,10 @@ fn list(accounts: &[Account]) -> String {
             account.tenant.clone().unwrap_or_default(),
             account.roles.join(" "),
             account.state.name().to_owned(),
+            account.weaker.join(" "),
         ]
     };
-    table(["kind", "name", "subject", "tenant", "roles", "state"], accounts.iter().map(row))
+    table(["kind", "name", "subject", "tenant", "roles", "state", "weaker"], accounts.iter().map(row))
 }
 
 fn show(account: &Account) -> String {
@@ -231,6 +254,7 @@ fn show(account: &Account) -> String {
         ("roles", account.roles.join(" ")),
         ("keys", keys.join(" ")),
         ("state", account.state.name().to_owned()),
+        ("weaker", account.weaker.join(" ")),
     ];
     rows.iter()
         .filter(|(_, value)| !value.is_empty())
@@ -256,6 +280,7 @@ mod tests {
             roles: Vec::new(),
             keys: BTreeMap::new(),
             state: AccountState::Enabled,
+            weaker: Vec::new(),
         };
         let text = unknown(&whose("users"), &[anna]).to_string();
         assert_eq!(text, "none of the users is called `anna`; customers has one: add --kind customers");

@@ -51,11 +51,14 @@ pub(crate) struct Config {
 pub(crate) struct Store {
     /// The SQLite file, relative to the configuration's folder; made if it is not there.
     pub(crate) path: PathBuf,
+    /// The file with the key that seals what Digest and NTLM need of passwords; made when it is first needed. The
+    /// store's path with `.key` at its end if it is not given; better where the store's backups are not.
+    pub(crate) key: Option<PathBuf>,
 }
 
 impl Default for Store {
     fn default() -> Self {
-        Self { path: PathBuf::from("countersign.db") }
+        Self { path: PathBuf::from("countersign.db"), key: None }
     }
 }
 

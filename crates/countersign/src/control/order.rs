@@ -32,6 +32,13 @@ pub(crate) enum Order {
         /// The new one.
         #[serde(with = "passed")]
         password: Secret,
+        /// The schemes that password-equivalents are to be kept for.
+        weaker: Vec<String>,
+    },
+    /// What is kept of a password for weaker schemes goes.
+    Strengthen {
+        /// Whose.
+        whose: Whose,
     },
     /// Enabled or disabled.
     SetState {
@@ -108,7 +115,10 @@ pub(super) async fn perform(identities: &Identities, order: Order) -> Result<Val
     let answer = match order {
         Order::Accounts { kind } => json!(identities.accounts(kind.as_deref()).await?),
         Order::AddAccount { account, password } => json!(identities.add_account(account, password).await?),
-        Order::SetPassword { whose, password } => json!(identities.set_password(&whose, password).await?),
+        Order::SetPassword { whose, password, weaker } => {
+            json!(identities.set_password(&whose, password, &weaker).await?)
+        }
+        Order::Strengthen { whose } => json!(identities.strengthen(&whose).await?),
         Order::SetState { whose, state } => json!(identities.set_state(&whose, state).await?),
         Order::DeleteAccount { whose } => json!(identities.delete_account(&whose).await?),
         Order::Unlock { whose } => json!(identities.unlock(&whose).await?),

@@ -146,6 +146,7 @@ async fn administrator(
         tenant: None,
         roles: shown.roles.clone(),
         keys: BTreeMap::new(),
+        weaker: Vec::new(),
     };
     identities.add_account(account, password).await?;
     Ok(Some(shown))

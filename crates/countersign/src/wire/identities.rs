@@ -1,19 +1,22 @@
 //! The identity service of a configuration, in the terms of the command line.
 
+mod keys;
+
 use std::sync::Arc;
 
 use anyhow::anyhow;
-use countersign_auth::account::{Account as AuthAccount, AccountId};
+use countersign_auth::account::AccountId;
 use countersign_auth::api::Api;
-use countersign_auth::port::{KeyAnswer, KeyCaller, KeyChange, KeyInfo, KeyName, Operations};
+use countersign_auth::port::Operations;
 use countersign_auth::secret::Secret;
 use countersign_auth::time::{Clock, Time};
-use countersign_auth::token::{TokenPlan, TokenRef};
+use countersign_auth::token::TokenRef;
 use countersign_identity::accounts::{AccountDraft, AccountError, AccountView, Standing};
+use countersign_identity::equivalents::{KeyPlace, WeakerScheme};
 use countersign_identity::issuers::TrustedIssuer;
 use countersign_identity::lockout::Patience;
 use countersign_identity::password::PasswordOptions;
-use countersign_identity::service::administration::NewPassword;
+use countersign_identity::service::equivalents::NewPassword;
 use countersign_identity::service::{By, Service, ServiceOptions, Upkeep};
 use countersign_identity::signing::{SigningAlgorithm, SigningOptions};
 use serde::Serialize;
@@ -24,7 +27,7 @@ use countersign_identity::world::{OsRandom, WallClock};
 use crate::config::{Algorithm, Config, Loaded, Mistake};
 use crate::output::Failure;
 use crate::prompt;
-use crate::record::{Account, AccountState, Key, NewAccount, NewKey, Session, Whose};
+use crate::record::{Account, AccountState, NewAccount, Session, Whose};
 
 /// The kind of accounts that API keys and application secrets belong to.
 const APPLICATIONS: &str = "applications";
@@ -76,8 +79,13 @@ impl Identities {
         }
         let database = loaded.path(&loaded.config.store.path);
         let said = format!("could not open the store {}", database.display());
+        let usual = ServiceOptions::at(database);
         let options = ServiceOptions {
-            database,
+            equivalents_key: match &loaded.config.store.key {
+                Some(file) => KeyPlace::File(loaded.path(file)),
+                None => usual.equivalents_key,
+            },
+            database: usual.database,
             passwords: passwords(&loaded.config),
             patience: patience(&loaded.config),
             signing: signing(&loaded.config),
@@ -213,6 +221,7 @@ impl Identities {
             keys: account.keys,
             password: Some(password),
             password_due: false,
+            weaker: weaker_schemes(&account.weaker)?,
         };
         let made = self.service.create_account(draft, by(), now()).await;
         made.map(drop).map_err(|error| self.refused(error, &whose))
@@ -239,10 +248,21 @@ impl Identities {
     }
 
     /// Gives an account a new password; its sessions and tokens end.
-    pub(crate) async fn set_password(&self, whose: &Whose, password: Secret) -> Result<(), Failure> {
+    pub(crate) async fn set_password(
+        &self,
+        whose: &Whose,
+        password: Secret,
+        weaker: &[String],
+    ) -> Result<(), Failure> {
         let id = self.id(whose)?;
-        let set = self.service.set_password(id, NewPassword::Lasting(password), by(), now()).await;
+        let weaker = weaker_schemes(weaker)?;
+        let set = self.service.set_password(id, NewPassword::Lasting(password), weaker, by(), now()).await;
         set.map_err(|error| self.refused(error, whose))
+    }
+
+    /// Deletes what is kept of an account's password for weaker schemes.
+    pub(crate) async fn strengthen(&self, whose: &Whose) -> Result<(), Failure> {
+        Ok(self.service.strengthen(self.id(whose)?, by(), now()).await?)
     }
 
     /// Enables or disables an account.
@@ -262,64 +282,6 @@ impl Identities {
     /// Forgets the wrong passwords of an account.
     pub(crate) async fn unlock(&self, whose: &Whose) -> Result<(), Failure> {
         Ok(self.service.unlock(self.id(whose)?, by(), now()).await?)
-    }
-
-    /// Makes a key; its value is known to nobody else.
-    pub(crate) async fn create_key(&self, key: NewKey) -> Result<(Key, Secret), Failure> {
-        let word = self.key_word(&key.api)?;
-        let owner = self
-            .service
-            .account_named(APPLICATIONS, &key.owner)
-            .filter(|owner| owner.standing == Standing::Enabled);
-        let owner = owner.ok_or_else(|| anyhow!("no enabled application is called `{}`", key.owner))?.account;
-        let change = KeyChange {
-            label: Some(key.label),
-            description: Some(key.description),
-            expires_at: Some(key.lifetime.map(|lifetime| now().plus(lifetime.0))),
-        };
-        let name = owner.name.clone();
-        let made =
-            self.service.key_create(word.caller(owner), name, word.plan.clone(), change, now()).await?;
-        with_value(made)?
-            .ok_or_else(|| Failure::Failed(anyhow!("the application {} may hold no key", key.owner)))
-    }
-
-    /// The keys of an API, or of one application there.
-    pub(crate) async fn keys(&self, api: &str, owner: Option<&str>) -> Result<Vec<Key>, Failure> {
-        let word = self.key_word(api)?;
-        let mut keys = Vec::new();
-        for application in self.applications() {
-            if owner.is_none_or(|owner| application.name.eq_ignore_ascii_case(owner)) {
-                let found = self.service.key_list(word.caller(application), None, now()).await?;
-                keys.extend(found.iter().map(self::key));
-            }
-        }
-        Ok(keys)
-    }
-
-    /// Gives a key a new value.
-    pub(crate) async fn rotate_key(&self, api: &str, id: &str) -> Result<(Key, Secret), Failure> {
-        let word = self.key_word(api)?;
-        for application in self.applications() {
-            let caller = word.caller(application);
-            let answer = self.service.key_rotate(caller, key_name(id)?, word.plan.clone(), now()).await?;
-            if let Some(rotated) = with_value(answer)? {
-                return Ok(rotated);
-            }
-        }
-        Err(no_key(id))
-    }
-
-    /// Deletes a key.
-    pub(crate) async fn delete_key(&self, api: &str, id: &str) -> Result<(), Failure> {
-        let word = self.key_word(api)?;
-        for application in self.applications() {
-            match self.service.key_delete(word.caller(application), key_name(id)?, now()).await? {
-                KeyAnswer::Done(..) => return Ok(()),
-                KeyAnswer::NotFound => {}
-            }
-        }
-        Err(no_key(id))
     }
 
     /// Sets the secret with which an application proves itself at an API beside a user's credential.
@@ -381,33 +343,6 @@ impl Identities {
         let found = self.apis.iter().find(|api| **api.name() == *name);
         Ok(found.ok_or_else(|| anyhow!("no API is called `{name}`"))?)
     }
-
-    /// How an API makes keys.
-    fn key_word(&self, name: &str) -> Result<KeyWord, Failure> {
-        let api = self.api(name)?;
-        let plan = api.key_plan().ok_or_else(|| anyhow!("the dialect of `{name}` knows no API keys"))?;
-        Ok(KeyWord { api: Arc::clone(api.name()), plan: plan.clone() })
-    }
-
-    /// Every application that may act. Whoever may open the store or its socket asks in their names, since each
-    /// may touch its own keys.
-    fn applications(&self) -> impl Iterator<Item = Arc<AuthAccount>> {
-        let all = self.service.accounts().into_iter();
-        all.filter(|view| view.account.kind == APPLICATIONS && view.standing == Standing::Enabled)
-            .map(|view| view.account)
-    }
-}
-
-/// The keys of one API.
-struct KeyWord {
-    api: Arc<str>,
-    plan: TokenPlan,
-}
-
-impl KeyWord {
-    fn caller(&self, account: Arc<AuthAccount>) -> KeyCaller {
-        KeyCaller { account, api: Arc::clone(&self.api), word: Arc::clone(&self.plan.word) }
-    }
 }
 
 fn by() -> By {
@@ -416,33 +351,6 @@ fn by() -> By {
 
 fn now() -> Time {
     WallClock.now()
-}
-
-fn no_key(id: &str) -> Failure {
-    Failure::Failed(anyhow!("there is no key {id}"))
-}
-
-fn key_name(id: &str) -> Result<KeyName, Failure> {
-    Ok(KeyName::Id(TokenRef::parse(id).ok_or_else(|| anyhow!("`{id}` is no key's public id"))?))
-}
-
-fn with_value(answer: KeyAnswer) -> Result<Option<(Key, Secret)>, Failure> {
-    match answer {
-        KeyAnswer::Done(info, Some(value)) => Ok(Some((key(&info), value))),
-        KeyAnswer::Done(_, None) => Err(Failure::Failed(anyhow!("the key was given no value"))),
-        KeyAnswer::NotFound => Ok(None),
-    }
-}
-
-fn key(info: &KeyInfo) -> Key {
-    Key {
-        id: info.id.to_string(),
-        owner: info.owner.clone(),
-        label: info.label.clone(),
-        description: info.description.clone(),
-        created_at: info.created_at.into(),
-        expires_at: info.expires_at.map(Into::into),
-    }
 }
 
 fn account(view: &AccountView) -> Account {
@@ -459,7 +367,16 @@ fn account(view: &AccountView) -> Account {
             Standing::Enabled => AccountState::Enabled,
             Standing::Disabled => AccountState::Disabled,
         },
+        weaker: view.weaker.iter().map(|scheme| scheme.name().to_owned()).collect(),
     }
+}
+
+fn weaker_schemes(names: &[String]) -> Result<Vec<WeakerScheme>, Failure> {
+    let scheme = |name: &String| {
+        WeakerScheme::named(name)
+            .ok_or_else(|| Failure::Failed(anyhow!("`{name}` is no scheme that passwords are kept for")))
+    };
+    names.iter().map(scheme).collect()
 }
 
 fn passwords(config: &Config) -> PasswordOptions {

@@ -27,6 +27,7 @@ use countersign_gateway::metrics::Metrics;
 use countersign_gateway::serve::{Running, ServeOptions, start};
 use countersign_gateway::upstream::{Times, Upstream as Backend, UpstreamOptions};
 use countersign_identity::accounts::AccountDraft;
+use countersign_identity::equivalents::KeyPlace;
 use countersign_identity::issuers::TrustedIssuer;
 use countersign_identity::password::PasswordOptions;
 use countersign_identity::service::{By, Service, ServiceOptions, Upkeep};
@@ -171,6 +172,7 @@ impl Setting {
 async fn open(store: Arc<dyn Store>, clock: Arc<TurnedClock>) -> Arc<Service> {
     let passwords = PasswordOptions { memory_kib: 8, passes: 1, threads: 1, ..PasswordOptions::default() };
     let options = ServiceOptions {
+        equivalents_key: KeyPlace::Memory([7; 32].into()),
         passwords,
         clock,
         random: Arc::new(OsRandom::default()),

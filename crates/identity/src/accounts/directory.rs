@@ -12,6 +12,7 @@ use hashbrown::HashMap;
 use smallvec::SmallVec;
 
 use super::{AccountView, PasswordState, Standing};
+use crate::equivalents::WeakerScheme;
 
 /// Every look-up of a token asks for its account; cores rarely want one shard.
 const SHARDS: usize = 64;
@@ -28,7 +29,7 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    pub(crate) fn view(&self) -> AccountView {
+    pub(crate) fn view(&self, weaker: Vec<WeakerScheme>) -> AccountView {
         AccountView {
             account: Arc::clone(&self.account),
             standing: if self.disabled { Standing::Disabled } else { Standing::Enabled },
@@ -37,6 +38,7 @@ impl Entry {
                 (Some(_), false) => PasswordState::Set,
                 (Some(_), true) => PasswordState::Due,
             },
+            weaker,
             created_at: self.created_at,
             updated_at: self.updated_at,
         }

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use countersign_auth::account::{Account, AccountId};
-use countersign_auth::port::{Answer, PasswordAnswer, PasswordChange, PasswordClaim, Unavailable};
+use countersign_auth::port::{Answer, Unavailable};
 use countersign_auth::secret::Secret;
 use countersign_auth::time::Time;
 use countersign_auth::token::TokenDigest;
@@ -18,6 +18,7 @@ use super::{By, Core, LAST_ACCOUNT, Service, unavailable};
 use crate::accounts::directory::Entry;
 use crate::accounts::{AccountDraft, AccountError, AccountView, Standing, rows};
 use crate::audit::{self, AuditEvent};
+use crate::equivalents::Replacement;
 use crate::issuers::TrustedIssuer;
 use crate::store::{AccountRow, AuditRow, Change, StoreError, ValuePurpose};
 use crate::values::Values;
@@ -26,17 +27,6 @@ use crate::values::Values;
 pub const ADMINISTRATOR: &str = "administrator";
 /// Characters of the first administrator's password: 144 random bits.
 const FIRST_PASSWORD_FORM: &str = "{base64url:24}";
-
-/// A password that an administrator sets.
-#[derive(Debug)]
-pub enum NewPassword {
-    /// It stays until it is changed.
-    Lasting(Secret),
-    /// It must be changed before it is good for anything else.
-    Due(Secret),
-    /// None: nobody logs in with one.
-    None,
-}
 
 impl Service {
     /// Makes an account.
@@ -90,20 +80,6 @@ impl Service {
         self.run(move |core| async move { core.delete_account(id, &by, now).await })
     }
 
-    /// Sets an account's password, unlocks it and ends its sessions and tokens.
-    ///
-    /// # Errors
-    /// See [`AccountError`].
-    pub fn set_password(
-        &self,
-        id: AccountId,
-        password: NewPassword,
-        by: By,
-        now: Time,
-    ) -> Answer<Result<(), AccountError>> {
-        self.run(move |core| async move { core.set_password(id, password, &by, now).await })
-    }
-
     /// Ends all sessions and tokens of an account, and proofs made before.
     ///
     /// # Errors
@@ -127,17 +103,17 @@ impl Service {
 
     /// All accounts by number.
     pub fn accounts(&self) -> Vec<AccountView> {
-        self.core.directory.all().iter().map(|entry| entry.view()).collect()
+        self.core.directory.all().iter().map(|entry| self.core.view(entry)).collect()
     }
 
     /// An account by number.
     pub fn account(&self, id: AccountId) -> Option<AccountView> {
-        self.core.directory.find(id.0).map(|entry| entry.view())
+        self.core.directory.find(id.0).map(|entry| self.core.view(&entry))
     }
 
     /// An account by kind and name.
     pub fn account_named(&self, kind: &str, name: &str) -> Option<AccountView> {
-        self.core.directory.named(kind, name).map(|entry| entry.view())
+        self.core.directory.named(kind, name).map(|entry| self.core.view(&entry))
     }
 
     /// Makes the first administrator, of kind `users`, unless there is an account of that name; the password is
@@ -241,11 +217,15 @@ impl Service {
 }
 
 impl Core {
+    fn view(&self, entry: &Entry) -> AccountView {
+        entry.view(self.equivalents.schemes(entry.account.id.0))
+    }
+
     pub(super) fn entry(&self, id: AccountId) -> Result<Arc<Entry>, AccountError> {
         self.directory.find(id.0).ok_or(AccountError::NotFound)
     }
 
-    async fn hashed(&self, password: &Secret, names: &[&str]) -> Result<String, AccountError> {
+    pub(super) async fn hashed(&self, password: &Secret, names: &[&str]) -> Result<String, AccountError> {
         let fit = self.passwords.check_new(password.expose(), names);
         fit.map_err(|problem| AccountError::Unfit { field: "password", problem })?;
         let password = Zeroizing::new(password.expose().to_owned());
@@ -269,15 +249,18 @@ impl Core {
         let id = *last + 1;
         let row = rows::new_row(&draft, id, password, now);
         let event = audit::row(by, "account.created", format!("{}/{}", row.kind, row.name), now);
-        let changes = vec![
+        let mut changes = vec![
             Change::InsertAccount(Box::new(row.clone())),
             Change::PutMeta(LAST_ACCOUNT, id.to_be_bytes().to_vec()),
             Change::Audit(event),
         ];
+        let mut kept = self.kept_of_draft(id, &draft, by, now)?;
+        changes.append(&mut kept.changes);
         self.store.write(changes).await.map_err(account_error)?;
         *last = id;
         let entry = rows::entry(row).map_err(account_error)?;
         let account = Arc::clone(&entry.account);
+        self.equivalents.put(kept);
         self.directory.put(entry);
         Ok(account)
     }
@@ -303,12 +286,19 @@ impl Core {
         let rights =
             |row: &AccountRow| (row.subject.clone(), row.tenant.clone(), row.roles.clone(), row.keys.clone());
         let ends = password.is_some() || rights(&row) != rights(&before);
+        let kept = match &password {
+            Some(_) => Some(self.kept_of_draft(id.0, &draft, by, now)?),
+            None if row.name != before.name => {
+                Some(self.equivalents.renamed(id.0, (&row.kind, &row.name), &*self.random)?)
+            }
+            None => None,
+        };
         if password.is_some() {
             row.password_hash = password;
             row.password_due = draft.password_due;
         }
         let proofs = if ends { Proofs::End(None) } else { Proofs::Stay };
-        self.replace(guard, row, proofs, "account.changed", by, now).await
+        self.replace(guard, Next { row, proofs, kept }, "account.changed", by, now).await
     }
 
     async fn set_standing(
@@ -325,7 +315,7 @@ impl Core {
             Standing::Disabled => (Proofs::End(None), "account.disabled"),
             Standing::Enabled => (Proofs::Stay, "account.enabled"),
         };
-        self.replace(guard, row, proofs, event, by, now).await.map(|_| ())
+        self.replace(guard, Next { row, proofs, kept: None }, event, by, now).await.map(|_| ())
     }
 
     async fn delete_account(&self, id: AccountId, by: &By, now: Time) -> Result<(), AccountError> {
@@ -337,37 +327,16 @@ impl Core {
         self.directory.remove(id);
         self.keys.remove_account(id.0);
         self.values.remove_account(id.0);
+        self.equivalents.remove(id.0);
         self.lockout.unlock(id.0);
         Ok(self.end_all(id, None, Scope::Everything, now).await?)
-    }
-
-    async fn set_password(
-        &self,
-        id: AccountId,
-        password: NewPassword,
-        by: &By,
-        now: Time,
-    ) -> Result<(), AccountError> {
-        let entry = self.entry(id)?;
-        let names = [&*entry.account.name, &*entry.account.email];
-        let (hash, due) = match &password {
-            NewPassword::Lasting(secret) => (Some(self.hashed(secret, &names).await?), false),
-            NewPassword::Due(secret) => (Some(self.hashed(secret, &names).await?), true),
-            NewPassword::None => (None, false),
-        };
-        let guard = self.administration.lock().await;
-        let mut row = rows::row(&*self.entry(id)?);
-        row.password_hash = hash;
-        row.password_due = due;
-        self.replace(guard, row, Proofs::End(None), "password.set", by, now).await?;
-        self.lockout.unlock(id.0);
-        Ok(())
     }
 
     async fn end_sessions(&self, id: AccountId, by: &By, now: Time) -> Result<(), AccountError> {
         let guard = self.administration.lock().await;
         let row = rows::row(&*self.entry(id)?);
-        self.replace(guard, row, Proofs::End(None), "sessions.ended", by, now).await.map(|_| ())
+        let next = Next { row, proofs: Proofs::End(None), kept: None };
+        self.replace(guard, next, "sessions.ended", by, now).await.map(|_| ())
     }
 
     async fn set_value(
@@ -397,56 +366,16 @@ impl Core {
         Ok(())
     }
 
-    /// A change that the account's holder asks for: the old password is checked like at a log-in.
-    pub(super) async fn password_change(
-        self: Arc<Self>,
-        claim: PasswordClaim,
-        new: Secret,
-        keep: Option<TokenDigest>,
-        now: Time,
-    ) -> Result<PasswordChange, Unavailable> {
-        let checked = self.check(&claim, now).await?;
-        let account = match checked.answer {
-            PasswordAnswer::Proven(account) | PasswordAnswer::Due(account) => account,
-            PasswordAnswer::Refused(_) | PasswordAnswer::BadProvider => return Ok(PasswordChange::WrongOld),
-            PasswordAnswer::TooMany => return Ok(PasswordChange::TooMany),
-        };
-        if claim.password.matches(new.expose()) {
-            return Ok(PasswordChange::Unfit("the new password is the old one"));
-        }
-        let hash = match self.hashed(&new, &[&account.name, &account.email]).await {
-            Ok(hash) => hash,
-            Err(AccountError::Unfit { problem, .. }) => return Ok(PasswordChange::Unfit(problem)),
-            Err(AccountError::TooMany) => return Ok(PasswordChange::TooMany),
-            Err(AccountError::Unavailable(error)) => return Err(error),
-            Err(AccountError::Taken(_) | AccountError::NotFound) => return Ok(PasswordChange::WrongOld),
-        };
-        let guard = self.administration.lock().await;
-        let Some(entry) = self.directory.find(account.id.0) else { return Ok(PasswordChange::WrongOld) };
-        if Some(&entry.password) != checked.entry.as_ref().map(|checked| &checked.password) {
-            return Ok(PasswordChange::WrongOld);
-        }
-        let mut row = rows::row(&entry);
-        row.password_hash = Some(hash);
-        row.password_due = false;
-        let by = By::new(account.name.clone(), Some(claim.address));
-        match self.replace(guard, row, Proofs::End(keep), "password.changed", &by, now).await {
-            Ok(_) => Ok(PasswordChange::Done),
-            Err(AccountError::Unavailable(error)) => Err(error),
-            Err(error) => Err(Unavailable(error.to_string())),
-        }
-    }
-
     /// Another state of an account: rows, then memory, then everything that was proven before.
-    async fn replace(
+    pub(super) async fn replace(
         &self,
         _one_at_a_time: MutexGuard<'_, u64>,
-        mut row: AccountRow,
-        proofs: Proofs,
+        next: Next,
         event: &str,
         by: &By,
         now: Time,
     ) -> Result<Arc<Account>, AccountError> {
+        let Next { mut row, proofs, mut kept } = next;
         row.updated_at = now.unix_ms();
         let id = AccountId(row.id.cast_unsigned());
         let mut changes = Vec::with_capacity(3);
@@ -456,9 +385,15 @@ impl Core {
         }
         changes.push(Change::UpdateAccount(Box::new(row.clone())));
         changes.push(Change::Audit(audit::row(by, event, format!("{}/{}", row.kind, row.name), now)));
+        if let Some(kept) = &mut kept {
+            changes.append(&mut kept.changes);
+        }
         self.store.write(changes).await.map_err(account_error)?;
         let entry = rows::entry(row).map_err(account_error)?;
         let account = Arc::clone(&entry.account);
+        if let Some(kept) = kept {
+            self.equivalents.put(kept);
+        }
         self.directory.put(entry);
         if let Proofs::End(keep) = proofs {
             self.end_all(id, keep, Scope::Proofs, now).await?;
@@ -467,9 +402,17 @@ impl Core {
     }
 }
 
+/// What an account is to be.
+pub(super) struct Next {
+    pub(super) row: AccountRow,
+    pub(super) proofs: Proofs,
+    /// What is kept for weaker schemes, where that changes.
+    pub(super) kept: Option<Replacement>,
+}
+
 /// What becomes of what an account proved before a change.
 #[derive(Clone, Copy)]
-enum Proofs {
+pub(super) enum Proofs {
     Stay,
     /// Sessions and tokens end, but perhaps for one.
     End(Option<TokenDigest>),

@@ -11,6 +11,7 @@
 )]
 
 mod accounts;
+mod equivalents;
 mod keys;
 mod outage;
 mod passwords;

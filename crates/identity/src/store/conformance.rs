@@ -7,8 +7,10 @@ use std::sync::Arc;
 use countersign_auth::token::TokenKind;
 
 use super::{
-    AccountRow, AuditRow, Change, KeyRow, SigningKeyRow, Store, StoreError, TokenRow, ValuePurpose, ValueRow,
+    AccountRow, AuditRow, Change, EquivalentRow, KeyRow, SigningKeyRow, Store, StoreError, TokenRow,
+    ValuePurpose, ValueRow,
 };
+use crate::equivalents::WeakerScheme;
 
 /// Runs the suite. `open` is called three times; what was acknowledged before must be there after.
 pub(crate) async fn check<F: Future<Output = Arc<dyn Store>>>(open: impl Fn() -> F) {
@@ -16,6 +18,7 @@ pub(crate) async fn check<F: Future<Output = Arc<dyn Store>>>(open: impl Fn() ->
     accounts(&*store).await;
     tokens(&*store).await;
     keys_and_values(&*store).await;
+    equivalents(&*store).await;
     small_things(&*store).await;
     lists_are_whole(&*store).await;
     order_of_calls(&*store).await;
@@ -24,6 +27,10 @@ pub(crate) async fn check<F: Future<Output = Arc<dyn Store>>>(open: impl Fn() ->
     let store = open().await;
     assert_eq!(store.accounts().await.unwrap().len(), 2);
     assert_eq!(store.token([1; 32]).await.unwrap().unwrap().used_at, 150);
+    assert_eq!(
+        store.equivalents().await.unwrap(),
+        [equivalent(1, WeakerScheme::Ntlm, 3), equivalent(2, WeakerScheme::Digest, 4)]
+    );
     deletions(&*store).await;
     store.close().await.unwrap();
 
@@ -176,6 +183,23 @@ async fn keys_and_values(store: &dyn Store) {
     assert_eq!(store.values().await.unwrap(), [value("device", 3)]);
 }
 
+fn equivalent(account: u64, scheme: WeakerScheme, byte: u8) -> EquivalentRow {
+    EquivalentRow { account, scheme, sealed: vec![byte; 40] }
+}
+
+async fn equivalents(store: &dyn Store) {
+    use WeakerScheme::{Digest, Ntlm};
+    let put = |account, scheme, byte| Change::PutEquivalent(equivalent(account, scheme, byte));
+    store.write(vec![put(1, Digest, 1), put(1, Ntlm, 2), put(2, Digest, 4)]).await.unwrap();
+    store.write(vec![put(1, Ntlm, 3)]).await.unwrap();
+    let mut found = store.equivalents().await.unwrap();
+    found.sort_by_key(|row| (row.account, row.scheme));
+    assert_eq!(found, [equivalent(1, Digest, 1), equivalent(1, Ntlm, 3), equivalent(2, Digest, 4)]);
+    store.write(vec![Change::DeleteEquivalents(1), put(1, Ntlm, 3)]).await.unwrap();
+    let orphan = store.write(vec![put(77, Digest, 1)]).await;
+    assert!(matches!(orphan, Err(StoreError::Conflict("the account is gone"))), "{orphan:?}");
+}
+
 async fn small_things(store: &dyn Store) {
     assert_eq!(store.meta("a").await.unwrap(), None);
     store.write(vec![Change::PutMeta("a", vec![1]), Change::PutMeta("a", vec![2])]).await.unwrap();
@@ -242,5 +266,6 @@ async fn deletions(store: &dyn Store) {
     assert!(store.token([1; 32]).await.unwrap().is_some());
     assert!(store.keys().await.unwrap().is_empty());
     assert!(store.values().await.unwrap().is_empty());
+    assert_eq!(store.equivalents().await.unwrap(), [equivalent(1, WeakerScheme::Ntlm, 3)]);
     store.write(vec![Change::DeleteKey([1; 12])]).await.unwrap();
 }

@@ -22,7 +22,8 @@ use sqlx::sqlite::{
 use tokio::runtime::Handle;
 
 use super::{
-    AccountRow, AuditRow, Change, KeyRow, SigningKeyRow, Store, StoreError, StoreFuture, TokenRow, ValueRow,
+    AccountRow, AuditRow, Change, EquivalentRow, KeyRow, SigningKeyRow, Store, StoreError, StoreFuture,
+    TokenRow, ValueRow,
 };
 use writer::Writer;
 
@@ -33,7 +34,7 @@ const READERS_MAX: u32 = 4;
 /// Rows that travel from SQLite's thread to ours at once; the default of 50 makes loading a million slow.
 const ROW_BUFFER: usize = 1024;
 /// Each entry brings the file from schema N to schema N + 1.
-const SCHEMAS: [&str; 1] = [include_str!("sqlite/schema_1.sql")];
+const SCHEMAS: [&str; 2] = [include_str!("sqlite/schema_1.sql"), include_str!("sqlite/schema_2.sql")];
 
 /// One SQLite file. See the module's words.
 pub struct SqliteStore {
@@ -156,6 +157,15 @@ impl Store for SqliteStore {
         self.read(move |pool| async move {
             sqlx::query("SELECT purpose, api, word, account, mac FROM operator_values")
                 .try_map(rows::value)
+                .fetch_all(&pool)
+                .await
+        })
+    }
+
+    fn equivalents(&self) -> StoreFuture<Vec<EquivalentRow>> {
+        self.read(move |pool| async move {
+            sqlx::query("SELECT account, scheme, sealed FROM password_equivalents ORDER BY account, scheme")
+                .try_map(rows::equivalent)
                 .fetch_all(&pool)
                 .await
         })

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::watch;
 
 use super::{
-    AccountRow, AuditRow, Change, KeyRow, SigningKeyRow, Store, StoreError, StoreFuture, TokenRow, ValueRow,
+    AccountRow, AuditRow, Change, EquivalentRow, KeyRow, SigningKeyRow, Store, StoreError, StoreFuture,
+    TokenRow, ValueRow,
 };
 
 /// Passes everything on to another store while it is on, and fails everything while it is off.
@@ -92,6 +93,10 @@ impl Store for Switchable {
 
     fn values(&self) -> StoreFuture<Vec<ValueRow>> {
         self.pass(|store| store.values())
+    }
+
+    fn equivalents(&self) -> StoreFuture<Vec<EquivalentRow>> {
+        self.pass(|store| store.equivalents())
     }
 
     fn signing_keys(&self) -> StoreFuture<Vec<SigningKeyRow>> {

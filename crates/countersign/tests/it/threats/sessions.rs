@@ -6,7 +6,7 @@ use countersign_auth::account::AccountId;
 use countersign_auth::secret::Secret;
 use countersign_identity::accounts::Standing;
 use countersign_identity::service::By;
-use countersign_identity::service::administration::NewPassword;
+use countersign_identity::service::equivalents::NewPassword;
 
 use super::{Ground, Told, all, basic, claims};
 
@@ -282,7 +282,7 @@ fn e4_what_was_ended_is_dead_on_the_next_request() {
         ("a new password", |ground, id| {
             let (service, now) = (ground.world.service(), ground.world.now());
             let password = NewPassword::Lasting(Secret::new("chosen-by-others-1"));
-            ground.world.block_on(service.set_password(id, password, By::gate(), now)).unwrap();
+            ground.world.block_on(service.set_password(id, password, Vec::new(), By::gate(), now)).unwrap();
         }),
         ("deleting", |ground, id| {
             let (service, now) = (ground.world.service(), ground.world.now());

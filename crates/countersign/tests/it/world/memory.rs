@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use countersign_identity::store::{
-    AccountRow, AuditRow, Change, KeyRow, SigningKeyRow, Store, StoreError, StoreFuture, TokenRow, ValueRow,
+    AccountRow, AuditRow, Change, EquivalentRow, KeyRow, SigningKeyRow, Store, StoreError, StoreFuture,
+    TokenRow, ValueRow,
 };
 
 #[derive(Clone, Default)]
@@ -14,6 +15,7 @@ struct Rows {
     tokens: BTreeMap<[u8; 32], TokenRow>,
     keys: BTreeMap<[u8; 12], KeyRow>,
     values: Vec<ValueRow>,
+    equivalents: Vec<EquivalentRow>,
     signing: BTreeMap<String, SigningKeyRow>,
 }
 
@@ -33,8 +35,9 @@ impl MemoryStore {
         let accounts = rows.accounts.values().cloned().map(|row| Change::InsertAccount(Box::new(row)));
         let signing = rows.signing.values().cloned().map(Change::PutSigningKey);
         let values = rows.values.iter().cloned().map(Change::PutValue);
+        let equivalents = rows.equivalents.iter().cloned().map(Change::PutEquivalent);
         let meta = rows.meta.iter().map(|(name, value)| Change::PutMeta(name, value.clone()));
-        accounts.chain(signing).chain(values).chain(meta).collect()
+        accounts.chain(signing).chain(values).chain(equivalents).chain(meta).collect()
     }
 
     fn rows(&self) -> MutexGuard<'_, Rows> {
@@ -57,6 +60,7 @@ impl Rows {
                 self.tokens.retain(|_, row| row.account != id);
                 self.keys.retain(|_, row| row.account != id);
                 self.values.retain(|row| row.account != id);
+                self.equivalents.retain(|row| row.account != id);
             }
             Change::PutTokens(rows) => self.tokens.extend(rows.into_iter().map(|row| (row.digest, row))),
             Change::TouchTokens(used) => {
@@ -89,6 +93,11 @@ impl Rows {
             Change::DeleteValue(purpose, api, word, account) => {
                 self.forget_value(&ValueRow { purpose, api, word, account, mac: [0; 32] });
             }
+            Change::PutEquivalent(row) => {
+                self.equivalents.retain(|other| (other.account, other.scheme) != (row.account, row.scheme));
+                self.equivalents.push(row);
+            }
+            Change::DeleteEquivalents(account) => self.equivalents.retain(|row| row.account != account),
             Change::PutSigningKey(row) => {
                 self.signing.insert(row.id.clone(), row);
             }
@@ -170,6 +179,10 @@ impl Store for MemoryStore {
 
     fn values(&self) -> StoreFuture<Vec<ValueRow>> {
         self.read(|rows| rows.values.clone())
+    }
+
+    fn equivalents(&self) -> StoreFuture<Vec<EquivalentRow>> {
+        self.read(|rows| rows.equivalents.clone())
     }
 
     fn signing_keys(&self) -> StoreFuture<Vec<SigningKeyRow>> {

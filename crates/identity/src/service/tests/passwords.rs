@@ -2,7 +2,7 @@ use countersign_auth::port::{PasswordChange, ProofKey, Verified};
 
 use super::*;
 use crate::accounts::{AccountError, PasswordState, Standing};
-use crate::service::administration::NewPassword;
+use crate::service::equivalents::NewPassword;
 
 fn text(answer: &PasswordAnswer) -> &'static str {
     match answer {
@@ -184,7 +184,7 @@ async fn a_changed_password_ends_everything_but_what_is_kept() {
 async fn a_due_password_must_be_changed() {
     let bench = Bench::new().await;
     let ann = bench.account("users", "ann").await;
-    let set = |password| bench.service.set_password(ann.id, password, By::gate(), at(1));
+    let set = |password| bench.service.set_password(ann.id, password, Vec::new(), By::gate(), at(1));
     set(NewPassword::Due(Secret::new("first password"))).await.unwrap();
     assert_eq!(bench.service.account(ann.id).unwrap().password, PasswordState::Due);
     assert_eq!(text(&bench.login(claim("ann", "first password"), at(2)).await), "due");

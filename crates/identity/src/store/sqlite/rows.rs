@@ -6,7 +6,10 @@ use countersign_auth::token::TokenKind;
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
-use crate::store::{AccountRow, AuditRow, KeyRow, SigningKeyRow, TokenRow, ValuePurpose, ValueRow};
+use crate::equivalents::WeakerScheme;
+use crate::store::{
+    AccountRow, AuditRow, EquivalentRow, KeyRow, SigningKeyRow, TokenRow, ValuePurpose, ValueRow,
+};
 
 type Read<T> = Result<T, sqlx::Error>;
 
@@ -126,6 +129,13 @@ pub(super) fn purpose_number(purpose: ValuePurpose) -> i64 {
         ValuePurpose::Shared => 0,
         ValuePurpose::Application => 1,
     }
+}
+
+pub(super) fn equivalent(row: SqliteRow) -> Read<EquivalentRow> {
+    let account: i64 = row.try_get(0)?;
+    let scheme =
+        WeakerScheme::named(row.try_get(1)?).ok_or_else(|| wrong("scheme of a password-equivalent"))?;
+    Ok(EquivalentRow { account: account.cast_unsigned(), scheme, sealed: row.try_get(2)? })
 }
 
 pub(super) fn value(row: SqliteRow) -> Read<ValueRow> {

@@ -206,6 +206,16 @@ async fn apply(connection: &mut SqliteConnection, change: Change) -> Result<(), 
             let query = sqlx::query(query).bind(rows::purpose_number(purpose));
             run_query(connection, query.bind(api).bind(word).bind(account.cast_signed())).await
         }
+        Change::PutEquivalent(row) => {
+            let query = "INSERT INTO password_equivalents (account, scheme, sealed) VALUES (?, ?, ?) \
+                         ON CONFLICT (account, scheme) DO UPDATE SET sealed = excluded.sealed";
+            let query = sqlx::query(query).bind(row.account.cast_signed()).bind(row.scheme.name());
+            run_query(connection, query.bind(row.sealed)).await
+        }
+        Change::DeleteEquivalents(account) => {
+            let query = sqlx::query("DELETE FROM password_equivalents WHERE account = ?");
+            run_query(connection, query.bind(account.cast_signed())).await
+        }
         Change::PutSigningKey(row) => {
             let query = sqlx::query(
                 "INSERT INTO signing_keys (id, purpose, algorithm, pkcs8, state, since) VALUES (?, ?, ?, ?, ?, ?) \
@@ -278,7 +288,7 @@ async fn update_account(connection: &mut SqliteConnection, row: AccountRow) -> R
 }
 
 async fn delete_account(connection: &mut SqliteConnection, id: u64) -> Result<(), sqlx::Error> {
-    // Keys and values go by reference.
+    // Keys, values and password-equivalents go by reference.
     for query in ["DELETE FROM tokens WHERE account = ?", "DELETE FROM accounts WHERE id = ?"] {
         run_query(connection, sqlx::query(query).bind(id.cast_signed())).await?;
     }
