@@ -411,13 +411,16 @@ impl Values for RefusalValues<'_> {
     }
 }
 
-/// Whether a path leads back into the API: its prefix, and nothing that a browser reads as another origin (T-E6).
+/// Whether a path leads back into the API: its prefix, nothing that a browser reads as another origin (T-E6), and
+/// nothing that would be markup where a page prints it: no browser leaves that in an address (T-E10).
 pub(crate) fn is_own_path(path: &str, prefix: &str) -> bool {
     let below = path.strip_prefix(prefix);
     below.is_some_and(|below| below.starts_with('/') || (below.is_empty() && !prefix.is_empty()))
         && path.starts_with('/')
         && !path.starts_with("//")
-        && path.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\')
+        && path
+            .bytes()
+            .all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'\\' | b'"' | b'<' | b'>' | b'`'))
         && !path.split(['/', '?', '#']).any(|segment| segment == ".." || segment == ".")
 }
 

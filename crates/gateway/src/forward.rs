@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use countersign_auth::account::Live;
 use http::header::{CONTENT_LENGTH, HOST};
 use http::{HeaderMap, Method, Request, Response, request, response};
 use http_body::Body as _;
@@ -21,7 +22,7 @@ pub(crate) use crate::forward::tunnel::Ends;
 use crate::address::Peer;
 use crate::admission::Upgrade;
 use crate::body::{Body, Outgoing, Progress};
-use crate::pulse::{Late, Pulse, millis};
+use crate::pulse::Pulse;
 use crate::upstream::{Backend, HostField, Lease, Pools, Sender, Upstream, connect};
 use crate::worker::{LocalGate, Worker};
 
@@ -32,6 +33,8 @@ pub(crate) struct Sending<'u> {
     pub(crate) set: HeaderMap,
     pub(crate) upstream: &'u Arc<Upstream>,
     pub(crate) upgrade: Upgrade,
+    /// Whoever waits for the answer stops waiting when this falls (T-E4).
+    pub(crate) live: Option<&'u Live>,
 }
 
 /// An answer's head, and the connection that its body comes on.
@@ -63,14 +66,14 @@ pub(crate) async fn send(
     sending: Sending<'_>,
     peer: &Peer,
 ) -> Result<Exchange, ForwardError> {
-    let Sending { mut head, body, set, upstream, upgrade } = sending;
+    let Sending { mut head, body, set, upstream, upgrade, live } = sending;
     heads::prepare(&mut head, &body, set, upstream, gate, peer, upgrade);
     let pulse = worker.pulse();
     let (body, progress) = Outgoing::new(body, pulse, gate.limits.body_idle, gate);
     let may_repeat = progress.is_none() && upgrade == Upgrade::No && is_idempotent(&head.method);
     let pools = worker.pools(upstream.id, upstream.backends.len());
-    let route =
-        Route { worker, upstream, pools: &pools, progress, limit_bytes: gate.limits.answer_header_bytes };
+    let limit_bytes = gate.limits.answer_header_bytes;
+    let route = Route { worker, upstream, pools: &pools, progress, limit_bytes, live };
     let mut request = Request::from_parts(head, body);
     let mut tried = 0_u64;
     let mut last_error = None;
@@ -100,6 +103,7 @@ struct Route<'r> {
     pools: &'r Rc<Pools>,
     progress: Option<Rc<Progress>>,
     limit_bytes: usize,
+    live: Option<&'r Live>,
 }
 
 impl Route<'_> {
@@ -147,7 +151,9 @@ impl Route<'_> {
     ) -> Result<Exchange, Failed> {
         let pulse = self.worker.pulse();
         let answer = sender.requests.try_send_request(request);
-        match head_in_time(pulse, answer, self.upstream.times.head, self.progress.as_deref()).await {
+        let wait =
+            Wait { limit: self.upstream.times.head, progress: self.progress.as_deref(), live: self.live };
+        match wait.for_head(pulse, answer).await {
             Ok(Ok(response)) => {
                 backend.health.succeeded();
                 let lease =
@@ -173,10 +179,11 @@ impl Route<'_> {
                 self.failed(backend);
                 Err((ForwardError::Broken(error), None))
             }
-            Err(Late) => {
+            Err(Vain::Late) => {
                 self.failed(backend);
                 Err((ForwardError::Late, None))
             }
+            Err(Vain::Revoked) => Err((ForwardError::Revoked, None)),
         }
     }
 
@@ -185,30 +192,47 @@ impl Route<'_> {
     }
 }
 
-/// Waits for the head; time runs from the last piece of the request that was taken.
-async fn head_in_time<F: Future>(
-    pulse: &Rc<Pulse>,
-    answer: F,
+/// How long a head is waited for.
+struct Wait<'r> {
+    /// From the last piece of the request that was taken.
     limit: Duration,
-    progress: Option<&Progress>,
-) -> Result<F::Output, Late> {
-    let mut answer = pin!(answer);
-    let mut alarm = pulse.alarm(limit);
-    std::future::poll_fn(|cx| {
-        if let Poll::Ready(output) = answer.as_mut().poll(cx) {
-            return Poll::Ready(Ok(output));
-        }
-        while alarm.poll(cx).is_ready() {
-            let since = progress.map_or(0, Progress::last_ms);
-            let waited = pulse.now_ms().saturating_sub(since);
-            if progress.is_none() || waited >= millis(limit) {
-                return Poll::Ready(Err(Late));
+    progress: Option<&'r Progress>,
+    live: Option<&'r Live>,
+}
+
+/// Why a head is waited for no longer.
+enum Vain {
+    Late,
+    Revoked,
+}
+
+impl Wait<'_> {
+    async fn for_head<F: Future>(&self, pulse: &Rc<Pulse>, answer: F) -> Result<F::Output, Vain> {
+        let mut answer = pin!(answer);
+        let began = pulse.now_ms();
+        // What can be revoked is looked at on every beat; most answers come before the first.
+        let mut alarm = pulse.alarm(if self.live.is_some() { Duration::ZERO } else { self.limit });
+        std::future::poll_fn(|cx| {
+            if let Poll::Ready(output) = answer.as_mut().poll(cx) {
+                return Poll::Ready(Ok(output));
             }
-            alarm.again(limit.saturating_sub(Duration::from_millis(waited)));
-        }
-        Poll::Pending
-    })
-    .await
+            while alarm.poll(cx).is_ready() {
+                if self.live.is_some_and(|live| !live.is_up()) {
+                    return Poll::Ready(Err(Vain::Revoked));
+                }
+                let since = self.progress.map_or(began, Progress::last_ms);
+                let waited = Duration::from_millis(pulse.now_ms().saturating_sub(since));
+                // The beat that `since` may be old.
+                let left = (self.limit + pulse.beat()).saturating_sub(waited);
+                if left.is_zero() {
+                    return Poll::Ready(Err(Vain::Late));
+                }
+                alarm.again(if self.live.is_some() { Duration::ZERO } else { left });
+            }
+            Poll::Pending
+        })
+        .await
+    }
 }
 
 fn spare(request: &Request<Outgoing>) -> Spare {

@@ -3,6 +3,7 @@
 mod accept;
 mod bind;
 mod caps;
+mod heads;
 mod io;
 mod proxy_protocol;
 mod serve;
@@ -19,6 +20,8 @@ pub(crate) use crate::listen::accept::{Listening, is_loopback, run};
 pub(crate) use crate::listen::bind::bind;
 pub(crate) use crate::listen::caps::Caps;
 use crate::listen::caps::Permit;
+pub(crate) use crate::listen::heads::HeadFault;
+use crate::listen::heads::HeadWatch;
 pub use crate::listen::tls::TlsError;
 pub(crate) use crate::listen::tls::{Acceptor, certificates};
 
@@ -98,6 +101,9 @@ enum Verdict {
 /// Never stalled; the clock begins at 0, but its first beat comes before the first connection can stall.
 const NOT_STALLED: u64 = u64::MAX;
 
+/// More heads than any connection has: those of HTTP/2, and what follows a change of protocol.
+const NOT_FOLLOWED: u64 = u64::MAX;
+
 /// One connection of a client; every request on it shares this.
 ///
 /// The numbers are atomics because the HTTP engine wants its parts to be `Send`; one core writes and reads them.
@@ -115,6 +121,12 @@ pub struct Connection {
     since_ms: AtomicU64,
     requests: AtomicU32,
     stalled_since_ms: AtomicU64,
+    /// Requests that were taken from it.
+    taken: AtomicU64,
+    /// Heads that were found to have one reading; [`NOT_FOLLOWED`] where none are looked at.
+    vouched: AtomicU64,
+    /// The first [`HeadFault`]; 0 if there was none.
+    head_fault: AtomicU8,
     verdict: AtomicU8,
     slot: Mutex<Option<Box<dyn Any + Send>>>,
     _permit: Permit,
@@ -138,6 +150,9 @@ impl Connection {
             since_ms: AtomicU64::new(now_ms),
             requests: AtomicU32::new(0),
             stalled_since_ms: AtomicU64::new(NOT_STALLED),
+            taken: AtomicU64::new(0),
+            vouched: AtomicU64::new(NOT_FOLLOWED),
+            head_fault: AtomicU8::new(0),
             verdict: AtomicU8::new(Verdict::Live as u8),
             slot: Mutex::default(),
             _permit: permit,
@@ -161,6 +176,42 @@ impl Connection {
         if self.requests.fetch_sub(1, Ordering::Relaxed) == 1 {
             self.since_ms.store(now_ms, Ordering::Relaxed);
             self.phase.store(Phase::Idle as u8, Ordering::Relaxed);
+        }
+    }
+
+    /// Begins to look at heads.
+    fn follow_heads(&self) {
+        self.vouched.store(0, Ordering::Relaxed);
+    }
+
+    /// Nothing that comes from now on is a head.
+    pub(crate) fn leave_http(&self) {
+        self.vouched.store(NOT_FOLLOWED, Ordering::Relaxed);
+    }
+
+    /// Looks at bytes on their way to the HTTP engine.
+    fn look(&self, heads: &mut HeadWatch, bytes: &[u8]) {
+        let before = self.vouched.load(Ordering::Relaxed);
+        if before == NOT_FOLLOWED {
+            return heads.end();
+        }
+        if let Err(fault) = heads.look(bytes) {
+            self.head_fault.store(fault as u8, Ordering::Relaxed);
+        }
+        if heads.vouched() != before {
+            self.vouched.store(heads.vouched(), Ordering::Relaxed);
+        }
+    }
+
+    /// Takes the head of the next request; once per request.
+    ///
+    /// # Errors
+    /// If nobody vouched for it.
+    pub(crate) fn take_head(&self) -> Result<(), HeadFault> {
+        if self.taken.fetch_add(1, Ordering::Relaxed) < self.vouched.load(Ordering::Relaxed) {
+            Ok(())
+        } else {
+            Err(HeadFault::numbered(self.head_fault.load(Ordering::Relaxed)))
         }
     }
 

@@ -8,6 +8,7 @@ use http::{Method, Response, StatusCode, Version, request};
 use crate::admission::LogFacts;
 use crate::hop;
 use crate::limits::Limits;
+use crate::listen::HeadFault;
 
 /// Clients name two or three fields in `Connection`; each name is compared with every protected one.
 const NOMINATIONS_MAX: usize = 32;
@@ -15,6 +16,8 @@ const NOMINATIONS_MAX: usize = 32;
 /// What is wrong with a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
+    /// What the bytes of the head say that the HTTP engine repairs (T-A8, T-G2).
+    Head(HeadFault),
     /// No `Host` in HTTP/1.1 (RFC 9112 section 3.2).
     NoHost,
     /// Several, or one that names another host than the target or `:authority` (T-A10).
@@ -36,9 +39,13 @@ pub(crate) enum Fault {
 impl Fault {
     const fn status(self) -> StatusCode {
         match self {
-            Self::NoHost | Self::Hosts | Self::BadHost | Self::Coding | Self::Target | Self::Types => {
-                StatusCode::BAD_REQUEST
-            }
+            Self::Head(_)
+            | Self::NoHost
+            | Self::Hosts
+            | Self::BadHost
+            | Self::Coding
+            | Self::Target
+            | Self::Types => StatusCode::BAD_REQUEST,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooManyFields => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
         }
@@ -46,6 +53,11 @@ impl Fault {
 
     const fn cause(self) -> &'static str {
         match self {
+            Self::Head(HeadFault::Fragment) => "the request's target has a fragment",
+            Self::Head(HeadFault::LineFeed) => "a line of the request's head ends without CR",
+            Self::Head(HeadFault::Framings) => "the request has a length and a transfer coding",
+            Self::Head(HeadFault::Lengths) => "the request has no one length",
+            Self::Head(HeadFault::Unplaced) => "what came before the request does not say where it begins",
             Self::NoHost => "the request names no host",
             Self::Hosts => "the request names more than one host",
             Self::BadHost => "the request's host is malformed",

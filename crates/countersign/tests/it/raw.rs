@@ -103,6 +103,32 @@ impl Wire {
         }
     }
 
+    /// Everything that still comes, up to the end of the connection.
+    pub(crate) fn rest(&mut self) -> Result<Vec<u8>, String> {
+        loop {
+            match self.fill() {
+                Ok(0) => return Ok(std::mem::take(&mut self.buffer)),
+                Ok(_) => {}
+                // The other end closed with bytes of ours unread.
+                Err(error) if error.contains("reset by peer") => return Ok(std::mem::take(&mut self.buffer)),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Whether the connection is open and nothing comes for so long, but for what came already.
+    pub(crate) fn is_silent(&mut self, span: Duration) -> bool {
+        self.deadline = None;
+        self.stream.set_read_timeout(Some(span)).is_ok()
+            && loop {
+                match self.fill() {
+                    Ok(0) => break false,
+                    Ok(_) => {}
+                    Err(error) => break !error.contains("reset"),
+                }
+            }
+    }
+
     fn chunks(&mut self) -> Result<Vec<u8>, String> {
         let mut body = Vec::new();
         loop {

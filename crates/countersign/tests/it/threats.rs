@@ -5,9 +5,12 @@
 //! that passes.
 
 mod addressed;
+mod channels;
 mod failing;
+mod framing;
 mod heard;
 mod hops;
+mod pages;
 mod proofs;
 mod sessions;
 mod table;

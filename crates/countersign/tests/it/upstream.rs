@@ -27,6 +27,8 @@ struct State {
     replies: VecDeque<Vec<u8>>,
     received: Vec<Received>,
     manners: Option<Manners>,
+    /// Requests that are kept waiting.
+    waiting: usize,
 }
 
 /// A service on the loopback interface; it stops when it is dropped.
@@ -72,6 +74,11 @@ impl Upstream {
         lock(&self.state).manners = Some(manners);
     }
 
+    /// How many requests it has kept waiting since it was last asked.
+    pub(crate) fn waiting(&self) -> usize {
+        std::mem::take(&mut lock(&self.state).waiting)
+    }
+
     /// What reached it since it was last asked; replies that nobody fetched are forgotten.
     pub(crate) fn take(&self) -> Vec<Received> {
         let mut state = lock(&self.state);
@@ -104,7 +111,10 @@ fn serve(stream: TcpStream, state: &Mutex<State>) {
             match state.manners {
                 Some(Manners::Down) => return,
                 // Until the gate gives up and closes.
-                Some(Manners::Silent) => continue,
+                Some(Manners::Silent) => {
+                    state.waiting += 1;
+                    continue;
+                }
                 Some(Manners::Up) | None => {}
             }
             state.received.push(Received { head, body, trailers });

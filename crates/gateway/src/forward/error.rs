@@ -29,6 +29,9 @@ pub(crate) enum ForwardError {
     /// No answer in time.
     #[error("could not wait longer for the answer")]
     Late,
+    /// What the request hangs on was revoked while its answer was awaited (T-E4).
+    #[error("could not wait longer for the answer: the account or session has ended")]
+    Revoked,
     /// The client's body broke off or stood still.
     #[error("could not send the request: its body broke off")]
     ClientBody(#[source] hyper::Error),
@@ -51,6 +54,7 @@ impl ForwardError {
             | Self::NoHttp(_)
             | Self::Unasked => Reason::Upstream,
             Self::ClientBody(_) => Reason::BadRequest,
+            Self::Revoked => Reason::BadToken,
         }
     }
 
@@ -63,7 +67,7 @@ impl ForwardError {
             )
             | Self::NoBackend => Some(UpstreamFault::Unreachable),
             Self::Stale(_) | Self::Broken(_) | Self::NoHttp(_) | Self::Unasked => Some(UpstreamFault::Broken),
-            Self::ClientBody(_) => None,
+            Self::ClientBody(_) | Self::Revoked => None,
         }
     }
 
@@ -78,7 +82,7 @@ impl ForwardError {
         if self.fault().is_some() {
             tracing::warn!(request.id = %peer.request, upstream = upstream.name, error, "an upstream failed");
         } else {
-            tracing::debug!(request.id = %peer.request, upstream = upstream.name, error, "a client's body broke off");
+            tracing::debug!(request.id = %peer.request, upstream = upstream.name, error, "a client's request ended before its answer");
         }
     }
 }

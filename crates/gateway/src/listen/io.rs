@@ -5,33 +5,29 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use hyper::rt::{Read, ReadBufCursor, Write};
-use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::Connection;
+use super::heads::HeadWatch;
 use crate::pulse::Coarse;
 
-/// Whether bytes that come while nothing is asked begin a head.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Heads {
-    /// HTTP/1: they do.
-    Watched,
-    /// HTTP/2: they may be a ping.
-    Unwatched,
-}
-
-/// Tells its [`Connection`] when bytes move and when they do not.
+/// Tells its [`Connection`] when bytes move and when they do not, and what heads they are.
 pub(super) struct Watched<S> {
-    stream: TokioIo<S>,
+    stream: S,
     connection: Arc<Connection>,
     clock: Coarse,
-    heads: Heads,
+    /// Of HTTP/1; in HTTP/2 bytes that come while nothing is asked begin no head, but may be a ping.
+    heads: Option<HeadWatch>,
 }
 
 impl<S> Watched<S> {
-    pub(super) fn new(stream: S, connection: &Arc<Connection>, clock: &Coarse, heads: Heads) -> Self {
-        Self { stream: TokioIo::new(stream), connection: Arc::clone(connection), clock: clock.clone(), heads }
+    pub(super) fn new(
+        stream: S,
+        connection: &Arc<Connection>,
+        clock: &Coarse,
+        heads: Option<HeadWatch>,
+    ) -> Self {
+        Self { stream, connection: Arc::clone(connection), clock: clock.clone(), heads }
     }
 
     fn wrote(&self, polled: &Poll<io::Result<usize>>) {
@@ -42,22 +38,27 @@ impl<S> Watched<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> Read for Watched<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
     fn poll_read(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        buffer: ReadBufCursor<'_>,
+        buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let polled = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        // An end of file counts as bytes; the connection ends with it anyway.
-        if self.heads == Heads::Watched && polled.is_ready() {
-            self.connection.bytes_came(self.clock.now_ms());
+        let this = self.get_mut();
+        let before = buffer.filled().len();
+        let polled = Pin::new(&mut this.stream).poll_read(cx, buffer);
+        if let Some(heads) = &mut this.heads
+            && polled.is_ready()
+        {
+            this.connection.look(heads, buffer.filled().get(before..).unwrap_or_default());
+            // An end of file counts as bytes; the connection ends with it anyway.
+            this.connection.bytes_came(this.clock.now_ms());
         }
         polled
     }
 }
 
-impl<S: AsyncWrite + Unpin> Write for Watched<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.stream).poll_write(cx, bytes);
         self.wrote(&polled);

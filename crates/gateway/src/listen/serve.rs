@@ -10,10 +10,12 @@ use std::task::Poll;
 use hyper::rt::Executor;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::Connection;
-use super::io::{Heads, Watched};
+use super::heads::HeadWatch;
+use super::io::Watched;
 use super::service::answer;
 use crate::admission::Handler;
 use crate::limits::Limits;
@@ -52,12 +54,14 @@ pub(super) async fn serve<H, S>(
     };
     match protocol {
         Protocol::Http1 => {
-            let io = Watched::new(stream, &connection, clock, Heads::Watched);
+            connection.follow_heads();
+            let heads = HeadWatch::new(gate.limits.header_bytes);
+            let io = TokioIo::new(Watched::new(stream, &connection, clock, Some(heads)));
             let serving = pin!(http1_builder(&gate.limits).serve_connection(io, service).with_upgrades());
             drive(worker, &connection, serving, |serving| serving.graceful_shutdown()).await;
         }
         Protocol::Http2 => {
-            let io = Watched::new(stream, &connection, clock, Heads::Unwatched);
+            let io = TokioIo::new(Watched::new(stream, &connection, clock, None));
             let serving = pin!(http2_builder(&gate.limits).serve_connection(io, service));
             drive(worker, &connection, serving, |serving| serving.graceful_shutdown()).await;
         }
@@ -105,18 +109,20 @@ async fn drive<F>(
     }
 }
 
-/// HTTP/1.1 by hyper's parser. What it does with what RFC 9112 frowns on:
+/// HTTP/1.1 by hyper's parser. What it does with what RFC 9112 frowns on, and what the gate does, which sees the
+/// bytes before ([`super::heads`]) and the head after it ([`crate::strict`]):
 ///
 /// | on the wire | hyper | the gate |
 /// |---|---|---|
 /// | `Transfer-Encoding` in HTTP/1.0 | 400, closes | - |
 /// | `Transfer-Encoding` that does not end in `chunked` | 400, closes | - |
 /// | `Transfer-Encoding: gzip, chunked` | passes it | 400 |
-/// | `Content-Length` beside `Transfer-Encoding` | drops the former, closes after the answer | forwards one framing |
+/// | `Content-Length` beside `Transfer-Encoding` | drops the former, closes after the answer | 400, closes |
 /// | several equal `Content-Length` | one of them | forwards one |
 /// | several different `Content-Length` | 400, closes | - |
 /// | obs-fold, space before a colon, NUL | 400, closes | - |
-/// | bare LF at a line's end | reads it as the line's end | forwards CRLF |
+/// | bare LF at a line's end | reads it as the line's end | 400, closes |
+/// | `#` in the target | cuts it off with what follows | 400, closes |
 /// | several `Host` | passes them | 400 |
 fn http1_builder(limits: &Limits) -> http1::Builder {
     let mut builder = http1::Builder::new();

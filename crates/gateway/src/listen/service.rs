@@ -36,7 +36,8 @@ pub(super) async fn answer<H: Handler>(
     let client = head.extensions.remove::<OnUpgrade>();
     // What was sent right behind a request that wanted to leave HTTP, and may not, is no request (T-G1).
     let wants_upgrade = client.is_some() && strict::wants_upgrade(&head);
-    let mut response = match strict::check(&mut head, &gate.limits) {
+    let one_reading = connection.take_head().map_err(strict::Fault::Head);
+    let mut response = match one_reading.and_then(|()| strict::check(&mut head, &gate.limits)) {
         Err(fault) => {
             tail.decided(fault.facts());
             own(fault.answer(), tail)
@@ -49,7 +50,9 @@ pub(super) async fn answer<H: Handler>(
             Admission::Forward(forward) => pass_on(&worker, &gate, *forward, &peer, client, tail).await,
         },
     };
-    if wants_upgrade && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        connection.leave_http();
+    } else if wants_upgrade {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     response
@@ -71,7 +74,7 @@ async fn pass_on<F: Finishing>(
 ) -> Response<AnswerBody> {
     let Forward { head, body, set, upstream, upgrade, live, finish, log } = forward;
     tail.decided(log);
-    let sending = Sending { head, body, set, upstream: &upstream, upgrade };
+    let sending = Sending { head, body, set, upstream: &upstream, upgrade, live: live.as_ref() };
     let sent_at = Instant::now();
     let exchange = match forward::send(worker, gate, sending, peer).await {
         Ok(exchange) => exchange,

@@ -248,27 +248,92 @@ fn a7_rules_see_the_path_without_the_query() {
     ground.send(&get("/admin/x%3F/public")).refused(401);
 }
 
-/// The engine drops a fragment before the gate can see it, so that it cannot be refused: what counts is that the
-/// rules and the service read one and the same path.
 #[test]
-fn a8_a_fragment_on_the_wire_hides_nothing() {
+fn a8_a_fragment_on_the_wire_is_refused() {
     let ground = ground();
-    for target in ["/admin/x#/public/x", "/admin/x#/../../public/x", "/admin/x#?/public"] {
-        ground.send(&get(target)).refused(401);
-        ground.send(&get_as(target, &bob())).refused(403);
-        assert_eq!(
-            ground.send(&get_as(target, &ann())).passed().head.start,
-            "GET /admin/x HTTP/1.1",
-            "{target}"
-        );
+    refused(
+        &ground,
+        &[
+            "/admin/x#/public/x",
+            "/admin/x#/../../public/x",
+            "/admin/x#?/public",
+            "/public/x#",
+            "/public/x#/../../admin/x",
+            "/public/x?a=1#/admin",
+            "/#",
+        ],
+    );
+    passed(&ground, &[("/public/x%23/admin", "/public/x%23/admin"), ("/public/x?a=%23", "/public/x?a=%23")]);
+}
+
+#[test]
+fn a9_a_prefix_is_cut_off_where_it_was_matched() {
+    let ground = Ground::with("enactor", &WORLD.replace("[\"/\"]", "[\"/api\", \"/api2/deep\"]"));
+    refused(&ground, &["/api/%2e%2e/admin/x", "/api/%2e/admin/x", "/api/x;/admin/x", "/api//admin/x"]);
+    for target in ["/api%2e/admin/x", "/api%2fadmin/x", "/api;/admin/x", "/api%252e/public/x"] {
+        let told = ground.send(&get_as(target, &ann()));
+        assert!(matches!(told.status(), 400 | 404) && told.seen.is_empty(), "{target}: {}", told.status());
     }
     passed(
         &ground,
         &[
-            ("/public/x#", "/public/x"),
-            ("/public/x#/../../admin/x", "/public/x"),
-            ("/public/x?a=1#/admin", "/public/x?a=1"),
-            ("/public/x%23/admin", "/public/x%23/admin"),
+            ("/api/public/x", "/api/public/x"),
+            ("/%61pi/public/x", "/api/public/x"),
+            ("/a%70%69/%70ublic/x", "/api/public/x"),
+            ("/api/admin/../public/x", "/api/public/x"),
+            ("/other/../api/public/x", "/api/public/x"),
+            ("/api2/deep/public/x", "/api2/deep/public/x"),
         ],
     );
+    for target in ["/api/admin/x", "/%61pi/admin/x", "/api2/deep/admin/x", "/api/public/../admin/x"] {
+        ground.send(&get(target)).refused(401);
+        ground.send(&get_as(target, &ann())).passed();
+    }
+    // What only begins like a prefix is another path, and nobody's.
+    for target in ["/apis/public/x", "/api.public/x", "/api2/public/x", "/api/../public/x", "/API/public/x"] {
+        ground.send(&get_as(target, &ann())).refused(404);
+    }
+}
+
+#[test]
+fn a10_two_hosts_are_none() {
+    let ground = ground();
+    let ask = |line: &str, hosts: &str| ground.send(&format!("GET {line} HTTP/1.1{hosts}"));
+    for (line, hosts) in [
+        ("http://b.example/public/x", "\nHost: a.example"),
+        ("http://a.example:81/public/x", "\nHost: a.example"),
+        ("http://u@a.example/public/x", "\nHost: a.example"),
+        ("/public/x", "\nHost: a.example\nHost: b.example"),
+        ("/public/x", "\nHost: a.example\nHost: a.example"),
+        ("/public/x", "\nHost: a.example, b.example"),
+        ("/public/x", "\nHost: a.example b.example"),
+        ("/public/x", ""),
+    ] {
+        ask(line, hosts).refused(400);
+    }
+    let seen = ask("http://A.example/public/x", "\nHost: a.example").passed();
+    assert_eq!(seen.head.start, "GET /public/x HTTP/1.1");
+    assert_eq!(super::all(&seen, "host"), ["a.example"]);
+}
+
+#[test]
+fn a11_methods_are_what_they_are() {
+    let ground = ground();
+    for method in ["TRACE", "CONNECT"] {
+        ground.send(&format!("{method} /public/x HTTP/1.1\nHost: a.example")).refused(405);
+    }
+    ground.send("CONNECT a.example:80 HTTP/1.1\nHost: a.example:80").refused(405);
+    for field in ["X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override", "X_HTTP_METHOD_OVERRIDE"] {
+        let seen = ground.send(&format!("GET /public/x HTTP/1.1\nHost: a.example\n{field}: DELETE")).passed();
+        assert_eq!(super::lines_with(&seen, "DELETE"), Vec::<String>::new(), "{field}");
+    }
+    for method in ["get", "Get", "G@T", "PROPFIND", "XGET"] {
+        let told = ground.send(&format!("{method} /public/x HTTP/1.1\nHost: a.example"));
+        match told.seen.first() {
+            // Passed as it is, never as another one.
+            Some(seen) => assert_eq!(seen.head.start, format!("{method} /public/x HTTP/1.1")),
+            None => assert!(matches!(told.status(), 400 | 405 | 501), "{method}: {}", told.status()),
+        }
+    }
+    ground.send("GET  /public/x HTTP/1.1\nHost: a.example").refused(400);
 }

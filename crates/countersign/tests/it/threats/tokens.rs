@@ -12,23 +12,23 @@ use crate::world::keys;
 
 /// The issuer that the world's shop trusts, and its key.
 const ISSUER: &str = "http://www.enactor.co/";
-const KEY: &str = "issuer-1";
+pub(super) const KEY: &str = "issuer-1";
 
 /// What the header of a good token says.
-const HEADER: &str = r#"{"alg":"RS256"}"#;
+pub(super) const HEADER: &str = r#"{"alg":"RS256"}"#;
 
 fn part(json: &str) -> String {
     URL_SAFE_NO_PAD.encode(json)
 }
 
 /// A token of these parts, signed by a named key.
-fn signed(header: &str, payload: &str, key: &str) -> String {
+pub(super) fn signed(header: &str, payload: &str, key: &str) -> String {
     let message = format!("{}.{}", part(header), part(payload));
     format!("{message}.{}", URL_SAFE_NO_PAD.encode(keys::sign(key, message.as_bytes())))
 }
 
 /// The payload of a good token, with other members in the place of some.
-fn payload(ground: &Ground, changes: &[(&str, &str)]) -> String {
+pub(super) fn payload(ground: &Ground, changes: &[(&str, &str)]) -> String {
     let exp = (ground.world.now().unix_secs() + 3000).to_string();
     let issuer = format!("\"{ISSUER}\"");
     let mut members =
@@ -43,7 +43,7 @@ fn payload(ground: &Ground, changes: &[(&str, &str)]) -> String {
     format!("{{{}}}", members.join(","))
 }
 
-fn show(ground: &Ground, token: &str) -> Told {
+pub(super) fn show(ground: &Ground, token: &str) -> Told {
     ground.send(&format!(
         "GET /WebRestApi/rest/baskets/PRIMARY HTTP/1.1\nHost: api.james.enactor\nAuthorization: Bearer {token}"
     ))

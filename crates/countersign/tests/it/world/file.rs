@@ -75,6 +75,8 @@ const fn on() -> bool {
 struct RouteEntry {
     at: String,
     allow: AllowEntry,
+    #[serde(default)]
+    upgrade: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -231,6 +233,6 @@ impl RouteEntry {
                 max_age: rule.max_age.as_ref().map(|text| duration(text).expect("a time such as 31m")),
             }),
         };
-        RouteOptions { at: self.at.clone(), allow, upgrade: false }
+        RouteOptions { at: self.at.clone(), allow, upgrade: self.upgrade }
     }
 }
