@@ -1,10 +1,14 @@
 //! Which requests something is about: `POST /seg/{name}/**`.
 
+mod index;
+
 use std::cmp::Reverse;
 use std::fmt;
 
 use http::Method;
 use smallvec::SmallVec;
+
+use index::Index;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Segment {
@@ -181,6 +185,7 @@ impl PathCase {
 pub struct Patterns<T> {
     case: PathCase,
     entries: Vec<(Exactness, Pattern, T)>,
+    index: Index,
 }
 
 impl<T> Patterns<T> {
@@ -191,7 +196,8 @@ impl<T> Patterns<T> {
             .map(|(pattern, when, item)| (pattern.exactness(when), pattern, item))
             .collect();
         entries.sort_by_key(|(exactness, _, _)| Reverse(*exactness));
-        Self { case, entries }
+        let index = Index::new(case, entries.iter().map(|(_, pattern, _)| pattern));
+        Self { case, entries, index }
     }
 
     /// What matches a request, the most exact first.
@@ -202,8 +208,7 @@ impl<T> Patterns<T> {
     ) -> impl Iterator<Item = (&'p T, Variables<'p>)> {
         // Split once: every pattern looks at the same segments.
         let given = split(path);
-        self.entries
-            .iter()
+        self.candidates(&given)
             .filter(move |(_, pattern, _)| pattern.admits(method))
             .filter_map(move |(_, pattern, item)| Some((item, pattern.matches(&given, self.case)?)))
     }
@@ -212,7 +217,11 @@ impl<T> Patterns<T> {
     pub fn at_path(&self, path: &str) -> impl Iterator<Item = &T> {
         let given = split(path);
         let at_path = move |(_, pattern, _): &&(_, Pattern, T)| pattern.matches(&given, self.case).is_some();
-        self.entries.iter().filter(at_path).map(|(_, _, item)| item)
+        self.candidates(&split(path)).filter(at_path).map(|(_, _, item)| item)
+    }
+
+    fn candidates(&self, given: &[&str]) -> impl Iterator<Item = &(Exactness, Pattern, T)> + use<'_, T> {
+        self.index.candidates(given).into_iter().filter_map(|place| self.entries.get(place))
     }
 
     /// All items, the most exact first; an item with several patterns comes several times.
@@ -229,7 +238,7 @@ impl<T> Patterns<T> {
     pub fn other_methods(&self, path: &str) -> Vec<Method> {
         let given = split(path);
         let mut methods = Vec::new();
-        for (_, pattern, _) in &self.entries {
+        for (_, pattern, _) in self.candidates(&given) {
             if pattern.matches(&given, self.case).is_some() {
                 methods.extend(pattern.methods.iter().cloned());
                 if pattern.methods.contains(&Method::GET) {
@@ -245,11 +254,14 @@ impl<T> Patterns<T> {
     /// Pairs that match the same request and are equally exact.
     pub fn ties(&self) -> impl Iterator<Item = ((&Pattern, &T), (&Pattern, &T))> {
         self.entries.iter().enumerate().flat_map(move |(at, (exactness, pattern, item))| {
-            self.entries
-                .iter()
-                .skip(at + 1)
-                .take_while(move |(other, _, _)| other == exactness)
-                .filter(move |(_, other, _)| pattern.overlaps(other, self.case))
+            let beside = self.index.beside(pattern).unwrap_or_else(|| (0..self.entries.len()).collect());
+            beside
+                .into_iter()
+                .filter(move |place| *place > at)
+                .filter_map(|place| self.entries.get(place))
+                .filter(move |(other_exactness, other, _)| {
+                    other_exactness == exactness && pattern.overlaps(other, self.case)
+                })
                 .map(move |(_, other, other_item)| ((pattern, item), (other, other_item)))
         })
     }
@@ -345,6 +357,35 @@ mod tests {
         check(&["/login"], "GET /login//", "none");
         check(&["/login/"], "GET /login", "none");
         check(&["/**"], "GET ", "/**");
+    }
+
+    #[test]
+    fn the_index_finds_what_a_look_at_every_pattern_finds() {
+        const SEGMENTS: [&str; 5] = ["a", "B", "{v}", "**", ""];
+        let mut patterns = Vec::new();
+        for first in SEGMENTS {
+            for second in SEGMENTS {
+                for third in SEGMENTS {
+                    patterns.extend(Pattern::parse(&format!("/{first}/{second}/{third}")).ok());
+                    patterns.extend(Pattern::parse(&format!("/{first}/{second}")).ok());
+                }
+            }
+        }
+        for case in [PathCase::Counts, PathCase::Ignored] {
+            let table = Patterns::new(case, patterns.iter().map(|one| (one.clone(), false, one.to_string())));
+            for path in ["", "/", "/a", "/A/b", "/a/b/", "/a/B/x", "/x/y/z/", "/a//B", "/a/b/c/d", "//"] {
+                let given = split(path);
+                let wanted = table.entries.iter().filter(|(_, one, _)| one.matches(&given, case).is_some());
+                let wanted: Vec<_> = wanted.map(|(_, _, text)| text).collect();
+                let found: Vec<_> = table.matching(&Method::GET, path).map(|(text, _)| text).collect();
+                assert_eq!(found, wanted, "{path}");
+            }
+            let all = table.entries.iter().enumerate().flat_map(|(at, (exactness, one, _))| {
+                let others = table.entries.iter().skip(at + 1);
+                others.filter(move |(other, two, _)| other == exactness && one.overlaps(two, case))
+            });
+            assert_eq!(table.ties().count(), all.count());
+        }
     }
 
     #[test]
