@@ -55,7 +55,7 @@ struct Document {
 /// # Errors
 /// If something cannot be written, opened or bound.
 pub(crate) fn run(options: &Demo, output: Output) -> Result<(), Failure> {
-    let _log = logging::start(LogFormat::Text, LOG_LEVEL)?;
+    let log = logging::start(LogFormat::Text, LOG_LEVEL)?;
     let folder = Folder::open(options.data.as_deref(), "countersign-demo")?;
     serve::control_plane()?.block_on(async {
         let signals = Signals::listen()?;
@@ -69,7 +69,7 @@ pub(crate) fn run(options: &Demo, output: Output) -> Result<(), Failure> {
         let identities = Arc::new(Identities::open(&loaded).await?);
         let accounts = seed(&identities, &mut kept).await?;
         kept.write(folder.path())?;
-        let running = wire::start(&loaded, &identities).await?;
+        let running = wire::start(&loaded, &identities, log.access()).await?;
         keys.publish(running.administration);
 
         let document = document(&running, &kept, &accounts, folder.path());

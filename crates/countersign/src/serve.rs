@@ -26,7 +26,7 @@ pub(crate) fn serve(loaded: &Loaded, output: Output) -> Result<(), Failure> {
     }
     let config::Log { format, level, access } = &loaded.config.log;
     let level = if *access { level.clone() } else { format!("{level},access=off") };
-    let _log = logging::start(*format, &level)?;
+    let log = logging::start(*format, &level)?;
     control_plane()?.block_on(async {
         let signals = Signals::listen()?;
         let identities = Arc::new(Identities::open(loaded).await?);
@@ -38,7 +38,7 @@ pub(crate) fn serve(loaded: &Loaded, output: Output) -> Result<(), Failure> {
                 )
             })?;
         }
-        let running = wire::start(loaded, &identities).await?;
+        let running = wire::start(loaded, &identities, log.access()).await?;
         announce(&running);
         until_stopped(loaded, &identities, running, signals).await
     })

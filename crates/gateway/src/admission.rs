@@ -30,7 +30,7 @@ pub(crate) struct LogFacts {
     pub(crate) account: Option<AccountId>,
     /// How that was proven.
     pub(crate) scheme: Option<&'static str>,
-    /// The path with secrets cut. Only set where [`crate::log::is_wanted`]; where it is not set, no path is logged.
+    /// The path with secrets cut. Only set where the gate keeps an access log.
     pub(crate) logged_path: Option<String>,
 }
 

@@ -29,7 +29,7 @@ use crate::admission::{Admission, Forward, Handler, LogFacts, Upgrade};
 pub(crate) use crate::admit::finish::Finish;
 use crate::body::Body;
 use crate::gate::{ApiMount, Gate};
-use crate::{log, strict};
+use crate::strict;
 
 /// The gate's own handler.
 pub(crate) struct Admit;
@@ -135,7 +135,7 @@ impl<'g> Visit<'g> {
         let fields = self.read_body(&taken).await?;
         let request = self.request(fields.as_ref());
         let located = api.locate_request(&request)?;
-        let logged_path = log::is_wanted().then(|| api.loggable_path(&located, &self.path));
+        let logged_path = gate.access.is_some().then(|| api.loggable_path(&located, &self.path));
         let located = self.located.insert(located);
         self.facts.logged_path = logged_path;
         if fields.is_none() && located.reads_body() && self.body.as_ref().is_some_and(|body| !body.is_empty())

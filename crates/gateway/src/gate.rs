@@ -13,6 +13,7 @@ use crate::address::Fronts;
 use crate::gate::places::Places;
 use crate::hop::Protected;
 use crate::limits::Limits;
+use crate::log::Access;
 use crate::metrics::{ApiMetrics, Metrics};
 use crate::upstream::Upstream;
 
@@ -79,6 +80,8 @@ pub struct GateOptions {
     pub protected: Protected,
     /// The counters; the same for every gate of a process.
     pub metrics: Arc<Metrics>,
+    /// Where the access log goes; there is none without it.
+    pub access: Option<Access>,
 }
 
 /// All that the cores need to serve requests.
@@ -103,6 +106,8 @@ pub struct Gate {
     pub protected: Protected,
     /// The counters.
     pub metrics: Arc<Metrics>,
+    /// Where the access log goes.
+    pub access: Option<Access>,
 }
 
 /// Why a gate cannot be made.
@@ -159,6 +164,7 @@ impl Gate {
             fronts: options.fronts,
             protected: options.protected,
             metrics: options.metrics,
+            access: options.access,
         })
     }
 

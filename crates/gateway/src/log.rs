@@ -1,4 +1,7 @@
-//! One line for each request, on the tracing target `access`.
+//! One line for each request.
+
+mod line;
+mod lines;
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -13,13 +16,14 @@ use crate::body::BodyError;
 use crate::listen::Connection;
 use crate::worker::{LocalGate, Worker};
 
-/// The target of access lines.
-pub const TARGET: &str = "access";
+pub use self::line::LineFormat;
+pub(crate) use self::lines::Lines;
+pub use self::lines::{Access, AccessLog};
 
-/// Whether anybody reads access lines: whoever prepares a path for them asks first.
-pub(crate) fn is_wanted() -> bool {
-    tracing::enabled!(target: TARGET, tracing::Level::INFO)
-}
+use self::line::LineWriter;
+
+/// What access lines say that they are, as `tracing` names the place that a line comes from.
+pub const TARGET: &str = "access";
 
 /// The end of a request: whenever and however that comes, it is counted and logged once, when this is dropped.
 pub(crate) struct Tail {
@@ -66,7 +70,7 @@ impl Tail {
 
     /// Notes who asks, where somebody reads.
     pub(crate) fn asked(&mut self, method: &Method, peer: &Peer) {
-        if is_wanted() {
+        if self.gate.access.is_some() {
             self.line = Some(Box::new(Line {
                 id: peer.request,
                 method: method.clone(),
@@ -127,33 +131,54 @@ impl Tail {
     }
 
     fn log(&self, line: &Line, took: Duration) {
-        let facts = &self.facts;
+        let Some(access) = &self.gate.access else { return };
         let message =
             if self.status.is_some() { "request answered" } else { "request abandoned by its client" };
-        let api = facts.api.and_then(|api| self.gate.api(api)).map(|mount| &**mount.api.name());
-        tracing::info!(
-            target: TARGET,
-            {
-            request.id = %line.id,
-            http.method = %line.method,
-            http.path = facts.logged_path.as_deref(),
-            http.status = self.status.map(|status| status.as_u16()),
-            http.version = ?line.version,
-            sent.bytes = self.sent_bytes,
-            micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
-            upstream.micros = self.upstream.map(|took| u64::try_from(took.as_micros()).unwrap_or(u64::MAX)),
-            peer.address = %line.peer,
-            listener = &*self.connection.listener,
-            api,
-            dialect = facts.dialect.as_deref(),
-            auth.scheme = facts.scheme,
-            auth.reason = facts.reason.map(countersign_auth::refusal::Reason::name),
-            auth.cause = facts.cause.as_deref(),
-            account.id = facts.account.map(|account| account.0),
-            broke_off = self.broke_off,
-            },
-            "{message}"
-        );
+        self.worker
+            .lines()
+            .add(access, self.gate.clock.now(), message, |writer| self.write(line, took, writer));
+    }
+
+    fn write(&self, line: &Line, took: Duration, to: &mut LineWriter<'_>) {
+        let facts = &self.facts;
+        let micros = |span: Duration| u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
+        to.word("request.id", line.id);
+        to.word("http.method", &line.method);
+        if let Some(path) = &facts.logged_path {
+            to.text("http.path", path);
+        }
+        if let Some(status) = self.status {
+            to.number("http.status", status.as_u16().into());
+        }
+        to.word("http.version", format_args!("{:?}", line.version));
+        to.number("sent.bytes", self.sent_bytes);
+        to.number("micros", micros(took));
+        if let Some(took) = self.upstream {
+            to.number("upstream.micros", micros(took));
+        }
+        to.word("peer.address", line.peer);
+        to.text("listener", &self.connection.listener);
+        if let Some(mount) = facts.api.and_then(|api| self.gate.api(api)) {
+            to.text("api", mount.api.name());
+        }
+        let reason = facts.reason.map(countersign_auth::refusal::Reason::name);
+        let texts = [
+            ("dialect", facts.dialect.as_deref()),
+            ("auth.scheme", facts.scheme),
+            ("auth.reason", reason),
+            ("auth.cause", facts.cause.as_deref()),
+        ];
+        for (name, text) in texts {
+            if let Some(text) = text {
+                to.text(name, text);
+            }
+        }
+        if let Some(account) = facts.account {
+            to.number("account.id", account.0);
+        }
+        if let Some(broke_off) = self.broke_off {
+            to.text("broke_off", broke_off);
+        }
     }
 }
 

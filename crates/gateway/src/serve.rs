@@ -276,6 +276,7 @@ async fn beat(worker: Rc<Worker>) {
     loop {
         interval.tick().await;
         worker.pulse().strike();
+        worker.lines().hand_over();
         worker.sweep();
         if worker.index() == 0 {
             upstream::run_checks(&worker);

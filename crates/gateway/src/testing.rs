@@ -62,6 +62,7 @@ pub(crate) fn options(apis: Vec<ApiOptions>) -> GateOptions {
         fronts: Fronts::default(),
         protected: Protected::new(["Countersign-Assertion", "X-User"]),
         metrics: Metrics::new(2),
+        access: None,
     }
 }
 

@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use crate::address::RequestId;
 use crate::gate::Gate;
 use crate::listen::Connection;
+use crate::log::Lines;
 use crate::pulse::Pulse;
 use crate::upstream::{Pools, UpstreamId};
 
@@ -79,6 +80,7 @@ pub(crate) struct Worker {
     pools: RefCell<HashMap<UpstreamId, Rc<Pools>, RandomState>>,
     request_salt: u64,
     request_count: Cell<u64>,
+    lines: Lines,
 }
 
 impl Worker {
@@ -101,6 +103,7 @@ impl Worker {
             request_salt: salt,
             // The core's number in the top bits: cores never give the same id.
             request_count: Cell::new((index as u64) << 48),
+            lines: Lines::default(),
         })
     }
 
@@ -122,6 +125,11 @@ impl Worker {
             *held = (edition, Rc::new(LocalGate(self.shared.gate())));
         }
         Rc::clone(&held.1)
+    }
+
+    /// Its part of the access log.
+    pub(crate) fn lines(&self) -> &Lines {
+        &self.lines
     }
 
     /// Names the next request.

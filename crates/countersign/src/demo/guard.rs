@@ -51,7 +51,7 @@ pub(crate) fn run(options: &Guard, output: Output) -> Result<(), Failure> {
     let text = configuration(&upstream, &dialect, listen);
     // Nothing is written before it is known to be good.
     let loaded = checked(&options.data, &text)?;
-    let _log = logging::start(LogFormat::Text, "info")?;
+    let log = logging::start(LogFormat::Text, "info")?;
     let folder = Folder::open(Some(&options.data), NAME)?;
 
     serve::control_plane()?.block_on(async {
@@ -60,7 +60,7 @@ pub(crate) fn run(options: &Guard, output: Output) -> Result<(), Failure> {
         // Only now: where another gate has the store, the file is that gate's.
         write_private(&loaded.file, &text)?;
         // The account comes after all that can fail: its password is shown once.
-        let running = wire::start(&loaded, &identities).await?;
+        let running = wire::start(&loaded, &identities, log.access()).await?;
         let account = administrator(&identities, family).await?;
         let prefix = family.map_or("", |family| family.prefix);
         let api = Shown {

@@ -12,6 +12,7 @@ use countersign_gateway::gate::{ApiOptions, Gate, GateOptions, Place};
 use countersign_gateway::hop::Protected;
 use countersign_gateway::limits::Limits;
 use countersign_gateway::listen::{Http2, Listener, TlsFiles};
+use countersign_gateway::log::Access;
 use countersign_gateway::metrics::Metrics;
 use countersign_gateway::serve::{self, ServeOptions};
 use countersign_gateway::upstream::{
@@ -62,7 +63,11 @@ impl Running {
 ///
 /// # Errors
 /// If an upstream, a certificate or a key cannot be used, or an address cannot be bound.
-pub(crate) async fn start(loaded: &Loaded, identities: &Arc<Identities>) -> Result<Running, Failure> {
+pub(crate) async fn start(
+    loaded: &Loaded,
+    identities: &Arc<Identities>,
+    access: Option<Access>,
+) -> Result<Running, Failure> {
     identities.apply(loaded).await?;
     let config = &loaded.config;
     let metrics = Metrics::new(std::thread::available_parallelism().map_or(1, std::num::NonZero::get));
@@ -93,6 +98,7 @@ pub(crate) async fn start(loaded: &Loaded, identities: &Arc<Identities>) -> Resu
         },
         protected: Protected::new(protected.iter().map(http::HeaderName::as_str)),
         metrics: Arc::clone(&metrics),
+        access,
     })?;
     let listeners = config.listener.iter().map(|listener| self::listener(loaded, listener)).collect();
     let data = serve::start(gate, ServeOptions { listeners, cores: None })?;

@@ -8,7 +8,7 @@ mod addressed;
 mod channels;
 mod failing;
 mod framing;
-mod heard;
+pub(crate) mod heard;
 mod hops;
 mod pages;
 mod proofs;

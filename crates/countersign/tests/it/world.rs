@@ -433,6 +433,7 @@ fn listen(
         fronts: variant.fronts,
         protected: Protected::new(protected.iter().map(String::as_str)),
         metrics: Arc::clone(metrics),
+        access: Some(crate::threats::heard::access()),
     })
     .unwrap();
     let listener = Listener {

@@ -2,9 +2,10 @@
 
 use std::fmt::{Debug, Write as _};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use countersign_gateway::log::{Access, AccessLog, LineFormat};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::Interest;
@@ -64,7 +65,20 @@ fn lines() -> MutexGuard<'static, Vec<String>> {
     LINES.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Keeps access lines beside all others.
+pub(crate) fn access() -> Access {
+    Access { format: LineFormat::Text, log: Arc::new(Ear) }
+}
+
 struct Ear;
+
+impl AccessLog for Ear {
+    fn write(&self, written: &[u8]) {
+        if LISTENERS.load(Ordering::SeqCst) > 0 {
+            lines().extend(String::from_utf8_lossy(written).lines().map(str::to_owned));
+        }
+    }
+}
 
 struct Line(String);
 

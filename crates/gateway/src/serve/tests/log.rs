@@ -1,51 +1,25 @@
 //! The access log: one line for each request, with what was decided and nothing that was sent.
 
-use std::fmt::{Debug, Write as _};
 use std::sync::{Arc, Mutex};
 
-use tracing::field::{Field, Visit};
-use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Metadata, Subscriber};
-
+use crate::log::{Access, AccessLog, LineFormat};
 use crate::testing::client::Wire;
 use crate::testing::upstream::Server;
 use crate::testing::{Setup, until};
 
-/// Keeps access lines as text.
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<String>>>);
+/// Keeps access lines.
+#[derive(Default)]
+struct Lines(Mutex<String>);
 
-struct Line(String);
-
-impl Visit for Line {
-    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        write!(self.0, "{}={value:?} ", field.name()).unwrap();
+impl AccessLog for Lines {
+    fn write(&self, lines: &[u8]) {
+        self.0.lock().unwrap().push_str(std::str::from_utf8(lines).unwrap());
     }
-}
-
-impl Subscriber for Lines {
-    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.target() == crate::log::TARGET
-    }
-    fn new_span(&self, _span: &Attributes<'_>) -> Id {
-        Id::from_u64(1)
-    }
-    fn record(&self, _span: &Id, _values: &Record<'_>) {}
-    fn record_follows_from(&self, _span: &Id, _follows: &Id) {}
-    fn event(&self, event: &Event<'_>) {
-        let mut line = Line(String::new());
-        event.record(&mut line);
-        self.0.lock().unwrap().push(line.0);
-    }
-    fn enter(&self, _span: &Id) {}
-    fn exit(&self, _span: &Id) {}
 }
 
 #[test]
 fn one_line_for_each_request() {
-    let lines = Lines::default();
-    // Other tests of this process may write lines as well; the paths tell them apart.
-    tracing::subscriber::set_global_default(lines.clone()).unwrap();
+    let lines = Arc::new(Lines::default());
     let upstream = Server::start(|mut wire, _| {
         while let Some(request) = wire.message() {
             if request.start.contains("/log-broken") {
@@ -55,12 +29,14 @@ fn one_line_for_each_request() {
             wire.send("HTTP/1.1 201 Created\r\nContent-Length: 5\r\n\r\nhello");
         }
     });
-    let plane = Setup::before(&[upstream.address]).start();
+    let mut setup = Setup::before(&[upstream.address]);
+    setup.gate.access = Some(Access { format: LineFormat::Text, log: Arc::clone(&lines) as Arc<_> });
+    let plane = setup.start();
     let line_of = |path: &str| {
         let wanted = format!("http.path=\"{path}\"");
         let mut found = None;
         until("there is a line", || {
-            found = lines.0.lock().unwrap().iter().find(|line| line.contains(&wanted)).cloned();
+            found = lines.0.lock().unwrap().lines().find(|line| line.contains(&wanted)).map(str::to_owned);
             found.is_some()
         });
         found.unwrap()
@@ -70,13 +46,13 @@ fn one_line_for_each_request() {
     assert_eq!(client.answer().status(), 201);
     let good = line_of("/log-good");
     for part in [
-        "message=request answered ",
+        " INFO access: request answered ",
         "http.method=POST ",
         "http.status=201 ",
         "sent.bytes=5 ",
         "peer.address=127.0.0.1 ",
         "listener=\"main\" ",
-        "api=\"test\" ",
+        "api=\"test\"",
         "upstream.micros=",
         "request.id=",
     ] {
