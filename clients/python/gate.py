@@ -4,6 +4,7 @@ import http.server
 import json
 import os
 import pathlib
+import socket
 import subprocess
 import sys
 import tempfile
@@ -12,6 +13,13 @@ import traceback
 
 # Well above what a debug build on a busy machine takes for a login.
 TIMEOUT_SECS = 30
+
+
+def free_port():
+    """A port of loopback that nobody listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
 
 
 class Api:
@@ -89,11 +97,13 @@ class Served:
     """A gate of its own, by `countersign serve` with a configuration that is written for it; a context manager.
 
     `api` is the TOML below `[[api]]`, without name, listeners and upstream; files are written beside it. Behind the
-    gate stands a service that answers every request with the headers that reached it, as JSON.
+    gate stands a service that answers every request with the headers that reached it, as JSON. What the gate said in
+    its log is in `log`.
     """
 
     def __init__(self, api, files=None):
         self.api, self.files = api, files or {}
+        self.log = []
 
     def __enter__(self):
         self.folder = tempfile.TemporaryDirectory()
@@ -122,8 +132,14 @@ class Served:
             if "listener.address" in line:
                 line = json.loads(line)
                 self.addresses[line.get("listener.name", "administration")] = "http://" + line["listener.address"]
-        threading.Thread(target=self.process.stderr.read, daemon=True).start()
+        self.log.extend(said)
+        threading.Thread(target=self.listen, daemon=True).start()
         return self
+
+    def listen(self):
+        """Keeps what the gate says."""
+        for line in self.process.stderr:
+            self.log.append(line)
 
     def add_user(self, name, password):
         """Adds an account while the gate runs, as an operator does."""

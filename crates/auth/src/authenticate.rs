@@ -260,9 +260,11 @@ impl Verifier<'_> {
         let refuse = |reason, cause| Refusal::new(reason, cause).carried_by(rule.carrier());
         match self.lookups.check_password(claim, self.now).await? {
             PasswordAnswer::Proven(account) => {
-                let until = self.now.plus(PASSWORD_REMEMBERED);
-                self.lookups
-                    .remember(key, Verified { account: Arc::clone(&account), proven_at: self.now, until });
+                self.remember(key, &account, PASSWORD_REMEMBERED);
+                Ok(self.proven(rule, account, self.now))
+            }
+            PasswordAnswer::ProvenElsewhere(account, remembered) => {
+                self.remember(key, &account, remembered);
                 Ok(self.proven(rule, account, self.now))
             }
             PasswordAnswer::Due(_) => Err(refuse(Reason::PasswordDue, "the password must be changed first")),
@@ -272,6 +274,11 @@ impl Verifier<'_> {
                 Err(refuse(Reason::TooMany, "the limits on unverified work are reached"))
             }
         }
+    }
+
+    fn remember(&self, key: ProofKey, account: &Arc<Account>, span: std::time::Duration) {
+        let until = self.now.plus(span);
+        self.lookups.remember(key, Verified { account: Arc::clone(account), proven_at: self.now, until });
     }
 
     /// A keyed hash over everything that a proof depends on, each part framed by its length (T-D2, T-C6).

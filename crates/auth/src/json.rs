@@ -10,15 +10,20 @@ use serde_json::{Map, Number, Value};
 
 /// Why a text is not JSON with one reading. It never tells what the text says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum JsonError {
+pub enum JsonError {
+    /// Deeper than was allowed.
     #[error("json is nested too deeply")]
     TooDeep,
+    /// Not JSON, or with a member twice.
     #[error("json is not well-formed, has a number out of range, or names a member twice")]
     Malformed,
 }
 
 /// Reads a value in which no object, at any depth, names a member twice.
-pub(crate) fn parse_strict(text: &str, depth_max: usize) -> Result<Value, JsonError> {
+///
+/// # Errors
+/// See [`JsonError`].
+pub fn parse_strict(text: &str, depth_max: usize) -> Result<Value, JsonError> {
     check_depth(text, depth_max)?;
     let mut json = serde_json::Deserializer::from_str(text);
     let value = Strict.deserialize(&mut json).map_err(|_| JsonError::Malformed)?;

@@ -24,7 +24,7 @@ pub mod fields;
 pub mod form;
 pub mod identity;
 pub mod intake;
-mod json;
+pub mod json;
 mod loggable;
 pub mod media;
 mod pattern_variables;

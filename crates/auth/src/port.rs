@@ -10,6 +10,7 @@ use std::future::Future;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::account::{Account, AccountId};
 use crate::secret::Secret;
@@ -70,6 +71,8 @@ pub struct PasswordClaim {
 pub enum PasswordAnswer {
     /// It is right.
     Proven(Arc<Account>),
+    /// It is right, says a directory that knows the account; for how long that may be remembered.
+    ProvenElsewhere(Arc<Account>, Duration),
     /// It is right, but has to be changed before it is good for anything else.
     Due(Arc<Account>),
     /// Refused; the text says to the log whether the user is unknown, locked, disabled, or the password wrong.

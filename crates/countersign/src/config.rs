@@ -1,6 +1,8 @@
 //! The configuration file: read whole, checked whole, before anything is opened or bound.
 
 mod check;
+pub(crate) mod directory;
+pub(crate) mod issuer;
 mod report;
 mod shape;
 mod tree;
@@ -14,8 +16,8 @@ use toml::de::DeTable;
 pub(crate) use check::UNPROVEN_FROM_ANYWHERE;
 pub(crate) use report::{Mistake, Report, nearest};
 pub(crate) use tree::{
-    Algorithm, Allow, AllowWord, Api, Backends, Config, Forwarding, HostFrom, Issuer, IssuerFiles,
-    IssuerWord, Limits, Listener, Log, LogFormat, Route, Tls, Token, Upstream,
+    Algorithm, Allow, AllowWord, Api, Backends, Config, Forwarding, HostFrom, Limits, Listener, Log,
+    LogFormat, Route, Tls, Token, Upstream,
 };
 
 /// A configuration that was read and checked.

@@ -2,6 +2,8 @@
 //!
 //! Everything else in this crate speaks in the terms of [`crate::config`] and [`crate::record`].
 
+mod directories;
+mod health;
 mod identities;
 mod plane;
 
@@ -18,9 +20,8 @@ use countersign_identity::signing::public::{parse_jwks, parse_pem};
 
 pub(crate) use self::identities::{FirstAdministrator, Identities};
 pub(crate) use self::plane::{Running, start};
-use crate::config::{
-    self, AllowWord, Issuer, IssuerFiles, IssuerWord, Loaded, Mistake, UNPROVEN_FROM_ANYWHERE,
-};
+use crate::config::issuer::{Issuer, IssuerFiles, IssuerWord};
+use crate::config::{self, AllowWord, Loaded, Mistake, UNPROVEN_FROM_ANYWHERE};
 use crate::dialects;
 
 pub(crate) use countersign_identity::accounts::KINDS as ACCOUNT_KINDS;
@@ -35,7 +36,7 @@ pub(crate) const ASSERTION_HEADER: http::HeaderName = countersign_auth::assertio
 
 /// What dialects and key files say against the APIs of a checked configuration.
 pub(crate) fn problems(loaded: &Loaded) -> Vec<Mistake> {
-    let mut mistakes = Vec::new();
+    let mut mistakes = directories::problems(loaded);
     for (at, api) in loaded.config.api.iter().enumerate() {
         let path = format!("api[{at}]");
         if let Err(found) = settle(loaded, api) {
@@ -48,6 +49,12 @@ pub(crate) fn problems(loaded: &Loaded) -> Vec<Mistake> {
         }
     }
     mistakes
+}
+
+/// What is wrong with the directories of a checked configuration.
+#[cfg(test)]
+pub(crate) fn directory_problems(loaded: &Loaded) -> Vec<Mistake> {
+    directories::problems(loaded)
 }
 
 /// What is wrong with a dialect file; `key` is the table.

@@ -34,6 +34,9 @@ const REST: Duration = Duration::from_millis(100);
 /// A text that is made anew for each request.
 pub type Text = Arc<dyn Fn() -> String + Send + Sync>;
 
+/// Whether the gate can serve; see [`AdministrationOptions::ready`].
+pub type Ready = Arc<dyn Fn() -> Result<Vec<String>, String> + Send + Sync>;
+
 /// What the listener tells.
 #[derive(Clone)]
 pub struct AdministrationOptions {
@@ -41,8 +44,9 @@ pub struct AdministrationOptions {
     pub address: SocketAddr,
     /// Names and addresses, beside loopback's, that a `Host` field may hold; without ports.
     pub hosts: Vec<String>,
-    /// Whether the gate can serve; the error is for people.
-    pub ready: Arc<dyn Fn() -> Result<(), String> + Send + Sync>,
+    /// Whether the gate can serve, with lines about what is not well and does not keep it from that; the error is for
+    /// people.
+    pub ready: Ready,
     /// The counters in the text form of OpenMetrics.
     pub metrics: Text,
     /// The key set that upstreams verify assertions with (RFC 7517).
@@ -151,7 +155,10 @@ fn answer<B>(options: &AdministrationOptions, request: &Request<B>) -> Response<
     match request.uri().path() {
         "/live" => text(StatusCode::OK, "alive\n".into()),
         "/ready" => match (options.ready)() {
-            Ok(()) => text(StatusCode::OK, "ready\n".into()),
+            Ok(remarks) => {
+                let lines = std::iter::once("ready".to_owned()).chain(remarks);
+                text(StatusCode::OK, lines.map(|line| line + "\n").collect())
+            }
             Err(why) => text(StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {why}\n")),
         },
         "/metrics" => typed(

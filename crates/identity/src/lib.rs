@@ -9,15 +9,18 @@
 
 pub mod accounts;
 pub mod audit;
+pub mod directory;
 pub mod equivalents;
 pub mod issuers;
 mod keys;
 pub mod lockout;
+pub mod outbound;
 pub mod password;
 mod proofs;
 pub mod service;
 pub mod signing;
 pub mod store;
+pub mod tls;
 mod tokens;
 mod values;
 pub mod world;

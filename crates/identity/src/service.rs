@@ -6,9 +6,11 @@
 //! whoever waits may be on another runtime, and may stop waiting.
 
 pub mod administration;
+pub mod directories;
 mod ending;
 pub mod equivalents;
 mod issue;
+mod links;
 mod lookups;
 mod operations;
 mod passwords;
@@ -31,6 +33,7 @@ use tokio::sync::broadcast;
 
 use crate::accounts::directory::Directory;
 use crate::accounts::rows;
+use crate::directory::Directories;
 use crate::equivalents::{Equivalents, KeyPlace};
 use crate::issuers::Issuers;
 use crate::keys::Keys;
@@ -175,6 +178,9 @@ pub(crate) struct Core {
     flights: passwords::Flights,
     lockout: Lockout,
     providers: passwords::Providers,
+    directories: Directories,
+    links: links::Links,
+    asked: directories::Asked,
     proofs: Proofs,
     pub(crate) signing: SigningKeys,
     issuers: Issuers,
@@ -235,14 +241,18 @@ impl Service {
         let tokens = Tokens::new();
         let keys = Keys::load(store.keys().await?, &tokens)?;
         let signing = SigningKeys::load(&*store, &options.signing, &*options.clock).await?;
+        let (links, values) = links::Links::apart(store.values().await?);
         let core = Arc::new(Core {
             passwords: Passwords::start(&options.passwords, Arc::clone(&options.random))?,
             flights: passwords::Flights::default(),
             lockout: Lockout::new(options.patience),
             providers: passwords::Providers::default(),
+            directories: Directories::default(),
+            links: links::Links::load(links),
+            asked: directories::Asked::default(),
             proofs: Proofs::new(),
-            values: Values::load(store.values().await?),
             equivalents,
+            values: Values::load(values),
             signing,
             issuers: Issuers::default(),
             ledger: Mutex::new(Ledger {

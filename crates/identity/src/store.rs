@@ -151,6 +151,9 @@ pub enum ValuePurpose {
     Shared,
     /// The secret of an application.
     Application,
+    /// Whose account it is of the people of a directory: the directory in place of the API, the kind in place of
+    /// the word, the directory's identifier as value.
+    Directory,
 }
 
 /// A key that the gate signs with, as it is kept. Moments are milliseconds since the Unix epoch.

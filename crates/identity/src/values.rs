@@ -52,6 +52,7 @@ impl Values {
         let mac = match purpose {
             ValuePurpose::Shared => shared_mac(key, api, word, value),
             ValuePurpose::Application => application_mac(key, api, value),
+            ValuePurpose::Directory => framed_mac(key, "directory person", &[api, word, value]),
         };
         ValueRow { purpose, api: api.to_owned(), word: word.to_owned(), account, mac }
     }

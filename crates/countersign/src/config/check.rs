@@ -9,8 +9,9 @@ use std::path::Path;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
+use super::issuer::Issuer;
 use super::report::{Report, nearest};
-use super::tree::{Allow, Api, Backends, Config, Issuer, Listener, Upstream};
+use super::tree::{Allow, Api, Backends, Config, Listener, Upstream};
 use super::value::OriginScheme;
 use crate::dialects;
 

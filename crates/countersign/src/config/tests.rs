@@ -151,3 +151,91 @@ fn the_checked_in_schema_is_up_to_date() {
     let found = std::fs::read_to_string(&file).unwrap_or_default();
     assert!(found == expected, "docs/config.schema.json is out of date; run with UPDATE=1");
 }
+
+/// Configurations of the documentation, each with its page.
+fn documented() -> Vec<(String, String)> {
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs");
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(docs).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "md") {
+            let text = std::fs::read_to_string(&path).unwrap();
+            let blocks = text.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next());
+            let whole = blocks.filter(|block| block.contains("[[listener]]") && block.contains("[[api]]"));
+            found.extend(whole.map(|block| (path.display().to_string(), block.to_owned())));
+        }
+    }
+    found
+}
+
+#[test]
+fn configurations_of_the_documentation_work_when_they_are_pasted() {
+    let documented = documented();
+    assert!(documented.len() >= 2, "{}", documented.len());
+    for (page, text) in documented {
+        let folder = tempfile::tempdir().unwrap();
+        // Files that a configuration names: certificates and secrets.
+        for name in text.split('"').filter(|name| !name.contains(['/', ' ', '='])) {
+            let file = folder.path().join(name);
+            match name.rsplit_once('.').map(|(_, extension)| extension) {
+                Some("pem") => {
+                    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+                    std::fs::write(file, made.cert.pem()).unwrap();
+                }
+                Some("password" | "authorization" | "secret") => std::fs::write(file, "secret\n").unwrap(),
+                Some(_) | None => {}
+            }
+        }
+        let loaded = Loaded::parse(Path::new("countersign.toml"), folder.path(), &text);
+        let loaded = loaded.unwrap_or_else(|mistakes| panic!("{page}: {mistakes:#?}"));
+        let problems = crate::wire::problems(&loaded);
+        assert!(problems.is_empty(), "{page}: {problems:#?}");
+    }
+}
+
+/// What is wrong with a good file to which this is added.
+fn problems(added: &str) -> Vec<String> {
+    let folder = folder();
+    let loaded = Loaded::parse(Path::new("c.toml"), folder.path(), &format!("{GOOD}\n{added}")).unwrap();
+    let lines = |mistake: &super::Mistake| format!("{}: {}", mistake.key, mistake.message);
+    let problems = crate::wire::directory_problems(&loaded);
+    problems.iter().map(lines).collect()
+}
+
+#[test]
+fn directories_are_checked_before_anything_is_asked() {
+    let ldap = |servers: &str, rest: &str| {
+        format!("[directory.corp.ldap]\nservers = [\"{servers}\"]\nbase = \"o=x\"\n{rest}")
+    };
+    let direct = "bind = \"uid={user},o=x\"";
+    assert_eq!(problems(&ldap("ldaps://dc1.example", direct)), [""; 0]);
+    assert_eq!(problems(&ldap("ldap://127.0.0.1:389", direct)), [""; 0]);
+    let check = |added: &str, expected: &str| assert_eq!(problems(added), [expected], "{added}");
+    check(
+        &ldap("ldap://dc1.example", direct),
+        "directory.corp.ldap.servers[0]: would carry passwords in clear; write ldaps://, or start_tls = true",
+    );
+    check(
+        &ldap("ldap://127.0.0.1.example", direct),
+        "directory.corp.ldap.servers[0]: would carry passwords in clear; write ldaps://, or start_tls = true",
+    );
+    check(&ldap("ldaps://dc1.example", "bind = \"cn=admin,o=x\""), "directory.corp.ldap.bind: has no {user}");
+    check(
+        &ldap("ldaps://dc1.example", "filter = \"(uid={user})\""),
+        "directory.corp.ldap: needs `filter` with `search_as`, or `bind` alone",
+    );
+    check(
+        &ldap("ldaps://dc1.example", &format!("{direct}\ngroups = {{ attribute = \"memberOf\" }}")),
+        "directory.corp.ldap.groups: goes with `roles`, which names the groups that give some",
+    );
+    check(
+        "[directory.portal.http]\nurl = \"http://login.example/x\"",
+        "directory.portal.http.url: must be https; http is for this machine alone",
+    );
+    check(
+        "[directory.portal.http]\nurl = \"https://login.example/x\"\nid = \"user.id\"",
+        "directory.portal.http.id: is no JSON pointer; it begins with `/`, like \"/user/mail\"",
+    );
+    check("[directory.none]", "directory.none: needs exactly one of `ldap` and `http`");
+    check("[[api.directory]]\nname = \"corp\"", "api[1].directory[0].name: no directory is called `corp`");
+}

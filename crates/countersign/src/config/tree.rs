@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::directory::{Directory, Outbound, Use};
+use super::issuer::Issuer;
 use super::value::{Address, Network, Origin, Period, Place, RouteAt};
 
 /// A whole configuration file of the gate.
@@ -40,6 +42,12 @@ pub(crate) struct Config {
     /// What is logged, and how.
     #[serde(default)]
     pub(crate) log: Log,
+    /// How the gate asks others over HTTP.
+    #[serde(default)]
+    pub(crate) outbound: Outbound,
+    /// Who else says whether a password is right.
+    #[serde(default)]
+    pub(crate) directory: BTreeMap<String, Directory>,
     /// The APIs that the gate stands in front of.
     #[serde(default)]
     pub(crate) api: Vec<Api>,
@@ -301,6 +309,9 @@ pub(crate) struct Api {
     /// Identity providers that a log-in may name, each with its domains; a provider without any takes none.
     #[serde(default)]
     pub(crate) providers: BTreeMap<String, Vec<String>>,
+    /// Which log-ins are checked in which directory.
+    #[serde(default)]
+    pub(crate) directory: Vec<Use>,
     /// Whose accounts may use it; all tenants' if it is empty.
     #[serde(default)]
     pub(crate) tenants: Vec<String>,
@@ -404,37 +415,6 @@ pub(crate) struct Token {
 pub(crate) struct Shared {
     /// A file with the value and nothing else; a line end at its end does not count.
     pub(crate) file: PathBuf,
-}
-
-/// `issuers."ISS"` of an API.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
-#[serde(untagged)]
-pub(crate) enum Issuer {
-    /// The gate's own tokens.
-    Word(IssuerWord),
-    /// Somebody else's.
-    Keys(IssuerFiles),
-}
-
-/// An issuer that needs no file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum IssuerWord {
-    /// The gate itself.
-    #[serde(rename = "self")]
-    Gate,
-}
-
-/// The keys of an issuer: one of the two.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct IssuerFiles {
-    /// A JSON Web Key Set (RFC 7517).
-    #[serde(default)]
-    pub(crate) jwks_file: Option<PathBuf>,
-    /// A public key in PEM.
-    #[serde(default)]
-    pub(crate) pem_file: Option<PathBuf>,
 }
 
 /// `[[api.route]]`

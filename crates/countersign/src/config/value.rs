@@ -69,6 +69,7 @@ pub(super) fn check_format(format: &str, text: &str) -> Option<Result<(), String
         (Place::FORMAT, parse::<Place>),
         (Origin::FORMAT, parse::<Origin>),
         (RouteAt::FORMAT, parse::<RouteAt>),
+        (Url::FORMAT, parse::<Url>),
     ];
     check.iter().find(|(name, _)| *name == format).map(|(_, check)| check(text))
 }
@@ -355,6 +356,34 @@ impl fmt::Display for RouteAt {
     }
 }
 
+/// A place that the gate asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Url(pub(crate) http::Uri);
+
+scalar!(Url, "gate-url", "https://login.example.com/check", "A URL with scheme and host.");
+
+impl FromStr for Url {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = |text: &str| format!("`{text}` is no URL; write scheme, host and path");
+        let uri: http::Uri = text.parse().map_err(|_| wrong(&without_user(text)))?;
+        match (uri.scheme(), uri.authority()) {
+            (Some(_), Some(authority)) if authority.as_str().contains('@') => {
+                Err(format!("`{}` has a user in it; secrets stand in files of their own", without_user(text)))
+            }
+            (Some(_), Some(authority)) if !authority.host().is_empty() => Ok(Self(uri)),
+            (_, _) => Err(wrong(text)),
+        }
+    }
+}
+
+impl fmt::Display for Url {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
@@ -403,6 +432,9 @@ mod tests {
         check("origin", "http://u:p@a", "has a user");
         check("origin", "http://a:70000", "between 1 and 65535");
         check("origin", "http://[::1]:0", "between 1 and 65535");
+        check("gate-url", "login.example", "no URL");
+        check("gate-url", "/check", "no URL");
+        check("gate-url", "https://u:p@login.example/", "has a user");
         check("route", "get /x", "no method");
         check("route", "x", "begin with `/`");
     }

@@ -21,7 +21,7 @@ use countersign_identity::service::{By, Service, ServiceOptions, Upkeep};
 use countersign_identity::signing::{SigningAlgorithm, SigningOptions};
 use serde::Serialize;
 
-use super::{ADMINISTRATOR_ROLE, settle, trusted};
+use super::{ADMINISTRATOR_ROLE, directories, settle, trusted};
 use countersign_identity::world::{OsRandom, WallClock};
 
 use crate::config::{Algorithm, Config, Loaded, Mistake};
@@ -116,6 +116,8 @@ impl Identities {
     /// Brings issuers, identity providers and operator-set values to what the configuration says. A value that
     /// it no longer names is taken away.
     pub(super) async fn apply(&self, loaded: &Loaded) -> Result<(), Failure> {
+        let outbound = directories::outbound(loaded).map_err(|error| anyhow!("outbound.ca: {error}"))?;
+        directories::apply(loaded, &self.service, &outbound).map_err(|error| anyhow!(error))?;
         for (config, api) in loaded.config.api.iter().zip(&self.apis) {
             for issuer in api.own_issuers() {
                 self.service.trust_issuer(&config.name, issuer, TrustedIssuer::Ours);

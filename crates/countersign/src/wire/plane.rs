@@ -19,7 +19,7 @@ use countersign_gateway::upstream::{
     BackendAddress, Check, HostField, Times, Upstream, UpstreamError, UpstreamOptions, UpstreamTls,
 };
 
-use super::{ASSERTION_HEADER, Identities};
+use super::{ASSERTION_HEADER, Identities, health};
 use countersign_identity::world::{OsRandom, WallClock};
 
 use crate::config::value::{Network, Origin, OriginScheme};
@@ -103,16 +103,23 @@ pub(crate) async fn start(
     let listeners = config.listener.iter().map(|listener| self::listener(loaded, listener)).collect();
     let data = serve::start(gate, ServeOptions { listeners, cores: None })?;
 
-    let (assertions, tokens, state) = (service.clone(), service.clone(), service);
+    let (assertions, tokens, directories, state) =
+        (service.clone(), service.clone(), service.clone(), service);
     let control = administration::start(
         &tokio::runtime::Handle::current(),
         AdministrationOptions {
             address: config.administration.listen.0,
             hosts: config.administration.hosts.clone(),
             ready: Arc::new(move || {
-                if state.ready() { Ok(()) } else { Err(String::from("sessions are still being read")) }
+                if state.ready() {
+                    Ok(health::remarks(&state))
+                } else {
+                    Err(String::from("sessions are still being read"))
+                }
             }),
-            metrics: Arc::new(move || metrics.render().unwrap_or_default()),
+            metrics: Arc::new(move || {
+                health::with_metrics(metrics.render().unwrap_or_default(), &directories)
+            }),
             assertion_keys: Arc::new(move || assertions.jwks(Purpose::Assertion)),
             token_keys: Arc::new(move || tokens.jwks(Purpose::Token)),
         },

@@ -17,6 +17,7 @@ mod replay;
 mod requirements;
 mod scale;
 mod shape;
+mod slapd;
 mod threats;
 mod transcript;
 mod upstream;

@@ -6,6 +6,7 @@
 
 mod addressed;
 mod channels;
+mod directories;
 mod failing;
 mod framing;
 pub(crate) mod heard;

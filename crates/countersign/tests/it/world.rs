@@ -298,6 +298,13 @@ impl World {
                 service.trust_issuer(&api.name, issuer, TrustedIssuer::Ours);
             }
         }
+        for api in &setting.file.api {
+            for (provider, domain) in
+                api.providers.iter().flat_map(|(name, domains)| domains.iter().map(move |d| (name, d)))
+            {
+                service.declare_provider(&api.name, provider, Some(domain));
+            }
+        }
         let upstream = Upstream::start();
         let lookups = Arc::new(Cut::new(Arc::clone(&service)));
         let metrics = Metrics::new(1);

@@ -234,7 +234,7 @@ impl Core {
         Ok(run.await.map_err(lost)??)
     }
 
-    async fn create_account(
+    pub(super) async fn create_account(
         &self,
         draft: AccountDraft,
         by: &By,
@@ -265,7 +265,7 @@ impl Core {
         Ok(account)
     }
 
-    async fn update_account(
+    pub(super) async fn update_account(
         &self,
         id: AccountId,
         mut draft: AccountDraft,
@@ -328,6 +328,7 @@ impl Core {
         self.keys.remove_account(id.0);
         self.values.remove_account(id.0);
         self.equivalents.remove(id.0);
+        self.links.remove_account(id.0);
         self.lockout.unlock(id.0);
         Ok(self.end_all(id, None, Scope::Everything, now).await?)
     }

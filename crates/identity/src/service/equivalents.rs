@@ -143,10 +143,15 @@ impl Core {
     ) -> Result<PasswordChange, Unavailable> {
         let checked = self.check(&claim, now).await?;
         let account = match checked.answer {
-            PasswordAnswer::Proven(account) | PasswordAnswer::Due(account) => account,
+            PasswordAnswer::Proven(account)
+            | PasswordAnswer::ProvenElsewhere(account, _)
+            | PasswordAnswer::Due(account) => account,
             PasswordAnswer::Refused(_) | PasswordAnswer::BadProvider => return Ok(PasswordChange::WrongOld),
             PasswordAnswer::TooMany => return Ok(PasswordChange::TooMany),
         };
+        if checked.entry.as_ref().is_some_and(|entry| entry.password.is_none()) {
+            return Ok(PasswordChange::Unfit("the password is kept in a directory; it is changed there"));
+        }
         if claim.password.matches(new.expose()) {
             return Ok(PasswordChange::Unfit("the new password is the old one"));
         }

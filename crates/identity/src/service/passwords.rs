@@ -77,6 +77,14 @@ impl From<PasswordAnswer> for Checked {
     }
 }
 
+/// An account that acts for one company does not exist for another.
+pub(super) fn is_of_another(entry: &Entry, tenant: Option<&str>) -> bool {
+    match (&entry.account.tenant, tenant) {
+        (Some(own), Some(asked)) => !own.eq_ignore_ascii_case(asked),
+        (None, _) | (_, None) => false,
+    }
+}
+
 impl Core {
     pub(super) async fn check_password(
         self: Arc<Self>,
@@ -101,12 +109,15 @@ impl Core {
             return Ok(PasswordAnswer::Refused(problem).into());
         }
         let found = self.directory.login(&claim.kind, &claim.user);
-        // An account that acts for one company does not exist for another.
-        let elsewhere = |entry: &Arc<Entry>| match (&entry.account.tenant, &claim.tenant) {
-            (Some(tenant), Some(asked)) => !tenant.eq_ignore_ascii_case(asked),
-            (None, _) | (_, None) => false,
-        };
-        let found = found.filter(|entry| !elsewhere(entry));
+        if let Some(directory) = self.directories.of(claim) {
+            // Where a log-in names no provider, an account with a password of its own is checked here, so that it is
+            // of use when the directory is not.
+            let names_none = claim.provider.as_ref().is_none_or(String::is_empty);
+            if !names_none || found.as_ref().is_none_or(|entry| entry.password.is_none()) {
+                return self.check_elsewhere(directory, found, claim, now).await;
+            }
+        }
+        let found = found.filter(|entry| !is_of_another(entry, claim.tenant.as_deref()));
         let outcome = self.fly(found.as_ref(), claim, now).await;
         let refused = |text| Ok(PasswordAnswer::Refused(text).into());
         match outcome {
@@ -211,7 +222,7 @@ impl Core {
     }
 
     /// Tells the audit that an account has begun to be locked; a log-in does not wait for that.
-    fn note_lock(&self, name: String, address: IpAddr, now: Time) {
+    pub(super) fn note_lock(&self, name: String, address: IpAddr, now: Time) {
         tracing::warn!(account.name = %name, client.address = %address, "locked after failed attempts");
         let event = audit::row(&By::new("anonymous", Some(address)), "account.locked", name, now);
         let write = self.store.write(vec![Change::Audit(event)]);

@@ -53,6 +53,8 @@ pub(crate) struct ApiEntry {
     #[serde(default)]
     pub(crate) issuers: BTreeMap<String, String>,
     #[serde(default)]
+    pub(crate) providers: BTreeMap<String, Vec<String>>,
+    #[serde(default)]
     route: Vec<RouteEntry>,
 }
 

@@ -7,6 +7,7 @@ use crate::service::equivalents::NewPassword;
 fn text(answer: &PasswordAnswer) -> &'static str {
     match answer {
         PasswordAnswer::Proven(_) => "proven",
+        PasswordAnswer::ProvenElsewhere(..) => "proven elsewhere",
         PasswordAnswer::Due(_) => "due",
         PasswordAnswer::Refused(text) => text,
         PasswordAnswer::BadProvider => "bad provider",

@@ -128,6 +128,7 @@ pub(super) fn purpose_number(purpose: ValuePurpose) -> i64 {
     match purpose {
         ValuePurpose::Shared => 0,
         ValuePurpose::Application => 1,
+        ValuePurpose::Directory => 2,
     }
 }
 
@@ -142,6 +143,7 @@ pub(super) fn value(row: SqliteRow) -> Read<ValueRow> {
     let purpose = match row.try_get::<i64, _>(0)? {
         0 => ValuePurpose::Shared,
         1 => ValuePurpose::Application,
+        2 => ValuePurpose::Directory,
         _ => return Err(wrong("purpose of a value")),
     };
     let account: i64 = row.try_get(3)?;

@@ -1,0 +1,185 @@
+//! D, F: passwords that a directory knows.
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use countersign_auth::secret::Secret;
+use countersign_identity::directory::ldap::link::{Privacy, Server};
+use countersign_identity::directory::ldap::pattern::Pattern;
+use countersign_identity::directory::ldap::{LdapDirectory, LdapOptions, Way};
+use countersign_identity::directory::person::{Field, Mapping};
+use countersign_identity::directory::{DirectorySettings, FirstSight, Route};
+use countersign_identity::tls;
+
+use super::{Ground, Told};
+use crate::slapd::{BASE, SEARCHER, Slapd, person};
+
+fn options(server: SocketAddr, privacy: Privacy, way: Way) -> LdapOptions {
+    let fields = [("name", "uid"), ("email", "mail")];
+    LdapOptions {
+        servers: vec![Server { host: server.ip().to_string(), port: server.port(), privacy }],
+        tls: tls::client(&[]).unwrap(),
+        base: format!("ou=people,{BASE}"),
+        way,
+        id: "entryUUID".to_owned(),
+        mapping: Mapping {
+            fields: fields.map(|(field, source)| (Field::named(field), source.to_owned())).to_vec(),
+            roles: None,
+        },
+        groups: None,
+        patience: Duration::from_secs(5),
+        idle_most: 2,
+    }
+}
+
+fn searching() -> Way {
+    Way::Search {
+        filter: Pattern::filter("(&(objectClass=person)(uid={user}))", "user").unwrap(),
+        name: SEARCHER.0.to_owned(),
+        password: Secret::new(SEARCHER.1),
+    }
+}
+
+fn direct() -> Way {
+    Way::Direct(Pattern::bind(&format!("uid={{user}},ou=people,{BASE}")).unwrap())
+}
+
+/// A gate that asks a directory about log-ins that name the provider `AD`.
+fn ground(options: LdapOptions) -> Ground {
+    let ground = Ground::of("voltmx");
+    let settings = DirectorySettings {
+        first_sight: FirstSight::Create,
+        remembered: Duration::from_millis(1),
+        at_once: 4,
+        waiting: 16,
+    };
+    let service = ground.world.service();
+    service.add_directory("corp", Box::new(LdapDirectory::new(options)), settings);
+    let route = Route {
+        api: "push".to_owned(),
+        kind: "users".to_owned(),
+        provider: Some("AD".to_owned()),
+        domain: None,
+    };
+    assert!(service.route_directory(route, "corp"));
+    ground
+}
+
+fn login(ground: &Ground, user: &str, password: &str, provider: Option<&str>) -> Told {
+    let body = serde_json::json!({ "userid": user, "password": password, "provider": provider });
+    ground.send(&format!(
+        "POST /authService/accounts/login HTTP/1.1\nHost: push.example\nContent-Type: application/json\n\n{body}"
+    ))
+}
+
+#[test]
+fn d12_users_write_no_filters_and_an_empty_password_is_nobodys() {
+    let slapd = Slapd::start(&[person("rosa", "rosapw"), person("a*b", "starpw")]);
+    for way in [searching(), direct()] {
+        let ground = ground(options(slapd.address(), Privacy::None, way));
+        let ask = |user: &str, password: &str| login(&ground, user, password, Some("AD"));
+        ask("rosa", "rosapw").answered();
+        ask("a*b", "starpw").answered();
+        let wrong = ask("rosa", "wrong").refused(401).bytes();
+        for user in [
+            "*",
+            "r*",
+            "rosa*",
+            ")(uid=*",
+            "rosa)(uid=*",
+            "*)(objectClass=*",
+            "(rosa)",
+            "\\2a",
+            "rosa,ou=people",
+            "rosa+cn=rosa",
+            "nobody",
+        ] {
+            assert_eq!(ask(user, "rosapw").refused(401).bytes(), wrong, "{user}");
+        }
+        assert_eq!(ask("rosa", "").refused(401).bytes(), wrong);
+        ask("rosa\0", "rosapw").refused(400);
+        ask("rosa", "rosapw").answered();
+    }
+}
+
+#[test]
+fn d12_referrals_lead_nowhere() {
+    let (address, heard) = listener(b"");
+    let referral = format!(
+        "dn: cn=elsewhere,ou=people,{BASE}\nobjectClass: referral\nobjectClass: extensibleObject\n\
+         cn: elsewhere\nuid: dave\nref: ldap://{address}/ou=people,{BASE}\n"
+    );
+    let slapd = Slapd::start(&[person("rosa", "rosapw"), referral]);
+    for way in [searching(), direct()] {
+        let ground = ground(options(slapd.address(), Privacy::None, way));
+        login(&ground, "rosa", "rosapw", Some("AD")).answered();
+        login(&ground, "dave", "rosapw", Some("AD")).refused(401);
+    }
+    assert!(heard.try_recv().is_err(), "somebody was sent to where the referral points");
+}
+
+/// Whoever is between answers StartTLS with a refusal, or with what is no LDAP, or with TLS of his own.
+#[test]
+fn d12_starttls_is_not_given_up() {
+    let answers: [&[u8]; 4] = [
+        b"\x30\x0c\x02\x01\x01\x78\x07\x0a\x01\x02\x04\x00\x04\x00",
+        b"\x30\x0c\x02\x01\x01\x78\x07\x0a\x01\x00\x04\x00\x04\x00\x15\x03\x01\x00\x02\x02\x28",
+        b"\x30\x84\x7f\xff\xff\xff",
+        b"HTTP/1.1 400 Bad Request\r\n\r\n",
+    ];
+    for answer in answers {
+        let (address, heard) = listener(answer);
+        let ground = ground(options(address, Privacy::StartTls, direct()));
+        login(&ground, "rosa", "secret of rosa", Some("AD")).refused(503);
+        drop(ground);
+        let heard: Vec<u8> = heard.try_iter().flatten().collect();
+        let has = |words: &[u8]| heard.windows(words.len()).any(|window| window == words);
+        assert!(has(b"1.3.6.1.4.1.1466.20037") && !has(b"secret of rosa"), "{heard:x?}");
+    }
+}
+
+#[test]
+fn f1_a_directory_that_is_away_is_neither_right_nor_wrong() {
+    let mut slapd = Slapd::start(&[person("rosa", "rosapw")]);
+    let ground = ground(options(slapd.address(), Privacy::None, searching()));
+    login(&ground, "rosa", "rosapw", Some("AD")).answered();
+    slapd.stop();
+    for _ in 0..10 {
+        login(&ground, "rosa", "rosapw", Some("AD")).refused(503);
+        login(&ground, "rosa", "wrong", Some("AD")).refused(503);
+    }
+    login(&ground, "alice", "wonderland-7", None).answered();
+    slapd.resume();
+    // Nobody was counted as wrong while nobody could tell.
+    login(&ground, "rosa", "rosapw", Some("AD")).answered();
+    login(&ground, "rosa", "wrong", Some("AD")).refused(401);
+}
+
+/// A listener that answers whatever it is sent first and then listens; what it hears comes out.
+fn listener(answer: &'static [u8]) -> (SocketAddr, Receiver<Vec<u8>>) {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    let (tell, heard) = channel();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { return };
+            let tell = tell.clone();
+            std::thread::spawn(move || {
+                let mut answered = false;
+                let mut bytes = [0; 4096];
+                while let Ok(count @ 1..) = stream.read(&mut bytes) {
+                    if tell.send(bytes[..count].to_vec()).is_err() {
+                        return;
+                    }
+                    if !answered && stream.write_all(answer).is_err() {
+                        return;
+                    }
+                    answered = true;
+                }
+            });
+        }
+    });
+    (address, heard)
+}

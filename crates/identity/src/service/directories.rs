@@ -1,0 +1,348 @@
+//! How a password is checked that a directory knows, and whose account that is.
+//!
+//! ```text
+//! bucket of failures ─▶ one question to the directory ─▶ person ─▶ account, made at first sight if that is wanted
+//! ```
+//!
+//! Whoever changes this file says whose account a person of a directory has; it is reviewed as such.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use countersign_auth::account::AccountId;
+use countersign_auth::port::{PasswordAnswer, PasswordClaim, Unavailable};
+use countersign_auth::secret::Secret;
+use countersign_auth::time::Time;
+use futures_util::FutureExt as _;
+use futures_util::future::{BoxFuture, Shared};
+
+use super::passwords::{Checked, is_of_another};
+use super::{By, Core, Service, unavailable};
+use crate::accounts::directory::Entry;
+use crate::accounts::{AccountDraft, AccountError};
+use crate::audit;
+use crate::directory::person::Person;
+use crate::directory::{
+    Directory, DirectorySettings, FirstSight, HealthReport, Kept, Route, Trouble, Verdict,
+};
+use crate::lockout::{Bucket, Verdict as Strike};
+use crate::store::{Change, ValuePurpose};
+use crate::values::{Values, framed_mac};
+
+/// How often a directory is asked whether it is well.
+const PROBE_EVERY: Duration = Duration::from_secs(30);
+
+/// Names that the gate has no account for share so many buckets of failures: memory is bounded, and since they are
+/// chosen by a keyed hash nobody can aim at somebody else's.
+const NAMELESS_BUCKETS: u64 = 65_536;
+
+/// Buckets of names begin here, beyond any account's number.
+const NAMELESS_FROM: u64 = 1 << 63;
+
+/// What became of one question.
+#[derive(Clone)]
+enum Outcome {
+    Right(Arc<Entry>),
+    Refused(&'static str),
+    Busy,
+    Down(String),
+}
+
+/// Questions under way, by directory, bucket, user and password: a client that logs in ten times at once is checked
+/// once, and counted once.
+#[derive(Default)]
+pub(super) struct Asked(Mutex<HashMap<[u8; 32], Shared<BoxFuture<'static, Outcome>>>>);
+
+/// One question.
+struct Question {
+    directory: Arc<Kept>,
+    kind: Arc<str>,
+    user: String,
+    password: Secret,
+    tenant: Option<String>,
+    address: IpAddr,
+    bucket: Bucket,
+    now: Time,
+}
+
+/// Why a person has no account.
+enum Unmapped {
+    Refused(&'static str),
+    Down(Unavailable),
+}
+
+impl From<AccountError> for Unmapped {
+    fn from(error: AccountError) -> Self {
+        match error {
+            AccountError::Unfit { .. } => Self::Refused("the directory's values fit no account"),
+            AccountError::Taken(_) => Self::Refused("another account has the name or the subject"),
+            AccountError::NotFound => Self::Refused("the account is gone"),
+            AccountError::TooMany => Self::Down(Unavailable("too many passwords".to_owned())),
+            AccountError::Unavailable(error) => Self::Down(error),
+        }
+    }
+}
+
+impl Service {
+    /// Adds a directory, or puts it in the place of the one of that name. It is asked every 30 s whether it is well.
+    pub fn add_directory(&self, name: &str, directory: Box<dyn Directory>, settings: DirectorySettings) {
+        let kept = Arc::downgrade(&self.core.directories.add(name, directory, settings));
+        self.core.handle.spawn(async move {
+            while let Some(kept) = kept.upgrade() {
+                kept.probe().await;
+                drop(kept);
+                tokio::time::sleep(PROBE_EVERY).await;
+            }
+        });
+    }
+
+    /// Says which log-ins a directory is asked about, and that they may name it; false if there is none of that name.
+    pub fn route_directory(&self, route: Route, name: &str) -> bool {
+        if let Some(provider) = &route.provider {
+            self.core.providers.add(&route.api, provider, route.domain.as_deref());
+        }
+        self.core.directories.route(route, name)
+    }
+
+    /// How the directories are, by name.
+    pub fn directory_health(&self) -> Vec<HealthReport> {
+        self.core.directories.health()
+    }
+}
+
+impl Core {
+    /// Checks a password in a directory; the address was counted already. `found` is the account that the gate has
+    /// for the name that was typed, if it has one.
+    pub(super) async fn check_elsewhere(
+        self: &Arc<Self>,
+        directory: Arc<Kept>,
+        found: Option<Arc<Entry>>,
+        claim: &PasswordClaim,
+        now: Time,
+    ) -> Result<Checked, Unavailable> {
+        let (name, remembered) = (directory.name.clone(), directory.settings.remembered);
+        let outcome = self.ask(directory, found, claim, now).await;
+        if !matches!(outcome, Outcome::Refused(_)) {
+            self.lockout.forgive_address(claim.address, now);
+        }
+        match outcome {
+            Outcome::Right(entry) => {
+                let answer = PasswordAnswer::ProvenElsewhere(Arc::clone(&entry.account), remembered);
+                Ok(Checked { answer, entry: Some(entry) })
+            }
+            Outcome::Refused(why) => Ok(PasswordAnswer::Refused(why).into()),
+            Outcome::Busy => Ok(PasswordAnswer::TooMany.into()),
+            Outcome::Down(why) => Err(Unavailable(format!("directory {name}: {why}"))),
+        }
+    }
+
+    /// Joins the same question that is under way, or begins it.
+    async fn ask(
+        self: &Arc<Self>,
+        directory: Arc<Kept>,
+        found: Option<Arc<Entry>>,
+        claim: &PasswordClaim,
+        now: Time,
+    ) -> Outcome {
+        let bucket = self.bucket_of(&directory, found.as_deref(), claim);
+        let tenant = claim.tenant.as_deref().unwrap_or_default();
+        let parts = [
+            directory.name.as_str(),
+            &*claim.kind,
+            &bucket.text(),
+            &claim.user,
+            tenant,
+            claim.password.expose(),
+        ];
+        let key = framed_mac(&self.derivation_key, "directory flight", &parts);
+        let flight = {
+            let mut asked = self.asked.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let begin = || {
+                let question = Question {
+                    directory,
+                    kind: Arc::clone(&claim.kind),
+                    user: claim.user.clone(),
+                    password: Secret::new(claim.password.expose()),
+                    tenant: claim.tenant.clone(),
+                    address: claim.address,
+                    bucket,
+                    now,
+                };
+                let core = Arc::clone(self);
+                let landed = async move {
+                    let outcome = core.answer(question).await;
+                    core.asked.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
+                    outcome
+                };
+                landed.boxed().shared()
+            };
+            asked.entry(key).or_insert_with(begin).clone()
+        };
+        flight.await
+    }
+
+    /// The bucket of the account, if it is one of a directory; else one that the typed name shares with others.
+    fn bucket_of(&self, directory: &Kept, found: Option<&Entry>, claim: &PasswordClaim) -> Bucket {
+        let own = found.map(|entry| entry.account.id.0).filter(|id| self.links.is_tied(*id));
+        let account = own.unwrap_or_else(|| {
+            let parts = [directory.name.as_str(), &*claim.kind, &claim.user.to_lowercase()];
+            let mac = framed_mac(&self.derivation_key, "directory name", &parts);
+            let first = mac.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes));
+            NAMELESS_FROM + first % NAMELESS_BUCKETS
+        });
+        self.lockout.bucket(account, claim.address)
+    }
+
+    async fn answer(&self, question: Question) -> Outcome {
+        let Question { directory, bucket, address, now, .. } = &question;
+        // While it is locked the directory is not asked: whoever guesses here does not lock people out there.
+        let Ok(strike) = self.lockout.begin(*bucket, *now) else {
+            return Outcome::Refused("locked after failed attempts");
+        };
+        let outcome = match directory.check(&question.user, &question.password).await {
+            Ok(Verdict::Right(person)) => match self.account_of(&question, *person).await {
+                Ok(entry) => Outcome::Right(entry),
+                Err(Unmapped::Refused(why)) => Outcome::Refused(why),
+                Err(Unmapped::Down(error)) => Outcome::Down(error.0),
+            },
+            Ok(Verdict::Wrong(why)) => Outcome::Refused(why),
+            Err(Trouble::Busy) => Outcome::Busy,
+            Err(Trouble::Down(why)) => Outcome::Down(why),
+        };
+        match &outcome {
+            Outcome::Right(_) => self.lockout.succeeded(*bucket, *address),
+            Outcome::Refused(_) if strike == Strike::NowLocked => {
+                self.note_lock(format!("somebody of directory {}", directory.name), *address, *now);
+            }
+            Outcome::Refused(_) => {}
+            Outcome::Busy | Outcome::Down(_) => self.lockout.undo(*bucket),
+        }
+        outcome
+    }
+
+    /// The account of a person, as it is after what the directory says of him.
+    async fn account_of(&self, question: &Question, person: Person) -> Result<Arc<Entry>, Unmapped> {
+        let Question { directory, kind, tenant, now, .. } = question;
+        let by = By::new(format!("directory {}", directory.name), None);
+        let id = match self.tied(directory, kind, &person, &by, *now).await? {
+            Some(id) => id,
+            None if directory.settings.first_sight == FirstSight::Refuse => {
+                return Err(Unmapped::Refused("no account of the gate is his"));
+            }
+            None => {
+                let draft = overlaid(AccountDraft::new(kind, &person.name), &person);
+                let account = self.create_account(draft, &by, *now).await?;
+                self.tie(directory, account.id, kind, &person).await?;
+                account.id
+            }
+        };
+        let entry = self.entry(id)?;
+        if entry.disabled {
+            return Err(Unmapped::Refused("the account is disabled"));
+        }
+        let before = draft_of(&entry);
+        let after = overlaid(draft_of(&entry), &person);
+        let entry = if is_same(&before, &after) {
+            entry
+        } else {
+            self.update_account(id, after, &by, *now).await?;
+            self.entry(id)?
+        };
+        if is_of_another(&entry, tenant.as_deref()) {
+            return Err(Unmapped::Refused("the account is another tenant's"));
+        }
+        Ok(entry)
+    }
+
+    /// The account that is a person's already, or that an operator made for him: of his name, without a password, and
+    /// nobody else's.
+    async fn tied(
+        &self,
+        directory: &Kept,
+        kind: &str,
+        person: &Person,
+        by: &By,
+        now: Time,
+    ) -> Result<Option<AccountId>, Unmapped> {
+        let row =
+            Values::row(&self.derivation_key, ValuePurpose::Directory, &directory.name, kind, 0, &person.id);
+        if let Some(entry) = self.links.account(&row.mac).and_then(|id| self.directory.find(id)) {
+            return Ok(Some(entry.account.id));
+        }
+        let Some(entry) = self.directory.named(kind, &person.name) else { return Ok(None) };
+        if entry.password.is_some() {
+            return Err(Unmapped::Refused("an account of that name has a password of its own"));
+        }
+        if self.links.is_tied(entry.account.id.0) {
+            return Err(Unmapped::Refused("the account of that name is somebody else's of a directory"));
+        }
+        self.tie(directory, entry.account.id, kind, person).await?;
+        let event = audit::row(by, "account.tied", audit::name_of(&entry.account), now);
+        let noted = self.store.write(vec![Change::Audit(event)]).await;
+        noted.map_err(|error| Unmapped::Down(unavailable(error)))?;
+        Ok(Some(entry.account.id))
+    }
+
+    async fn tie(
+        &self,
+        directory: &Kept,
+        account: AccountId,
+        kind: &str,
+        person: &Person,
+    ) -> Result<(), Unmapped> {
+        let purpose = ValuePurpose::Directory;
+        let row = Values::row(&self.derivation_key, purpose, &directory.name, kind, account.0, &person.id);
+        let written = self.store.write(vec![Change::PutValue(row.clone())]).await;
+        written.map_err(|error| Unmapped::Down(unavailable(error)))?;
+        self.links.put(&row);
+        Ok(())
+    }
+}
+
+/// What an account is now, as a draft of what it is to be.
+fn draft_of(entry: &Entry) -> AccountDraft {
+    let account = &entry.account;
+    AccountDraft {
+        subject: Some(account.subject.clone()),
+        full_name: account.full_name.clone(),
+        first_name: account.first_name.clone(),
+        last_name: account.last_name.clone(),
+        email: account.email.clone(),
+        tenant: account.tenant.clone(),
+        roles: account.roles.clone(),
+        keys: account.keys.clone(),
+        ..AccountDraft::new(&account.kind, &account.name)
+    }
+}
+
+/// A draft with what a directory says of a person in the place of what was there.
+fn overlaid(draft: AccountDraft, person: &Person) -> AccountDraft {
+    let text = |own: String, said: &Option<String>| said.clone().unwrap_or(own);
+    let mut keys = draft.keys;
+    keys.extend(person.keys.clone());
+    AccountDraft {
+        name: person.name.clone(),
+        subject: person.subject.clone().or(draft.subject),
+        full_name: text(draft.full_name, &person.full_name),
+        first_name: text(draft.first_name, &person.first_name),
+        last_name: text(draft.last_name, &person.last_name),
+        email: text(draft.email, &person.email),
+        tenant: person.tenant.clone().or(draft.tenant),
+        roles: person.roles.clone().unwrap_or(draft.roles),
+        keys,
+        ..AccountDraft::new(&draft.kind, &person.name)
+    }
+}
+
+fn is_same(one: &AccountDraft, other: &AccountDraft) -> bool {
+    let fields = |draft: &AccountDraft| {
+        [&draft.name, &draft.full_name, &draft.first_name, &draft.last_name, &draft.email].map(String::clone)
+    };
+    fields(one) == fields(other)
+        && one.subject == other.subject
+        && one.tenant == other.tenant
+        && one.roles == other.roles
+        && one.keys == other.keys
+}
