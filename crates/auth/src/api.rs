@@ -10,6 +10,8 @@ use crate::dialect::source::{Problem, did_you_mean};
 use crate::dialect::{CredentialRule, Dialect, Scheme, Site, Surface, TokenRule, check_enabled, is_on};
 use crate::identity::Identity;
 use crate::intake::Intake;
+use crate::objects::KindOptions;
+use crate::objects::kind::{Kind, Kinds};
 use crate::pattern_variables::OwnedVariables;
 use crate::policy::{Policy, RouteOptions};
 use crate::refusal::{Reason, Refusal};
@@ -40,6 +42,8 @@ pub struct ApiOptions {
     pub routes: Vec<RouteOptions>,
     /// The tenants that are admitted; empty for all.
     pub tenants: Vec<String>,
+    /// Kinds of objects, by name.
+    pub objects: BTreeMap<String, KindOptions>,
     /// Whether refusals may say more than production should.
     pub development: bool,
 }
@@ -68,6 +72,7 @@ pub struct Api {
     plans: BTreeMap<Arc<str>, TokenPlan>,
     pub(crate) policy: Policy,
     pub(crate) tenants: Vec<String>,
+    kinds: Kinds,
     pub(crate) development: bool,
     pub(crate) intake: Intake,
 }
@@ -138,7 +143,9 @@ impl Api {
             );
         }
         let plans = plans(&dialect, &options, &mut mistakes);
-        let policy = Policy::new(&dialect, &options.routes, &mut mistakes);
+        let name: Arc<str> = options.name.as_str().into();
+        let kinds = Kind::all(&name, &options.objects, &mut mistakes);
+        let policy = Policy::new(&dialect, &options.routes, &kinds, &mut mistakes);
         let csrf_header = options.csrf_header.as_ref().and_then(|name| {
             let header = HeaderName::from_bytes(name.as_bytes());
             if header.is_err() {
@@ -156,9 +163,9 @@ impl Api {
             return Err(mistakes.into_iter().map(problem).collect());
         }
         let intake = Intake::new(&dialect, csrf_header.as_ref().map(|(header, _)| header));
-        let realm = options.realm.or_else(|| dialect.realm.clone()).unwrap_or_else(|| options.name.clone());
+        let realm = options.realm.or_else(|| dialect.realm.clone()).unwrap_or(options.name);
         Ok(Self {
-            name: options.name.into(),
+            name,
             on,
             realm,
             csrf_on: !options.csrf_off,
@@ -166,6 +173,7 @@ impl Api {
             plans,
             policy,
             tenants: options.tenants,
+            kinds,
             development: options.development,
             intake,
             dialect,
@@ -175,6 +183,16 @@ impl Api {
     /// Its name.
     pub fn name(&self) -> &Arc<str> {
         &self.name
+    }
+
+    /// Its kind of objects of that name.
+    pub fn kind(&self, name: &str) -> Option<&Arc<Kind>> {
+        self.kinds.get(name)
+    }
+
+    /// Whether clients get references in place of some ids.
+    pub(crate) fn has_references(&self) -> bool {
+        self.kinds.values().any(|kind| kind.references.is_some())
     }
 
     /// Its dialect.

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 use crate::api::Api;
 use crate::dialect::template::Medium;
+use crate::objects::settle::Checked;
 use crate::policy::Permit;
 use crate::port::{Lookups, Purpose, Signer, Unavailable};
 use crate::time::Time;
@@ -72,11 +73,14 @@ pub struct AssertionKey {
 }
 
 impl Permit {
-    /// The key under which an assertion for this permit may be reused while its account is live. The account is
-    /// told by its address, which the cache must keep alive beside the assertion.
-    pub fn assertion_key(&self, api: &Api) -> AssertionKey {
+    /// The key under which an assertion for this permit may be reused while its account is live; `None` if it may
+    /// not be. The account is told by its address, which the cache must keep alive beside the assertion.
+    pub fn assertion_key(&self, api: &Api) -> Option<AssertionKey> {
+        if self.is_for_one_request() {
+            return None;
+        }
         let identity = self.identity();
-        AssertionKey {
+        Some(AssertionKey {
             api: std::ptr::from_ref(api) as usize,
             account: identity.account().map_or(0, |account| Arc::as_ptr(account) as usize),
             credential: api
@@ -86,7 +90,7 @@ impl Permit {
                 .position(|rule| *rule.name == *identity.credential())
                 .map_or(0, |at| at + 1),
             proven_at_secs: if identity.is_anonymous() { 0 } else { identity.proven_at().unix_secs() },
-        }
+        })
     }
 }
 
@@ -119,6 +123,10 @@ fn claims(api: &Api, permit: &Permit, now: Time) -> Map<String, Value> {
     claims.insert("iat".to_owned(), now.unix_secs().into());
     claims.insert("exp".to_owned(), now.plus(LIFETIME).unix_secs().into());
     claims.insert("credential".to_owned(), identity.credential().into());
+    if let Some(Checked(checked)) = permit.checked() {
+        let ids = checked.iter().map(|(name, ids)| (name.to_string(), json!(ids)));
+        claims.insert("objects".to_owned(), Value::Object(ids.collect()));
+    }
     let Some(account) = identity.account() else {
         claims.insert("anonymous".to_owned(), true.into());
         return claims;

@@ -14,7 +14,7 @@ use std::fmt;
 
 use crate::refusal::Reason;
 use crate::secret::Secret;
-use content_type::{Charset, ContentType, Encoding};
+use content_type::{ContentType, Encoding};
 
 /// The top-level fields of a body.
 ///
@@ -93,10 +93,8 @@ impl Fields {
     pub fn parse(content_type: &ContentType, body: &[u8]) -> Result<Self, FieldsError> {
         let encoding = content_type.encoding();
         let malformed = |rule| FieldsError::Malformed { encoding, rule };
-        match content_type.charset() {
-            Charset::Utf8 => {}
-            Charset::AsciiOnly if body.is_ascii() => {}
-            Charset::AsciiOnly | Charset::Unknown => return Err(malformed("its charset is not utf-8")),
+        if !content_type.reads_as_utf8(body) {
+            return Err(malformed("its charset is not utf-8"));
         }
         let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
         if body.is_empty() {

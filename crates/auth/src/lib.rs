@@ -27,6 +27,7 @@ pub mod intake;
 pub mod json;
 mod loggable;
 pub mod media;
+pub mod objects;
 mod pattern_variables;
 pub mod policy;
 pub mod port;

@@ -5,12 +5,13 @@ use smallvec::SmallVec;
 use crate::api::{Api, Located};
 use crate::dialect::place::Place;
 use crate::dialect::{Endpoint, TokenRule};
+use crate::objects::reference;
 use crate::token::TokenKind;
 
 impl Api {
     /// A path as logs may show it: variables that are keys, sessions or credentials are replaced by their names, and
     /// so is whatever has the form of one where a call of the dialect has it in its path. A key that came with a
-    /// method or a path that no call knows is still a key.
+    /// method or a path that no call knows is still a key. Whoever holds the reference of an object holds the object.
     pub fn loggable_path(&self, located: &Located, path: &str) -> String {
         let mut shown = path.to_owned();
         if let Some(endpoint) = &located.site.endpoint {
@@ -24,10 +25,14 @@ impl Api {
             }
         }
         let rules = self.rules_in_paths();
-        if rules.is_empty() {
+        let references = self.has_references();
+        if rules.is_empty() && !references {
             return shown;
         }
         let masked = |segment: &str| {
+            if references && reference::could_be(segment) {
+                return "{reference}".to_owned();
+            }
             let rule =
                 rules.iter().find(|rule| rule.form.as_ref().is_some_and(|form| form.could_be(segment)));
             rule.map_or_else(|| segment.to_owned(), |rule| format!("{{{}}}", rule.word))

@@ -10,6 +10,9 @@ use crate::api::Api;
 use crate::dialect::Dialect;
 use crate::dialect::pattern::{Pattern, Patterns};
 use crate::identity::Identity;
+use crate::objects::kind::Kinds;
+use crate::objects::settle::{Checked, Pending};
+use crate::objects::{RouteObjects, Rules};
 use crate::refusal::{Reason, Refusal};
 use crate::time::Time;
 
@@ -22,6 +25,8 @@ pub struct RouteOptions {
     pub allow: Allow,
     /// Whether the route may become a WebSocket.
     pub upgrade: bool,
+    /// Which ids it is about, and whose they must be.
+    pub objects: RouteObjects,
 }
 
 /// Who may use a route.
@@ -51,6 +56,7 @@ struct Route {
     at: String,
     allow: Allow,
     upgrade: bool,
+    objects: Option<Arc<Rules>>,
 }
 
 /// The routes of an API.
@@ -60,15 +66,25 @@ pub(crate) struct Policy {
 }
 
 impl Policy {
-    pub(crate) fn new(dialect: &Dialect, routes: &[RouteOptions], mistakes: &mut Vec<String>) -> Self {
+    pub(crate) fn new(
+        dialect: &Dialect,
+        routes: &[RouteOptions],
+        kinds: &Kinds,
+        mistakes: &mut Vec<String>,
+    ) -> Self {
         let mut entries = Vec::new();
         for route in routes {
             match Pattern::parse(&route.at) {
                 Ok(pattern) => {
+                    let rules = Rules::new(&pattern, dialect.path_case, kinds, &route.objects, mistakes);
+                    if let (Allow::Anonymous, Some(rules)) = (&route.allow, &rules) {
+                        rules.for_anonymous(&route.at, mistakes);
+                    }
                     let shared = Arc::new(Route {
                         at: route.at.clone(),
                         allow: route.allow.clone(),
                         upgrade: route.upgrade,
+                        objects: rules.map(Arc::new),
                     });
                     entries.push((pattern, false, shared));
                 }
@@ -89,7 +105,7 @@ impl Policy {
 ///
 /// ```compile_fail
 /// fn forge(identity: countersign_auth::identity::Identity) -> countersign_auth::policy::Permit {
-///     countersign_auth::policy::Permit { identity, rule: "none".into(), upgrade: true }
+///     countersign_auth::policy::Permit { identity, rule: "none".into(), upgrade: true, checked: None }
 /// }
 /// ```
 ///
@@ -103,6 +119,32 @@ pub struct Permit {
     identity: Identity,
     rule: Arc<str>,
     upgrade: bool,
+    checked: Option<Arc<Checked>>,
+}
+
+/// An identity that a route allows, as far as the route alone can tell.
+#[derive(Clone, Debug)]
+pub(crate) struct Grant {
+    pub(crate) identity: Identity,
+    rule: Arc<str>,
+    upgrade: bool,
+}
+
+/// What [`decide`] says.
+#[derive(Debug)]
+pub enum Decision {
+    /// It may.
+    Permit(Permit),
+    /// It may if the objects that the request names are its own.
+    Objects(Pending),
+}
+
+impl Grant {
+    /// The receipt, with the ids that were checked where the route has object rules.
+    pub(crate) fn permit(self, checked: Option<Checked>) -> Permit {
+        let Self { identity, rule, upgrade } = self;
+        Permit { identity, rule, upgrade, checked: checked.map(Arc::new) }
+    }
 }
 
 impl Permit {
@@ -120,6 +162,16 @@ impl Permit {
     pub fn upgrade(&self) -> bool {
         self.upgrade
     }
+
+    /// The ids that were checked, where the route has object rules: such a permit is for one request.
+    pub(crate) fn checked(&self) -> Option<&Checked> {
+        self.checked.as_deref()
+    }
+
+    /// Whether it is for one request alone: its assertion names what that request was checked for.
+    pub fn is_for_one_request(&self) -> bool {
+        self.checked.is_some()
+    }
 }
 
 impl fmt::Debug for Permit {
@@ -128,11 +180,11 @@ impl fmt::Debug for Permit {
     }
 }
 
-/// Decides whether an identity may make a request below an API's prefix.
+/// Decides whether an identity may make a request below an API's prefix, where only method and path are known of
+/// it: a route with object rules permits nothing so.
 ///
 /// # Errors
-/// `no-credential` if nobody proved anything and somebody has to, `stale-proof` if the proof is too old, else
-/// `forbidden`: also where no route has the path.
+/// Those of [`decide`]; `internal` where the route has object rules.
 pub fn authorize(
     api: &Api,
     identity: Identity,
@@ -140,8 +192,28 @@ pub fn authorize(
     path: &str,
     now: Time,
 ) -> Result<Permit, Refusal> {
+    match decide(api, identity, method, path, now)? {
+        Decision::Permit(permit) => Ok(permit),
+        Decision::Objects(_) => {
+            Err(Refusal::new(Reason::Internal, "the route has object rules, which cannot be checked here"))
+        }
+    }
+}
+
+/// Decides whether an identity may make a request below an API's prefix, up to the objects that it names.
+///
+/// # Errors
+/// `no-credential` if nobody proved anything and somebody has to, `stale-proof` if the proof is too old, else
+/// `forbidden`: also where no route has the path.
+pub fn decide(
+    api: &Api,
+    identity: Identity,
+    method: &Method,
+    path: &str,
+    now: Time,
+) -> Result<Decision, Refusal> {
     admits_tenant(api, &identity)?;
-    let Some((route, _)) = api.policy.routes.matching(method, path).next() else {
+    let Some((route, variables)) = api.policy.routes.matching(method, path).next() else {
         return Err(Refusal::new(Reason::Forbidden, "no route has this path and method"));
     };
     match &route.allow {
@@ -153,7 +225,11 @@ pub fn authorize(
             }
         }
     }
-    Ok(Permit { identity, rule: route.at.as_str().into(), upgrade: route.upgrade })
+    let grant = Grant { identity, rule: route.at.as_str().into(), upgrade: route.upgrade };
+    Ok(match &route.objects {
+        None => Decision::Permit(grant.permit(None)),
+        Some(rules) => Decision::Objects(Pending::new(grant, rules, path, &variables)),
+    })
 }
 
 /// Whether the API admits the identity's tenant; anonymous callers have none and are admitted by routes alone.

@@ -6,6 +6,8 @@
 //! of the second is always [`Unavailable`], a 503: what could not be checked is neither a pass nor a wrong
 //! password.
 
+pub mod objects;
+
 use std::future::Future;
 use std::net::IpAddr;
 use std::pin::Pin;

@@ -3,6 +3,7 @@
 mod dialect;
 mod init;
 mod key;
+mod object;
 mod session;
 mod user;
 
@@ -79,6 +80,12 @@ enum Command {
     /// the store is opened.
     #[command(subcommand)]
     Session(session::Command),
+    /// Say whose the objects of services are
+    ///
+    /// Where a gate runs on the configuration's store, it carries the order out itself, at once; where none runs,
+    /// the store is opened.
+    #[command(subcommand)]
+    Object(object::Command),
     /// Write a configuration to begin with
     Init(init::Init),
     /// Print the JSON Schema of the configuration
@@ -171,6 +178,7 @@ fn execute(command: Command, output: Output) -> Result<(), Failure> {
         Command::User(command) => user::run(command, output),
         Command::Key(command) => key::run(command, output),
         Command::Session(command) => session::run(command, output),
+        Command::Object(command) => object::run(command, output),
         Command::Init(options) => init::run(&options, output),
         Command::Schema => {
             let text = |schema: &schemars::Schema| serde_json::to_string_pretty(schema).unwrap_or_default();

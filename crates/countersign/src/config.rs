@@ -3,7 +3,9 @@
 mod check;
 pub(crate) mod directory;
 pub(crate) mod issuer;
+mod objects;
 mod report;
+mod route;
 mod shape;
 mod tree;
 pub(crate) mod value;
@@ -14,10 +16,12 @@ use serde::Deserialize;
 use toml::de::DeTable;
 
 pub(crate) use check::UNPROVEN_FROM_ANYWHERE;
+pub(crate) use objects::{Foreign, ObjectKind, Places};
 pub(crate) use report::{Mistake, Report, nearest};
+pub(crate) use route::Route;
 pub(crate) use tree::{
     Algorithm, Allow, AllowWord, Api, Backends, Config, Forwarding, HostFrom, Limits, Listener, Log,
-    LogFormat, Route, Tls, Token, Upstream,
+    LogFormat, Tls, Token, Upstream,
 };
 
 /// A configuration that was read and checked.

@@ -17,6 +17,32 @@ pub(crate) struct Whose {
     pub(crate) name: String,
 }
 
+/// Whose an object of a service is to be.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct NewObject {
+    /// What the service calls it.
+    pub(crate) id: String,
+    /// A value of its kind's key, or `kind/subject`.
+    pub(crate) owner: String,
+    /// The tenant that he must act for.
+    pub(crate) tenant: Option<String>,
+}
+
+/// An object of a service.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Object {
+    /// What the service calls it.
+    pub(crate) id: String,
+    /// Whose it is, as `key=value`; nobody's if it is not there.
+    pub(crate) owner: Option<String>,
+    /// The tenant that he must act for.
+    pub(crate) tenant: Option<String>,
+    /// What clients call it, where its owner is known: whoever holds one of nobody's holds the object.
+    pub(crate) reference: Option<String>,
+    /// When it ends.
+    pub(crate) ends_at: Option<Moment>,
+}
+
 /// An account to be made.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct NewAccount {

@@ -5,6 +5,7 @@
 mod directories;
 mod health;
 mod identities;
+mod objects;
 mod plane;
 
 use std::fs;
@@ -102,6 +103,7 @@ fn options(api: &config::Api) -> ApiOptions {
         tokens: api.token.iter().map(|(word, token)| (word.clone(), settings(token))).collect(),
         routes: api.route.iter().map(route).collect(),
         tenants: api.tenants.clone(),
+        objects: objects::kinds(&api.object),
         development: api.development,
     }
 }
@@ -117,7 +119,7 @@ fn route(route: &config::Route) -> RouteOptions {
             max_age: rule.max_age.map(|age| age.0),
         }),
     };
-    RouteOptions { at: route.at.0.clone(), allow, upgrade: route.upgrade }
+    RouteOptions { at: route.at.0.clone(), allow, upgrade: route.upgrade, objects: objects::of_route(route) }
 }
 
 /// Whose tokens an API takes, with their keys.

@@ -10,7 +10,7 @@ use http::{HeaderMap, Response, request, response};
 use hyper::body::Incoming;
 
 use crate::address::Peer;
-use crate::body::Body;
+use crate::body::{Body, ReadError};
 use crate::forward::ForwardError;
 use crate::gate::{ApiIndex, Gate};
 use crate::upstream::Upstream;
@@ -77,6 +77,23 @@ pub(crate) enum Upgrade {
 
 /// The second half of an admission.
 pub(crate) trait Finishing: 'static {
+    /// So many bytes of the answer's body are to be read at most, and handed to [`Finishing::follow`]; `None` if it
+    /// is passed on as it comes.
+    fn body_bytes_max(&self, _head: &response::Parts) -> Option<usize> {
+        None
+    }
+
+    /// Works on what an answer shows: comes before [`Finishing::finish`]. Returns the body in the place of the one
+    /// that was read; an answer that is an error goes to the client in place of the upstream's.
+    fn follow(
+        &self,
+        _gate: &Gate,
+        _head: &mut response::Parts,
+        body: Option<Result<Bytes, ReadError>>,
+    ) -> impl Future<Output = Result<Option<Bytes>, Response<Bytes>>> {
+        async { Ok(body.and_then(Result::ok)) }
+    }
+
     /// Works on the head of the upstream's answer, fields of the upstream's hop already taken out. An answer
     /// that is returned goes to the client in place of the upstream's.
     fn finish(self, gate: &Gate, head: &mut response::Parts)

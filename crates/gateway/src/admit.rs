@@ -3,6 +3,7 @@
 mod assertions;
 mod call_body;
 mod finish;
+mod objects;
 
 use std::sync::Arc;
 
@@ -12,9 +13,9 @@ use countersign_auth::authenticate::authenticate;
 use countersign_auth::canonical::path::CanonicalPath;
 use countersign_auth::dialect::Scheme;
 use countersign_auth::fields::Fields;
-use countersign_auth::identity::Identity;
 use countersign_auth::intake::Taken;
-use countersign_auth::policy::{Permit, authorize};
+use countersign_auth::objects::answer::Follow;
+use countersign_auth::policy::{Decision, Permit, decide};
 use countersign_auth::recognize::{Request, recognize};
 use countersign_auth::refusal::{Reason, Refusal};
 use countersign_auth::render::{Here, Rendered};
@@ -27,6 +28,7 @@ use hyper::body::{Body as _, Incoming};
 use crate::address::{Peer, Scheme as Wire};
 use crate::admission::{Admission, Forward, Handler, LogFacts, Upgrade};
 pub(crate) use crate::admit::finish::Finish;
+use crate::admit::objects::Checked;
 use crate::body::Body;
 use crate::gate::{ApiMount, Gate};
 use crate::strict;
@@ -167,12 +169,17 @@ impl<'g> Visit<'g> {
             api.stamp(&self.head.method, path, &identity, world, &here, &mut rendered.headers)?;
             return Ok(Admission::Answer(response(rendered), std::mem::take(&mut self.facts)));
         }
-        let permit = authorize(api, identity, &self.head.method, below(&self.path, &self.prefix), now)?;
+        let path = below(&self.path, &self.prefix);
+        let Checked { permit, uri, follow } = match decide(api, identity, &self.head.method, path, now)? {
+            Decision::Permit(permit) => {
+                Checked { permit, uri: canonical_uri(api, &self.path, self.head.uri.query())?, follow: None }
+            }
+            Decision::Objects(pending) => self.check_objects(pending).await?,
+        };
         self.admits_upgrade(&permit)?;
-        let uri = canonical_uri(api, &self.path, self.head.uri.query())?;
         let mut set = api.identity_headers(&permit, &self.prefix, &*gate.lookups);
         set.insert(countersign_auth::assertion::HEADER, assertions::assertion(gate, api, &permit, now)?);
-        Ok(self.forward(uri, permit.identity().clone(), permit.upgrade(), set))
+        Ok(self.forward(uri, &permit, set, follow))
     }
 
     fn request<'r>(&'r self, fields: Option<&'r Fields>) -> Request<'r> {
@@ -196,7 +203,7 @@ impl<'g> Visit<'g> {
         }
         let encodings = self.mount.api.encodings(&self.head.method, path);
         let Some(body) = self.body.take() else { return Ok(None) };
-        let bytes = call_body::read(body, self.gate.limits.own_body).await?;
+        let bytes = call_body::read(body, call_body::BODY_BYTES_MAX, self.gate.limits.own_body).await?;
         let fields = call_body::fields(content_type, &encodings, &bytes);
         self.body = Some(Body::full(bytes));
         fields
@@ -224,12 +231,13 @@ impl<'g> Visit<'g> {
     fn forward(
         &mut self,
         uri: Uri,
-        identity: Identity,
-        may_upgrade: bool,
+        permit: &Permit,
         set: HeaderMap,
+        follow: Option<Follow>,
     ) -> Admission<Finish> {
+        let identity = permit.identity().clone();
         let live = identity.account().map(|account| account.live.clone());
-        let finish = Finish::new(
+        let mut finish = Finish::new(
             self.mount.index,
             self.located.take(),
             identity,
@@ -238,9 +246,10 @@ impl<'g> Visit<'g> {
             &self.prefix,
             self.peer,
         );
+        finish.follow = follow;
         let mut head = std::mem::replace(&mut self.head, empty_head());
         head.uri = uri;
-        let upgrade = if may_upgrade { self.upgrade } else { Upgrade::No };
+        let upgrade = if permit.upgrade() { self.upgrade } else { Upgrade::No };
         Admission::Forward(Box::new(Forward {
             head,
             body: self.body.take().unwrap_or_else(|| Body::full(Bytes::new())),

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use countersign_auth::api::Api;
+use countersign_auth::port::objects::Objects;
 use countersign_auth::port::{Lookups, Operations, Signer};
 use countersign_auth::time::{Clock, Random};
 
@@ -68,6 +69,8 @@ pub struct GateOptions {
     pub operations: Arc<dyn Operations>,
     /// Signs assertions and tokens.
     pub signer: Arc<dyn Signer>,
+    /// Who owns what.
+    pub objects: Arc<dyn Objects>,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
     /// Unpredictable bytes.
@@ -94,6 +97,8 @@ pub struct Gate {
     pub operations: Arc<dyn Operations>,
     /// Signs assertions and tokens.
     pub signer: Arc<dyn Signer>,
+    /// Who owns what.
+    pub objects: Arc<dyn Objects>,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
     /// Unpredictable bytes.
@@ -158,6 +163,7 @@ impl Gate {
             lookups: options.lookups,
             operations: options.operations,
             signer: options.signer,
+            objects: options.objects,
             clock: options.clock,
             random: options.random,
             limits: options.limits,

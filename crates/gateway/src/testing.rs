@@ -56,6 +56,7 @@ pub(crate) fn options(apis: Vec<ApiOptions>) -> GateOptions {
         lookups: Arc::new(ports::Nobody),
         operations: Arc::new(ports::Nobody),
         signer: Arc::new(ports::Nobody),
+        objects: Arc::new(ports::Nobody),
         clock: Arc::new(ports::Nobody),
         random: Arc::new(ports::Nobody),
         limits: Limits { tick: Duration::from_millis(5), ..Limits::default() },

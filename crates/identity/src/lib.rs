@@ -1,11 +1,12 @@
 //! Accounts, sessions, tokens and keys: who holds what, and where that is kept.
 //!
-//! [`Service`](service::Service) implements the ports of `countersign-auth`: `Lookups`, `Operations` and
-//! `Signer`. It answers from memory, keeps the truth in a [`Store`](store::Store), and sees no proxied traffic.
+//! [`Service`](service::Service) implements the ports of `countersign-auth`: `Lookups`, `Operations`,
+//! `Signer` and `Objects`. It answers from memory, keeps the truth in a [`Store`](store::Store), and sees no proxied traffic.
 //! [`world`] holds the real clock and the real randomness.
 //!
 //! Whoever implements `Lookups` can forge any identity. Here that is `service/lookups.rs`, over
-//! `service/passwords.rs`, `tokens.rs` and `values.rs`.
+//! `service/passwords.rs`, `tokens.rs` and `values.rs`. Whoever implements `Objects` can give any object away: that is
+//! `service/objects.rs`, over `objects.rs`.
 
 pub mod accounts;
 pub mod audit;
@@ -14,6 +15,7 @@ pub mod equivalents;
 pub mod issuers;
 mod keys;
 pub mod lockout;
+mod objects;
 pub mod outbound;
 pub mod password;
 mod proofs;

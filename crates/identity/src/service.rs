@@ -12,6 +12,7 @@ pub mod equivalents;
 mod issue;
 mod links;
 mod lookups;
+mod objects;
 mod operations;
 mod passwords;
 #[cfg(test)]
@@ -38,6 +39,7 @@ use crate::equivalents::{Equivalents, KeyPlace};
 use crate::issuers::Issuers;
 use crate::keys::Keys;
 use crate::lockout::{Lockout, Patience};
+use crate::objects::Known;
 use crate::password::{PasswordOptions, Passwords};
 use crate::proofs::Proofs;
 use crate::signing::{SigningKeys, SigningOptions};
@@ -182,6 +184,7 @@ pub(crate) struct Core {
     links: links::Links,
     asked: directories::Asked,
     proofs: Proofs,
+    objects: Known,
     pub(crate) signing: SigningKeys,
     issuers: Issuers,
     ledger: Mutex<Ledger>,
@@ -251,6 +254,7 @@ impl Service {
             links: links::Links::load(links),
             asked: directories::Asked::default(),
             proofs: Proofs::new(),
+            objects: Known::new(),
             equivalents,
             values: Values::load(values),
             signing,

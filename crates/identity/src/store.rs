@@ -197,6 +197,34 @@ impl std::fmt::Debug for EquivalentRow {
     }
 }
 
+/// An object of a service as it is kept. Moments are milliseconds since the Unix epoch.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ObjectRow {
+    /// The API whose service has it.
+    pub api: String,
+    /// Its kind there.
+    pub kind: String,
+    /// What the service calls it; unique within API and kind.
+    pub id: String,
+    /// Whose it is, as `key=value`; `None`: of whoever holds the reference.
+    pub owner: Option<String>,
+    /// The tenant that its owner must act for.
+    pub tenant: Option<String>,
+    /// What was drawn for its reference.
+    pub random: [u8; 16],
+    /// The digest of its reference; unique.
+    pub reference: [u8; 32],
+    /// It is over then.
+    pub ends_at: Option<i64>,
+}
+
+impl std::fmt::Debug for ObjectRow {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { api, kind, id, owner, tenant, ends_at, .. } = self;
+        write!(f, "ObjectRow({api} {kind} {id} of {owner:?} {tenant:?} until {ends_at:?}, [secret])")
+    }
+}
+
 /// Something that happened, for people to read later. Never holds a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditRow {
@@ -252,6 +280,18 @@ pub enum Change {
     PutSigningKey(SigningKeyRow),
     /// A signing key goes.
     DeleteSigningKey(String),
+    /// Objects are known from now (the second value) on. One that is known already stays as it is, unless it is
+    /// over then.
+    BindObjects(Vec<ObjectRow>, i64),
+    /// An object takes the owner and tenant of the row, if it has none and is not over now (the second value); then
+    /// it has no end either. Nothing else of the row counts.
+    ClaimObject(ObjectRow, i64),
+    /// An object comes, or takes another owner, tenant and end; its reference stays.
+    PutObject(ObjectRow),
+    /// An object is forgotten: API, kind, id.
+    DeleteObject(String, String, String),
+    /// What was over then is forgotten.
+    DeleteObjectsOver(i64),
     /// Something happened.
     Audit(AuditRow),
     /// A named value of the service itself.
@@ -290,6 +330,12 @@ pub trait Store: Send + Sync {
 
     /// All signing keys.
     fn signing_keys(&self) -> StoreFuture<Vec<SigningKeyRow>>;
+
+    /// An object by API, kind and id.
+    fn object(&self, api: String, kind: String, id: String) -> StoreFuture<Option<ObjectRow>>;
+
+    /// An object by the digest of its reference.
+    fn object_of_reference(&self, digest: [u8; 32]) -> StoreFuture<Option<ObjectRow>>;
 
     /// The newest `limit` audit rows, newest first.
     fn audit(&self, limit: u32) -> StoreFuture<Vec<AuditRow>>;

@@ -94,8 +94,13 @@ impl ContentType {
         self.encoding
     }
 
-    pub(super) fn charset(&self) -> Charset {
-        self.charset
+    /// Whether the bytes of a body mean the same in its charset and in UTF-8.
+    pub(crate) fn reads_as_utf8(&self, body: &[u8]) -> bool {
+        match self.charset {
+            Charset::Utf8 => true,
+            Charset::AsciiOnly => body.is_ascii(),
+            Charset::Unknown => false,
+        }
     }
 
     pub(super) fn boundary(&self) -> Option<&str> {

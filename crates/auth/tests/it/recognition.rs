@@ -28,6 +28,7 @@ use countersign_auth::fields::Fields;
 use countersign_auth::fields::content_type::ContentType;
 use countersign_auth::form::{Form, FormNames};
 use countersign_auth::identity::Identity;
+use countersign_auth::objects::RouteObjects;
 use countersign_auth::policy::{Allow, Conditions, RouteOptions, authorize};
 use countersign_auth::port::Lookups as _;
 use countersign_auth::recognize::{Request, recognize};
@@ -73,7 +74,12 @@ fn requests_and_what_becomes_of_them() {
 /// `tenant T`, `dialect OLD => NEW`.
 fn api(changes: &[String]) -> Api {
     let mut text = super::common::dialect_text("harbour");
-    let route = |at: &str, allow| RouteOptions { at: at.to_owned(), allow, upgrade: false };
+    let route = |at: &str, allow| RouteOptions {
+        at: at.to_owned(),
+        allow,
+        upgrade: false,
+        objects: RouteObjects::default(),
+    };
     let proven = || Allow::Proven(Conditions::default());
     let mut options = ApiOptions {
         name: "port".to_owned(),

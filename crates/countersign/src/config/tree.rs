@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use super::directory::{Directory, Outbound, Use};
 use super::issuer::Issuer;
-use super::value::{Address, Network, Origin, Period, Place, RouteAt};
+use super::objects::ObjectKind;
+use super::route::Route;
+use super::value::{Address, Network, Origin, Period, Place};
 
 /// A whole configuration file of the gate.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
@@ -327,6 +329,9 @@ pub(crate) struct Api {
     /// Whose signed tokens it takes, and their keys.
     #[serde(default)]
     pub(crate) issuers: BTreeMap<String, Issuer>,
+    /// Kinds of objects that its service has, by name: whose they are, and whether clients learn their ids.
+    #[serde(default)]
+    pub(crate) object: BTreeMap<String, ObjectKind>,
     /// Who may do what. No rule means no.
     #[serde(default)]
     pub(crate) route: Vec<Route>,
@@ -415,19 +420,6 @@ pub(crate) struct Token {
 pub(crate) struct Shared {
     /// A file with the value and nothing else; a line end at its end does not count.
     pub(crate) file: PathBuf,
-}
-
-/// `[[api.route]]`
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Route {
-    /// Which requests.
-    pub(crate) at: RouteAt,
-    /// Who may.
-    pub(crate) allow: Allow,
-    /// Whether it may become a WebSocket.
-    #[serde(default)]
-    pub(crate) upgrade: bool,
 }
 
 /// `allow` of a route.

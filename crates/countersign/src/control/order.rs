@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::output::Failure;
-use crate::record::{AccountState, NewAccount, NewKey, Whose};
+use crate::record::{AccountState, NewAccount, NewKey, NewObject, Whose};
 use crate::wire::Identities;
 
 /// One order. Passwords are in it: it travels through a socket that only the store's owner can open.
@@ -93,6 +93,33 @@ pub(crate) enum Order {
         #[serde(with = "passed")]
         secret: Secret,
     },
+    /// Whose objects are.
+    SetObjects {
+        /// Of which API.
+        api: String,
+        /// Of which kind.
+        kind: String,
+        /// The objects.
+        objects: Vec<NewObject>,
+    },
+    /// Whose an object is.
+    Object {
+        /// Of which API.
+        api: String,
+        /// Of which kind.
+        kind: String,
+        /// What its service calls it.
+        id: String,
+    },
+    /// An object is forgotten.
+    RemoveObject {
+        /// Of which API.
+        api: String,
+        /// Of which kind.
+        kind: String,
+        /// What its service calls it.
+        id: String,
+    },
     /// What an account holds.
     Sessions {
         /// Whose.
@@ -129,6 +156,11 @@ pub(super) async fn perform(identities: &Identities, order: Order) -> Result<Val
         Order::SetApplicationSecret { api, application, secret } => {
             json!(identities.set_application_secret(&api, &application, secret).await?)
         }
+        Order::SetObjects { api, kind, objects } => {
+            json!(identities.set_objects(&api, &kind, objects).await?)
+        }
+        Order::Object { api, kind, id } => json!(identities.object(&api, &kind, &id).await?),
+        Order::RemoveObject { api, kind, id } => json!(identities.remove_object(&api, &kind, &id).await?),
         Order::Sessions { whose } => json!(identities.sessions(&whose).await?),
         Order::Revoke { whose, reference } => {
             json!(identities.revoke_sessions(&whose, reference.as_deref()).await?)

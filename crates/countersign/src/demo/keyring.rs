@@ -42,6 +42,12 @@ impl Caller {
         self.claims.get("keys")?.get(name)?.as_str()
     }
 
+    /// Whether the gate checked that the caller may use this object.
+    pub(crate) fn may_use(&self, kind: &str, id: &str) -> bool {
+        let ids = self.claims.get("objects").and_then(|objects| objects.get(kind)).and_then(Value::as_array);
+        ids.is_some_and(|ids| ids.iter().any(|own| own.as_str() == Some(id)))
+    }
+
     /// For people to read; the subject if there is nothing better.
     pub(crate) fn name(&self) -> &str {
         self.text("name").or(self.subject()).unwrap_or("")

@@ -2,8 +2,8 @@
 
 pub(crate) mod activities;
 pub(crate) mod applications;
-pub(crate) mod baskets;
 pub(crate) mod contacts;
+pub(crate) mod shop;
 pub(crate) mod users;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -245,28 +245,36 @@ async fn the_samples_answer_as_their_documents_say() {
 }
 
 #[tokio::test]
-async fn a_basket_is_its_customers_or_whoever_holds_its_reference() {
+async fn the_shop_gives_what_the_gate_checked_and_nothing_else() {
     let world = world().await;
-    let make = |subject: Option<&'static str>| {
+    let call = |checked: Value, line: &'static str, body: &'static str| {
+        let claims = json!({ "aud": "shop", "exp": LATER, "sub": "1", "objects": checked });
+        let assertion = world.sign(&claims, "one");
         let world = &world;
-        async move {
-            let (_, body) = world.call("shop", subject, "POST /WebRestApi/rest/baskets", "{}").await;
-            serde_json::from_str::<Value>(&body).unwrap()["basketReference"].as_str().unwrap().to_owned()
-        }
+        async move { world.send("shop", line, &[("countersign-assertion", &assertion)], body).await }
     };
-    let (mine, anonymous) = (make(Some("1")).await, make(None).await);
-    let show = |reference: &str, subject: Option<&'static str>| {
-        let line = format!("GET /WebRestApi/rest/baskets/{reference}");
-        let world = &world;
-        async move { world.call("shop", subject, &line, "").await }
-    };
-    assert_eq!(show(&mine, Some("1")).await.0, 200);
-    assert_eq!(show(&anonymous, None).await.0, 200);
-    assert_eq!(mine.len(), 26);
-    let unknown = show("NONE", Some("2")).await;
-    assert_eq!(unknown.0, 404);
-    assert_eq!(show(&mine, Some("2")).await, unknown);
-    assert_eq!(show(&mine, None).await, unknown);
+    let base = "POST /WebRestApi/rest/baskets";
+    assert!(call(json!({}), base, "{}").await.1.contains("\"basketReference\":1001"));
+    assert!(call(json!({}), base, "{}").await.1.contains("\"basketReference\":1002"));
+    let (line, own) = ("GET /WebRestApi/rest/baskets/1001", json!({ "basket": ["1001"] }));
+    assert_eq!(call(own.clone(), line, "").await.0, 200);
+    for other in [json!({}), json!({ "basket": ["1002"] }), json!({ "address": ["1001"] })] {
+        assert_eq!(call(other, line, "").await.0, 404);
+    }
+    let (line, item) = ("POST /WebRestApi/rest/baskets/items", r#"{"itemId":"a","basketReference":1001}"#);
+    assert_eq!(call(own, line, item).await.0, 201);
+    assert_eq!(call(json!({}), line, item).await.0, 404);
+    let made = call(json!({}), line, r#"{"itemId":"a"}"#).await.1;
+    assert!(made.contains("\"basketReference\":1003"), "{made}");
+
+    let lines = r#"{"lines":["1 High Street"]}"#;
+    let made = call(json!({}), "POST /WebRestApi/rest/customers/1/addresses", lines).await;
+    assert!(made.0 == 201 && made.1.contains("\"addressId\":501"), "{made:?}");
+    let line = "PUT /WebRestApi/rest/addresses/501";
+    assert_eq!(call(json!({ "address": ["501"] }), line, r#"{"lines":["2 High Street"]}"#).await.0, 200);
+    assert_eq!(call(json!({ "address": ["502"] }), line, r#"{"lines":["3 High Street"]}"#).await.0, 404);
+    let (_, shown) = call(json!({}), "GET /WebRestApi/rest/customers/1/addresses", "").await;
+    assert!(shown.contains("2 High Street"), "{shown}");
 }
 
 #[tokio::test]

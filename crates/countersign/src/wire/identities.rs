@@ -347,11 +347,11 @@ impl Identities {
     }
 }
 
-fn by() -> By {
+pub(super) fn by() -> By {
     By::new("command line", None)
 }
 
-fn now() -> Time {
+pub(super) fn now() -> Time {
     WallClock.now()
 }
 

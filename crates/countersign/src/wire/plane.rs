@@ -86,6 +86,7 @@ pub(crate) async fn start(
         lookups: service.clone(),
         operations: service.clone(),
         signer: service.clone(),
+        objects: service.clone(),
         clock: Arc::new(WallClock),
         random: Arc::new(OsRandom::default()),
         limits: limits(&config.limits),

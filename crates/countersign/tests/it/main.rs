@@ -11,6 +11,7 @@
 
 mod crash;
 mod mutations;
+mod objects;
 mod process;
 mod raw;
 mod replay;

@@ -29,7 +29,12 @@ struct State {
     manners: Option<Manners>,
     /// Requests that are kept waiting.
     waiting: usize,
+    /// What it says to requests that no reply waits for.
+    speech: Option<Speech>,
 }
+
+/// What a service says to a request.
+pub(crate) type Speech = Arc<dyn Fn(&Received) -> Vec<u8> + Send + Sync>;
 
 /// A service on the loopback interface; it stops when it is dropped.
 pub(crate) struct Upstream {
@@ -79,6 +84,11 @@ impl Upstream {
         std::mem::take(&mut lock(&self.state).waiting)
     }
 
+    /// Says this to requests from now on, and writes none of them down.
+    pub(crate) fn speak(&self, speech: Speech) {
+        lock(&self.state).speech = Some(speech);
+    }
+
     /// What reached it since it was last asked; replies that nobody fetched are forgotten.
     pub(crate) fn take(&self) -> Vec<Received> {
         let mut state = lock(&self.state);
@@ -107,6 +117,14 @@ fn serve(stream: TcpStream, state: &Mutex<State>) {
         let trailers = std::mem::take(&mut wire.trailers);
         let bodiless = head.start.starts_with("HEAD ");
         let reply = {
+            let speech = lock(state).speech.clone();
+            if let Some(speech) = speech {
+                let reply = speech(&Received { head, body, trailers });
+                if wire.send(&reply).is_err() {
+                    return;
+                }
+                continue;
+            }
             let mut state = lock(state);
             match state.manners {
                 Some(Manners::Down) => return,

@@ -434,6 +434,7 @@ fn listen(
         lookups: Arc::clone(lookups) as Arc<_>,
         operations: Arc::clone(service) as Arc<_>,
         signer: Arc::clone(service) as Arc<_>,
+        objects: Arc::clone(service) as Arc<_>,
         clock: Arc::clone(clock) as Arc<_>,
         random: Arc::new(OsRandom::default()),
         limits: Limits::default(),

@@ -25,12 +25,15 @@ thread_local! {
     static MINTED: RefCell<HashMap<AssertionKey, Kept, RandomState>> = RefCell::default();
 }
 
-/// The assertion for a permit: one that was minted before, while it is fresh and its account is live, or a new one.
+/// The assertion for a permit: one that was minted before, while it is fresh and its account is live, or a new one;
+/// always a new one where it names the objects of one request.
 ///
 /// # Errors
 /// `unavailable` if there is no key to sign with.
 pub(super) fn assertion(gate: &Gate, api: &Api, permit: &Permit, now: Time) -> Result<HeaderValue, Refusal> {
-    let key = permit.assertion_key(api);
+    let Some(key) = permit.assertion_key(api) else {
+        return Ok(assert(api, permit, &*gate.signer, now)?.value().clone());
+    };
     let kept = MINTED.with_borrow(|minted| {
         let (account, assertion) = minted.get(&key)?;
         let live = account.as_ref().is_none_or(|account| account.live.is_up());

@@ -10,17 +10,18 @@ use countersign_auth::refusal::{Reason, Refusal};
 use crate::body::{self, Body, ReadError};
 
 /// A login or a form fits in 64 KiB many times over; what is larger is somebody else's business.
-const BODY_BYTES_MAX: usize = 64 * 1024;
-/// Reads a body to its end.
+pub(super) const BODY_BYTES_MAX: usize = 64 * 1024;
+
+/// Reads a body to its end, if it has no more than so many bytes.
 ///
 /// # Errors
 /// `too-large` and `malformed`; the latter also if it does not come in time.
-pub(super) async fn read(body: Body, limit: Duration) -> Result<Bytes, Refusal> {
+pub(super) async fn read(body: Body, bytes_max: usize, limit: Duration) -> Result<Bytes, Refusal> {
     let incoming = match body {
         Body::Full(bytes) => return Ok(bytes.unwrap_or_default()),
         Body::Streaming(incoming) => incoming,
     };
-    body::read(incoming, BODY_BYTES_MAX, limit).await.map_err(|error| {
+    body::read(incoming, bytes_max, limit).await.map_err(|error| {
         let reason = match error {
             ReadError::TooLarge(_) => Reason::TooLarge,
             ReadError::Late | ReadError::Broken(_) => Reason::Malformed,

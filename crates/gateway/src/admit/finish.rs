@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use countersign_auth::api::{Api, Located};
 use countersign_auth::identity::Identity;
+use countersign_auth::objects::answer::Follow;
 use countersign_auth::refusal::Refusal;
 use countersign_auth::render::Here;
 use countersign_auth::serve;
@@ -12,6 +13,7 @@ use http::{HeaderMap, Method, Response, Uri, request, response};
 use super::{below, response as answer, world};
 use crate::address::{Peer, Scheme};
 use crate::admission::Finishing;
+use crate::body::ReadError;
 use crate::forward::ForwardError;
 use crate::gate::{ApiIndex, Gate};
 
@@ -20,13 +22,15 @@ pub(crate) struct Finish {
     api: ApiIndex,
     located: Option<Located>,
     identity: Identity,
-    method: Method,
+    pub(super) method: Method,
     uri: Uri,
     /// The fields that the form of an answer depends on.
     headers: HeaderMap,
     path: String,
-    prefix: String,
+    pub(super) prefix: String,
     secure: bool,
+    /// What its objects ask of the answer.
+    pub(super) follow: Option<Follow>,
 }
 
 /// What says how a client wants to be answered.
@@ -59,6 +63,7 @@ impl Finish {
             path: path.to_owned(),
             prefix: prefix.to_owned(),
             secure: peer.scheme == Scheme::Https,
+            follow: None,
         }
     }
 
@@ -91,6 +96,22 @@ impl Finish {
 }
 
 impl Finishing for Finish {
+    fn body_bytes_max(&self, head: &response::Parts) -> Option<usize> {
+        self.follow.as_ref()?.body_bytes_max(&self.method, head.status)
+    }
+
+    async fn follow(
+        &self,
+        gate: &Gate,
+        head: &mut response::Parts,
+        body: Option<Result<Bytes, ReadError>>,
+    ) -> Result<Option<Bytes>, Response<Bytes>> {
+        self.follow_objects(gate, head, body).await.map_err(|refusal| {
+            tracing::warn!(auth.reason = refusal.reason.name(), auth.cause = %refusal.cause, "kept back an answer of the service");
+            self.refuse(gate, &refusal)
+        })
+    }
+
     async fn finish(self, gate: &Gate, head: &mut response::Parts) -> Option<Response<Bytes>> {
         let mount = gate.api(self.api)?;
         mount.api.remove_own_names(&mut head.headers);

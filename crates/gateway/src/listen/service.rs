@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::Connection;
 use crate::address::Peer;
 use crate::admission::{Admission, Finishing, Forward, Handler};
-use crate::body::AnswerBody;
+use crate::body::{self, AnswerBody, ReadError};
 use crate::forward::{self, Ends, ForwardError, Sending};
 use crate::hop;
 use crate::log::Tail;
@@ -90,10 +90,30 @@ async fn pass_on<F: Finishing>(
     }
     hop::strip_answer(&mut answer.headers);
     forward::settle_length(&mut answer, &incoming);
+    let (mut rest, mut read) = (Some((incoming, lease)), None);
+    if let Some(bytes_max) = finish.body_bytes_max(&answer)
+        && let Some((incoming, lease)) = rest.take()
+    {
+        let body = body::read(incoming, bytes_max, gate.limits.own_body).await;
+        match &body {
+            Ok(_) => lease.give_back(),
+            Err(ReadError::Late | ReadError::Broken(_)) => lease.broke_off(),
+            Err(ReadError::TooLarge(_)) => {}
+        }
+        read = Some(body);
+    }
+    let body = match finish.follow(gate, &mut answer, read).await {
+        Ok(body) => body,
+        Err(instead) => return own(instead, tail),
+    };
     if let Some(instead) = finish.finish(gate, &mut answer).await {
         return own(instead, tail);
     }
     tail.answered(answer.status);
+    let Some((incoming, lease)) = rest else {
+        let body = AnswerBody::full(body.unwrap_or_default());
+        return Response::from_parts(answer, body.ending(tail));
+    };
     let streaming = lease.streaming(incoming, gate, worker.pulse(), live);
     Response::from_parts(answer, AnswerBody::streaming(streaming).ending(tail))
 }

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use countersign_auth::account::{Account, AccountId};
+use countersign_auth::port::objects::{Bound, FoundObject, NewBinding, ObjectDigest, ObjectName, Objects};
 use countersign_auth::port::{
     Answer, AtHand, Issue, IssueAnswer, Issued, IssuerKeys, KeyAnswer, KeyCaller, KeyChange, KeyInfo,
     KeyName, Lookups, Operations, PasswordAnswer, PasswordChange, PasswordClaim, ProofKey, Purpose,
@@ -169,6 +170,30 @@ impl Operations for Nobody {
         _keep: Option<TokenDigest>,
         _now: Time,
     ) -> Answer<Result<PasswordChange, Unavailable>> {
+        away()
+    }
+}
+
+impl Objects for Nobody {
+    fn at_hand(&self, _digest: &ObjectDigest) -> FoundObject {
+        None
+    }
+    fn find(&self, _name: ObjectName) -> Answer<Result<FoundObject, Unavailable>> {
+        away()
+    }
+    fn find_reference(&self, _digest: ObjectDigest) -> Answer<Result<FoundObject, Unavailable>> {
+        away()
+    }
+    fn bind(&self, _bindings: Vec<NewBinding>, _now: Time) -> Answer<Result<Vec<Bound>, Unavailable>> {
+        away()
+    }
+    fn claim(
+        &self,
+        _name: ObjectName,
+        _owner: String,
+        _tenant: Option<String>,
+        _now: Time,
+    ) -> Answer<Result<FoundObject, Unavailable>> {
         away()
     }
 }

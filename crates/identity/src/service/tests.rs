@@ -13,6 +13,7 @@
 mod accounts;
 mod equivalents;
 mod keys;
+mod objects;
 mod outage;
 mod passwords;
 mod refresh;

@@ -15,6 +15,8 @@ use crate::tokens::record::{self, Marks, Record};
 const FLUSH_EVERY: Duration = Duration::from_secs(1);
 /// Expired tokens go after an hour; half a minute more or less is nothing.
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
+/// An object that nobody claimed in its time is forgotten after an hour more, like an expired token.
+const OVER_MS: i64 = 3_600_000;
 /// Rows of one page; a page is in memory some 2 MB.
 const PAGE_ROWS: u32 = 10_000;
 /// Rows that are added under one lock of the ledger: a log-in waits for less than a millisecond.
@@ -174,6 +176,8 @@ impl Core {
     pub(super) async fn sweep(&self, now: Time) -> Result<(), Unavailable> {
         self.lockout.sweep(now);
         self.signing.sweep(&*self.store, now).await?;
+        let over = Time::from_unix_ms(now.unix_ms().saturating_sub(OVER_MS));
+        self.store.write(vec![Change::DeleteObjectsOver(over.unix_ms())]).await.map_err(unavailable)?;
         let write = {
             let mut ledger = self.ledger();
             let mut gone = self.tokens.sweep(record::floor(now));

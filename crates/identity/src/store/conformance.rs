@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+mod objects;
+
 use std::sync::Arc;
 
 use countersign_auth::token::TokenKind;
@@ -20,6 +22,7 @@ pub(crate) async fn check<F: Future<Output = Arc<dyn Store>>>(open: impl Fn() ->
     keys_and_values(&*store).await;
     equivalents(&*store).await;
     small_things(&*store).await;
+    objects::check(&*store).await;
     lists_are_whole(&*store).await;
     order_of_calls(&*store).await;
     store.close().await.unwrap();
@@ -31,6 +34,7 @@ pub(crate) async fn check<F: Future<Output = Arc<dyn Store>>>(open: impl Fn() ->
         store.equivalents().await.unwrap(),
         [equivalent(1, WeakerScheme::Ntlm, 3), equivalent(2, WeakerScheme::Digest, 4)]
     );
+    objects::check_again(&*store).await;
     deletions(&*store).await;
     store.close().await.unwrap();
 

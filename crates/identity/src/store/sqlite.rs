@@ -5,6 +5,7 @@
 //! its owner only, and a lock file beside it keeps a second gate from opening it: memory is the truth for
 //! sessions, and two memories would differ.
 
+mod objects;
 mod rows;
 mod writer;
 
@@ -22,8 +23,8 @@ use sqlx::sqlite::{
 use tokio::runtime::Handle;
 
 use super::{
-    AccountRow, AuditRow, Change, EquivalentRow, KeyRow, SigningKeyRow, Store, StoreError, StoreFuture,
-    TokenRow, ValueRow,
+    AccountRow, AuditRow, Change, EquivalentRow, KeyRow, ObjectRow, SigningKeyRow, Store, StoreError,
+    StoreFuture, TokenRow, ValueRow,
 };
 use writer::Writer;
 
@@ -34,7 +35,11 @@ const READERS_MAX: u32 = 4;
 /// Rows that travel from SQLite's thread to ours at once; the default of 50 makes loading a million slow.
 const ROW_BUFFER: usize = 1024;
 /// Each entry brings the file from schema N to schema N + 1.
-const SCHEMAS: [&str; 2] = [include_str!("sqlite/schema_1.sql"), include_str!("sqlite/schema_2.sql")];
+const SCHEMAS: [&str; 3] = [
+    include_str!("sqlite/schema_1.sql"),
+    include_str!("sqlite/schema_2.sql"),
+    include_str!("sqlite/schema_3.sql"),
+];
 
 /// One SQLite file. See the module's words.
 pub struct SqliteStore {
@@ -180,6 +185,14 @@ impl Store for SqliteStore {
             .fetch_all(&pool)
             .await
         })
+    }
+
+    fn object(&self, api: String, kind: String, id: String) -> StoreFuture<Option<ObjectRow>> {
+        self.read(move |pool| objects::find(pool, api, kind, id))
+    }
+
+    fn object_of_reference(&self, digest: [u8; 32]) -> StoreFuture<Option<ObjectRow>> {
+        self.read(move |pool| objects::find_reference(pool, digest))
     }
 
     fn audit(&self, limit: u32) -> StoreFuture<Vec<AuditRow>> {

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::watch;
 
 use super::{
-    AccountRow, AuditRow, Change, EquivalentRow, KeyRow, SigningKeyRow, Store, StoreError, StoreFuture,
-    TokenRow, ValueRow,
+    AccountRow, AuditRow, Change, EquivalentRow, KeyRow, ObjectRow, SigningKeyRow, Store, StoreError,
+    StoreFuture, TokenRow, ValueRow,
 };
 
 /// Passes everything on to another store while it is on, and fails everything while it is off.
@@ -101,6 +101,14 @@ impl Store for Switchable {
 
     fn signing_keys(&self) -> StoreFuture<Vec<SigningKeyRow>> {
         self.pass(|store| store.signing_keys())
+    }
+
+    fn object(&self, api: String, kind: String, id: String) -> StoreFuture<Option<ObjectRow>> {
+        self.pass(|store| store.object(api, kind, id))
+    }
+
+    fn object_of_reference(&self, digest: [u8; 32]) -> StoreFuture<Option<ObjectRow>> {
+        self.pass(|store| store.object_of_reference(digest))
     }
 
     fn audit(&self, limit: u32) -> StoreFuture<Vec<AuditRow>> {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use countersign_auth::api::{ApiOptions, TokenSettings};
+use countersign_auth::objects::{Foreign, KindOptions, RouteObjects};
 use countersign_auth::policy::{Allow, Conditions, RouteOptions};
 use countersign_gateway::gate::Place;
 use serde::Deserialize;
@@ -55,6 +56,8 @@ pub(crate) struct ApiEntry {
     #[serde(default)]
     pub(crate) providers: BTreeMap<String, Vec<String>>,
     #[serde(default)]
+    object: BTreeMap<String, KindEntry>,
+    #[serde(default)]
     route: Vec<RouteEntry>,
 }
 
@@ -79,6 +82,32 @@ struct RouteEntry {
     allow: AllowEntry,
     #[serde(default)]
     upgrade: bool,
+    #[serde(default)]
+    ids: BTreeMap<String, PlacesEntry>,
+    #[serde(default)]
+    creates: BTreeMap<String, PlacesEntry>,
+    #[serde(default)]
+    shows: BTreeMap<String, PlacesEntry>,
+    foreign: Option<String>,
+    body_bytes_max: Option<usize>,
+    answer_bytes_max: Option<usize>,
+}
+
+/// `[api.object.NAME]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KindEntry {
+    owner: Option<String>,
+    references: Option<String>,
+    #[serde(default)]
+    numeric: bool,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum PlacesEntry {
+    One(String),
+    Many(Vec<String>),
 }
 
 #[derive(Debug, Deserialize)]
@@ -191,6 +220,7 @@ impl ApiEntry {
             tokens: self.token.iter().map(|(word, entry)| (word.clone(), entry.settings())).collect(),
             routes: self.route.iter().map(RouteEntry::options).collect(),
             tenants: self.tenants.clone(),
+            objects: self.object.iter().map(|(name, kind)| (name.clone(), kind.options())).collect(),
             development: self.development,
         }
     }
@@ -223,6 +253,16 @@ impl TokenEntry {
     }
 }
 
+impl KindEntry {
+    fn options(&self) -> KindOptions {
+        KindOptions {
+            owner: self.owner.clone().unwrap_or_else(|| "subject".to_owned()),
+            references: self.references.as_ref().map(|text| duration(text).expect("a time such as 30d")),
+            numeric: self.numeric,
+        }
+    }
+}
+
 impl RouteEntry {
     fn options(&self) -> RouteOptions {
         let allow = match &self.allow {
@@ -235,6 +275,25 @@ impl RouteEntry {
                 max_age: rule.max_age.as_ref().map(|text| duration(text).expect("a time such as 31m")),
             }),
         };
-        RouteOptions { at: self.at.clone(), allow, upgrade: self.upgrade }
+        let places = |names: &BTreeMap<String, PlacesEntry>| {
+            let all = |places: &PlacesEntry| match places {
+                PlacesEntry::One(place) => vec![place.clone()],
+                PlacesEntry::Many(places) => places.clone(),
+            };
+            names.iter().map(|(name, places)| (name.clone(), all(places))).collect()
+        };
+        let objects = RouteObjects {
+            ids: places(&self.ids),
+            creates: places(&self.creates),
+            shows: places(&self.shows),
+            foreign: match self.foreign.as_deref() {
+                Some("filter") => Foreign::Filter,
+                None | Some("refuse") => Foreign::Refuse,
+                Some(other) => panic!("foreign = {other:?}"),
+            },
+            body_bytes_max: self.body_bytes_max,
+            answer_bytes_max: self.answer_bytes_max,
+        };
+        RouteOptions { at: self.at.clone(), allow, upgrade: self.upgrade, objects }
     }
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use countersign_identity::store::{
-    AccountRow, AuditRow, Change, EquivalentRow, KeyRow, SigningKeyRow, Store, StoreError, StoreFuture,
-    TokenRow, ValueRow,
+    AccountRow, AuditRow, Change, EquivalentRow, KeyRow, ObjectRow, SigningKeyRow, Store, StoreError,
+    StoreFuture, TokenRow, ValueRow,
 };
 
 #[derive(Clone, Default)]
@@ -17,6 +17,7 @@ struct Rows {
     values: Vec<ValueRow>,
     equivalents: Vec<EquivalentRow>,
     signing: BTreeMap<String, SigningKeyRow>,
+    objects: BTreeMap<(String, String, String), ObjectRow>,
 }
 
 /// Rows in memory.
@@ -104,6 +105,33 @@ impl Rows {
             Change::DeleteSigningKey(id) => {
                 self.signing.remove(&id);
             }
+            Change::BindObjects(rows, now) => {
+                for row in rows {
+                    let over = |known: &ObjectRow| known.ends_at.is_some_and(|ends_at| ends_at <= now);
+                    if self.objects.get(&name(&row)).is_none_or(over) {
+                        self.objects.insert(name(&row), row);
+                    }
+                }
+            }
+            Change::ClaimObject(row, now) => {
+                let free = |known: &&mut ObjectRow| {
+                    known.owner.is_none() && known.ends_at.is_none_or(|ends_at| ends_at > now)
+                };
+                if let Some(known) = self.objects.get_mut(&name(&row)).filter(free) {
+                    *known =
+                        ObjectRow { owner: row.owner, tenant: row.tenant, ends_at: None, ..known.clone() };
+                }
+            }
+            Change::PutObject(row) => {
+                let known = self.objects.entry(name(&row)).or_insert_with(|| row.clone());
+                *known = ObjectRow { random: known.random, reference: known.reference, ..row };
+            }
+            Change::DeleteObject(api, kind, id) => {
+                self.objects.remove(&(api, kind, id));
+            }
+            Change::DeleteObjectsOver(before) => {
+                self.objects.retain(|_, row| row.ends_at.is_none_or(|ends_at| ends_at > before));
+            }
             Change::Audit(_) => {}
             Change::PutMeta(name, value) => {
                 self.meta.insert(name, value);
@@ -132,6 +160,10 @@ impl Rows {
                 || row.account != like.account
         });
     }
+}
+
+fn name(row: &ObjectRow) -> (String, String, String) {
+    (row.api.clone(), row.kind.clone(), row.id.clone())
 }
 
 #[derive(PartialEq)]
@@ -187,6 +219,14 @@ impl Store for MemoryStore {
 
     fn signing_keys(&self) -> StoreFuture<Vec<SigningKeyRow>> {
         self.read(|rows| rows.signing.values().cloned().collect())
+    }
+
+    fn object(&self, api: String, kind: String, id: String) -> StoreFuture<Option<ObjectRow>> {
+        self.read(|rows| rows.objects.get(&(api, kind, id)).cloned())
+    }
+
+    fn object_of_reference(&self, digest: [u8; 32]) -> StoreFuture<Option<ObjectRow>> {
+        self.read(|rows| rows.objects.values().find(|row| row.reference == digest).cloned())
     }
 
     fn audit(&self, _limit: u32) -> StoreFuture<Vec<AuditRow>> {

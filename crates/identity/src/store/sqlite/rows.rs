@@ -57,7 +57,7 @@ fn wrong(what: &str) -> sqlx::Error {
     sqlx::Error::Decode(what.to_owned().into())
 }
 
-fn bytes<const N: usize>(row: &SqliteRow, at: usize) -> Read<[u8; N]> {
+pub(super) fn bytes<const N: usize>(row: &SqliteRow, at: usize) -> Read<[u8; N]> {
     let bytes: &[u8] = row.try_get(at)?;
     bytes.try_into().map_err(|_| wrong("length of a digest"))
 }

@@ -16,7 +16,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use super::rows;
+use super::{objects, rows};
 use crate::store::{AccountRow, Change, KeyRow, StoreError, StoreFuture, TokenRow};
 
 /// Jobs that may wait. Each is held by a request; past this the disk does not keep up, and 503 is the truth.
@@ -227,6 +227,11 @@ async fn apply(connection: &mut SqliteConnection, change: Change) -> Result<(), 
         Change::DeleteSigningKey(id) => {
             run_query(connection, sqlx::query("DELETE FROM signing_keys WHERE id = ?").bind(id)).await
         }
+        Change::BindObjects(rows, now) => objects::bind(connection, rows, now).await,
+        Change::ClaimObject(row, now) => objects::claim(connection, row, now).await,
+        Change::PutObject(row) => objects::put(connection, row).await,
+        Change::DeleteObject(api, kind, id) => objects::delete(connection, api, kind, id).await,
+        Change::DeleteObjectsOver(before) => objects::delete_over(connection, before).await,
         Change::Audit(row) => {
             let query = "INSERT INTO audit (at, actor, event, object, address) VALUES (?, ?, ?, ?, ?)";
             let query = sqlx::query(query).bind(row.at).bind(row.actor).bind(row.event);
@@ -240,9 +245,12 @@ async fn apply(connection: &mut SqliteConnection, change: Change) -> Result<(), 
     }
 }
 
-type Query<'a> = sqlx::query::Query<'a, sqlx::Sqlite, sqlx::sqlite::SqliteArguments>;
+pub(super) type Query<'a> = sqlx::query::Query<'a, sqlx::Sqlite, sqlx::sqlite::SqliteArguments>;
 
-async fn run_query(connection: &mut SqliteConnection, query: Query<'_>) -> Result<(), sqlx::Error> {
+pub(super) async fn run_query(
+    connection: &mut SqliteConnection,
+    query: Query<'_>,
+) -> Result<(), sqlx::Error> {
     query.execute(connection).await.map(|_| ())
 }
 

@@ -1,0 +1,88 @@
+//! Requests whose objects are checked: the body is read where ids may be in it, references become ids.
+
+use bytes::Bytes;
+use countersign_auth::objects::answer::{Answered, Follow};
+use countersign_auth::objects::settle::{Cleared, Pending, Rewritten};
+use countersign_auth::policy::Permit;
+use countersign_auth::refusal::{Reason, Refusal};
+use http::header::{ACCEPT_ENCODING, Entry, IF_RANGE, RANGE};
+use http::{HeaderMap, Uri, response};
+
+use super::{Finish, Visit, call_body, canonical_uri};
+use crate::body::{Body, ReadError};
+use crate::gate::Gate;
+
+/// A request that may go on, and what follows from its objects.
+pub(super) struct Checked {
+    pub(super) permit: Permit,
+    /// Where it goes on to.
+    pub(super) uri: Uri,
+    pub(super) follow: Option<Follow>,
+}
+
+impl Visit<'_> {
+    /// Checks the objects of a request, and puts the service's ids in the place of references. What is remembered
+    /// of the request for its answer still says what the client said.
+    pub(super) async fn check_objects(&mut self, pending: Pending) -> Result<Checked, Refusal> {
+        let mut body = None;
+        if self.body.as_ref().is_some_and(|body| !body.is_empty())
+            && let Some(bytes_max) = pending.body_bytes_max(&self.head.headers)?
+            && let Some(unread) = self.body.take()
+        {
+            let bytes = call_body::read(unread, bytes_max, self.gate.limits.own_body).await?;
+            self.body = Some(Body::full(bytes.clone()));
+            body = Some(bytes);
+        }
+        let cleared =
+            pending.clear(&self.request(None), body.as_ref(), &*self.gate.objects, self.now).await?;
+        let Cleared { permit, rewritten, follow } = cleared;
+        let Rewritten { path, query, headers, body } = rewritten.unwrap_or_default();
+        if let Some(body) = body {
+            self.body = Some(Body::full(body));
+        }
+        for (name, nth, value) in headers {
+            if let Entry::Occupied(mut entry) = self.head.headers.entry(name)
+                && let Some(old) = entry.iter_mut().nth(nth)
+            {
+                *old = value;
+            }
+        }
+        if follow.as_ref().is_some_and(Follow::reads_bodies) {
+            ask_for_whole_text(&mut self.head.headers);
+        }
+        let path = path.map(|path| format!("{}{path}", self.prefix));
+        let query = query.as_deref().or(self.head.uri.query());
+        let uri = canonical_uri(&self.mount.api, path.as_deref().unwrap_or(&self.path), query)?;
+        Ok(Checked { permit, uri, follow })
+    }
+}
+
+/// What is compressed or a piece cannot be read.
+fn ask_for_whole_text(headers: &mut HeaderMap) {
+    for name in [ACCEPT_ENCODING, RANGE, IF_RANGE] {
+        headers.remove(name);
+    }
+}
+
+impl Finish {
+    /// Works on the objects of an answer: see [`crate::admission::Finishing::follow`].
+    pub(super) async fn follow_objects(
+        &self,
+        gate: &Gate,
+        head: &mut response::Parts,
+        body: Option<Result<Bytes, ReadError>>,
+    ) -> Result<Option<Bytes>, Refusal> {
+        let Some(follow) = &self.follow else { return Ok(None) };
+        let body = body.transpose().map_err(|error| {
+            Refusal::new(Reason::Upstream, format!("the service's answer shows objects: {error}"))
+        })?;
+        let answered = Answered {
+            method: &self.method,
+            prefix: &self.prefix,
+            status: head.status,
+            headers: &mut head.headers,
+            body,
+        };
+        follow.answer(answered, &*gate.objects, gate.clock.now()).await
+    }
+}

@@ -1,0 +1,144 @@
+//! The objects that memory has: a part of what the store knows, for requests that are let through.
+//!
+//! What is read from the store is kept only if nothing was changed since the reading began, and a change takes what
+//! it is about out of memory both before it is written and after: so that no request is answered by what was true
+//! before an acknowledged change.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use countersign_auth::port::Unavailable;
+use countersign_auth::port::objects::{Binding, ObjectDigest};
+use quick_cache::sync::Cache;
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+/// Each object has two, by id and by reference, and takes some 400 bytes with them: 40 MB when all are there. Those
+/// that were not asked for lately give way.
+const DIGESTS_MAX: usize = 200_000;
+/// Look-ups of the store at once. A caller who tries references costs a read each; past this others do not wait for
+/// his.
+const LOOKUPS_MAX: usize = 256;
+
+/// What was changed so far, counted: see the module's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Generation(u64);
+
+/// What memory has under a digest.
+#[derive(Clone)]
+enum Entry {
+    /// Under that of an id: the object, with the digest of its reference.
+    Object(Arc<Binding>, [u8; 32]),
+    /// Under that of a reference: the digest of the id. It is looked up again, so that forgetting an object by its
+    /// id forgets it by its reference.
+    Reference([u8; 32]),
+}
+
+/// Objects in memory.
+pub(crate) struct Known {
+    cache: Cache<[u8; 32], Entry>,
+    generation: Mutex<u64>,
+    room: Semaphore,
+}
+
+impl Known {
+    pub(crate) fn new() -> Self {
+        Self { cache: Cache::new(DIGESTS_MAX), generation: Mutex::new(0), room: Semaphore::new(LOOKUPS_MAX) }
+    }
+
+    /// An object, by either digest.
+    pub(crate) fn get(&self, digest: &ObjectDigest) -> Option<Arc<Binding>> {
+        let id = match self.cache.get(&digest.0)? {
+            Entry::Object(binding, _) => return Some(binding),
+            Entry::Reference(id) => id,
+        };
+        match self.cache.get(&id)? {
+            Entry::Object(binding, reference) if reference == digest.0 => Some(binding),
+            Entry::Object(..) | Entry::Reference(_) => None,
+        }
+    }
+
+    /// Room for a look-up of the store.
+    ///
+    /// # Errors
+    /// If too many are under way.
+    pub(crate) fn room(&self) -> Result<SemaphorePermit<'_>, Unavailable> {
+        self.room.try_acquire().map_err(|_| Unavailable("too many objects are being looked up".to_owned()))
+    }
+
+    /// Before the store is read.
+    pub(crate) fn generation(&self) -> Generation {
+        Generation(*self.generation.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Keeps what the store had, unless something was changed since `read_at`.
+    pub(crate) fn keep(&self, read_at: Generation, binding: &Arc<Binding>) {
+        let generation = self.generation.lock().unwrap_or_else(PoisonError::into_inner);
+        if *generation == read_at.0 {
+            let [id, reference] = digests(binding);
+            self.cache.insert(id.0, Entry::Object(Arc::clone(binding), reference.0));
+            self.cache.insert(reference.0, Entry::Reference(id.0));
+        }
+    }
+
+    /// Takes out what is about to be changed, or was; the digests are those of ids.
+    pub(crate) fn forget<'d>(&self, changed: impl IntoIterator<Item = &'d ObjectDigest>) {
+        let mut generation = self.generation.lock().unwrap_or_else(PoisonError::into_inner);
+        *generation = generation.wrapping_add(1);
+        for digest in changed {
+            self.cache.remove(&digest.0);
+        }
+    }
+}
+
+fn digests(binding: &Binding) -> [ObjectDigest; 2] {
+    let name = &binding.name;
+    [
+        ObjectDigest::of_id(&name.api, &name.kind, &name.id),
+        ObjectDigest::of_reference(&name.api, &name.kind, binding.reference.expose()),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use countersign_auth::port::objects::{Binding, ObjectName};
+    use countersign_auth::secret::Secret;
+
+    use super::{Known, LOOKUPS_MAX, digests};
+
+    fn binding(owner: &str) -> Arc<Binding> {
+        Arc::new(Binding {
+            name: ObjectName { api: "shop".into(), kind: "basket".into(), id: "17".to_owned() },
+            owner: Some(owner.to_owned()),
+            tenant: None,
+            reference: Secret::new("reference"),
+            ends_at: None,
+        })
+    }
+
+    #[test]
+    fn what_was_read_before_a_change_is_not_kept() {
+        let known = Known::new();
+        let before = binding("customer=1");
+        let [id, reference] = digests(&before);
+        let read_at = known.generation();
+        known.keep(read_at, &before);
+        assert!(known.get(&id).is_some() && known.get(&reference).is_some());
+        known.forget([&id]);
+        assert!(known.get(&id).is_none() && known.get(&reference).is_none(), "both names are forgotten");
+        known.keep(read_at, &before);
+        assert!(known.get(&id).is_none(), "read before the change");
+        known.keep(known.generation(), &binding("customer=2"));
+        assert_eq!(known.get(&reference).and_then(|now| now.owner.clone()).as_deref(), Some("customer=2"));
+    }
+
+    #[test]
+    fn lookups_are_bounded() {
+        let known = Known::new();
+        let held: Vec<_> = (0..LOOKUPS_MAX).filter_map(|_| known.room().ok()).collect();
+        assert_eq!(held.len(), LOOKUPS_MAX);
+        assert!(known.room().is_err());
+        drop(held);
+        assert!(known.room().is_ok());
+    }
+}
