@@ -226,6 +226,17 @@ impl Api {
         named.filter_map(move |name| reads(name)?.jwt.as_ref().map(|jwt| jwt.issuer.as_str()))
     }
 
+    /// The issuers that the dialect itself names.
+    pub fn jwt_issuers(&self) -> impl Iterator<Item = &str> {
+        self.dialect.credentials.iter().filter_map(|rule| rule.jwt.as_ref()).map(|jwt| jwt.issuer.as_str())
+    }
+
+    /// Whether a credential of that name is a token, signed or not.
+    pub fn takes_tokens(&self, name: &str) -> bool {
+        let rule = self.dialect.credentials.iter().find(|rule| &*rule.name == name);
+        rule.is_some_and(|rule| matches!(rule.scheme, Scheme::Jwt | Scheme::Token))
+    }
+
     /// Header names that only the gate may set towards the upstream.
     pub fn identity_header_names(&self) -> impl Iterator<Item = &HeaderName> {
         self.dialect.assertion.headers.iter().map(|(name, _)| name)

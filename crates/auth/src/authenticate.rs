@@ -1,5 +1,7 @@
 //! From what was presented to who it is.
 
+mod issued;
+
 use std::sync::Arc;
 
 use aws_lc_rs::digest::{Context, SHA256};
@@ -10,14 +12,13 @@ use crate::api::{Api, Located};
 use crate::credential::{Credential, Proof, Said};
 use crate::csrf::{self, Demand};
 use crate::derive::second_half;
-use crate::dialect::{CredentialRule, JwtCredential};
+use crate::dialect::CredentialRule;
 use crate::identity::{Identity, Proven, Session};
 use crate::port::{
     AtHand, Lookups, PasswordAnswer, PasswordClaim, ProofKey, SharedAnswer, TokenAnswer, Verified,
 };
 use crate::recognize::{Presented, Request};
 use crate::refusal::{Reason, Refusal};
-use crate::scheme::jwt::{self, JwtRule};
 use crate::secret::Secret;
 use crate::time::Time;
 use crate::token::{LiveToken, TokenDigest, TokenKind};
@@ -197,7 +198,8 @@ impl Verifier<'_> {
         if user.as_deref().is_some_and(|user| !is_named(user)) {
             return refuse("the credential is not the user's who came with it");
         }
-        if tenant.is_some() && account.and_then(|account| account.tenant.as_deref()) != tenant.as_deref() {
+        let is_said = tenant.is_some() && issued::site_of(credential).is_none();
+        if is_said && account.and_then(|account| account.tenant.as_deref()) != tenant.as_deref() {
             return refuse("the credential is not of the tenant that came with it");
         }
         if app.as_ref().is_some_and(|app| !self.lookups.application_secret(&self.api.name, app.expose())) {
@@ -223,7 +225,7 @@ impl Verifier<'_> {
                 self.password(rule, claim).await
             }
             Proof::Token { values, second } => self.token(rule, values, second.as_ref()).await,
-            Proof::Jwt { value } => self.jwt(rule, value.expose()),
+            Proof::Jwt { value } => self.jwt(rule, value, issued::site_of(credential)).await,
             Proof::Unproven { subject } => Ok(self.unproven(rule, subject)),
         }
     }
@@ -340,7 +342,10 @@ impl Verifier<'_> {
         if rule.token.as_ref().is_some_and(|token| token.kind == TokenKind::Shared) {
             return self.shared(rule, values);
         }
-        let session = self.first_live(rule, values).await??;
+        let session = match self.first_live(rule, values).await? {
+            Ok(session) => session,
+            Err(refusal) => return self.opaque(rule, values, refusal).await,
+        };
         if let Some(form) = rule.token.as_ref().and_then(|token| token.second.as_ref()) {
             let key = self.lookups.derivation_key();
             let expected = second_half(key, &self.api.name, &session.word, session.value.expose(), form);
@@ -377,47 +382,6 @@ impl Verifier<'_> {
         }
     }
 
-    fn jwt(&self, rule: &CredentialRule, value: &str) -> Result<Proven, Refusal> {
-        let refuse = |reason, cause: String| Refusal::new(reason, cause).carried_by(rule.carrier());
-        let Some(demands) = &rule.jwt else {
-            return Err(Refusal::new(Reason::Internal, "a jwt credential without its issuer"));
-        };
-        let key = self.proof_key(rule, &[value]);
-        if let Some(verified) = self.lookups.recall(&key, self.now) {
-            return Ok(self.proven(rule, verified.account, verified.proven_at));
-        }
-        let Some(keys) = self.lookups.issuer_keys(&self.api.name, &demands.issuer)? else {
-            return Err(refuse(Reason::Unavailable, "no keys are configured for the issuer".to_owned()));
-        };
-        let jwt_rule =
-            JwtRule { issuer: &demands.issuer, audience: &demands.audience, leeway_secs: LEEWAY_SECS };
-        let claims = jwt::verify(value, &keys, &jwt_rule, self.now)
-            .map_err(|error| refuse(error.reason(), error.to_string()))?;
-        let issued_at = claims.issued_at().unwrap_or(Time::from_unix_secs(0));
-        let account = if keys.ours {
-            // The issuer is the same for all APIs of a dialect; what one of them issued is not good at another.
-            if claims.text(OWN_API_CLAIM).as_deref() != Some(&*self.api.name) {
-                return Err(refuse(Reason::BadToken, "the token was issued by another api".to_owned()));
-            }
-            let account = self.lookups.account_by_subject(&rule.accounts, claims.subject());
-            let account = account.ok_or_else(|| {
-                refuse(Reason::BadToken, "the subject is no enabled account of the gate".to_owned())
-            })?;
-            if issued_at < account.proofs_from {
-                return Err(refuse(
-                    Reason::BadToken,
-                    "the token is older than the account's last change".to_owned(),
-                ));
-            }
-            account
-        } else {
-            Arc::new(account_of_claims(rule, demands, &claims))
-        };
-        let until = claims.expires_at();
-        self.lookups.remember(key, Verified { account: Arc::clone(&account), proven_at: issued_at, until });
-        Ok(self.proven(rule, account, issued_at))
-    }
-
     fn unproven(&self, rule: &CredentialRule, subject: &str) -> Proven {
         let account = self.lookups.account_by_subject(&rule.accounts, subject).unwrap_or_else(|| {
             Arc::new(Account {
@@ -430,6 +394,7 @@ impl Verifier<'_> {
     }
 }
 
+/// An account of which nothing is known but its kind: it lives in no store of the gate.
 fn foreign(kind: &str) -> Account {
     Account {
         id: AccountId::FOREIGN,
@@ -445,45 +410,5 @@ fn foreign(kind: &str) -> Account {
         keys: std::collections::BTreeMap::new(),
         proofs_from: Time::from_unix_secs(0),
         live: Live::new(),
-    }
-}
-
-/// The account that a foreign issuer's claims describe.
-fn account_of_claims(
-    rule: &CredentialRule,
-    demands: &JwtCredential,
-    claims: &jwt::VerifiedClaims,
-) -> Account {
-    let mut account = foreign(&rule.accounts);
-    for (target, claim) in &demands.claims {
-        if target == "roles" {
-            account.roles = texts(claims, claim);
-            continue;
-        }
-        let Some(value) = claims.text(claim) else { continue };
-        match target.as_str() {
-            "subject" => account.subject = value,
-            "tenant" => account.tenant = Some(value),
-            "name" => account.full_name = value,
-            "email" => account.email = value,
-            "first_name" => account.first_name = value,
-            "last_name" => account.last_name = value,
-            key => {
-                account.keys.insert(key.to_owned(), value);
-            }
-        }
-    }
-    account.name.clone_from(&account.subject);
-    account
-}
-
-/// A claim that is a list of strings, or one string of words separated by blanks.
-fn texts(claims: &jwt::VerifiedClaims, claim: &str) -> Vec<String> {
-    match claims.claims().get(claim) {
-        Some(serde_json::Value::Array(items)) => {
-            items.iter().filter_map(|item| item.as_str()).map(str::to_owned).collect()
-        }
-        Some(serde_json::Value::String(text)) => text.split_whitespace().map(str::to_owned).collect(),
-        Some(_) | None => Vec::new(),
     }
 }

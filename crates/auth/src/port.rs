@@ -6,6 +6,7 @@
 //! of the second is always [`Unavailable`], a 503: what could not be checked is neither a pass nor a wrong
 //! password.
 
+pub mod foreign;
 pub mod objects;
 
 use std::future::Future;
@@ -119,7 +120,7 @@ pub struct IssuerKeys {
 }
 
 /// Who holds what. See the module's words about who may implement it.
-pub trait Lookups: Send + Sync {
+pub trait Lookups: foreign::Foreign {
     /// Looks a token up in memory, and notes that it was used.
     fn token(&self, digest: &TokenDigest, now: Time) -> AtHand<TokenAnswer>;
 

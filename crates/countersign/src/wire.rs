@@ -5,23 +5,19 @@
 mod directories;
 mod health;
 mod identities;
+mod issuers;
 mod objects;
 mod plane;
 
-use std::fs;
-use std::path::Path;
 use std::sync::Arc;
 
 use countersign_auth::api::{Api, ApiOptions, TokenSettings};
 use countersign_auth::dialect::Dialect;
 use countersign_auth::dialect::source::Problem;
 use countersign_auth::policy::{Allow, Conditions, RouteOptions};
-use countersign_identity::issuers::TrustedIssuer;
-use countersign_identity::signing::public::{parse_jwks, parse_pem};
 
 pub(crate) use self::identities::{FirstAdministrator, Identities};
 pub(crate) use self::plane::{Running, start};
-use crate::config::issuer::{Issuer, IssuerFiles, IssuerWord};
 use crate::config::{self, AllowWord, Loaded, Mistake, UNPROVEN_FROM_ANYWHERE};
 use crate::dialects;
 
@@ -40,13 +36,9 @@ pub(crate) fn problems(loaded: &Loaded) -> Vec<Mistake> {
     let mut mistakes = directories::problems(loaded);
     for (at, api) in loaded.config.api.iter().enumerate() {
         let path = format!("api[{at}]");
-        if let Err(found) = settle(loaded, api) {
-            mistakes.extend(found.into_iter().map(|problem| loaded.mistake(&path, problem)));
-        }
-        for (name, issuer) in &api.issuers {
-            if let Err(problem) = trusted(loaded, issuer) {
-                mistakes.push(loaded.mistake(&format!("{path}.issuers.{name:?}"), problem));
-            }
+        match settle(loaded, api) {
+            Ok(settled) => mistakes.extend(issuers::problems(loaded, api, &settled, &path)),
+            Err(found) => mistakes.extend(found.into_iter().map(|problem| loaded.mistake(&path, problem))),
         }
     }
     mistakes
@@ -120,26 +112,4 @@ fn route(route: &config::Route) -> RouteOptions {
         }),
     };
     RouteOptions { at: route.at.0.clone(), allow, upgrade: route.upgrade, objects: objects::of_route(route) }
-}
-
-/// Whose tokens an API takes, with their keys.
-fn trusted(loaded: &Loaded, issuer: &Issuer) -> Result<TrustedIssuer, String> {
-    let read = |file: &Path| {
-        let file = loaded.path(file);
-        fs::read_to_string(&file).map_err(|error| format!("could not read {}: {error}", file.display()))
-    };
-    match issuer {
-        Issuer::Word(IssuerWord::Gate) => Ok(TrustedIssuer::Ours),
-        Issuer::Keys(IssuerFiles { jwks_file: Some(file), pem_file: _ }) => {
-            let keys = parse_jwks(&read(file)?).map_err(|error| error.to_string())?;
-            Ok(TrustedIssuer::Keys(keys))
-        }
-        Issuer::Keys(IssuerFiles { jwks_file: None, pem_file: Some(file) }) => {
-            let key = parse_pem(&read(file)?).map_err(|error| error.to_string())?;
-            Ok(TrustedIssuer::Keys(vec![key]))
-        }
-        Issuer::Keys(IssuerFiles { jwks_file: None, pem_file: None }) => {
-            Err(String::from("needs exactly one of `jwks_file` and `pem_file`"))
-        }
-    }
 }

@@ -1,9 +1,17 @@
 //! Whose JWTs an API takes, and key sets as operators hand them in.
 
+pub mod introspection;
+pub mod remote;
+
 use std::sync::{Arc, PoisonError, RwLock};
 
-use countersign_auth::port::{IssuerKey, IssuerKeys};
+use countersign_auth::port::foreign::IssuerTerms;
+use countersign_auth::port::{IssuerKey, IssuerKeys, Unavailable};
 use hashbrown::HashMap;
+
+use self::introspection::Introspection;
+use self::remote::{RemoteKeys, RemoteOptions};
+use crate::outbound::Outbound;
 
 /// Where the keys of an issuer are.
 pub enum TrustedIssuer {
@@ -11,25 +19,53 @@ pub enum TrustedIssuer {
     Ours,
     /// These keys.
     Keys(Vec<IssuerKey>),
+    /// Keys that are fetched.
+    Remote(Box<RemoteOptions>, Outbound),
 }
 
-enum Known {
+#[derive(Clone)]
+enum Source {
     Ours,
     Keys(Arc<IssuerKeys>),
+    Remote(Arc<RemoteKeys>),
 }
 
-/// The issuers by API.
+struct Known {
+    source: Source,
+    terms: Option<Arc<IssuerTerms>>,
+}
+
+/// The issuers by API, and whom to ask about tokens that only their issuer can read.
 #[derive(Default)]
-pub(crate) struct Issuers(RwLock<HashMap<String, HashMap<String, Known>>>);
+pub(crate) struct Issuers {
+    known: RwLock<HashMap<String, HashMap<String, Known>>>,
+    introspections: RwLock<HashMap<(String, String), Arc<Introspection>>>,
+}
 
 impl Issuers {
-    pub(crate) fn trust(&self, api: &str, issuer: &str, keys: TrustedIssuer) {
-        let known = match keys {
-            TrustedIssuer::Ours => Known::Ours,
-            TrustedIssuer::Keys(keys) => Known::Keys(Arc::new(IssuerKeys { keys, ours: false })),
+    /// Says whose tokens an API takes; what is fetched is handed back, so that somebody fetches it.
+    pub(crate) fn trust(
+        &self,
+        api: &str,
+        issuer: &str,
+        keys: TrustedIssuer,
+        terms: Option<IssuerTerms>,
+    ) -> Option<Arc<RemoteKeys>> {
+        let source = match keys {
+            TrustedIssuer::Ours => Source::Ours,
+            TrustedIssuer::Keys(keys) => Source::Keys(Arc::new(IssuerKeys { keys, ours: false })),
+            TrustedIssuer::Remote(options, outbound) => {
+                Source::Remote(Arc::new(RemoteKeys::new(*options, outbound)))
+            }
         };
-        let mut issuers = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let remote = match &source {
+            Source::Remote(remote) => Some(Arc::clone(remote)),
+            Source::Ours | Source::Keys(_) => None,
+        };
+        let known = Known { source, terms: terms.map(Arc::new) };
+        let mut issuers = self.known.write().unwrap_or_else(PoisonError::into_inner);
         issuers.entry(api.to_owned()).or_default().insert(issuer.to_owned(), known);
+        remote
     }
 
     pub(crate) fn keys(
@@ -37,11 +73,44 @@ impl Issuers {
         api: &str,
         issuer: &str,
         ours: impl FnOnce() -> Arc<IssuerKeys>,
-    ) -> Option<Arc<IssuerKeys>> {
-        let issuers = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        match issuers.get(api)?.get(issuer)? {
-            Known::Ours => Some(ours()),
-            Known::Keys(keys) => Some(Arc::clone(keys)),
+    ) -> Result<Option<Arc<IssuerKeys>>, Unavailable> {
+        match self.source(api, issuer) {
+            None => Ok(None),
+            Some(Source::Ours) => Ok(Some(ours())),
+            Some(Source::Keys(keys)) => Ok(Some(keys)),
+            Some(Source::Remote(remote)) => remote.at_hand().map(Some),
         }
+    }
+
+    /// The keys of an issuer that are fetched.
+    pub(crate) fn remote(&self, api: &str, issuer: &str) -> Option<Arc<RemoteKeys>> {
+        match self.source(api, issuer)? {
+            Source::Remote(remote) => Some(remote),
+            Source::Ours | Source::Keys(_) => None,
+        }
+    }
+
+    pub(crate) fn terms(&self, api: &str, issuer: &str) -> Option<Arc<IssuerTerms>> {
+        let issuers = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        issuers.get(api)?.get(issuer)?.terms.clone()
+    }
+
+    fn source(&self, api: &str, issuer: &str) -> Option<Source> {
+        let issuers = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        Some(issuers.get(api)?.get(issuer)?.source.clone())
+    }
+
+    /// Says who is asked about tokens that come as a credential.
+    pub(crate) fn ask(&self, api: &str, credential: &str, whom: Introspection) {
+        let mut introspections = self.introspections.write().unwrap_or_else(PoisonError::into_inner);
+        introspections.insert((api.to_owned(), credential.to_owned()), Arc::new(whom));
+    }
+
+    pub(crate) fn introspection(&self, api: &str, credential: &str) -> Option<Arc<Introspection>> {
+        let introspections = self.introspections.read().unwrap_or_else(PoisonError::into_inner);
+        if introspections.is_empty() {
+            return None;
+        }
+        introspections.get(&(api.to_owned(), credential.to_owned())).cloned()
     }
 }

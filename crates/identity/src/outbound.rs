@@ -104,7 +104,7 @@ pub struct Heard {
 /// See the module's words. Clones share connections.
 #[derive(Clone)]
 pub struct Outbound {
-    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    client: Arc<Client<HttpsConnector<HttpConnector>, Full<Bytes>>>,
 }
 
 impl Outbound {
@@ -128,7 +128,7 @@ impl Outbound {
             .pool_max_idle_per_host(IDLE_MOST)
             .http1_max_buf_size(HEAD_BYTES_MAX)
             .build(connector);
-        Self { client }
+        Self { client: Arc::new(client) }
     }
 
     /// Sends a request and reads the answer.

@@ -9,6 +9,7 @@ pub mod administration;
 pub mod directories;
 mod ending;
 pub mod equivalents;
+mod foreign;
 mod issue;
 mod links;
 mod lookups;

@@ -148,6 +148,8 @@ fn done<T: Send + 'static>(value: T) -> Answer<T> {
     Box::pin(ready(value))
 }
 
+impl countersign_auth::port::foreign::Foreign for World {}
+
 impl Lookups for World {
     fn token(&self, _digest: &TokenDigest, _now: Time) -> AtHand<TokenAnswer> {
         AtHand::Ask

@@ -232,9 +232,15 @@ fn check_backends(backends: &Backends, path: &str, folder: &Path, report: &mut R
     }
 }
 
+/// Keys come from one place.
+const ONE_OF_FOUR: &str = "needs exactly one of `jwks_file`, `pem_file`, `jwks_url` and `discovery`";
+
 fn check_issuer(issuer: &Issuer, path: &str, folder: &Path, report: &mut Report) {
-    let Issuer::Keys(keys) = issuer else { return };
+    let Issuer::Foreign(keys) = issuer else { return };
+    let fetched = u8::from(keys.jwks_url.is_some()) + u8::from(keys.discovery.is_some());
     match (&keys.jwks_file, &keys.pem_file) {
+        (None, None) if fetched == 1 => {}
+        (Some(_) | None, Some(_) | None) if fetched != 0 => report.add(path, ONE_OF_FOUR, None),
         (Some(file), None) => {
             let file = folder.join(file);
             let text = std::fs::read_to_string(&file).map_err(|error| error.to_string());
@@ -258,7 +264,7 @@ fn check_issuer(issuer: &Issuer, path: &str, folder: &Path, report: &mut Report)
             }
         }
         (Some(_), Some(_)) | (None, None) => {
-            report.add(path, "needs exactly one of `jwks_file` and `pem_file`", None);
+            report.add(path, ONE_OF_FOUR, None);
         }
     }
 }

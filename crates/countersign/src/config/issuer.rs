@@ -1,9 +1,12 @@
 //! `issuers` of an API: whose signed tokens it takes.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use super::value::{Period, Url};
 
 /// `issuers."ISS"` of an API.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
@@ -12,7 +15,7 @@ pub(crate) enum Issuer {
     /// The gate's own tokens.
     Word(IssuerWord),
     /// Somebody else's.
-    Keys(IssuerFiles),
+    Foreign(Box<ForeignIssuer>),
 }
 
 /// An issuer that needs no file.
@@ -24,14 +27,82 @@ pub(crate) enum IssuerWord {
     Gate,
 }
 
-/// The keys of an issuer: one of the two.
+/// Somebody else: where his keys are (one of the four), and on what terms his tokens are taken.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct IssuerFiles {
+pub(crate) struct ForeignIssuer {
     /// A JSON Web Key Set (RFC 7517).
     #[serde(default)]
     pub(crate) jwks_file: Option<PathBuf>,
     /// A public key in PEM.
     #[serde(default)]
     pub(crate) pem_file: Option<PathBuf>,
+    /// Where a JSON Web Key Set is fetched: https, or http on this machine.
+    #[serde(default)]
+    pub(crate) jwks_url: Option<Url>,
+    /// The discovery document that says where (`…/.well-known/openid-configuration`).
+    #[serde(default)]
+    pub(crate) discovery: Option<Url>,
+    /// How long fetched keys are good for before they are fetched again.
+    #[serde(default = "refresh")]
+    pub(crate) refresh: Period,
+    /// How long they serve on while they cannot be fetched.
+    #[serde(default = "stale")]
+    pub(crate) stale: Period,
+    /// `aud` of its tokens; the dialect's if it is not given.
+    #[serde(default)]
+    pub(crate) audience: Option<String>,
+    /// Which claim fills what: subject, tenant, roles, name, email, first_name, last_name, or a key; by its name, or by
+    /// a JSON pointer. The dialect's if it is not given.
+    #[serde(default)]
+    pub(crate) claims: BTreeMap<String, String>,
+    /// Roles by what the claim for roles says; without it they are taken as they are.
+    #[serde(default)]
+    pub(crate) roles: BTreeMap<String, Vec<String>>,
+}
+
+const fn refresh() -> Period {
+    Period::secs(300)
+}
+
+const fn stale() -> Period {
+    Period::secs(24 * 3600)
+}
+
+/// `introspection.CREDENTIAL` of an API: who is asked about tokens that only their issuer can read (RFC 7662).
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Introspection {
+    /// Where: https, or http on this machine.
+    pub(crate) url: Url,
+    /// The name that the gate has there.
+    pub(crate) client: String,
+    /// A file with its secret and nothing else.
+    pub(crate) secret_file: PathBuf,
+    /// `iss` of the answers, if it must be a certain one.
+    #[serde(default)]
+    pub(crate) issuer: Option<String>,
+    /// `aud` of the answers, if they must say one.
+    #[serde(default)]
+    pub(crate) audience: Option<String>,
+    /// Which member fills what, as in `issuers`.
+    #[serde(default)]
+    pub(crate) claims: BTreeMap<String, String>,
+    /// Roles by what the member for roles says; without it they are taken as they are.
+    #[serde(default)]
+    pub(crate) roles: BTreeMap<String, Vec<String>>,
+    /// How long a good token is good for without another question; never longer than it lives.
+    #[serde(default = "remember")]
+    pub(crate) remember: Period,
+    /// How long an answer may take.
+    #[serde(default = "timeout")]
+    pub(crate) timeout: Period,
+}
+
+const fn remember() -> Period {
+    Period::secs(60)
+}
+
+const fn timeout() -> Period {
+    Period::secs(5)
 }

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::directory::{Directory, Outbound, Use};
-use super::issuer::Issuer;
+use super::issuer::{Introspection, Issuer};
 use super::objects::ObjectKind;
 use super::route::Route;
 use super::value::{Address, Network, Origin, Period, Place};
@@ -332,6 +332,9 @@ pub(crate) struct Api {
     /// Kinds of objects that its service has, by name: whose they are, and whether clients learn their ids.
     #[serde(default)]
     pub(crate) object: BTreeMap<String, ObjectKind>,
+    /// Who is asked about tokens that only their issuer can read, by the credential that they come as.
+    #[serde(default)]
+    pub(crate) introspection: BTreeMap<String, Introspection>,
     /// Who may do what. No rule means no.
     #[serde(default)]
     pub(crate) route: Vec<Route>,

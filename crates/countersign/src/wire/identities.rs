@@ -21,7 +21,7 @@ use countersign_identity::service::{By, Service, ServiceOptions, Upkeep};
 use countersign_identity::signing::{SigningAlgorithm, SigningOptions};
 use serde::Serialize;
 
-use super::{ADMINISTRATOR_ROLE, directories, settle, trusted};
+use super::{ADMINISTRATOR_ROLE, directories, issuers, settle};
 use countersign_identity::world::{OsRandom, WallClock};
 
 use crate::config::{Algorithm, Config, Loaded, Mistake};
@@ -122,10 +122,7 @@ impl Identities {
             for issuer in api.own_issuers() {
                 self.service.trust_issuer(&config.name, issuer, TrustedIssuer::Ours);
             }
-            for (name, issuer) in &config.issuers {
-                let keys = trusted(loaded, issuer).map_err(|error| anyhow!("issuer {name}: {error}"))?;
-                self.service.trust_issuer(&config.name, name, keys);
-            }
+            issuers::apply(loaded, config, &self.service, &outbound).map_err(|error| anyhow!(error))?;
             for (provider, domains) in &config.providers {
                 if domains.is_empty() {
                     self.service.declare_provider(&config.name, provider, None);

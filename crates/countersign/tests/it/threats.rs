@@ -11,6 +11,7 @@ mod failing;
 mod framing;
 pub(crate) mod heard;
 mod hops;
+mod issuers;
 mod pages;
 mod proofs;
 mod sessions;

@@ -40,6 +40,8 @@ impl Signer for Nobody {
     }
 }
 
+impl countersign_auth::port::foreign::Foreign for Nobody {}
+
 impl Lookups for Nobody {
     fn token(&self, _digest: &TokenDigest, _now: Time) -> AtHand<TokenAnswer> {
         AtHand::Ask

@@ -19,7 +19,6 @@ use crate::accounts::directory::Entry;
 use crate::accounts::{AccountDraft, AccountError, AccountView, Standing, rows};
 use crate::audit::{self, AuditEvent};
 use crate::equivalents::Replacement;
-use crate::issuers::TrustedIssuer;
 use crate::store::{AccountRow, AuditRow, Change, StoreError, ValuePurpose};
 use crate::values::Values;
 
@@ -187,11 +186,6 @@ impl Service {
     ) -> Answer<Result<(), AccountError>> {
         let place = (ValuePurpose::Application, api.to_owned(), String::new());
         self.run(move |core| async move { core.set_value(place, application, Some(secret), &by, now).await })
-    }
-
-    /// Says whose JWTs an API takes; a later call for the same issuer replaces the earlier.
-    pub fn trust_issuer(&self, api: &str, issuer: &str, keys: TrustedIssuer) {
-        self.core.issuers.trust(api, issuer, keys);
     }
 
     /// Says that log-in calls at an API may name this identity provider, and this domain of it.

@@ -120,7 +120,7 @@ impl Lookups for Service {
     }
 
     fn issuer_keys(&self, api: &str, issuer: &str) -> Result<Option<Arc<IssuerKeys>>, Unavailable> {
-        Ok(self.core.issuers.keys(api, issuer, || self.core.signing.verifying(Purpose::Token)))
+        self.core.issuers.keys(api, issuer, || self.core.signing.verifying(Purpose::Token))
     }
 
     fn account_by_subject(&self, kind: &str, subject: &str) -> Option<Arc<Account>> {

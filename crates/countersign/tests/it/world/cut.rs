@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use countersign_auth::account::{Account, AccountId};
+use countersign_auth::port::foreign::{Foreign, IssuerTerms, OpaqueAnswer, OpaqueClaim};
 use countersign_auth::port::{
     Answer, AtHand, IssuerKeys, Lookups, PasswordAnswer, PasswordClaim, ProofKey, SharedAnswer, TokenAnswer,
     Unavailable, Verified,
@@ -51,6 +52,24 @@ impl Cut {
         } else {
             ask(&self.service)
         }
+    }
+}
+
+impl Foreign for Cut {
+    fn issuer_terms(&self, api: &str, issuer: &str) -> Option<Arc<IssuerTerms>> {
+        self.service.issuer_terms(api, issuer)
+    }
+
+    fn renewed_keys(&self, api: &str, issuer: &str) -> Answer<Result<Option<Arc<IssuerKeys>>, Unavailable>> {
+        self.service.renewed_keys(api, issuer)
+    }
+
+    fn introspects(&self, api: &str, credential: &str) -> bool {
+        self.service.introspects(api, credential)
+    }
+
+    fn introspect(&self, claim: OpaqueClaim, now: Time) -> Answer<Result<OpaqueAnswer, Unavailable>> {
+        self.service.introspect(claim, now)
     }
 }
 

@@ -1,0 +1,355 @@
+//! Tokens that somebody else issued: signed ones, and those that only their issuer can read.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+use smallvec::SmallVec;
+
+use super::{LEEWAY_SECS, OWN_API_CLAIM, Verifier, foreign};
+use crate::account::Account;
+use crate::credential::Credential;
+use crate::dialect::{CredentialRule, JwtCredential, Scheme};
+use crate::identity::Proven;
+use crate::port::foreign::{IssuerTerms, OpaqueAnswer, OpaqueClaim};
+use crate::port::{IssuerKeys, ProofKey, Verified};
+use crate::refusal::{Reason, Refusal};
+use crate::scheme::jwt::{self, JwtError, JwtRule, UnverifiedJwt, VerifiedClaims};
+use crate::secret::Secret;
+use crate::time::Time;
+
+/// The signed token for a tenant that came beside a caller's own, if it is one and no tenant's plain name.
+pub(super) fn site_of(credential: &Credential) -> Option<&str> {
+    let is_signed = |said: &&str| said.bytes().filter(|byte| *byte == b'.').count() == 2;
+    let said = credential.said.tenant.as_deref().filter(is_signed);
+    said.filter(|_| credential.rule.scheme == Scheme::Jwt)
+}
+
+/// What an API demands of the tokens of one issuer.
+struct Demands<'d> {
+    issuer: &'d str,
+    audience: &'d str,
+    claims: &'d [(String, String)],
+    roles: Option<&'d BTreeMap<String, Vec<String>>>,
+}
+
+impl<'d> Demands<'d> {
+    /// The terms of the API for that issuer, or what the dialect says of its own.
+    fn of(dialect: &'d JwtCredential, named: Option<&'d str>, terms: Option<&'d IssuerTerms>) -> Self {
+        match (named, terms) {
+            (Some(issuer), Some(terms)) => Self {
+                issuer,
+                audience: terms.audience.as_deref().unwrap_or(&dialect.audience),
+                claims: if terms.claims.is_empty() { &dialect.claims } else { &terms.claims },
+                roles: terms.roles.as_ref(),
+            },
+            (Some(_) | None, Some(_) | None) => Self {
+                issuer: &dialect.issuer,
+                audience: &dialect.audience,
+                claims: &dialect.claims,
+                roles: None,
+            },
+        }
+    }
+}
+
+impl Verifier<'_> {
+    /// A signed token, and the one for a tenant that may come beside it.
+    pub(super) async fn jwt(
+        &self,
+        rule: &CredentialRule,
+        value: &Secret,
+        site: Option<&str>,
+    ) -> Result<Proven, Refusal> {
+        let Some(dialect) = &rule.jwt else {
+            return Err(Refusal::new(Reason::Internal, "a jwt credential without its issuer"));
+        };
+        let parts: SmallVec<[&str; 2]> = std::iter::once(value.expose()).chain(site).collect();
+        let key = self.proof_key(rule, &parts);
+        if let Some(verified) = self.lookups.recall(&key, self.now) {
+            return Ok(self.proven(rule, verified.account, verified.proven_at));
+        }
+        let unverified = match UnverifiedJwt::parse(value.expose()) {
+            Ok(unverified) => unverified,
+            Err(JwtError::NotCompact) if self.lookups.introspects(&self.api.name, &rule.name) => {
+                return self.asked(rule, value, key).await;
+            }
+            Err(error) => return Err(refused(rule, error)),
+        };
+        let named = unverified.issuer();
+        let terms = named.and_then(|issuer| self.lookups.issuer_terms(&self.api.name, issuer));
+        let demands = Demands::of(dialect, named, terms.as_deref());
+        let (claims, ours) = self.verified(rule, &demands, value.expose()).await?;
+        let issued_at = claims.issued_at().unwrap_or(Time::from_unix_secs(0));
+        let mut until = claims.expires_at();
+        let mut account = if ours {
+            self.own_account(rule, &claims, issued_at)?
+        } else {
+            Arc::new(account_of(&rule.accounts, demands.claims, demands.roles, claims.claims()))
+        };
+        if let Some(site) = site {
+            let (tenant, end) = self.narrowed(rule, &demands, &claims, site).await?;
+            until = until.min(end);
+            account = Arc::new(for_tenant(&account, tenant));
+        }
+        self.lookups.remember(key, Verified { account: Arc::clone(&account), proven_at: issued_at, until });
+        Ok(self.proven(rule, account, issued_at))
+    }
+
+    /// Verifies a token; if it names a key that is not known, the issuer is asked for newer ones first.
+    async fn verified(
+        &self,
+        rule: &CredentialRule,
+        demands: &Demands<'_>,
+        token: &str,
+    ) -> Result<(VerifiedClaims, bool), Refusal> {
+        let (api, issuer) = (&*self.api.name, demands.issuer);
+        let keys = match self.lookups.issuer_keys(api, issuer) {
+            Ok(keys) => keys,
+            Err(error) => Some(self.lookups.renewed_keys(api, issuer).await?.ok_or(error)?),
+        };
+        let Some(keys) = keys else {
+            return Err(Refusal::new(Reason::Unavailable, "no keys are configured for the issuer")
+                .carried_by(rule.carrier()));
+        };
+        let demanded = JwtRule { issuer, audience: demands.audience, leeway_secs: LEEWAY_SECS };
+        let verify = |keys: &IssuerKeys| jwt::verify(token, keys, &demanded, self.now);
+        let claims = match verify(&keys) {
+            Err(JwtError::UnknownKey) => match self.lookups.renewed_keys(api, issuer).await? {
+                Some(newer) => verify(&newer),
+                None => Err(JwtError::UnknownKey),
+            },
+            outcome => outcome,
+        };
+        Ok((claims.map_err(|error| refused(rule, error))?, keys.ours))
+    }
+
+    /// The account of the gate that a token of the gate's own is for.
+    fn own_account(
+        &self,
+        rule: &CredentialRule,
+        claims: &VerifiedClaims,
+        issued_at: Time,
+    ) -> Result<Arc<Account>, Refusal> {
+        let refuse =
+            |cause: &'static str| Err(Refusal::new(Reason::BadToken, cause).carried_by(rule.carrier()));
+        // The issuer is the same for all APIs of a dialect; what one of them issued is not good at another.
+        if claims.text(OWN_API_CLAIM).as_deref() != Some(&*self.api.name) {
+            return refuse("the token was issued by another api");
+        }
+        let Some(account) = self.lookups.account_by_subject(&rule.accounts, claims.subject()) else {
+            return refuse("the subject is no enabled account of the gate");
+        };
+        if issued_at < account.proofs_from {
+            return refuse("the token is older than the account's last change");
+        }
+        Ok(account)
+    }
+
+    /// The tenant that the token beside a caller's own is for: one of those that his own is for, never another.
+    async fn narrowed(
+        &self,
+        rule: &CredentialRule,
+        demands: &Demands<'_>,
+        own: &VerifiedClaims,
+        site: &str,
+    ) -> Result<(String, Time), Refusal> {
+        let refuse =
+            |cause: &'static str| Err(Refusal::new(Reason::BadToken, cause).carried_by(rule.carrier()));
+        let name = demands.claims.iter().find(|(target, _)| target == "tenant").map(|(_, claim)| claim);
+        let Some(name) = name else { return refuse("no claim says which tenants a token is for") };
+        let (claims, _ours) = self.verified(rule, demands, site).await?;
+        let Some(tenant) = claim(claims.claims(), name).and_then(text) else {
+            return refuse("the token for a tenant is for none");
+        };
+        let allowed = match claim(own.claims(), name) {
+            Some(Value::Array(all)) => all.iter().any(|one| one.as_str() == Some(&tenant)),
+            Some(one) => text(one).as_ref() == Some(&tenant),
+            None => false,
+        };
+        if !allowed {
+            return refuse("the token for a tenant is for one that the caller's own is not for");
+        }
+        Ok((tenant, claims.expires_at()))
+    }
+
+    /// A value that the gate did not issue: whoever did is asked, where the API says whom.
+    pub(super) async fn opaque(
+        &self,
+        rule: &CredentialRule,
+        values: &SmallVec<[Secret; 1]>,
+        refusal: Refusal,
+    ) -> Result<Proven, Refusal> {
+        let value = values.first().filter(|_| refusal.reason == Reason::BadToken);
+        let Some(value) = value.filter(|_| self.lookups.introspects(&self.api.name, &rule.name)) else {
+            return Err(refusal);
+        };
+        let key = self.proof_key(rule, &[value.expose()]);
+        if let Some(verified) = self.lookups.recall(&key, self.now) {
+            return Ok(self.proven(rule, verified.account, verified.proven_at));
+        }
+        self.asked(rule, value, key).await
+    }
+
+    async fn asked(&self, rule: &CredentialRule, value: &Secret, key: ProofKey) -> Result<Proven, Refusal> {
+        let refuse =
+            |reason, cause: &'static str| Err(Refusal::new(reason, cause).carried_by(rule.carrier()));
+        let claim = OpaqueClaim {
+            api: Arc::clone(&self.api.name),
+            credential: Arc::clone(&rule.name),
+            value: Secret::new(value.expose()),
+            address: self.request.address,
+        };
+        match self.lookups.introspect(claim, self.now).await? {
+            OpaqueAnswer::Active { claims, terms, until } => {
+                let account = account_of(&rule.accounts, &terms.claims, terms.roles.as_ref(), &claims);
+                if account.subject.is_empty() {
+                    return refuse(Reason::BadToken, "its issuer does not say whose token it is");
+                }
+                let account = Arc::new(account);
+                let proven_at =
+                    claims.get("iat").and_then(Value::as_i64).map_or(self.now, Time::from_unix_secs);
+                let proven_at = proven_at.min(self.now);
+                self.lookups.remember(key, Verified { account: Arc::clone(&account), proven_at, until });
+                Ok(self.proven(rule, account, proven_at))
+            }
+            OpaqueAnswer::Refused(why) => refuse(Reason::BadToken, why),
+            OpaqueAnswer::TooMany => refuse(Reason::TooMany, "the limits on unverified work are reached"),
+        }
+    }
+}
+
+fn refused(rule: &CredentialRule, error: JwtError) -> Refusal {
+    Refusal::new(error.reason(), error.to_string()).carried_by(rule.carrier())
+}
+
+/// The account that a foreign issuer's claims describe.
+fn account_of(
+    kind: &str,
+    mapping: &[(String, String)],
+    roles: Option<&BTreeMap<String, Vec<String>>>,
+    claims: &Map<String, Value>,
+) -> Account {
+    let mut account = foreign(kind);
+    if !mapping.iter().any(|(target, _)| target == "subject") {
+        account.subject = claim(claims, "sub").and_then(text).unwrap_or_default();
+    }
+    for (target, name) in mapping {
+        let Some(value) = claim(claims, name) else { continue };
+        if target == "roles" {
+            account.roles = roles_of(texts(value), roles);
+            continue;
+        }
+        let Some(value) = text(value) else { continue };
+        match target.as_str() {
+            "subject" => account.subject = value,
+            "tenant" => account.tenant = Some(value),
+            "name" => account.full_name = value,
+            "email" => account.email = value,
+            "first_name" => account.first_name = value,
+            "last_name" => account.last_name = value,
+            key => {
+                account.keys.insert(key.to_owned(), value);
+            }
+        }
+    }
+    account.name.clone_from(&account.subject);
+    account
+}
+
+/// The same caller, for one tenant.
+fn for_tenant(account: &Account, tenant: String) -> Account {
+    Account {
+        id: account.id,
+        kind: account.kind.clone(),
+        name: account.name.clone(),
+        subject: account.subject.clone(),
+        full_name: account.full_name.clone(),
+        first_name: account.first_name.clone(),
+        last_name: account.last_name.clone(),
+        email: account.email.clone(),
+        tenant: Some(tenant),
+        roles: account.roles.clone(),
+        keys: account.keys.clone(),
+        proofs_from: account.proofs_from,
+        live: account.live.clone(),
+    }
+}
+
+/// A claim by its name, or by a JSON pointer to it.
+fn claim<'c>(claims: &'c Map<String, Value>, name: &str) -> Option<&'c Value> {
+    match name.strip_prefix('/').map(|rest| rest.split_once('/')) {
+        None => claims.get(name),
+        Some(None) => claims.get(name.get(1..)?),
+        Some(Some((first, rest))) => claims.get(first)?.pointer(&format!("/{rest}")),
+    }
+}
+
+/// A string or a whole number, as text.
+fn text(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) if !number.is_f64() => Some(number.to_string()),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+/// A list of strings, or one string of words separated by blanks.
+fn texts(value: &Value) -> Vec<String> {
+    match value {
+        Value::Array(items) => items.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+        Value::String(text) => text.split_whitespace().map(str::to_owned).collect(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => Vec::new(),
+    }
+}
+
+/// What an issuer's words are worth here; what is not named gives nothing.
+fn roles_of(said: Vec<String>, roles: Option<&BTreeMap<String, Vec<String>>>) -> Vec<String> {
+    let Some(roles) = roles else { return said };
+    let mut found: Vec<String> = said.iter().filter_map(|word| roles.get(word)).flatten().cloned().collect();
+    found.sort_unstable();
+    found.dedup();
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+    use super::*;
+
+    fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+        pairs.iter().map(|(one, other)| ((*one).to_owned(), (*other).to_owned())).collect()
+    }
+
+    #[test]
+    fn claims_fill_fields_by_name_and_by_pointer() {
+        let claims = serde_json::json!({
+            "sub": "7", "email": "a@x", "http://schemes.example/identity/serial": 12,
+            "realm_access": { "roles": ["agent", "administrator"] }, "scope": "read write", "half": 0.5
+        });
+        let Value::Object(claims) = claims else { panic!("an object") };
+        let mapping = pairs(&[
+            ("email", "email"),
+            ("roles", "/realm_access/roles"),
+            ("serial", "http://schemes.example/identity/serial"),
+            ("half", "half"),
+            ("none", "/realm_access/none"),
+        ]);
+        let account = account_of("users", &mapping, None, &claims);
+        assert_eq!(
+            (account.subject.as_str(), account.name.as_str(), account.email.as_str()),
+            ("7", "7", "a@x")
+        );
+        assert_eq!(account.roles, ["agent", "administrator"]);
+        assert_eq!(account.keys, BTreeMap::from([("serial".to_owned(), "12".to_owned())]));
+        // With a list of what is worth what, nothing else is worth anything (T-C11).
+        let worth = BTreeMap::from([("agent".to_owned(), vec!["ROLE_AGENT".to_owned()])]);
+        assert_eq!(account_of("users", &mapping, Some(&worth), &claims).roles, ["ROLE_AGENT"]);
+        let scopes = pairs(&[("roles", "scope"), ("subject", "none")]);
+        let account = account_of("users", &scopes, None, &claims);
+        assert_eq!(
+            (account.roles.as_slice(), account.subject.as_str()),
+            (["read", "write"].map(str::to_owned).as_slice(), "")
+        );
+    }
+}

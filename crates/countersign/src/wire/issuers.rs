@@ -1,0 +1,143 @@
+//! The foreign issuers of an API: their keys, on what terms their tokens are taken, whom to ask.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use countersign_auth::api::Api;
+use countersign_auth::port::foreign::IssuerTerms;
+use countersign_identity::issuers::TrustedIssuer;
+use countersign_identity::issuers::introspection::IntrospectionOptions;
+use countersign_identity::issuers::remote::{Location, RemoteOptions};
+use countersign_identity::outbound::{Endpoint, Outbound};
+use countersign_identity::service::Service;
+use countersign_identity::signing::public::{parse_jwks, parse_pem};
+
+use crate::config::issuer::{ForeignIssuer, Introspection, Issuer, IssuerWord};
+use crate::config::value::Url;
+use crate::config::{self, Loaded, Mistake};
+use crate::prompt;
+
+/// What is wrong with the issuers of an API, whose dialect is known here.
+pub(super) fn problems(loaded: &Loaded, api: &config::Api, settled: &Api, path: &str) -> Vec<Mistake> {
+    let mut mistakes = Vec::new();
+    // What is wrong with `outbound` is told elsewhere.
+    let Ok(outbound) = super::directories::outbound(loaded) else { return mistakes };
+    for (name, issuer) in &api.issuers {
+        let path = format!("{path}.issuers.{name:?}");
+        if let Err(problem) = trusted(loaded, name, issuer, &outbound) {
+            mistakes.push(loaded.mistake(&path, problem));
+        }
+        let is_the_dialects = settled.jwt_issuers().any(|known| known == name);
+        if let Issuer::Foreign(foreign) = issuer
+            && foreign.audience.is_none()
+            && !is_the_dialects
+        {
+            mistakes.push(loaded.mistake(&path, "needs `audience`: the dialect says nothing of this issuer"));
+        }
+    }
+    for (credential, introspection) in &api.introspection {
+        let path = format!("{path}.introspection.{credential}");
+        if !settled.takes_tokens(credential) {
+            let message = format!("the dialect has no credential `{credential}` that is a token");
+            mistakes.push(loaded.mistake(&path, message));
+        }
+        if let Err(problem) = introspected(loaded, introspection) {
+            mistakes.push(loaded.mistake(&path, problem));
+        }
+    }
+    mistakes
+}
+
+/// Tells a service of the issuers of an API that was checked.
+pub(super) fn apply(
+    loaded: &Loaded,
+    api: &config::Api,
+    service: &Service,
+    outbound: &Outbound,
+) -> Result<(), String> {
+    for (name, issuer) in &api.issuers {
+        let keys =
+            trusted(loaded, name, issuer, outbound).map_err(|error| format!("issuer {name}: {error}"))?;
+        service.trust_issuer_on(&api.name, name, keys, terms(issuer));
+    }
+    for (credential, introspection) in &api.introspection {
+        let options = introspected(loaded, introspection)
+            .map_err(|error| format!("introspection.{credential}: {error}"))?;
+        if !service.introspect_at(&api.name, credential, options, outbound) {
+            return Err(format!("introspection.{credential}: the secret cannot stand in a header"));
+        }
+    }
+    Ok(())
+}
+
+fn terms(issuer: &Issuer) -> Option<IssuerTerms> {
+    let Issuer::Foreign(foreign) = issuer else { return None };
+    let says = foreign.audience.is_some() || !foreign.claims.is_empty() || !foreign.roles.is_empty();
+    says.then(|| made_terms(foreign.audience.as_ref(), &foreign.claims, &foreign.roles))
+}
+
+fn made_terms(
+    audience: Option<&String>,
+    claims: &BTreeMap<String, String>,
+    roles: &BTreeMap<String, Vec<String>>,
+) -> IssuerTerms {
+    IssuerTerms {
+        audience: audience.cloned(),
+        claims: claims.iter().map(|(target, claim)| (target.clone(), claim.clone())).collect(),
+        roles: (!roles.is_empty()).then(|| roles.clone()),
+    }
+}
+
+/// Where the keys of an issuer come from.
+fn trusted(
+    loaded: &Loaded,
+    name: &str,
+    issuer: &Issuer,
+    outbound: &Outbound,
+) -> Result<TrustedIssuer, String> {
+    let read = |file: &Path| {
+        let file = loaded.path(file);
+        fs::read_to_string(&file).map_err(|error| format!("could not read {}: {error}", file.display()))
+    };
+    let endpoint =
+        |Url(url): &Url| Endpoint::parse(&url.to_string()).map_err(|error| format!("{url} {error}"));
+    let foreign = match issuer {
+        Issuer::Word(IssuerWord::Gate) => return Ok(TrustedIssuer::Ours),
+        Issuer::Foreign(foreign) => foreign,
+    };
+    let ForeignIssuer { jwks_file, pem_file, jwks_url, discovery, .. } = &**foreign;
+    let location = match (jwks_file, pem_file, jwks_url, discovery) {
+        (Some(file), None, None, None) => {
+            let keys = parse_jwks(&read(file)?).map_err(|error| error.to_string())?;
+            return Ok(TrustedIssuer::Keys(keys));
+        }
+        (None, Some(file), None, None) => {
+            let key = parse_pem(&read(file)?).map_err(|error| error.to_string())?;
+            return Ok(TrustedIssuer::Keys(vec![key]));
+        }
+        (None, None, Some(url), None) => Location::Keys(endpoint(url)?),
+        (None, None, None, Some(url)) => {
+            Location::Discovery { endpoint: endpoint(url)?, issuer: name.to_owned() }
+        }
+        (_, _, _, _) => return Err(String::from("needs exactly one place for its keys")),
+    };
+    let options = RemoteOptions { location, refresh: foreign.refresh.0, stale: foreign.stale.0 };
+    Ok(TrustedIssuer::Remote(Box::new(options), outbound.clone()))
+}
+
+fn introspected(loaded: &Loaded, introspection: &Introspection) -> Result<IntrospectionOptions, String> {
+    let Introspection { url: Url(url), client, secret_file, issuer, audience, claims, roles, .. } =
+        introspection;
+    let endpoint = Endpoint::parse(&url.to_string()).map_err(|error| format!("{url} {error}"))?;
+    let secret = prompt::from_file(&loaded.path(secret_file)).map_err(|error| format!("{error:#}"))?;
+    Ok(IntrospectionOptions {
+        endpoint,
+        client: client.clone(),
+        secret,
+        issuer: issuer.clone(),
+        terms: made_terms(audience.as_ref(), claims, roles),
+        remembered: introspection.remember.0,
+        patience: introspection.timeout.0,
+    })
+}

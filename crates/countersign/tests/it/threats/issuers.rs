@@ -1,0 +1,136 @@
+//! C, F: tokens of issuers whose keys are fetched.
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use countersign_auth::port::foreign::IssuerTerms;
+use countersign_identity::issuers::TrustedIssuer;
+use countersign_identity::issuers::remote::{Location, RemoteOptions};
+use countersign_identity::outbound::{Endpoint, Outbound};
+use countersign_identity::tls;
+use serde_json::{Value, json};
+
+use super::{Ground, Told};
+
+const ISSUER: &str = "https://issuer.example";
+/// P-JWT8.
+const WINDOW_SECS: u64 = 10;
+
+/// Somewhere to fetch from; every connection gets one answer.
+struct Site {
+    address: SocketAddr,
+    fetched: Arc<AtomicUsize>,
+    answer: Arc<Mutex<Vec<u8>>>,
+}
+
+impl Site {
+    fn new() -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        let (fetched, answer) = (Arc::new(AtomicUsize::new(0)), Arc::new(Mutex::new(Vec::new())));
+        let (count, bytes) = (Arc::clone(&fetched), Arc::clone(&answer));
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let Ok(mut stream) = stream else { return };
+                let _head = stream.read(&mut [0; 4096]);
+                count.fetch_add(1, Ordering::SeqCst);
+                let _gone = stream.write_all(&bytes.lock().unwrap());
+            }
+        });
+        Self { address, fetched, answer }
+    }
+
+    fn says(&self, status: &str, body: &str) {
+        let head = format!(
+            "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\nLocation: /\r\n\r\n",
+            body.len()
+        );
+        *self.answer.lock().unwrap() = format!("{head}{body}").into_bytes();
+    }
+
+    fn fetched(&self) -> usize {
+        self.fetched.load(Ordering::SeqCst)
+    }
+}
+
+fn key_set(id: &str, pair: &Ed25519KeyPair) -> String {
+    let x = URL_SAFE_NO_PAD.encode(pair.public_key().as_ref());
+    json!({ "keys": [{ "kty": "OKP", "crv": "Ed25519", "kid": id, "use": "sig", "x": x }] }).to_string()
+}
+
+fn minted(ground: &Ground, id: &str, pair: &Ed25519KeyPair) -> String {
+    let now = ground.world.now().unix_secs();
+    let part = |value: Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    let header = part(json!({ "alg": "EdDSA", "kid": id }));
+    let claims = part(json!({ "iss": ISSUER, "aud": "gate", "sub": "7", "iat": now, "exp": now + 600 }));
+    let signed = format!("{header}.{claims}");
+    let signature = URL_SAFE_NO_PAD.encode(pair.sign(signed.as_bytes()));
+    format!("{signed}.{signature}")
+}
+
+/// A gate that takes the tokens of an issuer whose keys are at `site`.
+fn ground(site: &Site) -> Ground {
+    let ground = Ground::of("enactor");
+    let endpoint = Endpoint::parse(&format!("http://{}/jwks", site.address)).unwrap();
+    let options = RemoteOptions {
+        location: Location::Keys(endpoint),
+        refresh: Duration::from_secs(3600),
+        stale: Duration::from_secs(3600),
+    };
+    let outbound = Outbound::new(&tls::client(&[]).unwrap());
+    let terms = IssuerTerms { audience: Some("gate".to_owned()), ..IssuerTerms::default() };
+    let api = ground.setting.apis().next().unwrap().to_owned();
+    let keys = TrustedIssuer::Remote(Box::new(options), outbound);
+    ground.world.service().trust_issuer_on(&api, ISSUER, keys, Some(terms));
+    ground
+}
+
+fn call(ground: &Ground, token: &str) -> Told {
+    ground.send(&format!(
+        "GET /WebRestApi/rest/baskets/PRIMARY HTTP/1.1\nHost: api.james.enactor\nAuthorization: Bearer {token}"
+    ))
+}
+
+#[test]
+fn c5_unknown_key_ids_fetch_once_a_window() {
+    let (site, pair) = (Site::new(), Ed25519KeyPair::generate().unwrap());
+    site.says("200 OK", &key_set("one", &pair));
+    let begun = Instant::now();
+    let ground = ground(&site);
+    call(&ground, &minted(&ground, "one", &pair)).passed();
+    for number in 0..1000 {
+        call(&ground, &minted(&ground, &format!("unknown-{number}"), &pair)).refused(401);
+    }
+    let windows = usize::try_from(begun.elapsed().as_secs() / WINDOW_SECS).unwrap();
+    assert!(site.fetched() <= 1 + windows, "{} fetches in {:?}", site.fetched(), begun.elapsed());
+    call(&ground, &minted(&ground, "one", &pair)).passed();
+}
+
+#[test]
+fn f1_keys_that_cannot_be_fetched_are_neither_right_nor_wrong() {
+    let pair = Ed25519KeyPair::generate().unwrap();
+    let set = key_set("one", &pair);
+    let endless = format!("{{\"keys\":[],\"filling\":\"{}\"}}", "x".repeat(1 << 20));
+    for (status, body) in [
+        ("500 Internal Server Error", ""),
+        ("302 Found", set.as_str()),
+        ("200 OK", "no json"),
+        ("200 OK", "{\"keys\":[]}"),
+        ("200 OK", "{\"keys\":[{\"kty\":\"oct\",\"k\":\"c2VjcmV0\"}]}"),
+        ("200 OK", endless.as_str()),
+    ] {
+        let site = Site::new();
+        site.says(status, body);
+        let ground = ground(&site);
+        for _ in 0..20 {
+            call(&ground, &minted(&ground, "one", &pair)).refused(503);
+        }
+        assert!(site.fetched() <= 2, "{status}: {} fetches", site.fetched());
+    }
+}

@@ -1,0 +1,212 @@
+//! Tokens that only their issuer can read: it is asked about each (RFC 7662).
+//!
+//! What it calls good is remembered by the proof memory, as other proofs are, until the token's own end or for the
+//! configured time, whichever comes first. Asking is budgeted: wrong tokens count against the address that they come
+//! from, and only so many questions are asked at once.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use countersign_auth::json::parse_strict;
+use countersign_auth::port::Unavailable;
+use countersign_auth::port::foreign::{IssuerTerms, OpaqueAnswer};
+use countersign_auth::secret::Secret;
+use countersign_auth::time::Time;
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use http::{Method, Request, StatusCode};
+use http_body_util::Full;
+use hyper::body::Bytes;
+use serde_json::{Map, Value};
+use tokio::sync::Semaphore;
+use zeroize::Zeroizing;
+
+use crate::outbound::{Bounds, Endpoint, Outbound};
+
+/// Questions at once; one more is told to come back later.
+const AT_ONCE: usize = 32;
+/// Longer tokens are not asked about: no issuer makes them, and the bytes would travel on.
+const TOKEN_BYTES_MAX: usize = 16 * 1024;
+const ANSWER_BYTES_MAX: usize = 64 * 1024;
+const JSON_DEPTH_MAX: usize = 32;
+/// The last second of the year 9999.
+const SECS_MAX: i64 = 253_402_300_799;
+
+/// How an issuer is asked.
+pub struct IntrospectionOptions {
+    /// Where.
+    pub endpoint: Endpoint,
+    /// The name that the gate has there.
+    pub client: String,
+    /// Its secret.
+    pub secret: Secret,
+    /// `iss` of the answer, if it must be a certain one.
+    pub issuer: Option<String>,
+    /// What the token must be for, and how its claims are read.
+    pub terms: IssuerTerms,
+    /// How long a good token is good for without another question.
+    pub remembered: Duration,
+    /// From connecting to the last byte.
+    pub patience: Duration,
+}
+
+/// Whoever is asked about tokens.
+pub(crate) struct Introspection {
+    endpoint: Endpoint,
+    authorization: HeaderValue,
+    issuer: Option<String>,
+    terms: Arc<IssuerTerms>,
+    remembered: Duration,
+    patience: Duration,
+    outbound: Outbound,
+    at_once: Semaphore,
+}
+
+impl Introspection {
+    /// `None` if what the gate proves itself with cannot stand in a header.
+    pub(crate) fn new(options: IntrospectionOptions, outbound: Outbound) -> Option<Self> {
+        let IntrospectionOptions { endpoint, client, secret, issuer, terms, remembered, patience } = options;
+        // RFC 6749 section 2.3.1: both are form-encoded before they are joined.
+        let encoded = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+        let pair = Zeroizing::new(format!("{}:{}", encoded(&client), encoded(secret.expose())));
+        let mut authorization = HeaderValue::from_str(&format!("Basic {}", STANDARD.encode(&*pair))).ok()?;
+        authorization.set_sensitive(true);
+        let at_once = Semaphore::new(AT_ONCE);
+        let terms = Arc::new(terms);
+        Some(Self { endpoint, authorization, issuer, terms, remembered, patience, outbound, at_once })
+    }
+
+    /// Asks about a token.
+    pub(crate) async fn ask(&self, token: &Secret, now: Time) -> Result<OpaqueAnswer, Unavailable> {
+        if token.expose().len() > TOKEN_BYTES_MAX {
+            return Ok(OpaqueAnswer::Refused("the token is too long"));
+        }
+        let Ok(_permit) = self.at_once.try_acquire() else { return Ok(OpaqueAnswer::TooMany) };
+        let body = form_urlencoded::Serializer::new(String::new())
+            .append_pair("token", token.expose())
+            .append_pair("token_type_hint", "access_token")
+            .finish();
+        let mut request = Request::new(Full::new(Bytes::from(body)));
+        *request.method_mut() = Method::POST;
+        let headers = request.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        headers.insert(AUTHORIZATION, self.authorization.clone());
+        let bounds = Bounds { time: self.patience, bytes: ANSWER_BYTES_MAX };
+        let heard = self.outbound.send(&self.endpoint, request, bounds).await?;
+        let wrong = |why: String| Unavailable(format!("{} {why}", self.endpoint));
+        if heard.status != StatusCode::OK {
+            return Err(wrong(format!("answers with {}", heard.status)));
+        }
+        let text =
+            std::str::from_utf8(&heard.body).map_err(|_| wrong("answers with what is no text".to_owned()))?;
+        match parse_strict(text, JSON_DEPTH_MAX) {
+            Ok(Value::Object(claims)) => self.read(claims, now).map_err(|why| wrong(why.to_owned())),
+            Ok(_) => Err(wrong("answers with what is no object".to_owned())),
+            Err(error) => Err(wrong(format!("answers with what cannot be read: {error}"))),
+        }
+    }
+
+    /// What an answer says; an error is an answer that says nothing.
+    fn read(&self, claims: Map<String, Value>, now: Time) -> Result<OpaqueAnswer, &'static str> {
+        match claims.get("active") {
+            Some(Value::Bool(true)) => {}
+            Some(Value::Bool(false)) => return Ok(OpaqueAnswer::Refused("its issuer calls the token dead")),
+            Some(_) | None => return Err("does not say whether the token is active"),
+        }
+        if let Some(issuer) = &self.issuer
+            && claims.get("iss").and_then(Value::as_str) != Some(issuer)
+        {
+            return Ok(OpaqueAnswer::Refused("the token is of another issuer"));
+        }
+        if let Some(audience) = &self.terms.audience {
+            let is_ours = match claims.get("aud") {
+                Some(Value::String(one)) => one == audience,
+                Some(Value::Array(all)) => all.iter().any(|one| one.as_str() == Some(audience)),
+                Some(Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_)) | None => false,
+            };
+            if !is_ours {
+                return Ok(OpaqueAnswer::Refused("the token is for another audience"));
+            }
+        }
+        let mut until = now.plus(self.remembered);
+        if let Some(end) = claims.get("exp") {
+            let end = end.as_i64().filter(|secs| (0..=SECS_MAX).contains(secs));
+            let end = Time::from_unix_secs(end.ok_or("has an expiry that is none")?);
+            if end <= now {
+                return Ok(OpaqueAnswer::Refused("the token has expired"));
+            }
+            until = until.min(end);
+        }
+        if let Some(from) = claims.get("nbf")
+            && from.as_i64().is_none_or(|secs| Time::from_unix_secs(secs) > now)
+        {
+            return Ok(OpaqueAnswer::Refused("the token is not valid yet"));
+        }
+        Ok(OpaqueAnswer::Active { claims: Arc::new(claims), terms: Arc::clone(&self.terms), until })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+    use super::*;
+
+    const NOW: Time = Time::from_unix_secs(1_800_000_000);
+
+    fn introspection() -> Introspection {
+        let options = IntrospectionOptions {
+            endpoint: Endpoint::parse("https://a.example/introspect").unwrap(),
+            client: "gate".to_owned(),
+            secret: Secret::new("secret"),
+            issuer: Some("https://a.example".to_owned()),
+            terms: IssuerTerms { audience: Some("api".to_owned()), ..IssuerTerms::default() },
+            remembered: Duration::from_secs(60),
+            patience: Duration::from_secs(1),
+        };
+        let outbound = Outbound::new(&crate::tls::client(&[]).unwrap());
+        Introspection::new(options, outbound).unwrap()
+    }
+
+    #[test]
+    fn only_what_is_called_active_for_us_is_good_and_no_longer_than_it_lives() {
+        let read = |change: &dyn Fn(&mut Map<String, Value>)| {
+            let claims = serde_json::json!({
+                "active": true, "iss": "https://a.example", "aud": ["other", "api"], "exp": 1_800_000_010
+            });
+            let Value::Object(mut claims) = claims else { panic!("an object") };
+            change(&mut claims);
+            match introspection().read(claims, NOW) {
+                Ok(OpaqueAnswer::Active { until, .. }) => {
+                    format!("until {}", until.unix_secs() - NOW.unix_secs())
+                }
+                Ok(OpaqueAnswer::Refused(why)) => why.to_owned(),
+                Ok(OpaqueAnswer::TooMany) => "too many".to_owned(),
+                Err(why) => format!("503: {why}"),
+            }
+        };
+        let put = |name: &'static str, value: Value| {
+            move |claims: &mut Map<String, Value>| {
+                claims.insert(name.to_owned(), value.clone());
+            }
+        };
+        assert_eq!(read(&|_| ()), "until 10");
+        assert_eq!(read(&put("exp", 1_900_000_000.into())), "until 60");
+        assert_eq!(read(&|claims| drop(claims.remove("exp"))), "until 60");
+        assert_eq!(read(&put("aud", "api".into())), "until 10");
+        assert_eq!(read(&put("active", false.into())), "its issuer calls the token dead");
+        assert_eq!(read(&put("active", "true".into())), "503: does not say whether the token is active");
+        assert_eq!(read(&put("active", 1.into())), "503: does not say whether the token is active");
+        assert_eq!(
+            read(&|claims| drop(claims.remove("active"))),
+            "503: does not say whether the token is active"
+        );
+        assert_eq!(read(&put("iss", "https://b.example".into())), "the token is of another issuer");
+        assert_eq!(read(&put("aud", "ap".into())), "the token is for another audience");
+        assert_eq!(read(&|claims| drop(claims.remove("aud"))), "the token is for another audience");
+        assert_eq!(read(&put("exp", 1_800_000_000.into())), "the token has expired");
+        assert_eq!(read(&put("exp", "1900000000".into())), "503: has an expiry that is none");
+        assert_eq!(read(&put("nbf", 1_800_000_001.into())), "the token is not valid yet");
+    }
+}

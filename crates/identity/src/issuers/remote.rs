@@ -1,0 +1,205 @@
+//! Key sets that are fetched: where they are, when they are fetched again, and when they no longer count.
+//!
+//! ```text
+//! at start ─▶ fetch ─▶ good for `refresh`, then again in the background
+//! unknown `kid` ─▶ fetch, unless one was begun less than 10 s ago (T-C5) ─▶ one flight for all who wait
+//! failed ─▶ the old keys serve on, up to `stale`; the next fetch waits twice as long each time, up to 5 min
+//! ```
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use countersign_auth::json::parse_strict;
+use countersign_auth::port::{IssuerKeys, Unavailable};
+use http::header::{ACCEPT, HeaderValue};
+use http::{Request, StatusCode};
+use http_body_util::Full;
+use hyper::body::Bytes;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use crate::outbound::{Bounds, Endpoint, Outbound};
+use crate::signing::public::parse_jwks;
+
+/// Nobody makes the gate fetch more often than that (P-JWT8).
+const WINDOW: Duration = Duration::from_secs(10);
+/// The longest wait after failures.
+const WINDOW_MAX: Duration = Duration::from_secs(300);
+/// Key sets are some KB.
+const BOUNDS: Bounds = Bounds { time: Duration::from_secs(5), bytes: 256 * 1024 };
+const JSON_DEPTH_MAX: usize = 16;
+
+/// Where the keys of an issuer are.
+#[derive(Clone, Debug)]
+pub enum Location {
+    /// The key set itself.
+    Keys(Endpoint),
+    /// A document that says where (OpenID Connect Discovery 1.0 section 4); its `issuer` must be this one.
+    Discovery {
+        /// The document.
+        endpoint: Endpoint,
+        /// The issuer, byte for byte.
+        issuer: String,
+    },
+}
+
+/// How keys are kept.
+#[derive(Clone, Debug)]
+pub struct RemoteOptions {
+    /// Where they are.
+    pub location: Location,
+    /// How long they are good for before they are fetched again.
+    pub refresh: Duration,
+    /// How long they serve while they cannot be fetched again.
+    pub stale: Duration,
+}
+
+struct Fetched {
+    keys: Arc<IssuerKeys>,
+    at: Instant,
+}
+
+struct Attempts {
+    /// No fetch begins before that.
+    not_before: Instant,
+    failures: u32,
+    last_error: Option<String>,
+}
+
+/// See the module's words.
+pub(crate) struct RemoteKeys {
+    options: RemoteOptions,
+    outbound: Outbound,
+    fetched: ArcSwapOption<Fetched>,
+    attempts: Mutex<Attempts>,
+}
+
+impl RemoteKeys {
+    pub(crate) fn new(options: RemoteOptions, outbound: Outbound) -> Self {
+        let attempts = Attempts { not_before: Instant::now(), failures: 0, last_error: None };
+        Self { options, outbound, fetched: ArcSwapOption::empty(), attempts: Mutex::new(attempts) }
+    }
+
+    /// The keys at hand, if they still count.
+    pub(crate) fn at_hand(&self) -> Result<Arc<IssuerKeys>, Unavailable> {
+        match &*self.fetched.load() {
+            Some(fetched) if fetched.at.elapsed() < self.options.refresh + self.options.stale => {
+                Ok(Arc::clone(&fetched.keys))
+            }
+            Some(_) => {
+                Err(Unavailable("the issuer's keys are too old, and could not be fetched again".to_owned()))
+            }
+            None => Err(Unavailable("the issuer's keys could not be fetched yet".to_owned())),
+        }
+    }
+
+    /// Fetches the keys unless that was begun within the window; `None` if there are no newer ones.
+    pub(crate) async fn renewed(&self) -> Result<Option<Arc<IssuerKeys>>, Unavailable> {
+        let asked_at = Instant::now();
+        let mut attempts = self.attempts.lock().await;
+        // Whoever waited for the same flight has its outcome.
+        if let Some(fetched) = &*self.fetched.load()
+            && fetched.at >= asked_at
+        {
+            return Ok(Some(Arc::clone(&fetched.keys)));
+        }
+        let begun = Instant::now();
+        if begun < attempts.not_before {
+            // What could not be asked is no wrong token, if there are no keys at all.
+            return match (&*self.fetched.load(), &attempts.last_error) {
+                (None, Some(error)) => Err(Unavailable(error.clone())),
+                (Some(_), _) | (None, None) => Ok(None),
+            };
+        }
+        // Set before anything is awaited: a caller that gives up does not open the window.
+        attempts.not_before = begun + WINDOW;
+        match self.fetch().await {
+            Ok(keys) => {
+                let keys = Arc::new(keys);
+                self.fetched.store(Some(Arc::new(Fetched { keys: Arc::clone(&keys), at: Instant::now() })));
+                attempts.failures = 0;
+                attempts.last_error = None;
+                Ok(Some(keys))
+            }
+            Err(error) => {
+                let factor = 1_u32.checked_shl(attempts.failures).unwrap_or(u32::MAX);
+                attempts.failures = attempts.failures.saturating_add(1);
+                attempts.not_before = begun + WINDOW.saturating_mul(factor).min(WINDOW_MAX);
+                tracing::warn!(cause = %error.0, "could not fetch an issuer's keys");
+                attempts.last_error = Some(error.0.clone());
+                Err(error)
+            }
+        }
+    }
+
+    /// How long until the keys should be fetched again.
+    pub(crate) fn rest(&self) -> Duration {
+        match &*self.fetched.load() {
+            Some(fetched) => self.options.refresh.saturating_sub(fetched.at.elapsed()).max(WINDOW),
+            None => WINDOW,
+        }
+    }
+
+    async fn fetch(&self) -> Result<IssuerKeys, Unavailable> {
+        let text = match &self.options.location {
+            Location::Keys(endpoint) => self.document(endpoint).await?,
+            Location::Discovery { endpoint, issuer } => {
+                let text = self.document(endpoint).await?;
+                self.document(&keys_of(endpoint, issuer, &text)?).await?
+            }
+        };
+        let keys = parse_jwks(&text).map_err(|error| Unavailable(error.to_string()))?;
+        Ok(IssuerKeys { keys, ours: false })
+    }
+
+    async fn document(&self, endpoint: &Endpoint) -> Result<String, Unavailable> {
+        let mut request = Request::new(Full::<Bytes>::default());
+        request.headers_mut().insert(ACCEPT, HeaderValue::from_static("application/json"));
+        let heard = self.outbound.send(endpoint, request, BOUNDS).await?;
+        if heard.status != StatusCode::OK {
+            return Err(Unavailable(format!("{endpoint} answers with {}", heard.status)));
+        }
+        let text = String::from_utf8(heard.body.to_vec());
+        text.map_err(|_| Unavailable(format!("{endpoint} answers with what is no text")))
+    }
+}
+
+/// Where a discovery document says that the keys are.
+fn keys_of(endpoint: &Endpoint, issuer: &str, text: &str) -> Result<Endpoint, Unavailable> {
+    let wrong = |why: &str| Unavailable(format!("{endpoint} {why}"));
+    let document = parse_strict(text, JSON_DEPTH_MAX).map_err(|error| wrong(&error.to_string()))?;
+    let member = |name: &str| document.get(name).and_then(serde_json::Value::as_str);
+    if member("issuer") != Some(issuer) {
+        return Err(wrong("is the document of another issuer"));
+    }
+    let url = member("jwks_uri").ok_or_else(|| wrong("does not say where the keys are"))?;
+    Endpoint::parse(url).map_err(|error| wrong(&format!("says that the keys are at what {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn a_discovery_document_is_its_issuers_and_points_to_a_private_place() {
+        let endpoint = Endpoint::parse("https://a.example/.well-known/openid-configuration").unwrap();
+        let read = |text: &str| keys_of(&endpoint, "https://a.example", text).map_err(|error| error.0);
+        let good = r#"{"issuer":"https://a.example","jwks_uri":"https://keys.example/jwks"}"#;
+        assert_eq!(read(good).unwrap().to_string(), "https://keys.example/jwks");
+        let check = |text: &str, expected: &str| {
+            let error = read(text).unwrap_err();
+            assert!(error.contains(expected), "{text}: {error}");
+        };
+        check(&good.replace("https://a.example\"", "https://b.example\""), "another issuer");
+        check(&good.replace("https://a.example\"", "https://a.example/\""), "another issuer");
+        check(r#"{"issuer":"https://a.example"}"#, "where the keys are");
+        check(&good.replace("https://keys", "http://keys"), "must be https");
+        check(
+            r#"{"issuer":"https://b.example","issuer":"https://a.example","jwks_uri":"https://k.example"}"#,
+            "twice",
+        );
+        check("[]", "another issuer");
+    }
+}

@@ -1,0 +1,86 @@
+//! Foreign issuers: whose tokens are taken, on what terms, and whom to ask.
+//!
+//! Whoever changes this file says what a foreign token proves; it is reviewed as such.
+
+use std::sync::Arc;
+
+use countersign_auth::port::foreign::{Foreign, IssuerTerms, OpaqueAnswer, OpaqueClaim};
+use countersign_auth::port::{Answer, IssuerKeys, Unavailable};
+use countersign_auth::time::Time;
+
+use super::Service;
+use crate::issuers::TrustedIssuer;
+use crate::issuers::introspection::{Introspection, IntrospectionOptions};
+use crate::outbound::Outbound;
+
+impl Service {
+    /// Says whose JWTs an API takes, on the terms of its dialect; a later call for the same issuer replaces the
+    /// earlier.
+    pub fn trust_issuer(&self, api: &str, issuer: &str, keys: TrustedIssuer) {
+        self.trust_issuer_on(api, issuer, keys, None);
+    }
+
+    /// The same, on terms of the API's own. Keys that are fetched are fetched at once, and then in the background.
+    pub fn trust_issuer_on(&self, api: &str, issuer: &str, keys: TrustedIssuer, terms: Option<IssuerTerms>) {
+        let Some(remote) = self.core.issuers.trust(api, issuer, keys, terms) else { return };
+        let remote = Arc::downgrade(&remote);
+        self.core.handle.spawn(async move {
+            while let Some(keys) = remote.upgrade() {
+                // What went wrong is in the log, and the old keys serve on.
+                let _fetched = keys.renewed().await;
+                let rest = keys.rest();
+                drop(keys);
+                tokio::time::sleep(rest).await;
+            }
+        });
+    }
+
+    /// Says who is asked about tokens that come as a credential of an API; false if what the gate proves itself with
+    /// cannot stand in a header.
+    pub fn introspect_at(
+        &self,
+        api: &str,
+        credential: &str,
+        options: IntrospectionOptions,
+        outbound: &Outbound,
+    ) -> bool {
+        let whom = Introspection::new(options, outbound.clone());
+        whom.map(|whom| self.core.issuers.ask(api, credential, whom)).is_some()
+    }
+}
+
+impl Foreign for Service {
+    fn issuer_terms(&self, api: &str, issuer: &str) -> Option<Arc<IssuerTerms>> {
+        self.core.issuers.terms(api, issuer)
+    }
+
+    fn renewed_keys(&self, api: &str, issuer: &str) -> Answer<Result<Option<Arc<IssuerKeys>>, Unavailable>> {
+        match self.core.issuers.remote(api, issuer) {
+            Some(remote) => self.run(move |_core| async move { remote.renewed().await }),
+            None => Box::pin(std::future::ready(Ok(None))),
+        }
+    }
+
+    fn introspects(&self, api: &str, credential: &str) -> bool {
+        self.core.issuers.introspection(api, credential).is_some()
+    }
+
+    fn introspect(&self, claim: OpaqueClaim, now: Time) -> Answer<Result<OpaqueAnswer, Unavailable>> {
+        let Some(whom) = self.core.issuers.introspection(&claim.api, &claim.credential) else {
+            return Box::pin(std::future::ready(Ok(OpaqueAnswer::Refused(
+                "nobody is asked about such tokens",
+            ))));
+        };
+        self.run(move |core| async move {
+            // Counted before it is asked, given back unless it was wrong: as passwords are.
+            if core.lockout.begin_address(claim.address, now).is_err() {
+                return Ok(OpaqueAnswer::TooMany);
+            }
+            let answer = whom.ask(&claim.value, now).await;
+            if !matches!(answer, Ok(OpaqueAnswer::Refused(_))) {
+                core.lockout.forgive_address(claim.address, now);
+            }
+            answer
+        })
+    }
+}
