@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use http::{HeaderName, Method};
 
+use crate::dialect::service::{Service, ServiceOptions};
 use crate::dialect::source::{Problem, did_you_mean};
 use crate::dialect::{CredentialRule, Dialect, Scheme, Site, Surface, TokenRule, check_enabled, is_on};
 use crate::identity::Identity;
@@ -46,6 +47,8 @@ pub struct ApiOptions {
     pub objects: BTreeMap<String, KindOptions>,
     /// Whether refusals may say more than production should.
     pub development: bool,
+    /// Named services, or single endpoints that mount one, that are left to the service behind the gate.
+    pub leave: Vec<String>,
 }
 
 /// Lifetimes in place of a dialect's.
@@ -75,6 +78,8 @@ pub struct Api {
     kinds: Kinds,
     pub(crate) development: bool,
     pub(crate) intake: Intake,
+    /// Endpoints that are left to the service behind the gate.
+    left: Vec<Arc<str>>,
 }
 
 /// Where a request arrived: what is accepted there, and the variables of its path.
@@ -87,7 +92,13 @@ pub struct Located {
 impl Located {
     /// The name of the endpoint, if the gate serves the call itself.
     pub fn endpoint(&self) -> Option<&str> {
-        self.site.endpoint.as_ref().map(|endpoint| endpoint.name.as_str())
+        self.site.endpoint.as_ref().map(|endpoint| &*endpoint.name)
+    }
+
+    /// The endpoint that mounts a named service here.
+    pub fn service(&self) -> Option<&Arc<str>> {
+        let endpoint = self.site.endpoint.as_ref()?;
+        endpoint.operation.service().map(|_| &endpoint.name)
     }
 
     /// Whether the gate serves the call itself and looks into its body.
@@ -143,6 +154,7 @@ impl Api {
             );
         }
         let plans = plans(&dialect, &options, &mut mistakes);
+        let left = left(&dialect, &options, &mut mistakes);
         let name: Arc<str> = options.name.as_str().into();
         let kinds = Kind::all(&name, &options.objects, &mut mistakes);
         let policy = Policy::new(&dialect, &options.routes, &kinds, &mut mistakes);
@@ -176,6 +188,7 @@ impl Api {
             kinds,
             development: options.development,
             intake,
+            left,
             dialect,
         })
     }
@@ -198,6 +211,11 @@ impl Api {
     /// Its dialect.
     pub fn dialect(&self) -> &Arc<Dialect> {
         &self.dialect
+    }
+
+    /// The endpoints that mount a named service here: those that are not left to the service behind the gate.
+    pub fn services(&self) -> impl Iterator<Item = (&Arc<str>, Service, &ServiceOptions)> {
+        self.dialect.services().filter(|(endpoint, _, _)| !self.left.contains(endpoint))
     }
 
     /// Whether a browser sends by itself what proved this identity: a cookie, or Basic that it remembers.
@@ -256,7 +274,7 @@ impl Api {
         holds: impl Fn(&Site) -> Result<bool, Refusal>,
     ) -> Result<Located, Refusal> {
         for (site, variables) in self.dialect.sites.matching(method, path) {
-            if holds(site)? {
+            if self.is_there(site) && holds(site)? {
                 return Ok(Located { site: Arc::clone(site), variables: OwnedVariables::of(&variables) });
             }
         }
@@ -273,7 +291,18 @@ impl Api {
 
     /// Whether some call with this method and path reads its body.
     pub(crate) fn may_read_body(&self, method: &Method, path: &str) -> bool {
-        self.dialect.sites.matching(method, path).any(|(site, _)| site.reads_body())
+        self.dialect.sites.matching(method, path).any(|(site, _)| site.reads_body() && self.is_there(site))
+    }
+
+    /// Whether an endpoint is there in this API: a named service may be left to the service behind the gate.
+    fn is_there(&self, site: &Site) -> bool {
+        let Some(endpoint) = &site.endpoint else { return true };
+        let is_left = |name: &str| self.left.iter().any(|left| **left == *name);
+        match (endpoint.operation.service(), &endpoint.unless) {
+            (None, None) => true,
+            (Some(_), _) => !is_left(&endpoint.name),
+            (None, Some(other)) => is_left(other),
+        }
     }
 
     pub(crate) fn is_on(&self, rule: &CredentialRule) -> bool {
@@ -301,6 +330,28 @@ fn deployment(dialect: &Dialect, options: &ApiOptions, mistakes: &mut Vec<String
             None
         }
     }
+}
+
+/// The endpoints that the configuration leaves to the service behind the gate.
+fn left(dialect: &Dialect, options: &ApiOptions, mistakes: &mut Vec<String>) -> Vec<Arc<str>> {
+    let mut left = Vec::new();
+    for name in &options.leave {
+        let named = |endpoint: &str, service: Service| *endpoint == **name || service.name() == name;
+        let before = left.len();
+        left.extend(
+            dialect
+                .services()
+                .filter(|(endpoint, service, _)| named(endpoint, *service))
+                .map(|(endpoint, _, _)| Arc::clone(endpoint)),
+        );
+        if left.len() == before {
+            let services = dialect.services().map(|(_, service, _)| service.name());
+            let names = dialect.services().map(|(endpoint, _, _)| &**endpoint).chain(services);
+            let hint = did_you_mean(name, names);
+            mistakes.push(format!("the dialect mounts no service `{name}` that could be left out{hint}"));
+        }
+    }
+    left
 }
 
 fn switched_on(rule: &CredentialRule, options: &ApiOptions, mistakes: &mut Vec<String>) {

@@ -13,6 +13,7 @@ mod reference;
 pub(crate) use check::{enabled as check_enabled, is_on};
 pub(crate) use read::read_medium;
 mod sample;
+pub mod service;
 pub mod source;
 pub(crate) mod template;
 pub(crate) mod variables;
@@ -27,6 +28,7 @@ use crate::date::DateFormat;
 use crate::dialect::operation::Operation;
 use crate::dialect::pattern::{PathCase, Pattern, Patterns};
 use crate::dialect::place::Place;
+use crate::dialect::service::{Service, ServiceOptions};
 use crate::dialect::source::{Problem, Source};
 use crate::dialect::template::Template;
 use crate::fields::Case;
@@ -91,6 +93,19 @@ impl Dialect {
     /// Words of the tokens that it knows, with their kinds.
     pub fn token_words(&self) -> impl Iterator<Item = (&str, TokenKind)> {
         self.tokens.iter().map(|rule| (&*rule.word, rule.kind))
+    }
+
+    /// The endpoints that mount a named service, each with what it is told.
+    pub fn services(&self) -> impl Iterator<Item = (&Arc<str>, Service, &ServiceOptions)> {
+        let mut told: Vec<&Arc<str>> = Vec::new();
+        self.sites.iter().filter_map(|(_, site)| site.endpoint.as_ref()).filter_map(move |endpoint| {
+            let service = endpoint.operation.service()?;
+            if told.contains(&&endpoint.name) {
+                return None;
+            }
+            told.push(&endpoint.name);
+            Some((&endpoint.name, service, &endpoint.options))
+        })
     }
 
     pub(crate) fn token(&self, word: &str) -> Option<&Arc<TokenRule>> {
@@ -334,7 +349,7 @@ pub(crate) struct StampRule {
 /// `[endpoint.NAME]`.
 #[derive(Debug)]
 pub(crate) struct Endpoint {
-    pub(crate) name: String,
+    pub(crate) name: Arc<str>,
     pub(crate) when: Vec<(Place, String)>,
     pub(crate) operation: Operation,
     pub(crate) reads: Vec<Encoding>,
@@ -343,6 +358,10 @@ pub(crate) struct Endpoint {
     pub(crate) answer: Answer,
     pub(crate) forward: bool,
     pub(crate) reason: Option<Reason>,
+    /// For a named service.
+    pub(crate) options: ServiceOptions,
+    /// It is there only where an API leaves that endpoint to the service behind the gate.
+    pub(crate) unless: Option<String>,
     /// Whether its answer sets cookies, so that foreign pages must not call it.
     pub(crate) sets_cookies: bool,
 }

@@ -232,6 +232,15 @@ pub fn decide(
     })
 }
 
+/// Whether a caller may use a service that an endpoint mounts: its tenant is admitted to the API. Who may do what
+/// there is the service's to say.
+///
+/// # Errors
+/// `forbidden`.
+pub fn admits(api: &Api, identity: &Identity) -> Result<(), Refusal> {
+    admits_tenant(api, identity)
+}
+
 /// Whether the API admits the identity's tenant; anonymous callers have none and are admitted by routes alone.
 pub(crate) fn admits_tenant(api: &Api, identity: &Identity) -> Result<(), Refusal> {
     let Some(account) = identity.account() else { return Ok(()) };

@@ -8,6 +8,7 @@
 
 pub mod foreign;
 pub mod objects;
+pub mod services;
 
 use std::future::Future;
 use std::net::IpAddr;
@@ -126,6 +127,11 @@ pub trait Lookups: foreign::Foreign {
 
     /// Looks a token up wherever it is kept.
     fn find_token(&self, digest: TokenDigest, now: Time) -> Answer<Result<TokenAnswer, Unavailable>>;
+
+    /// Whether a token that was live has ended: it was revoked, its time is over, or nobody may act as its account
+    /// any more. Asked about channels that it opened, on every beat, so it does not wait and counts as no use. What
+    /// memory cannot tell has not ended.
+    fn has_ended(&self, digest: &TokenDigest, now: Time) -> bool;
 
     /// Checks a password: one KDF run, whoever the user is; counts failures.
     fn check_password(&self, claim: PasswordClaim, now: Time) -> Answer<Result<PasswordAnswer, Unavailable>>;

@@ -142,6 +142,9 @@ impl Call<'_> {
                 self.key().await
             }
             Operation::PasswordChange => self.password_change().await,
+            Operation::Service(_) => {
+                Err(Refusal::new(Reason::Internal, "a service's call came to the operations"))
+            }
         }
     }
 

@@ -79,6 +79,8 @@ pub(crate) struct Outline {
     pub(crate) tokens: Vec<TokenOutline>,
     /// The endpoints that issue tokens.
     pub(crate) issuing: Vec<EndpointOutline>,
+    /// The endpoints that mount a named service, each with the service.
+    pub(crate) services: Vec<(String, String)>,
 }
 
 /// One `[token.WORD]` of a dialect.
@@ -181,6 +183,10 @@ pub(crate) fn outline(text: &str) -> Outline {
                 accepts: body.get("accepts").and_then(strings).unwrap_or_default(),
                 reads: body.get("reads").and_then(strings).unwrap_or_default(),
             })
+            .collect(),
+        services: tables("endpoint")
+            .map(|(name, body)| (name.clone(), text_of(body.get("operation"))))
+            .filter(|(_, operation)| crate::wire::is_service(operation))
             .collect(),
     }
 }

@@ -13,8 +13,10 @@ use std::sync::Arc;
 
 use countersign_auth::api::{Api, ApiOptions, TokenSettings};
 use countersign_auth::dialect::Dialect;
+use countersign_auth::dialect::service::Service;
 use countersign_auth::dialect::source::Problem;
 use countersign_auth::policy::{Allow, Conditions, RouteOptions};
+use countersign_services::mounted;
 
 pub(crate) use self::identities::{FirstAdministrator, Identities};
 pub(crate) use self::plane::{Running, start};
@@ -31,13 +33,22 @@ pub(crate) const JWKS_PATH: &str = "/jwks/assertion";
 /// The header that carries the assertion.
 pub(crate) const ASSERTION_HEADER: http::HeaderName = countersign_auth::assertion::HEADER;
 
+/// Whether an endpoint with this operation mounts a named service.
+pub(crate) fn is_service(operation: &str) -> bool {
+    Service::ALL.iter().any(|service| service.name() == operation)
+}
+
 /// What dialects and key files say against the APIs of a checked configuration.
 pub(crate) fn problems(loaded: &Loaded) -> Vec<Mistake> {
     let mut mistakes = directories::problems(loaded);
     for (at, api) in loaded.config.api.iter().enumerate() {
         let path = format!("api[{at}]");
         match settle(loaded, api) {
-            Ok(settled) => mistakes.extend(issuers::problems(loaded, api, &settled, &path)),
+            Ok(settled) => {
+                mistakes.extend(issuers::problems(loaded, api, &settled, &path));
+                let found = mounted::problems(&settled);
+                mistakes.extend(found.into_iter().map(|problem| loaded.mistake(&path, problem)));
+            }
             Err(found) => mistakes.extend(found.into_iter().map(|problem| loaded.mistake(&path, problem))),
         }
     }
@@ -97,6 +108,7 @@ fn options(api: &config::Api) -> ApiOptions {
         tenants: api.tenants.clone(),
         objects: objects::kinds(&api.object),
         development: api.development,
+        leave: api.left_to_upstream.clone(),
     }
 }
 

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use countersign_auth::account::{AccountId, Live};
+use countersign_auth::account::AccountId;
 use countersign_auth::refusal::{Cause, Reason};
 use http::{HeaderMap, Response, request, response};
 use hyper::body::Incoming;
@@ -14,6 +14,7 @@ use crate::body::{Body, ReadError};
 use crate::forward::ForwardError;
 use crate::gate::{ApiIndex, Gate};
 use crate::upstream::Upstream;
+use crate::watch::Watch;
 
 /// Facts for the access log and the counters. Whatever is not known stays empty.
 #[derive(Debug, Default)]
@@ -58,8 +59,8 @@ pub(crate) struct Forward<F> {
     pub(crate) upstream: Arc<Upstream>,
     /// Whether the route may upgrade to WebSocket and the request asks for it.
     pub(crate) upgrade: Upgrade,
-    /// Channels (streams, WebSockets) end when this falls.
-    pub(crate) live: Option<Live>,
+    /// What channels (streams, WebSockets) live on.
+    pub(crate) watch: Option<Watch>,
     /// What is done to the upstream's answer.
     pub(crate) finish: F,
     /// For the log.

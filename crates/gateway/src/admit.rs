@@ -4,6 +4,7 @@ mod assertions;
 mod call_body;
 mod finish;
 mod objects;
+mod service;
 
 use std::sync::Arc;
 
@@ -32,6 +33,7 @@ use crate::admit::objects::Checked;
 use crate::body::Body;
 use crate::gate::{ApiMount, Gate};
 use crate::strict;
+use crate::watch::Watch;
 
 /// The gate's own handler.
 pub(crate) struct Admit;
@@ -53,7 +55,10 @@ impl Handler for Admit {
         };
         match visit.admit().await {
             Ok(admission) => admission,
-            Err(refusal) => visit.refuse(&refusal),
+            Err(refusal) => match visit.last_word(&refusal).await {
+                Some(word) => word,
+                None => visit.refuse(&refusal),
+            },
         }
     }
 }
@@ -161,6 +166,9 @@ impl<'g> Visit<'g> {
         let identity = authenticate(api, located, &request, presented, &*gate.lookups, now).await?;
         self.facts.account = identity.account().map(|account| account.id);
         self.facts.scheme = identity.scheme().map(Scheme::name);
+        if let Some(endpoint) = located.service().cloned() {
+            return self.mounted(endpoint, identity).await;
+        }
         if !located.forwards() {
             let world = world(gate, now);
             let here = here(&self.head, &self.path, &self.prefix, self.peer);
@@ -236,7 +244,7 @@ impl<'g> Visit<'g> {
         follow: Option<Follow>,
     ) -> Admission<Finish> {
         let identity = permit.identity().clone();
-        let live = identity.account().map(|account| account.live.clone());
+        let watch = Watch::of(&identity);
         let mut finish = Finish::new(
             self.mount.index,
             self.located.take(),
@@ -256,7 +264,7 @@ impl<'g> Visit<'g> {
             set,
             upstream: Arc::clone(&self.mount.upstream),
             upgrade,
-            live,
+            watch,
             finish,
             log: std::mem::take(&mut self.facts),
         }))

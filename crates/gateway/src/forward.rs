@@ -10,7 +10,6 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use countersign_auth::account::Live;
 use http::header::{CONTENT_LENGTH, HOST};
 use http::{HeaderMap, Method, Request, Response, request, response};
 use http_body::Body as _;
@@ -24,6 +23,7 @@ use crate::admission::Upgrade;
 use crate::body::{Body, Outgoing, Progress};
 use crate::pulse::Pulse;
 use crate::upstream::{Backend, HostField, Lease, Pools, Sender, Upstream, connect};
+use crate::watch::Watch;
 use crate::worker::{LocalGate, Worker};
 
 /// What is to be sent.
@@ -34,7 +34,7 @@ pub(crate) struct Sending<'u> {
     pub(crate) upstream: &'u Arc<Upstream>,
     pub(crate) upgrade: Upgrade,
     /// Whoever waits for the answer stops waiting when this falls (T-E4).
-    pub(crate) live: Option<&'u Live>,
+    pub(crate) watch: Option<&'u Watch>,
 }
 
 /// An answer's head, and the connection that its body comes on.
@@ -66,14 +66,14 @@ pub(crate) async fn send(
     sending: Sending<'_>,
     peer: &Peer,
 ) -> Result<Exchange, ForwardError> {
-    let Sending { mut head, body, set, upstream, upgrade, live } = sending;
+    let Sending { mut head, body, set, upstream, upgrade, watch } = sending;
     heads::prepare(&mut head, &body, set, upstream, gate, peer, upgrade);
     let pulse = worker.pulse();
     let (body, progress) = Outgoing::new(body, pulse, gate.limits.body_idle, gate);
     let may_repeat = progress.is_none() && upgrade == Upgrade::No && is_idempotent(&head.method);
     let pools = worker.pools(upstream.id, upstream.backends.len());
     let limit_bytes = gate.limits.answer_header_bytes;
-    let route = Route { worker, upstream, pools: &pools, progress, limit_bytes, live };
+    let route = Route { worker, upstream, pools: &pools, progress, limit_bytes, watch, gate };
     let mut request = Request::from_parts(head, body);
     let mut tried = 0_u64;
     let mut last_error = None;
@@ -103,7 +103,8 @@ struct Route<'r> {
     pools: &'r Rc<Pools>,
     progress: Option<Rc<Progress>>,
     limit_bytes: usize,
-    live: Option<&'r Live>,
+    watch: Option<&'r Watch>,
+    gate: &'r LocalGate,
 }
 
 impl Route<'_> {
@@ -151,8 +152,12 @@ impl Route<'_> {
     ) -> Result<Exchange, Failed> {
         let pulse = self.worker.pulse();
         let answer = sender.requests.try_send_request(request);
-        let wait =
-            Wait { limit: self.upstream.times.head, progress: self.progress.as_deref(), live: self.live };
+        let wait = Wait {
+            limit: self.upstream.times.head,
+            progress: self.progress.as_deref(),
+            watch: self.watch,
+            gate: self.gate,
+        };
         match wait.for_head(pulse, answer).await {
             Ok(Ok(response)) => {
                 backend.health.succeeded();
@@ -197,7 +202,8 @@ struct Wait<'r> {
     /// From the last piece of the request that was taken.
     limit: Duration,
     progress: Option<&'r Progress>,
-    live: Option<&'r Live>,
+    watch: Option<&'r Watch>,
+    gate: &'r LocalGate,
 }
 
 /// Why a head is waited for no longer.
@@ -211,13 +217,13 @@ impl Wait<'_> {
         let mut answer = pin!(answer);
         let began = pulse.now_ms();
         // What can be revoked is looked at on every beat; most answers come before the first.
-        let mut alarm = pulse.alarm(if self.live.is_some() { Duration::ZERO } else { self.limit });
+        let mut alarm = pulse.alarm(if self.watch.is_some() { Duration::ZERO } else { self.limit });
         std::future::poll_fn(|cx| {
             if let Poll::Ready(output) = answer.as_mut().poll(cx) {
                 return Poll::Ready(Ok(output));
             }
             while alarm.poll(cx).is_ready() {
-                if self.live.is_some_and(|live| !live.is_up()) {
+                if self.watch.is_some_and(|watch| watch.is_over(self.gate)) {
                     return Poll::Ready(Err(Vain::Revoked));
                 }
                 let since = self.progress.map_or(began, Progress::last_ms);
@@ -227,7 +233,7 @@ impl Wait<'_> {
                 if left.is_zero() {
                     return Poll::Ready(Err(Vain::Late));
                 }
-                alarm.again(if self.live.is_some() { Duration::ZERO } else { left });
+                alarm.again(if self.watch.is_some() { Duration::ZERO } else { left });
             }
             Poll::Pending
         })

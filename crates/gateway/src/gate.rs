@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use countersign_auth::api::Api;
 use countersign_auth::port::objects::Objects;
+use countersign_auth::port::services::Services;
 use countersign_auth::port::{Lookups, Operations, Signer};
 use countersign_auth::time::{Clock, Random};
 
@@ -71,6 +72,8 @@ pub struct GateOptions {
     pub signer: Arc<dyn Signer>,
     /// Who owns what.
     pub objects: Arc<dyn Objects>,
+    /// The named services that endpoints mount.
+    pub services: Arc<dyn Services>,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
     /// Unpredictable bytes.
@@ -99,6 +102,8 @@ pub struct Gate {
     pub signer: Arc<dyn Signer>,
     /// Who owns what.
     pub objects: Arc<dyn Objects>,
+    /// The named services that endpoints mount.
+    pub services: Arc<dyn Services>,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
     /// Unpredictable bytes.
@@ -164,6 +169,7 @@ impl Gate {
             operations: options.operations,
             signer: options.signer,
             objects: options.objects,
+            services: options.services,
             clock: options.clock,
             random: options.random,
             limits: options.limits,

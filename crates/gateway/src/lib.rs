@@ -24,4 +24,5 @@ mod strict;
 #[cfg(test)]
 mod testing;
 pub mod upstream;
+mod watch;
 mod worker;

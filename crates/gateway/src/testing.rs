@@ -57,6 +57,7 @@ pub(crate) fn options(apis: Vec<ApiOptions>) -> GateOptions {
         operations: Arc::new(ports::Nobody),
         signer: Arc::new(ports::Nobody),
         objects: Arc::new(ports::Nobody),
+        services: Arc::new(countersign_auth::port::services::NoServices),
         clock: Arc::new(ports::Nobody),
         random: Arc::new(ports::Nobody),
         limits: Limits { tick: Duration::from_millis(5), ..Limits::default() },
@@ -192,7 +193,7 @@ impl Handler for Rules {
             set: self.set.clone(),
             upstream: Arc::clone(&api.upstream),
             upgrade,
-            live: self.live.clone(),
+            watch: self.live.clone().map(Into::into),
             finish: TestFinish,
             log,
         }))

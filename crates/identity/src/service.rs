@@ -13,6 +13,7 @@ mod foreign;
 mod issue;
 mod links;
 mod lookups;
+mod notes;
 mod objects;
 mod operations;
 mod passwords;

@@ -156,6 +156,17 @@ pub enum ValuePurpose {
     Directory,
 }
 
+/// What a named service keeps about an account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NoteRow {
+    /// Whose note it is: a service of an API.
+    pub service: String,
+    /// About whom.
+    pub account: u64,
+    /// What the service wrote.
+    pub text: String,
+}
+
 /// A key that the gate signs with, as it is kept. Moments are milliseconds since the Unix epoch.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SigningKeyRow {
@@ -247,7 +258,7 @@ pub enum Change {
     InsertAccount(Box<AccountRow>),
     /// Another state of an account; a conflict if it is gone or the name or subject is taken.
     UpdateAccount(Box<AccountRow>),
-    /// An account goes, and all tokens, keys, values and password-equivalents with it.
+    /// An account goes, and all tokens, keys, values, notes and password-equivalents with it.
     DeleteAccount(u64),
     /// Tokens come, or take another state.
     PutTokens(Vec<TokenRow>),
@@ -276,6 +287,10 @@ pub enum Change {
     PutEquivalent(EquivalentRow),
     /// All password-equivalents of an account go.
     DeleteEquivalents(u64),
+    /// A service notes something about an account, in place of what it had noted.
+    PutNote(NoteRow),
+    /// Such a note goes: service, account.
+    DeleteNote(String, u64),
     /// A signing key comes, or takes another state.
     PutSigningKey(SigningKeyRow),
     /// A signing key goes.
@@ -327,6 +342,9 @@ pub trait Store: Send + Sync {
 
     /// All password-equivalents.
     fn equivalents(&self) -> StoreFuture<Vec<EquivalentRow>>;
+
+    /// All notes of a service.
+    fn notes(&self, service: String) -> StoreFuture<Vec<NoteRow>>;
 
     /// All signing keys.
     fn signing_keys(&self) -> StoreFuture<Vec<SigningKeyRow>>;

@@ -321,7 +321,7 @@ fn ties(root: &Table<'_, '_>, dialect: &Dialect) {
             continue;
         }
         let name = |site: &Arc<Site>| {
-            site.endpoint.as_ref().map_or_else(String::new, |endpoint| endpoint.name.clone())
+            site.endpoint.as_ref().map_or_else(String::new, |endpoint| endpoint.name.to_string())
         };
         complain_at(
             root,

@@ -1,5 +1,7 @@
 //! The closed list of what an endpoint can do.
 
+use crate::dialect::service::Service;
+
 /// What a call of the gate does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
@@ -29,6 +31,8 @@ pub enum Operation {
     KeyDelete,
     /// Changes the caller's password.
     PasswordChange,
+    /// Whatever a named service does.
+    Service(Service),
 }
 
 /// What an operation is told beside the credential.
@@ -40,7 +44,7 @@ pub(crate) struct Inputs {
 
 impl Operation {
     /// All of them, in the order of the reference.
-    pub const ALL: [Operation; 13] = [
+    pub const ALL: [Operation; 15] = [
         Self::Issue,
         Self::End,
         Self::Show,
@@ -54,6 +58,8 @@ impl Operation {
         Self::KeyRotate,
         Self::KeyDelete,
         Self::PasswordChange,
+        Self::Service(Service::Bayeux),
+        Self::Service(Service::ContactCentre),
     ];
 
     /// Its name in dialect files.
@@ -72,6 +78,7 @@ impl Operation {
             Self::KeyRotate => "key-rotate",
             Self::KeyDelete => "key-delete",
             Self::PasswordChange => "password-change",
+            Self::Service(service) => service.name(),
         }
     }
 
@@ -80,12 +87,32 @@ impl Operation {
         Self::ALL.into_iter().find(|operation| operation.name() == name)
     }
 
+    /// The service that it mounts.
+    pub const fn service(self) -> Option<Service> {
+        match self {
+            Self::Service(service) => Some(service),
+            Self::Issue
+            | Self::End
+            | Self::Show
+            | Self::Refuse
+            | Self::SessionList
+            | Self::SessionShow
+            | Self::KeyCreate
+            | Self::KeyList
+            | Self::KeyShow
+            | Self::KeyUpdate
+            | Self::KeyRotate
+            | Self::KeyDelete
+            | Self::PasswordChange => None,
+        }
+    }
+
     pub(crate) const fn inputs(self) -> Inputs {
         let (required, optional): (&[&str], &[&str]) = match self {
             Self::Issue => (&[], &["force", "return_to"]),
             Self::End => (&[], &["session"]),
             Self::Show => (&[], &["return_to"]),
-            Self::Refuse | Self::SessionList => (&[], &[]),
+            Self::Refuse | Self::SessionList | Self::Service(_) => (&[], &[]),
             Self::SessionShow => (&["session"], &[]),
             Self::KeyCreate => (&[], &["owner", "label", "description", "expires", "endless"]),
             Self::KeyList => (&[], &["owner"]),
@@ -111,7 +138,8 @@ impl Operation {
             | Self::Refuse
             | Self::SessionList
             | Self::SessionShow
-            | Self::PasswordChange => false,
+            | Self::PasswordChange
+            | Self::Service(_) => false,
         }
     }
 
@@ -124,8 +152,10 @@ impl Operation {
             | Self::KeyDelete
             | Self::PasswordChange
             | Self::End => true,
-            // A pair or an access token may be asked for by GET: it changes nothing that exists.
+            // A pair or an access token may be asked for by GET: it changes nothing that exists. A service looks at the
+            // method itself.
             Self::Issue
+            | Self::Service(_)
             | Self::Show
             | Self::Refuse
             | Self::SessionList

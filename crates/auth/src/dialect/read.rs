@@ -4,6 +4,7 @@ mod answers;
 mod credentials;
 mod endpoints;
 mod given;
+mod services;
 
 use std::sync::Arc;
 
@@ -37,6 +38,8 @@ pub(super) struct Context {
     pub(super) path_case: PathCase,
     /// Tables of the file, so that one with a mistake in it is not also called unknown.
     pub(super) declared: Vec<String>,
+    /// Names of the endpoints that mount a named service.
+    pub(super) mounted: Vec<String>,
 }
 
 impl Context {
@@ -110,6 +113,7 @@ pub(super) fn dialect(source: &Source<'_>) -> Option<Dialect> {
         cookies: Vec::new(),
         path_case,
         declared: declared(&root),
+        mounted: services::mounted(&root),
     };
     let media_from = media_from(&root);
     let date = date(&root);

@@ -24,6 +24,7 @@ use crate::dialect::reference::keys::TABLES;
 use crate::dialect::reference::words::{
     KINDS, NOTATIONS, RULES, of_filter, of_kind, of_operation, of_reason, of_scheme, of_token,
 };
+use crate::dialect::service::Service;
 use crate::dialect::source::Source;
 use crate::dialect::template::filter_names;
 use crate::dialect::variables::Scope;
@@ -87,6 +88,7 @@ fn lists(page: &mut String) {
         )
         .unwrap();
     }
+    services(page);
     page.push_str(
         "\nThe inputs `session` and `key` take the public reference or the value. Truth values are `true yes 1 on` and \
          `false no 0 off`. `return_to` is a path of this API. Operations that change something do not answer GET; \
@@ -104,6 +106,16 @@ fn lists(page: &mut String) {
     page.push_str("\n## Filters\n\n| filter | makes of a value |\n|---|---|\n");
     for filter in filter_names() {
         writeln!(page, "| `{filter}` | {} |", of_filter(filter)).unwrap();
+    }
+}
+
+/// What the named services among the operations may be told.
+fn services(page: &mut String) {
+    page.push_str("\n| service | option | type | meaning |\n|---|---|---|---|\n");
+    for service in Service::ALL {
+        for (name, kind, meaning) in service.options() {
+            writeln!(page, "| `{}` | `{name}` | {} | {meaning} |", service.name(), kind.name()).unwrap();
+        }
     }
 }
 

@@ -177,7 +177,8 @@ impl Scope {
             | Operation::End
             | Operation::Refuse
             | Operation::KeyDelete
-            | Operation::PasswordChange => {}
+            | Operation::PasswordChange
+            | Operation::Service(_) => {}
         }
         scope
     }

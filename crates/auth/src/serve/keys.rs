@@ -108,7 +108,8 @@ impl Call<'_> {
             | Operation::SessionShow
             | Operation::KeyCreate
             | Operation::KeyList
-            | Operation::PasswordChange => operations.key_show(caller, key, now).await?,
+            | Operation::PasswordChange
+            | Operation::Service(_) => operations.key_show(caller, key, now).await?,
         };
         self.key_answer(answer)
     }

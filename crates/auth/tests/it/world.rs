@@ -160,6 +160,10 @@ impl Lookups for World {
         done(self.up(Down::Tokens).map(|()| found))
     }
 
+    fn has_ended(&self, digest: &TokenDigest, _now: Time) -> bool {
+        !matches!(self.tokens.get(digest), Some(TokenAnswer::Live(_)))
+    }
+
     fn check_password(
         &self,
         claim: PasswordClaim,

@@ -60,20 +60,30 @@ impl<A: Authority> Server<A> {
         ended
     }
 
-    /// What a request is answered whose session is dead: if its client is one that was ended, that client is told to
-    /// stay away. `None` if there is nothing to be said about it.
-    pub fn last_word(&self, body: &[u8]) -> Option<String> {
+    /// What a request is answered whose session is dead: if its client is one that was ended, or whose principal is no
+    /// longer good, that client is told to stay away. `None` if there is nothing to be said about it.
+    pub fn last_word(
+        &self,
+        body: &[u8],
+        gone: impl Fn(&A::Principal) -> bool,
+        now_ms: u64,
+    ) -> Option<String> {
         let entries = entries(body).ok()?;
         let mut answer = Answer::new();
         for message in entries.iter().flatten() {
             let id = message.client_id.as_deref().and_then(ClientId::parse)?;
-            if self.fate(id) != Some(Fate::Revoked) {
+            if self.fate(id) != Some(Fate::Revoked) && !self.end_client(id, &gone, now_ms) {
                 return None;
             }
             answer.push(&Reply::unknown_client(&message.channel, message.id, Reconnect::None));
         }
         entries.iter().flatten().next()?;
         Some(answer.finish())
+    }
+
+    /// Ends a client, whoever's, if its principal is no longer good. True if it did.
+    fn end_client(&self, id: ClientId, gone: impl Fn(&A::Principal) -> bool, now_ms: u64) -> bool {
+        (0..SHARDS).any(|at| self.end_in(at, |shard| shard.whose(vec![id], &gone), now_ms) > 0)
     }
 
     /// Takes out clients that have been silent too long, and forgets what need be remembered no longer. To be called

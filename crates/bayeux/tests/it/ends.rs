@@ -40,7 +40,8 @@ fn when_a_session_ends_its_clients_are_told_to_stay_away() {
     // The one that was between two connects hears it when it comes, even if its session is not known any more.
     let told = world.say(ANN, &connect(&ids[1], 4));
     assert_eq!((&told[0]["id"], &told[0]["advice"]), (&json!("4"), &none));
-    let last = world.server.last_word(json!([connect(&ids[1], 5)]).to_string().as_bytes()).unwrap();
+    let last =
+        world.server.last_word(json!([connect(&ids[1], 5)]).to_string().as_bytes(), |_| false, 0).unwrap();
     assert!(last.contains(r#""reconnect":"none""#) && last.contains(r#""id":"5""#));
     assert!(others.still_waits());
     assert_eq!(world.server.clients(), 1);
@@ -55,9 +56,9 @@ fn there_is_a_last_word_for_ended_clients_alone() {
         let messages: Vec<_> = ids.iter().map(|id| connect(id, 3)).collect();
         json!(messages).to_string()
     };
-    assert!(world.server.last_word(body(&[&ann]).as_bytes()).is_some());
+    assert!(world.server.last_word(body(&[&ann]).as_bytes(), |_| false, 0).is_some());
     for body in [body(&[&bob]), body(&[&ann, &bob]), body(&[]), "[".into(), handshake().to_string()] {
-        assert_eq!(world.server.last_word(body.as_bytes()), None, "{body}");
+        assert_eq!(world.server.last_word(body.as_bytes(), |_| false, 0), None, "{body}");
     }
 }
 

@@ -93,7 +93,7 @@ proptest! {
         let id = world.client(ANN);
         for body in [bytes.as_slice(), text.as_bytes()] {
             let _ = world.server.receive(&ANN, None, body, 0);
-            let _ = world.server.last_word(body);
+            let _ = world.server.last_word(body, |_| false, 0);
         }
         let told = world.say(ANN, &json!({"channel":"/meta/subscribe","clientId":id,"subscription":text}));
         assert!(told[0]["successful"].is_boolean());

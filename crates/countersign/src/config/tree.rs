@@ -314,6 +314,10 @@ pub(crate) struct Api {
     /// Which log-ins are checked in which directory.
     #[serde(default)]
     pub(crate) directory: Vec<Use>,
+    /// Services of the dialect (`bayeux`, `contact-centre`), or single endpoints that mount one, that the upstream
+    /// answers instead of the gate.
+    #[serde(default)]
+    pub(crate) left_to_upstream: Vec<String>,
     /// Whose accounts may use it; all tenants' if it is empty.
     #[serde(default)]
     pub(crate) tenants: Vec<String>,

@@ -107,13 +107,20 @@ fn checked(folder: &Path, text: &str) -> Result<Loaded, Failure> {
 }
 
 fn configuration(upstream: &Origin, dialect: &str, listen: SocketAddr) -> String {
+    // The service that is guarded is whole by itself: what a dialect could mount beside it stays away.
+    let mut left: Vec<String> = dialects::fetch(dialect, Path::new(""))
+        .map(|text| dialects::outline(&text.text).services.into_iter().map(|(_, service)| service).collect())
+        .unwrap_or_default();
+    left.sort();
+    left.dedup();
+    let left = if left.is_empty() { String::new() } else { format!("left_to_upstream = {left:?}\n") };
     let prefix = usual_prefix(dialect);
     let dialect = toml::Value::String(dialect.to_owned());
     let administration = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     format!(
         "# Written by `countersign guard`; a copy of it is a good beginning for `countersign serve`.\n\
          [administration]\nlisten = \"{administration}\"\n\n[[listener]]\nname = \"{NAME}\"\naddress = \"{listen}\"\n\n\
-         [[api]]\nname = \"{NAME}\"\ndialect = {dialect}\nat = [\"{prefix}\"]\nupstream = \"{upstream}\"\n\n\
+         [[api]]\nname = \"{NAME}\"\ndialect = {dialect}\nat = [\"{prefix}\"]\nupstream = \"{upstream}\"\n{left}\n\
          [[api.route]]\nat = \"/**\"\nallow = \"authenticated\"\n"
     )
 }

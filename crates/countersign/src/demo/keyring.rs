@@ -53,17 +53,6 @@ impl Caller {
         self.text("name").or(self.subject()).unwrap_or("")
     }
 
-    /// Roles, in no order.
-    pub(crate) fn roles(&self) -> Vec<&str> {
-        self.claims
-            .get("roles")
-            .and_then(Value::as_array)
-            .into_iter()
-            .flatten()
-            .filter_map(Value::as_str)
-            .collect()
-    }
-
     /// All that the gate said.
     pub(crate) const fn claims(&self) -> &Map<String, Value> {
         &self.claims

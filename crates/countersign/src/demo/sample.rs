@@ -2,9 +2,9 @@
 
 pub(crate) mod activities;
 pub(crate) mod applications;
+pub(crate) mod calls;
 pub(crate) mod contacts;
 pub(crate) mod shop;
-pub(crate) mod users;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

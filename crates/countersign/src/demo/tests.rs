@@ -182,25 +182,18 @@ async fn the_samples_answer_as_their_documents_say() {
             200,
             "userId = \"anna\"",
         ),
-        (
-            "contact-centre",
-            None,
-            "GET /api/v2/diagnostics/version",
-            "",
-            200,
-            "{\"statusCode\":0,\"version\":\"8.5.200.50\"}",
-        ),
+        ("contact-centre", Some("p"), "GET /api/v2/me/calls", "", 200, "{\"calls\":[],\"statusCode\":0}"),
+        ("contact-centre", Some("p"), "POST /api/v2/me/calls", "{}", 400, "\"statusCode\":1"),
         (
             "contact-centre",
             Some("p"),
-            "POST /api/v2/me",
-            "{ \"operationName\": \"Ready\" }",
+            "POST /api/v2/me/calls",
+            "{ \"destination\": \"5019\" }",
             200,
-            "{\"statusCode\":0}",
+            "\"statusCode\":0",
         ),
-        ("contact-centre", Some("p"), "GET /api/v2/me", "", 200, "\"state\":\"Ready\""),
-        ("contact-centre", Some("p"), "POST /api/v2/me", "{}", 400, "\"statusCode\":1"),
-        ("contact-centre", Some("p"), "POST /api/v2/users/none/devices", "{}", 404, "User not found"),
+        ("contact-centre", Some("p"), "GET /api/v2/me/calls", "", 200, "\"destination\":\"5019\""),
+        ("contact-centre", Some("q"), "GET /api/v2/me/calls", "", 200, "{\"calls\":[],\"statusCode\":0}"),
         ("engagement", Some("e"), "GET /api/v1/applications", "", 200, "demo-app"),
         ("engagement", Some("e"), "POST /vpns/api/v1/messages/push", "{}", 200, "Request Queued"),
         ("engagement", Some("d"), "POST /api/v1/subscribers", "{}", 400, "SID Cannot be empty"),
@@ -275,31 +268,6 @@ async fn the_shop_gives_what_the_gate_checked_and_nothing_else() {
     assert_eq!(call(json!({ "address": ["502"] }), line, r#"{"lines":["3 High Street"]}"#).await.0, 404);
     let (_, shown) = call(json!({}), "GET /WebRestApi/rest/customers/1/addresses", "").await;
     assert!(shown.contains("2 High Street"), "{shown}");
-}
-
-#[tokio::test]
-async fn users_and_devices_are_made_as_the_vendors_script_makes_them() {
-    let world = world().await;
-    let user = json!({ "userName": "bobp@redwings.com", "firstName": "Bob", "lastName": "Probert", "password": "pw-of-bob", "roles": ["ROLE_AGENT"] });
-    let (status, body) =
-        world.call("contact-centre", Some("mikeb"), "POST /api/v2/users", &user.to_string()).await;
-    let made: Value = serde_json::from_str(&body).unwrap();
-    assert_eq!((status, &made["statusCode"]), (200, &json!(0)), "{body}");
-    let id = made["id"].as_str().unwrap();
-    let line = format!("POST /api/v2/users/{id}/devices");
-    let (status, body) =
-        world.call("contact-centre", Some("mikeb"), &line, "{\"phoneNumber\":\"5019\"}").await;
-    assert_eq!(status, 200, "{body}");
-    assert!(serde_json::from_str::<Value>(&body).unwrap()["id"].is_string());
-    let (status, body) =
-        world.call("contact-centre", Some("mikeb"), "POST /api/v2/users", &user.to_string()).await;
-    assert_eq!(status, 403);
-    assert_eq!(
-        body.trim_end(),
-        "{\"statusCode\":18,\"statusMessage\":\"Failed to create user. User 'bobp@redwings.com' already exists.\"}"
-    );
-    let (_, body) = world.call("contact-centre", Some("mikeb"), "GET /api/v2/users?fields=*", "").await;
-    assert!(body.contains("Probert") && !body.contains("pw-of-bob"), "{body}");
 }
 
 #[tokio::test]

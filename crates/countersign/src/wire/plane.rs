@@ -19,6 +19,8 @@ use countersign_gateway::upstream::{
     BackendAddress, Check, HostField, Times, Upstream, UpstreamError, UpstreamOptions, UpstreamTls,
 };
 
+use countersign_services::mounted::{Mounted, World};
+
 use super::{ASSERTION_HEADER, Identities, health};
 use countersign_identity::world::{OsRandom, WallClock};
 
@@ -39,6 +41,7 @@ pub(crate) struct Running {
     /// Where its listeners are, by name.
     pub(crate) listeners: Vec<(String, SocketAddr)>,
     data: serve::Running,
+    services: Arc<Mounted>,
     control: Administration,
     drain: Duration,
 }
@@ -47,6 +50,8 @@ impl Running {
     /// Stops it: no new connections, what runs may end, the rest is cut.
     pub(crate) async fn stop(self) {
         self.data.shutdown(self.drain);
+        // What is held would keep its connection from ending.
+        self.services.close();
         match tokio::task::spawn_blocking(move || self.data.wait()).await {
             Ok(Ok(0)) => {}
             Ok(Ok(cut)) => {
@@ -81,12 +86,17 @@ pub(crate) async fn start(
     for api in identities.apis() {
         protected.extend(api.identity_header_names().cloned());
     }
+    let world =
+        World { service: service.clone(), clock: Arc::new(WallClock), random: Arc::new(OsRandom::default()) };
+    let services = Mounted::new(identities.apis(), &world, &tokio::runtime::Handle::current()).await?;
+    let services = Arc::new(services);
     let gate = Gate::new(GateOptions {
         apis,
         lookups: service.clone(),
         operations: service.clone(),
         signer: service.clone(),
         objects: service.clone(),
+        services: services.clone(),
         clock: Arc::new(WallClock),
         random: Arc::new(OsRandom::default()),
         limits: limits(&config.limits),
@@ -129,6 +139,7 @@ pub(crate) async fn start(
         administration: control.address(),
         listeners: data.addresses().to_vec(),
         data,
+        services,
         control,
         drain: config.limits.drain.0,
     })

@@ -35,6 +35,7 @@ use countersign_identity::store::Store;
 use countersign_identity::store::sqlite::SqliteStore;
 use countersign_identity::store::switchable::{Power, Switchable};
 use countersign_identity::world::OsRandom;
+use countersign_services::mounted::{self as services, Mounted};
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 
@@ -107,6 +108,7 @@ pub(crate) struct World {
     lookups: Arc<Cut>,
     clock: Arc<TurnedClock>,
     metrics: Arc<Metrics>,
+    _services: Arc<Mounted>,
     _running: Running,
     _folder: Option<TempDir>,
 }
@@ -310,7 +312,7 @@ impl World {
         let metrics = Metrics::new(1);
         let listening =
             Listening { service: &service, lookups: &lookups, clock: &clock, metrics: &metrics, variant };
-        let (running, address) = listen(setting, apis, listening, &upstream);
+        let (running, address, services) = listen(setting, apis, listening, &upstream);
         let bindings = bindings(&setting.file, clock.now());
         Ok(Self {
             address,
@@ -322,6 +324,7 @@ impl World {
             lookups,
             clock,
             metrics,
+            _services: services,
             _running: running,
             _folder: folder,
         })
@@ -412,7 +415,7 @@ fn listen(
     apis: Vec<Arc<Api>>,
     listening: Listening<'_>,
     upstream: &Upstream,
-) -> (Running, SocketAddr) {
+) -> (Running, SocketAddr, Arc<Mounted>) {
     let Listening { service, lookups, clock, metrics, variant } = listening;
     let url = format!("http://{}", upstream.address());
     let mut options = UpstreamOptions::new("service", &url).unwrap();
@@ -422,6 +425,13 @@ fn listen(
     let mut protected = vec![ASSERTION.to_owned()];
     protected
         .extend(apis.iter().flat_map(|api| api.identity_header_names()).map(|name| name.as_str().to_owned()));
+    let mounting = services::World {
+        service: Arc::clone(service),
+        clock: Arc::clone(clock) as Arc<_>,
+        random: Arc::new(OsRandom::default()),
+    };
+    let services = CONTROL.block_on(Mounted::new(&apis, &mounting, CONTROL.handle())).unwrap();
+    let services = Arc::new(services);
     let apis = setting
         .file
         .api
@@ -435,6 +445,7 @@ fn listen(
         operations: Arc::clone(service) as Arc<_>,
         signer: Arc::clone(service) as Arc<_>,
         objects: Arc::clone(service) as Arc<_>,
+        services: Arc::clone(&services) as Arc<_>,
         clock: Arc::clone(clock) as Arc<_>,
         random: Arc::new(OsRandom::default()),
         limits: Limits::default(),
@@ -454,7 +465,7 @@ fn listen(
     let running =
         start(gate, ServeOptions { listeners: vec![listener], cores: NonZeroUsize::new(1) }).unwrap();
     let address = running.address("main").unwrap();
-    (running, address)
+    (running, address, services)
 }
 
 fn bindings(file: &WorldFile, now: Time) -> Bindings {

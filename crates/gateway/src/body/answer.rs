@@ -6,7 +6,6 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use countersign_auth::account::Live;
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 
@@ -14,6 +13,7 @@ use super::BodyError;
 use crate::log::Tail;
 use crate::pulse::{Alarm, Pulse, millis};
 use crate::upstream::Lease;
+use crate::watch::Watch;
 use crate::worker::LocalGate;
 
 /// What a client is sent.
@@ -23,6 +23,10 @@ pub(crate) struct AnswerBody {
     tail: Option<Tail>,
 }
 
+#[expect(
+    clippy::large_enum_variant,
+    reason = "moved twice in its life; a box would cost every forwarded request an allocation"
+)]
 enum Source {
     Full(Option<Bytes>),
     Streaming(Streaming),
@@ -38,7 +42,9 @@ pub(crate) struct Streaming {
     idle: Duration,
     waited_since_ms: u64,
     alarm: Option<Alarm>,
-    live: Option<Live>,
+    watch: Option<Watch>,
+    /// The beat at which the watch was asked last.
+    watched_at_ms: u64,
 }
 
 impl Streaming {
@@ -48,7 +54,7 @@ impl Streaming {
         gate: &Rc<LocalGate>,
         pulse: &Rc<Pulse>,
         idle: Duration,
-        live: Option<Live>,
+        watch: Option<Watch>,
     ) -> Self {
         let mut this = Self {
             incoming,
@@ -58,7 +64,8 @@ impl Streaming {
             idle,
             waited_since_ms: 0,
             alarm: None,
-            live,
+            watch,
+            watched_at_ms: pulse.now_ms(),
         };
         this.give_back_if_done();
         this
@@ -73,8 +80,19 @@ impl Streaming {
         }
     }
 
+    /// Whether what the channel lives on has ended: the account is asked each time, its tokens once a beat.
+    fn is_over(&mut self) -> bool {
+        let Some(watch) = &self.watch else { return false };
+        let now_ms = self.pulse.now_ms();
+        if now_ms == self.watched_at_ms {
+            return watch.has_fallen();
+        }
+        self.watched_at_ms = now_ms;
+        watch.is_over(&self.gate)
+    }
+
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        if self.live.as_ref().is_some_and(|live| !live.is_up()) {
+        if self.is_over() {
             return Poll::Ready(Some(Err(BodyError::Revoked)));
         }
         match http_body::Body::poll_frame(Pin::new(&mut self.incoming), cx) {
@@ -104,7 +122,7 @@ impl Streaming {
 
     /// A channel that can be revoked is looked at on every beat, others when they have stood still for too long.
     fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let span = if self.live.is_some() { Duration::ZERO } else { self.idle };
+        let span = if self.watch.is_some() { Duration::ZERO } else { self.idle };
         let alarm = match &mut self.alarm {
             Some(alarm) => alarm,
             None => {

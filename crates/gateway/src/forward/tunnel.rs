@@ -6,7 +6,6 @@ use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::Duration;
 
-use countersign_auth::account::Live;
 use http::header::{CONNECTION, UPGRADE};
 use http::{HeaderValue, response};
 use hyper::upgrade::OnUpgrade;
@@ -16,6 +15,7 @@ use super::ForwardError;
 use crate::admission::Upgrade;
 use crate::hop;
 use crate::upstream::Lease;
+use crate::watch::Watch;
 use crate::worker::{LocalGate, Worker};
 
 /// Two ends that are about to leave HTTP.
@@ -45,7 +45,7 @@ impl Ends {
     }
 
     /// Passes bytes from now on.
-    pub(crate) fn run(self, worker: &Rc<Worker>, head: &mut response::Parts, live: Option<Live>) {
+    pub(crate) fn run(self, worker: &Rc<Worker>, head: &mut response::Parts, watch: Option<Watch>) {
         head.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
         head.headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
         let Self { client, upstream, lease } = self;
@@ -61,7 +61,7 @@ impl Ends {
                 }
                 // A look on every beat: cheap, and soon enough for a revocation (one second).
                 while alarm.poll(cx).is_ready() {
-                    if worker.is_draining() || live.as_ref().is_some_and(|live| !live.is_up()) {
+                    if worker.is_draining() || watch.as_ref().is_some_and(|watch| watch.is_over(&counted.0)) {
                         return Poll::Ready(());
                     }
                     alarm.again(Duration::ZERO);

@@ -4,7 +4,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use countersign_auth::account::Live;
 use http::{HeaderValue, Request, Response, StatusCode, header, response};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
@@ -19,6 +18,7 @@ use crate::hop;
 use crate::log::Tail;
 use crate::strict;
 use crate::upstream::Upstream;
+use crate::watch::Watch;
 use crate::worker::{LocalGate, Worker};
 
 /// Answers a request. Whatever happens, the [`Tail`] counts and logs it.
@@ -72,9 +72,9 @@ async fn pass_on<F: Finishing>(
     client: Option<OnUpgrade>,
     mut tail: Tail,
 ) -> Response<AnswerBody> {
-    let Forward { head, body, set, upstream, upgrade, live, finish, log } = forward;
+    let Forward { head, body, set, upstream, upgrade, watch, finish, log } = forward;
     tail.decided(log);
-    let sending = Sending { head, body, set, upstream: &upstream, upgrade, live: live.as_ref() };
+    let sending = Sending { head, body, set, upstream: &upstream, upgrade, watch: watch.as_ref() };
     let sent_at = Instant::now();
     let exchange = match forward::send(worker, gate, sending, peer).await {
         Ok(exchange) => exchange,
@@ -84,7 +84,7 @@ async fn pass_on<F: Finishing>(
     let (mut answer, incoming, lease) = exchange.into_parts();
     if answer.status == StatusCode::SWITCHING_PROTOCOLS {
         return match Ends::new(upgrade, &mut answer, client, lease) {
-            Ok(ends) => switch(worker, gate, answer, ends, live, finish, tail).await,
+            Ok(ends) => switch(worker, gate, answer, ends, watch, finish, tail).await,
             Err(error) => failed(gate, error, peer, &upstream, finish, tail),
         };
     }
@@ -114,7 +114,7 @@ async fn pass_on<F: Finishing>(
         let body = AnswerBody::full(body.unwrap_or_default());
         return Response::from_parts(answer, body.ending(tail));
     };
-    let streaming = lease.streaming(incoming, gate, worker.pulse(), live);
+    let streaming = lease.streaming(incoming, gate, worker.pulse(), watch);
     Response::from_parts(answer, AnswerBody::streaming(streaming).ending(tail))
 }
 
@@ -124,7 +124,7 @@ async fn switch<F: Finishing>(
     gate: &Rc<LocalGate>,
     mut answer: response::Parts,
     ends: Ends,
-    live: Option<Live>,
+    watch: Option<Watch>,
     finish: F,
     mut tail: Tail,
 ) -> Response<AnswerBody> {
@@ -132,7 +132,7 @@ async fn switch<F: Finishing>(
         return own(instead, tail);
     }
     tail.answered(answer.status);
-    ends.run(worker, &mut answer, live);
+    ends.run(worker, &mut answer, watch);
     Response::from_parts(answer, AnswerBody::full(Bytes::new()).ending(tail))
 }
 

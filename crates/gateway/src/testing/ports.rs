@@ -63,6 +63,9 @@ impl Lookups for Nobody {
         false
     }
     fn remember(&self, _key: ProofKey, _proof: Verified) {}
+    fn has_ended(&self, _digest: &TokenDigest, _now: Time) -> bool {
+        false
+    }
     fn derivation_key(&self) -> &[u8; 32] {
         &[7; 32]
     }

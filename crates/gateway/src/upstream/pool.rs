@@ -5,7 +5,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use countersign_auth::account::Live;
 use hyper::body::Incoming;
 use hyper::client::conn::http1::SendRequest;
 use tokio::task::AbortHandle;
@@ -13,6 +12,7 @@ use tokio::task::AbortHandle;
 use super::Upstream;
 use crate::body::{Outgoing, Progress, Streaming};
 use crate::pulse::{Pulse, millis};
+use crate::watch::Watch;
 use crate::worker::LocalGate;
 
 /// A connection to a backend. Dropping it ends it, whatever is going on.
@@ -158,9 +158,9 @@ impl Lease {
         incoming: Incoming,
         gate: &Rc<LocalGate>,
         pulse: &Rc<Pulse>,
-        live: Option<Live>,
+        watch: Option<Watch>,
     ) -> Streaming {
         let idle = self.body_idle();
-        Streaming::new(incoming, self, gate, pulse, idle, live)
+        Streaming::new(incoming, self, gate, pulse, idle, watch)
     }
 }

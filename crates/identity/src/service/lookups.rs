@@ -99,6 +99,19 @@ impl Lookups for Service {
         })
     }
 
+    fn has_ended(&self, digest: &TokenDigest, now: Time) -> bool {
+        let core = &self.core;
+        // Asked before memory is, as above.
+        let loaded = core.is_loaded();
+        match core.tokens.get(digest) {
+            Some(record) => {
+                let may_act = record.account == 0 || core.directory.enabled(record.account).is_some();
+                !may_act || !record.is_live(record::floor(now))
+            }
+            None => loaded,
+        }
+    }
+
     fn check_password(&self, claim: PasswordClaim, now: Time) -> Answer<Result<PasswordAnswer, Unavailable>> {
         self.run(move |core| core.check_password(claim, now))
     }

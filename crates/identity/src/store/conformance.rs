@@ -9,7 +9,7 @@ use std::sync::Arc;
 use countersign_auth::token::TokenKind;
 
 use super::{
-    AccountRow, AuditRow, Change, EquivalentRow, KeyRow, SigningKeyRow, Store, StoreError, TokenRow,
+    AccountRow, AuditRow, Change, EquivalentRow, KeyRow, NoteRow, SigningKeyRow, Store, StoreError, TokenRow,
     ValuePurpose, ValueRow,
 };
 use crate::equivalents::WeakerScheme;
@@ -21,6 +21,7 @@ pub(crate) async fn check<F: Future<Output = Arc<dyn Store>>>(open: impl Fn() ->
     tokens(&*store).await;
     keys_and_values(&*store).await;
     equivalents(&*store).await;
+    notes(&*store).await;
     small_things(&*store).await;
     objects::check(&*store).await;
     lists_are_whole(&*store).await;
@@ -189,6 +190,27 @@ async fn keys_and_values(store: &dyn Store) {
 
 fn equivalent(account: u64, scheme: WeakerScheme, byte: u8) -> EquivalentRow {
     EquivalentRow { account, scheme, sealed: vec![byte; 40] }
+}
+
+fn note(service: &str, account: u64, text: &str) -> NoteRow {
+    NoteRow { service: service.to_owned(), account, text: text.to_owned() }
+}
+
+async fn notes(store: &dyn Store) {
+    let put = |service, account, text| Change::PutNote(note(service, account, text));
+    store.write(vec![put("a", 1, "one"), put("a", 2, "two"), put("b", 1, "other")]).await.unwrap();
+    store.write(vec![put("a", 1, "one again"), put("a", 2, "")]).await.unwrap();
+    let of = |service: &str| store.notes(service.to_owned());
+    assert_eq!(of("a").await.unwrap(), [note("a", 1, "one again"), note("a", 2, "")]);
+    store
+        .write(vec![Change::DeleteNote("a".to_owned(), 2), Change::DeleteNote("a".to_owned(), 9)])
+        .await
+        .unwrap();
+    assert_eq!(of("a").await.unwrap(), [note("a", 1, "one again")]);
+    assert_eq!(of("b").await.unwrap(), [note("b", 1, "other")]);
+    assert_eq!(of("c").await.unwrap(), []);
+    let orphan = store.write(vec![put("a", 77, "nobody")]).await;
+    assert!(matches!(orphan, Err(StoreError::Conflict("the account is gone"))), "{orphan:?}");
 }
 
 async fn equivalents(store: &dyn Store) {

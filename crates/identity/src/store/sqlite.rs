@@ -23,8 +23,8 @@ use sqlx::sqlite::{
 use tokio::runtime::Handle;
 
 use super::{
-    AccountRow, AuditRow, Change, EquivalentRow, KeyRow, ObjectRow, SigningKeyRow, Store, StoreError,
-    StoreFuture, TokenRow, ValueRow,
+    AccountRow, AuditRow, Change, EquivalentRow, KeyRow, NoteRow, ObjectRow, SigningKeyRow, Store,
+    StoreError, StoreFuture, TokenRow, ValueRow,
 };
 use writer::Writer;
 
@@ -35,10 +35,11 @@ const READERS_MAX: u32 = 4;
 /// Rows that travel from SQLite's thread to ours at once; the default of 50 makes loading a million slow.
 const ROW_BUFFER: usize = 1024;
 /// Each entry brings the file from schema N to schema N + 1.
-const SCHEMAS: [&str; 3] = [
+const SCHEMAS: [&str; 4] = [
     include_str!("sqlite/schema_1.sql"),
     include_str!("sqlite/schema_2.sql"),
     include_str!("sqlite/schema_3.sql"),
+    include_str!("sqlite/schema_4.sql"),
 ];
 
 /// One SQLite file. See the module's words.
@@ -162,6 +163,16 @@ impl Store for SqliteStore {
         self.read(move |pool| async move {
             sqlx::query("SELECT purpose, api, word, account, mac FROM operator_values")
                 .try_map(rows::value)
+                .fetch_all(&pool)
+                .await
+        })
+    }
+
+    fn notes(&self, service: String) -> StoreFuture<Vec<NoteRow>> {
+        self.read(move |pool| async move {
+            sqlx::query("SELECT service, account, text FROM notes WHERE service = ? ORDER BY account")
+                .bind(service)
+                .try_map(rows::note)
                 .fetch_all(&pool)
                 .await
         })

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::watch;
 
 use super::{
-    AccountRow, AuditRow, Change, EquivalentRow, KeyRow, ObjectRow, SigningKeyRow, Store, StoreError,
-    StoreFuture, TokenRow, ValueRow,
+    AccountRow, AuditRow, Change, EquivalentRow, KeyRow, NoteRow, ObjectRow, SigningKeyRow, Store,
+    StoreError, StoreFuture, TokenRow, ValueRow,
 };
 
 /// Passes everything on to another store while it is on, and fails everything while it is off.
@@ -93,6 +93,10 @@ impl Store for Switchable {
 
     fn values(&self) -> StoreFuture<Vec<ValueRow>> {
         self.pass(|store| store.values())
+    }
+
+    fn notes(&self, service: String) -> StoreFuture<Vec<NoteRow>> {
+        self.pass(|store| store.notes(service))
     }
 
     fn equivalents(&self) -> StoreFuture<Vec<EquivalentRow>> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::answers::{self, Families, Whose};
-use super::{Context, credentials_named, is_empty, patterns, some_places, values};
+use super::{Context, credentials_named, is_empty, patterns, services, some_places, values};
 use crate::dialect::operation::Operation;
 use crate::dialect::pattern::{Pattern, Patterns};
 use crate::dialect::place::Place;
@@ -116,6 +116,8 @@ fn endpoint(name: String, table: &Table<'_, '_>, context: &Context) -> Option<(E
         reason
     });
     let inputs = inputs(table, operation);
+    let options = services::options(table, operation);
+    let unless = unless(table, context);
     let answer_table = table.table("answer");
     let on_table = table.table("on");
     let operation = operation?;
@@ -138,10 +140,32 @@ fn endpoint(name: String, table: &Table<'_, '_>, context: &Context) -> Option<(E
         table.complain("`forward` leaves the answer to the upstream: leave `answer` out");
     }
     let sets_cookies = !answer.cookies.is_empty();
-    let endpoint =
-        Endpoint { name, when, operation, reads, inputs, issues, answer, forward, reason, sets_cookies };
+    let endpoint = Endpoint {
+        name: name.into(),
+        when,
+        operation,
+        reads,
+        inputs,
+        issues,
+        answer,
+        forward,
+        reason,
+        options,
+        unless,
+        sets_cookies,
+    };
     check::endpoint(table, &endpoint);
     Some((endpoint, own))
+}
+
+/// The endpoint in whose place another stands.
+fn unless(table: &Table<'_, '_>, context: &Context) -> Option<String> {
+    let text = table.text("unless")?;
+    if !context.mounted.contains(&text.value) {
+        let hint = did_you_mean(&text.value, context.mounted.iter().map(String::as_str));
+        table.problem(text.span, format!("no endpoint `{}` mounts a named service{hint}", text.value));
+    }
+    Some(text.value)
 }
 
 fn operation(table: &Table<'_, '_>) -> Option<Operation> {

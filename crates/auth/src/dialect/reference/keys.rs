@@ -258,6 +258,16 @@ pub(super) const TABLES: [Described; 12] = [
                 "For `end`: the service answers, and the session ends if it answered 2xx.",
             ),
             ("reason", "see [reasons](#reasons)", "For `refuse`, required."),
+            (
+                "options",
+                "table, see [operations](#operations)",
+                "For a named service: what it is told. An API may leave the call to the service behind the gate instead.",
+            ),
+            (
+                "unless",
+                "string",
+                "Another call, a named service's: this one is there only where an API leaves that one to the service behind the gate.",
+            ),
         ],
     },
     Described {

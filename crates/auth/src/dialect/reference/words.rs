@@ -2,6 +2,7 @@
 
 use crate::dialect::Scheme;
 use crate::dialect::operation::Operation;
+use crate::dialect::service::Service;
 use crate::dialect::variables::Kind;
 use crate::refusal::Reason;
 use crate::token::TokenKind;
@@ -70,6 +71,12 @@ pub(super) const fn of_operation(operation: Operation) -> &'static str {
         Operation::KeyRotate => "Gives a key a new value.",
         Operation::KeyDelete => "Deletes a key.",
         Operation::PasswordChange => "Changes the caller's password; his other sessions and tokens end.",
+        Operation::Service(Service::Bayeux) => {
+            "A service: push channels by Bayeux (CometD), owned by sessions."
+        }
+        Operation::Service(Service::ContactCentre) => {
+            "A service: users, devices and agents of a contact centre; its users are accounts of the gate."
+        }
     }
 }
 

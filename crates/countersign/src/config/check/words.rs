@@ -40,6 +40,7 @@ pub(super) fn check(api: &Api, outline: &Outline, path: &str, report: &mut Repor
             );
         }
     }
+    services(api, outline, path, report);
     schemes(api, outline, path, report);
     let every = || outline.tokens.iter().map(|token| token.word.as_str());
     let shared =
@@ -55,6 +56,22 @@ pub(super) fn check(api: &Api, outline: &Outline, path: &str, report: &mut Repor
             format!("the dialect has no shared token `{word}`"),
             hint,
         );
+    }
+}
+
+/// What is left to the upstream is a service that the dialect mounts, or an endpoint that mounts one.
+fn services(api: &Api, outline: &Outline, path: &str, report: &mut Report) {
+    let known =
+        || outline.services.iter().flat_map(|(endpoint, service)| [endpoint.as_str(), service.as_str()]);
+    for (at, name) in api.left_to_upstream.iter().enumerate() {
+        if !known().any(|known| known == name) {
+            let mut names: Vec<&str> = known().collect();
+            names.sort_unstable();
+            names.dedup();
+            let hint = suggestion(name, names.into_iter(), "services and endpoints").or_else(none);
+            let path = format!("{path}.left_to_upstream[{at}]");
+            report.add(&path, format!("the dialect mounts no service `{name}`"), hint);
+        }
     }
 }
 

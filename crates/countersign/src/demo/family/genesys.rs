@@ -3,24 +3,18 @@
 use std::sync::Arc;
 
 use super::{Family, Seed, Shown, header, member};
-use crate::demo::sample::users::Users;
+use crate::demo::sample::calls::Calls;
 
 const USER: Seed = Seed::new("users", "paveld@redwings.com", ["Pavel", "D"]);
 
 pub(super) const FAMILY: Family = Family {
     name: "contact-centre",
     dialect: "genesys",
-    about: "users and devices",
+    about: "agents, users and devices of a contact centre; the service behind it has their calls",
     prefix: "/api/v2",
     people: "users",
-    sample: || Arc::new(Users::default()),
+    sample: || Arc::new(Calls::default()),
     settings: r#"
-[[api.route]]
-at = "GET /diagnostics/version"
-allow = "anonymous"
-[[api.route]]
-at = "POST|DELETE /users/**"
-allow = { roles = ["ROLE_ADMIN"] }
 [[api.route]]
 at = "/**"
 allow = "authenticated"
@@ -59,7 +53,9 @@ fn lines(shown: &Shown) -> String {
         "{}\
          {agent} {base}/me -d '{{\"operationName\":\"StartContactCenterSession\",\"channels\":[\"voice\"]}}'\n\
          {agent} {base}/me -d '{{\"operationName\":\"Ready\"}}'\n\
-         curl -s -b \"$AGENT\" {base}/me\n\
+         curl -s -b \"$AGENT\" '{base}/me?subresources=*'\n\
+         {agent} {base}/me/calls -d '{{\"destination\":\"5019\"}}'\n\
+         {agent} {base}/notifications/handshake -d '[{{\"channel\":\"/meta/handshake\",\"version\":\"1.0\",\"supportedConnectionTypes\":[\"long-polling\"]}}]'\n\
          # no token: 403\n\
          curl -s -b \"$AGENT\" {base}/me -d '{{\"operationName\":\"Ready\"}}'\n\
          {}\

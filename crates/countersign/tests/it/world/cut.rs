@@ -85,6 +85,10 @@ impl Lookups for Cut {
         self.ask(|service| service.find_token(digest, now))
     }
 
+    fn has_ended(&self, digest: &TokenDigest, now: Time) -> bool {
+        self.service.has_ended(digest, now)
+    }
+
     fn check_password(&self, claim: PasswordClaim, now: Time) -> Answer<Result<PasswordAnswer, Unavailable>> {
         if self.is_busy.load(Ordering::SeqCst) {
             return Box::pin(std::future::ready(Ok(PasswordAnswer::TooMany)));

@@ -43,6 +43,8 @@ pub(crate) struct ApiEntry {
     dangerous: Vec<String>,
     realm: Option<String>,
     #[serde(default)]
+    left_to_upstream: Vec<String>,
+    #[serde(default)]
     tenants: Vec<String>,
     #[serde(default)]
     development: bool,
@@ -222,6 +224,7 @@ impl ApiEntry {
             tenants: self.tenants.clone(),
             objects: self.object.iter().map(|(name, kind)| (name.clone(), kind.options())).collect(),
             development: self.development,
+            leave: self.left_to_upstream.clone(),
         }
     }
 

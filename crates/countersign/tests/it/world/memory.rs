@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use countersign_identity::store::{
-    AccountRow, AuditRow, Change, EquivalentRow, KeyRow, ObjectRow, SigningKeyRow, Store, StoreError,
-    StoreFuture, TokenRow, ValueRow,
+    AccountRow, AuditRow, Change, EquivalentRow, KeyRow, NoteRow, ObjectRow, SigningKeyRow, Store,
+    StoreError, StoreFuture, TokenRow, ValueRow,
 };
 
 #[derive(Clone, Default)]
@@ -16,6 +16,7 @@ struct Rows {
     keys: BTreeMap<[u8; 12], KeyRow>,
     values: Vec<ValueRow>,
     equivalents: Vec<EquivalentRow>,
+    notes: Vec<NoteRow>,
     signing: BTreeMap<String, SigningKeyRow>,
     objects: BTreeMap<(String, String, String), ObjectRow>,
 }
@@ -62,6 +63,7 @@ impl Rows {
                 self.keys.retain(|_, row| row.account != id);
                 self.values.retain(|row| row.account != id);
                 self.equivalents.retain(|row| row.account != id);
+                self.notes.retain(|row| row.account != id);
             }
             Change::PutTokens(rows) => self.tokens.extend(rows.into_iter().map(|row| (row.digest, row))),
             Change::TouchTokens(used) => {
@@ -97,6 +99,13 @@ impl Rows {
             Change::PutEquivalent(row) => {
                 self.equivalents.retain(|other| (other.account, other.scheme) != (row.account, row.scheme));
                 self.equivalents.push(row);
+            }
+            Change::PutNote(row) => {
+                self.notes.retain(|other| (&other.service, other.account) != (&row.service, row.account));
+                self.notes.push(row);
+            }
+            Change::DeleteNote(service, account) => {
+                self.notes.retain(|row| row.service != service || row.account != account);
             }
             Change::DeleteEquivalents(account) => self.equivalents.retain(|row| row.account != account),
             Change::PutSigningKey(row) => {
@@ -146,7 +155,7 @@ impl Rows {
         };
         let taken = self.accounts.values().any(|other| other.id != row.id && same(other));
         if taken || self.accounts.contains_key(&row.id) != (known == Known::Yes) {
-            return Err(StoreError::Conflict("an account is taken or gone"));
+            return Err(StoreError::Conflict("the name is taken"));
         }
         self.accounts.insert(row.id, row);
         Ok(())
@@ -211,6 +220,10 @@ impl Store for MemoryStore {
 
     fn values(&self) -> StoreFuture<Vec<ValueRow>> {
         self.read(|rows| rows.values.clone())
+    }
+
+    fn notes(&self, service: String) -> StoreFuture<Vec<NoteRow>> {
+        self.read(move |rows| rows.notes.iter().filter(|row| row.service == service).cloned().collect())
     }
 
     fn equivalents(&self) -> StoreFuture<Vec<EquivalentRow>> {

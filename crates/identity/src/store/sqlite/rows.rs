@@ -8,7 +8,7 @@ use sqlx::sqlite::SqliteRow;
 
 use crate::equivalents::WeakerScheme;
 use crate::store::{
-    AccountRow, AuditRow, EquivalentRow, KeyRow, SigningKeyRow, TokenRow, ValuePurpose, ValueRow,
+    AccountRow, AuditRow, EquivalentRow, KeyRow, NoteRow, SigningKeyRow, TokenRow, ValuePurpose, ValueRow,
 };
 
 type Read<T> = Result<T, sqlx::Error>;
@@ -130,6 +130,11 @@ pub(super) fn purpose_number(purpose: ValuePurpose) -> i64 {
         ValuePurpose::Application => 1,
         ValuePurpose::Directory => 2,
     }
+}
+
+pub(super) fn note(row: SqliteRow) -> Read<NoteRow> {
+    let account: i64 = row.try_get(1)?;
+    Ok(NoteRow { service: row.try_get(0)?, account: account.cast_unsigned(), text: row.try_get(2)? })
 }
 
 pub(super) fn equivalent(row: SqliteRow) -> Read<EquivalentRow> {

@@ -212,6 +212,16 @@ async fn apply(connection: &mut SqliteConnection, change: Change) -> Result<(), 
             let query = sqlx::query(query).bind(row.account.cast_signed()).bind(row.scheme.name());
             run_query(connection, query.bind(row.sealed)).await
         }
+        Change::PutNote(row) => {
+            let query = "INSERT INTO notes (service, account, text) VALUES (?, ?, ?) \
+                         ON CONFLICT (service, account) DO UPDATE SET text = excluded.text";
+            let query = sqlx::query(query).bind(row.service).bind(row.account.cast_signed()).bind(row.text);
+            run_query(connection, query).await
+        }
+        Change::DeleteNote(service, account) => {
+            let query = sqlx::query("DELETE FROM notes WHERE service = ? AND account = ?");
+            run_query(connection, query.bind(service).bind(account.cast_signed())).await
+        }
         Change::DeleteEquivalents(account) => {
             let query = sqlx::query("DELETE FROM password_equivalents WHERE account = ?");
             run_query(connection, query.bind(account.cast_signed())).await

@@ -1,0 +1,90 @@
+//! Calls that a named service answers.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use countersign_auth::identity::Identity;
+use countersign_auth::policy;
+use countersign_auth::port::services::{After, ServiceAnswer, ServiceCall};
+use countersign_auth::refusal::{Reason, Refusal};
+use countersign_auth::serve;
+use http::header::HOST;
+use http::{HeaderMap, Response};
+
+use super::{Finish, Visit, below, call_body, here, world};
+use crate::admission::Admission;
+
+impl Visit<'_> {
+    /// Hands a call to the service that its endpoint mounts, once its caller is known.
+    pub(super) async fn mounted(
+        &mut self,
+        endpoint: Arc<str>,
+        identity: Identity,
+    ) -> Result<Admission<Finish>, Refusal> {
+        let (gate, api) = (self.gate, &*self.mount.api);
+        policy::admits(api, &identity)?;
+        let body = self.whole_body().await?;
+        let host = self.head.headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+        let call = ServiceCall {
+            api: Arc::clone(api.name()),
+            endpoint,
+            method: self.head.method.clone(),
+            path: below(&self.path, &self.prefix).to_owned(),
+            query: self.head.uri.query().map(|query| api.query_without_credentials(query).into_owned()),
+            base: format!("{}://{host}{}", self.peer.scheme.as_str(), self.prefix),
+            headers: self.head.headers.clone(),
+            body,
+            identity: identity.clone(),
+            address: self.peer.address,
+            now: self.now,
+        };
+        let ServiceAnswer { status, mut headers, body, after } = gate.services.serve(call).await?;
+        let world = world(gate, gate.clock.now());
+        match after {
+            After::GoOn => {}
+            After::EndSession => serve::end(&identity, world).await?,
+        }
+        let here = here(&self.head, &self.path, &self.prefix, self.peer);
+        api.stamp(&self.head.method, below(&self.path, &self.prefix), &identity, world, &here, &mut headers)?;
+        Ok(Admission::Answer(answer(status, headers, body), std::mem::take(&mut self.facts)))
+    }
+
+    /// What a service says in place of a refusal to whoever held something there: a push client whose session was
+    /// ended would try again and again otherwise.
+    pub(super) async fn last_word(&mut self, refusal: &Refusal) -> Option<Admission<Finish>> {
+        let endpoint = self.located.as_ref()?.service()?;
+        let api = &*self.mount.api;
+        if !is_about_the_session(refusal.reason) || !self.gate.services.has_last_word(api.name(), endpoint) {
+            return None;
+        }
+        let endpoint = Arc::clone(endpoint);
+        let body = self.whole_body().await.ok()?;
+        let word = self.gate.services.last_word(api.name(), &endpoint, &body, self.now)?;
+        self.facts.reason = Some(refusal.reason);
+        self.facts.cause = Some(refusal.cause.clone());
+        let ServiceAnswer { status, headers, body, after: _ } = word;
+        Some(Admission::Answer(answer(status, headers, body), std::mem::take(&mut self.facts)))
+    }
+
+    async fn whole_body(&mut self) -> Result<Bytes, Refusal> {
+        match self.body.take() {
+            Some(body) => call_body::read(body, call_body::BODY_BYTES_MAX, self.gate.limits.own_body).await,
+            None => Ok(Bytes::new()),
+        }
+    }
+}
+
+/// Whether a refusal may mean that a session is over.
+fn is_about_the_session(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::Csrf | Reason::NoCredential | Reason::BadToken | Reason::Expired | Reason::Unauthenticated
+    )
+}
+
+fn answer(status: http::StatusCode, headers: HeaderMap, body: Bytes) -> Response<Bytes> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response
+}

@@ -1,0 +1,54 @@
+//! What a channel (a stream, a WebSocket) lives on: it ends with the account and with the session or token of the
+//! request that opened it.
+//!
+//! Nothing is registered anywhere. A channel asks memory about its tokens on every beat, so that requests which are
+//! over before the next beat pay nothing, and an end by time is found as well as a revocation.
+
+use countersign_auth::account::Live;
+use countersign_auth::identity::Identity;
+use countersign_auth::token::TokenDigest;
+use smallvec::SmallVec;
+
+use crate::gate::Gate;
+
+/// What has to live for a channel to go on.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    live: Option<Live>,
+    /// The session that came with the request, and the token that proved its caller.
+    held: SmallVec<[TokenDigest; 2]>,
+}
+
+impl Watch {
+    /// That of an identity; `None` if nothing about it can end.
+    pub(crate) fn of(identity: &Identity) -> Option<Self> {
+        let live = identity.account().map(|account| account.live.clone());
+        let held: SmallVec<_> =
+            [identity.session(), identity.token()].into_iter().flatten().map(|held| held.digest()).collect();
+        (live.is_some() || !held.is_empty()).then_some(Self { live, held })
+    }
+
+    /// Whether the account's switch has fallen; costs one load.
+    pub(crate) fn has_fallen(&self) -> bool {
+        self.live.as_ref().is_some_and(|live| !live.is_up())
+    }
+
+    /// Whether anything has ended. A look into memory for each token.
+    pub(crate) fn is_over(&self, gate: &Gate) -> bool {
+        if self.has_fallen() {
+            return true;
+        }
+        if self.held.is_empty() {
+            return false;
+        }
+        let now = gate.clock.now();
+        self.held.iter().any(|digest| gate.lookups.has_ended(digest, now))
+    }
+}
+
+#[cfg(test)]
+impl From<Live> for Watch {
+    fn from(live: Live) -> Self {
+        Self { live: Some(live), held: SmallVec::new() }
+    }
+}

@@ -1,0 +1,329 @@
+//! A contact centre: users that are accounts of the gate, their devices, and agents who log in and go ready.
+//!
+//! It answers as the vendor's service does: every body is JSON with a `statusCode`, 0 or one of [`answer::Code`], and
+//! an error has a `statusMessage` beside it. Who may do what is said by the options of the endpoints that mount it.
+//!
+//! Accounts that hold a role which this service may not give (an administrator of the gate, a user of another API) are
+//! none of its users: they are neither shown nor changed, so that nobody becomes more than he is through it. Users of
+//! another tenant are not there either.
+
+mod agents;
+mod answer;
+mod devices;
+mod fields;
+mod names;
+mod users;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use countersign_auth::account::{Account, AccountId};
+use countersign_auth::dialect::service::ServiceOptions;
+use countersign_auth::port::services::{ServiceAnswer, ServiceCall};
+use countersign_auth::port::{Lookups, Unavailable};
+use countersign_auth::refusal::{Reason, Refusal};
+use countersign_auth::time::{Clock, Random};
+use countersign_auth::token::TokenDigest;
+use countersign_identity::accounts::AccountView;
+use countersign_identity::service::{By, Service};
+use http::Method;
+use serde_json::{Value, json};
+
+use crate::mounted::World;
+use crate::push::Push;
+use agents::Agents;
+use answer::{Failure, done, done_with};
+use devices::Devices;
+use fields::Query;
+use names::Names;
+
+/// Which accounts the service is about.
+const KIND: &str = "users";
+/// What `/diagnostics/version` says if the dialect does not.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// What the endpoints that mount the service say, together.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct CentreOptions {
+    version: Option<String>,
+    agents: Vec<String>,
+    administrators: Vec<String>,
+    readers: Vec<String>,
+    roles: Vec<String>,
+    media: Vec<String>,
+}
+
+impl CentreOptions {
+    /// Adds what one endpoint says.
+    pub(crate) fn add(&mut self, options: &ServiceOptions) {
+        self.version = self.version.take().or_else(|| options.text("version").map(str::to_owned));
+        self.agents.extend_from_slice(options.texts("agents"));
+        self.administrators.extend_from_slice(options.texts("administrators"));
+        self.readers.extend_from_slice(options.texts("readers"));
+        self.roles.extend_from_slice(options.texts("roles"));
+        self.media.extend_from_slice(options.texts("media"));
+    }
+}
+
+/// The contact centre of one API.
+pub(crate) struct Centre {
+    options: CentreOptions,
+    service: Arc<Service>,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+    push: Option<Arc<Push>>,
+    names: Names,
+    agents: Mutex<Agents>,
+    devices: Mutex<Devices>,
+    /// One change of devices at a time: memory and store see them in one order.
+    changing: tokio::sync::Mutex<()>,
+}
+
+impl Centre {
+    /// A contact centre whose agents are all logged out; devices are read from the store.
+    ///
+    /// # Errors
+    /// If the store could not be read.
+    pub(crate) async fn new(
+        api: Arc<str>,
+        options: CentreOptions,
+        push: Option<Arc<Push>>,
+        world: &World,
+    ) -> Result<Self, Unavailable> {
+        let World { service, clock, random } = world.clone();
+        let names = Names::new(*service.derivation_key(), api);
+        let devices = Devices::read(service.notes(&names.notes()).await?);
+        Ok(Self {
+            options,
+            service,
+            clock,
+            random,
+            push,
+            names,
+            agents: Mutex::default(),
+            devices: Mutex::new(devices),
+            changing: tokio::sync::Mutex::default(),
+        })
+    }
+
+    /// Answers a call.
+    ///
+    /// # Errors
+    /// Only what the gate itself refuses, in the dialect's words; what the service refuses is its answer.
+    pub(crate) async fn serve(&self, call: ServiceCall) -> Result<ServiceAnswer, Refusal> {
+        match self.answer(&call).await {
+            Ok(answer) => Ok(answer),
+            Err(Failure::Own(failed)) => Ok(failed.answer()),
+            Err(Failure::Gate(refusal)) => Err(refusal),
+        }
+    }
+
+    async fn answer(&self, call: &ServiceCall) -> Result<ServiceAnswer, Failure> {
+        let path = call.path.trim_end_matches('/');
+        let segments: Vec<&str> = path.split('/').skip(1).collect();
+        let method = if call.method == Method::HEAD { &Method::GET } else { &call.method };
+        if let (["diagnostics", "version"], &Method::GET) = (segments.as_slice(), method) {
+            let version = self.options.version.as_deref().unwrap_or(VERSION);
+            return Ok(done_with(json!({ "version": version })));
+        }
+        let me = Caller::of(call)?;
+        match (segments.as_slice(), method) {
+            (["me"], &Method::GET) => self.me(&me, &Query::of(call)),
+            (["me"], &Method::POST) => self.operate(&me, None, call),
+            (["me", "channels", channel], &Method::POST) => self.operate(&me, Some(channel), call),
+            (["me", "devices"], &Method::GET) => Ok(self.list_devices(&me, me.account.id, &Query::of(call))),
+            (["me", "devices"], &Method::POST) => {
+                self.need(&me, &self.options.agents)?;
+                self.add_device(&me, me.account, call).await
+            }
+            (["users"], &Method::GET) => self.list_users(&me, &Query::of(call)),
+            (["users"], &Method::POST) => self.create_user(&me, call).await,
+            (["users", user, rest @ ..], _) => self.about_user(&me, user, rest, method, call).await,
+            _ => Err(Failure::Gate(Refusal::new(Reason::NotFound, "the service has no such call"))),
+        }
+    }
+
+    async fn about_user(
+        &self,
+        me: &Caller<'_>,
+        user: &str,
+        rest: &[&str],
+        method: &Method,
+        call: &ServiceCall,
+    ) -> Result<ServiceAnswer, Failure> {
+        match (rest, method) {
+            ([], &Method::GET) => {
+                let view = self.readable(me, user)?;
+                Ok(done_with(json!({ "user": self.user(me, &view, &Query::of(call)) })))
+            }
+            ([], &Method::PUT) => self.change_user(me, user, call).await,
+            ([], &Method::DELETE) => self.delete_user(me, user).await,
+            (["devices"], &Method::GET) => {
+                let view = self.readable(me, user)?;
+                Ok(self.list_devices(me, view.account.id, &Query::of(call)))
+            }
+            (["devices"], &Method::POST) => {
+                let view = self.changeable(me, user)?;
+                self.add_device(me, &view.account, call).await
+            }
+            (["devices", device], &Method::DELETE) => {
+                let view = self.changeable(me, user)?;
+                self.remove_device(&view.account, device).await
+            }
+            (["sessions"], &Method::GET) => {
+                let view = self.changeable(me, user)?;
+                self.list_sessions(call, &view).await
+            }
+            (["sessions"], &Method::DELETE) => {
+                let view = self.changeable(me, user)?;
+                let ended = self.service.end_sessions(view.account.id, me.by(), self.clock.now()).await;
+                ended.map_err(answer::account_failure)?;
+                Ok(done())
+            }
+            _ => Err(Failure::Gate(Refusal::new(Reason::NotFound, "the service has no such call"))),
+        }
+    }
+
+    /// The caller, with what belongs to him as far as he asks for it.
+    fn me(&self, me: &Caller<'_>, query: &Query) -> Result<ServiceAnswer, Failure> {
+        let view = self.service.account(me.account.id).ok_or_else(Failure::user_not_found)?;
+        let mut user = query.select(self.user_members(me, &view));
+        for name in query.subresources() {
+            user.insert(name.to_owned(), self.subresource(me, name));
+        }
+        Ok(done_with(json!({ "user": user })))
+    }
+
+    /// What hangs on the caller, by name.
+    fn subresource(&self, me: &Caller<'_>, name: &str) -> Value {
+        let agent = self.agents().of(me.account.id);
+        match name {
+            "devices" => self.devices_of(me.base, me.account.id).into(),
+            "channels" => agent.channels_json(),
+            "channelStates" => agent.channel_states_json(),
+            "features" => self.features(me),
+            "settings" => json!({}),
+            _ => json!([]),
+        }
+    }
+
+    /// What the caller may do, as the vendor names it.
+    fn features(&self, me: &Caller<'_>) -> Value {
+        let mut features = Vec::new();
+        let mut feature = |id: &str, name: &str, about: &str| {
+            let path = format!("/features/{id}");
+            let uri = format!("{}{path}", me.base);
+            features.push(json!({
+                "id": id, "displayName": name, "description": about, "path": path, "uri": uri,
+            }));
+        };
+        if me.has(&self.options.agents) {
+            feature("api-voice", "Voice API", "Log in to the contact centre and take calls");
+        }
+        if me.has(&self.options.readers) {
+            feature("api-provisioning-read", "API Provisioning Read", "Look at users and devices");
+        }
+        if me.has(&self.options.administrators) {
+            feature(
+                "api-provisioning-write",
+                "API Provisioning Write",
+                "Create and change users and devices",
+            );
+        }
+        features.into()
+    }
+
+    /// # Errors
+    /// `No permission` if the caller has none of the roles.
+    fn need(&self, me: &Caller<'_>, roles: &[String]) -> Result<(), Failure> {
+        if me.has(roles) { Ok(()) } else { Err(Failure::no_permission()) }
+    }
+
+    /// Whether an account is a user of this service as the caller sees it.
+    fn is_user_of(&self, me: &Caller<'_>, account: &Account) -> bool {
+        account.kind == KIND
+            && account.tenant == me.account.tenant
+            && !account.roles.is_empty()
+            && account.roles.iter().all(|role| self.options.roles.contains(role))
+    }
+
+    fn found(&self, me: &Caller<'_>, user: &str) -> Result<AccountView, Failure> {
+        let id = self.names.account(user).ok_or_else(Failure::user_not_found)?;
+        let view = self.service.account(id).filter(|view| self.is_user_of(me, &view.account));
+        view.ok_or_else(Failure::user_not_found)
+    }
+
+    /// A user whom the caller may look at: himself, or anybody if he reads.
+    fn readable(&self, me: &Caller<'_>, user: &str) -> Result<AccountView, Failure> {
+        if self.names.account(user) != Some(me.account.id) {
+            self.need(me, &self.options.readers)?;
+        }
+        self.found(me, user)
+    }
+
+    fn changeable(&self, me: &Caller<'_>, user: &str) -> Result<AccountView, Failure> {
+        self.need(me, &self.options.administrators)?;
+        self.found(me, user)
+    }
+
+    fn agents(&self) -> MutexGuard<'_, Agents> {
+        self.agents.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn devices(&self) -> MutexGuard<'_, Devices> {
+        self.devices.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The session in which an agent logged in has ended, and he is logged out.
+    pub(crate) fn session_ended(&self, session: TokenDigest) {
+        let gone = self.agents().session_ended(session);
+        gone.into_iter().for_each(|account| self.tell(account));
+    }
+
+    /// An account's sessions have ended, or it is gone.
+    pub(crate) fn account_ended(&self, account: AccountId) {
+        let now = self.clock.now();
+        if self.agents().log_out_if(account, |session| self.service.has_ended(session, now)) {
+            self.tell(account);
+        }
+        if self.service.account(account).is_none() {
+            self.devices().forget(account);
+        }
+    }
+
+    pub(crate) fn look_at_all(&self) {
+        let now = self.clock.now();
+        let gone = self.agents().log_out_where(|session| self.service.has_ended(session, now));
+        gone.into_iter().for_each(|account| self.tell(account));
+    }
+}
+
+/// Who calls.
+struct Caller<'c> {
+    account: &'c Arc<Account>,
+    session: Option<TokenDigest>,
+    /// Scheme, host and prefix of the API.
+    base: &'c str,
+    address: std::net::IpAddr,
+}
+
+impl<'c> Caller<'c> {
+    fn of(call: &'c ServiceCall) -> Result<Self, Failure> {
+        let Some(account) = call.identity.account() else {
+            return Err(Failure::Gate(Refusal::new(
+                Reason::NoCredential,
+                "the call is about somebody's account",
+            )));
+        };
+        let session = call.identity.session().map(|session| session.digest());
+        Ok(Self { account, session, base: &call.base, address: call.address })
+    }
+
+    fn has(&self, roles: &[String]) -> bool {
+        self.account.roles.iter().any(|role| roles.contains(role))
+    }
+
+    /// For the audit.
+    fn by(&self) -> By {
+        By::new(self.account.name.clone(), Some(self.address))
+    }
+}

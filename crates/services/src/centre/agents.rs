@@ -1,0 +1,227 @@
+//! Agents: who is logged in to which channels, and whether he takes calls.
+
+use countersign_auth::account::AccountId;
+use countersign_auth::port::services::{After, ServiceAnswer, ServiceCall};
+use countersign_auth::token::TokenDigest;
+use countersign_bayeux::Channel;
+use hashbrown::HashMap;
+use serde_json::{Map, Value, json};
+
+use super::answer::{Code, Failure, done};
+use super::{Caller, Centre};
+use crate::push::Audience;
+
+/// Where state changes are told.
+const DEVICES_CHANNEL: &str = "/v2/me/devices";
+/// Channels of one agent; a request could name thousands.
+const CHANNELS_MAX: usize = 32;
+
+/// Whether an agent takes calls.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum State {
+    /// He has not logged in.
+    #[default]
+    LoggedOut,
+    /// He has, and has not said.
+    LoggedIn,
+    /// He does.
+    Ready,
+    /// He does not.
+    NotReady,
+}
+
+impl State {
+    /// As the vendor writes it, with the id that it has there.
+    pub(crate) fn json(self) -> Value {
+        match self {
+            Self::LoggedOut => json!({ "state": "LoggedOut" }),
+            Self::LoggedIn => json!({ "state": "LoggedIn" }),
+            Self::Ready => json!({
+                "id": "9430250E-0A1B-421F-B372-F29E69366DED", "displayName": "Ready", "state": "Ready",
+            }),
+            Self::NotReady => json!({
+                "id": "900D55CC-2BB0-431F-8BF9-D3525B383BE6", "displayName": "Not Ready", "state": "NotReady",
+            }),
+        }
+    }
+}
+
+/// An agent's state.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Agent {
+    /// The gate's session in which he logged in; it takes his log-in with it.
+    session: Option<TokenDigest>,
+    channels: Vec<(String, State)>,
+}
+
+impl Agent {
+    pub(crate) fn is_logged_in(&self) -> bool {
+        !self.channels.is_empty()
+    }
+
+    /// The state of his devices: that of the voice channel, or of the first that he has.
+    pub(crate) fn state(&self) -> State {
+        let voice = self.channels.iter().find(|(name, _)| name == "voice");
+        voice.or(self.channels.first()).map_or(State::LoggedOut, |(_, state)| *state)
+    }
+
+    pub(crate) fn channels_json(&self) -> Value {
+        let channel = |(name, state): &(String, State)| json!({ "channel": name, "userState": state.json() });
+        self.channels.iter().map(channel).collect()
+    }
+
+    pub(crate) fn channel_states_json(&self) -> Value {
+        let states = self.channels.iter().map(|(name, state)| (name.clone(), state.json()));
+        Value::Object(states.collect::<Map<_, _>>())
+    }
+}
+
+/// All agents that are logged in.
+#[derive(Debug, Default)]
+pub(crate) struct Agents(HashMap<AccountId, Agent>);
+
+impl Agents {
+    pub(crate) fn of(&self, account: AccountId) -> Agent {
+        self.0.get(&account).cloned().unwrap_or_default()
+    }
+
+    /// Logs out whoever logged in in that session.
+    pub(crate) fn session_ended(&mut self, session: TokenDigest) -> Vec<AccountId> {
+        self.log_out_where(|other| *other == session)
+    }
+
+    /// Logs an agent out if what he logged in with is over; true if he was.
+    pub(crate) fn log_out_if(&mut self, account: AccountId, is_over: impl Fn(&TokenDigest) -> bool) -> bool {
+        let goes = self.0.get(&account).is_some_and(|agent| agent.session.as_ref().is_none_or(&is_over));
+        goes && self.0.remove(&account).is_some()
+    }
+
+    pub(crate) fn log_out_where(&mut self, is_over: impl Fn(&TokenDigest) -> bool) -> Vec<AccountId> {
+        let over = |agent: &mut Agent| agent.session.as_ref().is_some_and(&is_over);
+        self.0.extract_if(|_, agent| over(agent)).map(|(account, _)| account).collect()
+    }
+}
+
+/// A call's `operationName`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Operation {
+    Start,
+    Ready,
+    NotReady,
+    End,
+}
+
+impl Operation {
+    fn named(name: &str) -> Option<Self> {
+        match name {
+            "StartContactCenterSession" => Some(Self::Start),
+            "Ready" => Some(Self::Ready),
+            "NotReady" => Some(Self::NotReady),
+            "EndContactCenterSession" => Some(Self::End),
+            _ => None,
+        }
+    }
+}
+
+/// A JSON object in a body.
+pub(super) fn object(call: &ServiceCall) -> Result<Map<String, Value>, Failure> {
+    serde_json::from_slice(&call.body).map_err(|_| Failure::new(Code::Invalid, "The body is no JSON object"))
+}
+
+impl Centre {
+    /// Does what an agent says that he does, on all his channels or on one.
+    pub(super) fn operate(
+        &self,
+        me: &Caller<'_>,
+        channel: Option<&str>,
+        call: &ServiceCall,
+    ) -> Result<ServiceAnswer, Failure> {
+        let body = object(call)?;
+        let name = match body.get("operationName") {
+            None => return Err(Failure::missing("operationName")),
+            Some(Value::String(name)) => name,
+            Some(_) => return Err(Failure::invalid("operationName", "is no string")),
+        };
+        let operation = Operation::named(name)
+            .ok_or_else(|| Failure::new(Code::Invalid, "operationName is not known"))?;
+        // Whoever he is, he may leave.
+        if operation == Operation::End {
+            if self.agents().0.remove(&me.account.id).is_some() {
+                self.tell(me.account.id);
+            }
+            return Ok(ServiceAnswer { after: After::EndSession, ..done() });
+        }
+        self.need(me, &self.options.agents)?;
+        match operation {
+            Operation::Start => self.start(me, &body),
+            Operation::Ready => self.turn(me, channel, State::Ready),
+            Operation::NotReady => self.turn(me, channel, State::NotReady),
+            Operation::End => Ok(done()),
+        }
+    }
+
+    fn start(&self, me: &Caller<'_>, body: &Map<String, Value>) -> Result<ServiceAnswer, Failure> {
+        let wanted = match body.get("channels") {
+            None => return Err(Failure::missing("channels")),
+            Some(Value::Array(wanted)) if wanted.is_empty() => return Err(Failure::missing("channels")),
+            Some(Value::Array(wanted)) if wanted.len() <= CHANNELS_MAX => wanted,
+            Some(_) => return Err(Failure::invalid("channels", "is no list of channels")),
+        };
+        let known = |name: &&Value| {
+            name.as_str().is_some_and(|name| self.options.media.iter().any(|media| media == name))
+        };
+        let (known, unknown): (Vec<&Value>, Vec<&Value>) = wanted.iter().partition(known);
+        if known.is_empty() {
+            return Err(Failure::invalid("channels", "names no channel that there is"));
+        }
+        {
+            let mut agents = self.agents();
+            let agent = agents.0.entry(me.account.id).or_default();
+            // Whoever starts again goes on in the session that he does it in.
+            agent.session = me.session.or(agent.session);
+            for name in known.into_iter().filter_map(Value::as_str) {
+                if !agent.channels.iter().any(|(own, _)| own == name) {
+                    agent.channels.push((name.to_owned(), State::LoggedIn));
+                }
+            }
+        }
+        self.tell(me.account.id);
+        if unknown.is_empty() {
+            Ok(done())
+        } else {
+            Err(Failure::new(Code::Partly, "Some channels are not known"))
+        }
+    }
+
+    fn turn(&self, me: &Caller<'_>, channel: Option<&str>, state: State) -> Result<ServiceAnswer, Failure> {
+        {
+            let mut agents = self.agents();
+            let Some(agent) = agents.0.get_mut(&me.account.id).filter(|agent| agent.is_logged_in()) else {
+                return Err(Failure::new(Code::State, "The contact center session has not been started"));
+            };
+            let is_meant = |name: &str| channel.is_none_or(|channel| channel == name);
+            if !agent.channels.iter().any(|(name, _)| is_meant(name)) {
+                return Err(Failure::new(Code::State, "The agent is not logged in to this channel"));
+            }
+            for (_, own) in agent.channels.iter_mut().filter(|(name, _)| is_meant(name)) {
+                *own = state;
+            }
+        }
+        self.tell(me.account.id);
+        Ok(done())
+    }
+
+    /// Tells an agent's sessions in which state his devices are.
+    pub(super) fn tell(&self, account: AccountId) {
+        let (Some(push), Ok(channel)) = (&self.push, Channel::parse(DEVICES_CHANNEL)) else { return };
+        let agent = self.agents().of(account);
+        let devices: Vec<Value> =
+            self.devices().of(account).iter().map(|device| device.event(&agent)).collect();
+        // An agent without a device is in a state all the same.
+        let devices = if devices.is_empty() { vec![super::devices::stateless(&agent)] } else { devices };
+        let message = json!({ "messageType": "DeviceStateChangeMessage", "devices": devices });
+        if let Err(error) = push.publish(&Audience::Account(account), &channel, &message.to_string()) {
+            tracing::warn!(%error, "could not tell an agent's state");
+        }
+    }
+}

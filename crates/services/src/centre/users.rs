@@ -1,0 +1,247 @@
+//! Users: accounts of the gate, as this service shows and changes them.
+
+use countersign_auth::account::Account;
+use countersign_auth::port::Operations;
+use countersign_auth::port::services::{ServiceAnswer, ServiceCall};
+use countersign_auth::secret::Secret;
+use countersign_identity::accounts::{AccountDraft, AccountError, AccountView, PasswordState, Standing};
+use countersign_identity::service::equivalents::NewPassword;
+use serde_json::{Map, Value, json};
+
+use super::agents::object;
+use super::answer::{Code, Failure, account_failure, done, done_with};
+use super::fields::Query;
+use super::{Caller, Centre, KIND};
+
+/// What never changes, whoever asks.
+const READ_ONLY: [&str; 4] = ["id", "uri", "path", "contactCenterId"];
+
+/// A text of a body; `None` if it is not there.
+fn text<'b>(body: &'b Map<String, Value>, name: &str) -> Result<Option<&'b str>, Failure> {
+    match body.get(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text)),
+        Some(_) => Err(Failure::invalid(name, "is no string")),
+    }
+}
+
+fn needed<'b>(body: &'b Map<String, Value>, name: &str) -> Result<&'b str, Failure> {
+    text(body, name)?.filter(|text| !text.is_empty()).ok_or_else(|| Failure::missing(name))
+}
+
+fn flag(body: &Map<String, Value>, name: &str) -> Result<Option<bool>, Failure> {
+    match body.get(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::Bool(flag)) => Ok(Some(*flag)),
+        Some(_) => Err(Failure::invalid(name, "is neither true nor false")),
+    }
+}
+
+impl Centre {
+    /// A user as far as the query asks.
+    pub(super) fn user(&self, me: &Caller<'_>, view: &AccountView, query: &Query) -> Value {
+        query.select(self.user_members(me, view)).into()
+    }
+
+    pub(super) fn user_members(&self, me: &Caller<'_>, view: &AccountView) -> Map<String, Value> {
+        let account = &view.account;
+        let id = self.names.user(account.id);
+        let path = format!("/users/{id}");
+        let mut members = Map::from_iter([
+            ("uri".to_owned(), format!("{}{path}", me.base).into()),
+            ("path".to_owned(), path.into()),
+            ("id".to_owned(), id.into()),
+            ("userName".to_owned(), account.name.as_str().into()),
+            ("firstName".to_owned(), account.first_name.as_str().into()),
+            ("lastName".to_owned(), account.last_name.as_str().into()),
+            ("emailAddress".to_owned(), account.email.as_str().into()),
+            ("roles".to_owned(), json!(account.roles)),
+            ("enabled".to_owned(), (view.standing == Standing::Enabled).into()),
+            ("changePasswordOnFirstLogin".to_owned(), (view.password == PasswordState::Due).into()),
+        ]);
+        if let Some(tenant) = &account.tenant {
+            members.insert("contactCenterId".to_owned(), self.names.centre(tenant).into());
+        }
+        members
+    }
+
+    pub(super) fn list_users(&self, me: &Caller<'_>, query: &Query) -> Result<ServiceAnswer, Failure> {
+        self.need(me, &self.options.readers)?;
+        let users = self.service.accounts().into_iter().filter(|view| self.is_user_of(me, &view.account));
+        let users = users.map(|view| self.user_members(me, &view)).filter(|user| query.matches(user));
+        let (offset, limit) = query.part();
+        let users = users.skip(offset).take(limit);
+        Ok(if query.wants_fields() {
+            let users: Vec<Value> = users.map(|user| query.select(user).into()).collect();
+            done_with(json!({ "users": users }))
+        } else {
+            let uris: Vec<Value> = users.filter_map(|mut user| user.remove("uri")).collect();
+            done_with(json!({ "uris": uris }))
+        })
+    }
+
+    /// Roles of a body: at least one, and none that this service may not give.
+    fn roles(&self, body: &Map<String, Value>) -> Result<Option<Vec<String>>, Failure> {
+        let list = match body.get("roles") {
+            None | Some(Value::Null) => return Ok(None),
+            Some(Value::Array(list)) if list.is_empty() => return Err(Failure::missing("roles")),
+            Some(Value::Array(list)) => list,
+            Some(_) => return Err(Failure::invalid("roles", "is no list")),
+        };
+        let mut roles: Vec<String> = Vec::new();
+        for role in list {
+            match role.as_str() {
+                Some(role) if self.options.roles.iter().any(|known| known == role) => {
+                    if !roles.iter().any(|other| other == role) {
+                        roles.push(role.to_owned());
+                    }
+                }
+                Some(_) | None => {
+                    return Err(Failure::invalid("roles", "names one that cannot be given here"));
+                }
+            }
+        }
+        Ok(Some(roles))
+    }
+
+    pub(super) async fn create_user(
+        &self,
+        me: &Caller<'_>,
+        call: &ServiceCall,
+    ) -> Result<ServiceAnswer, Failure> {
+        self.need(me, &self.options.administrators)?;
+        let body = object(call)?;
+        let name = needed(&body, "userName")?;
+        let draft = AccountDraft {
+            password: Some(Secret::new(needed(&body, "password")?)),
+            first_name: needed(&body, "firstName")?.to_owned(),
+            last_name: needed(&body, "lastName")?.to_owned(),
+            roles: self.roles(&body)?.ok_or_else(|| Failure::missing("roles"))?,
+            email: text(&body, "emailAddress")?.unwrap_or_default().to_owned(),
+            password_due: flag(&body, "changePasswordOnFirstLogin")?.unwrap_or(false),
+            tenant: me.account.tenant.clone(),
+            ..AccountDraft::new(KIND, name)
+        };
+        let created = self.service.create_account(draft, me.by(), self.clock.now()).await;
+        let account = created.map_err(|error| match error {
+            AccountError::Taken(_) => {
+                Failure::new(Code::Exists, format!("Failed to create user. User '{name}' already exists."))
+            }
+            AccountError::Unfit { .. }
+            | AccountError::NotFound
+            | AccountError::TooMany
+            | AccountError::Unavailable(_) => account_failure(error),
+        })?;
+        if flag(&body, "enabled")? == Some(false) {
+            let disabled =
+                self.service.set_standing(account.id, Standing::Disabled, me.by(), self.clock.now());
+            disabled.await.map_err(account_failure)?;
+        }
+        let id = self.names.user(account.id);
+        let path = format!("/users/{id}");
+        Ok(done_with(json!({ "id": id, "uri": format!("{}{path}", me.base), "path": path })))
+    }
+
+    pub(super) async fn change_user(
+        &self,
+        me: &Caller<'_>,
+        user: &str,
+        call: &ServiceCall,
+    ) -> Result<ServiceAnswer, Failure> {
+        let view = self.changeable(me, user)?;
+        let body = object(call)?;
+        let own = self.user_members(me, &view);
+        if let Some(name) =
+            READ_ONLY.into_iter().find(|name| body.get(*name).is_some_and(|new| own.get(*name) != Some(new)))
+        {
+            return Err(Failure::new(Code::ReadOnly, format!("{name} cannot be changed")));
+        }
+        let enabled = flag(&body, "enabled")?;
+        let is_self = view.account.id == me.account.id;
+        if is_self && enabled == Some(false) {
+            return Err(Failure::new(Code::Forbidden, "Nobody disables himself"));
+        }
+        let draft = self.changed(&view.account, &body)?;
+        let password = text(&body, "password")?.filter(|password| !password.is_empty());
+        let due = flag(&body, "changePasswordOnFirstLogin")?;
+        if due.is_some_and(|due| due != (view.password == PasswordState::Due)) && password.is_none() {
+            return Err(Failure::missing("password"));
+        }
+        let (id, now) = (view.account.id, self.clock.now());
+        if is_changed(&view.account, &draft) {
+            self.service.update_account(id, draft, me.by(), now).await.map_err(account_failure)?;
+        }
+        if let Some(password) = password {
+            let new = Secret::new(password);
+            let new = if due == Some(true) { NewPassword::Due(new) } else { NewPassword::Lasting(new) };
+            self.service
+                .set_password(id, new, view.weaker.clone(), me.by(), now)
+                .await
+                .map_err(account_failure)?;
+        }
+        let standing = enabled.map(|enabled| if enabled { Standing::Enabled } else { Standing::Disabled });
+        if let Some(standing) = standing.filter(|standing| *standing != view.standing) {
+            self.service.set_standing(id, standing, me.by(), now).await.map_err(account_failure)?;
+        }
+        Ok(done())
+    }
+
+    /// An account as a body wants it, without its password.
+    fn changed(&self, account: &Account, body: &Map<String, Value>) -> Result<AccountDraft, Failure> {
+        let or = |name: &str, own: &str| Ok::<_, Failure>(text(body, name)?.unwrap_or(own).to_owned());
+        let name = or("userName", &account.name)?;
+        // The subject is what services behind the gate know the user by: it stays, whatever his name becomes.
+        Ok(AccountDraft {
+            subject: Some(account.subject.clone()),
+            full_name: account.full_name.clone(),
+            first_name: or("firstName", &account.first_name)?,
+            last_name: or("lastName", &account.last_name)?,
+            email: or("emailAddress", &account.email)?,
+            tenant: account.tenant.clone(),
+            roles: self.roles(body)?.unwrap_or_else(|| account.roles.clone()),
+            keys: account.keys.clone(),
+            ..AccountDraft::new(KIND, &name)
+        })
+    }
+
+    pub(super) async fn delete_user(&self, me: &Caller<'_>, user: &str) -> Result<ServiceAnswer, Failure> {
+        let view = self.changeable(me, user)?;
+        if view.account.id == me.account.id {
+            return Err(Failure::new(Code::Forbidden, "Nobody deletes himself"));
+        }
+        let deleted = self.service.delete_account(view.account.id, me.by(), self.clock.now()).await;
+        deleted.map_err(account_failure)?;
+        self.account_ended(view.account.id);
+        Ok(done())
+    }
+
+    /// The sessions of a user at this API.
+    pub(super) async fn list_sessions(
+        &self,
+        call: &ServiceCall,
+        view: &AccountView,
+    ) -> Result<ServiceAnswer, Failure> {
+        let api = std::sync::Arc::clone(&call.api);
+        let sessions = Operations::sessions(&*self.service, view.account.id, api, self.clock.now()).await;
+        let sessions = sessions.map_err(|error| Failure::Gate(error.into()))?;
+        let shown: Vec<Value> = sessions
+            .iter()
+            .map(|session| {
+                json!({
+                    "id": session.reference.to_string(),
+                    "createdAt": session.issued_at.unix_ms(),
+                    "expiresAt": session.expires_at.map(|time| time.unix_ms()),
+                })
+            })
+            .collect();
+        Ok(done_with(json!({ "sessions": shown })))
+    }
+}
+
+fn is_changed(account: &Account, draft: &AccountDraft) -> bool {
+    account.name != draft.name
+        || account.first_name != draft.first_name
+        || account.last_name != draft.last_name
+        || account.email != draft.email
+        || account.roles != draft.roles
+}
