@@ -135,6 +135,15 @@ impl Fields {
         self.0.iter().any(|field| field.is_named(name, case) && !matches!(field.value, Value::Null))
     }
 
+    /// All fields in their order, each with its text; `None` for what is not plain. `null` is left out.
+    pub(crate) fn texts(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
+        self.0.iter().filter_map(|field| match &field.value {
+            Value::Text(text) => Some((field.name.as_str(), Some(text.expose()))),
+            Value::NotPlain => Some((field.name.as_str(), None)),
+            Value::Null => None,
+        })
+    }
+
     /// The names of all fields, in their order, as often as they are there.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(|field| field.name.as_str())

@@ -2,6 +2,7 @@
 //!
 //! Everything else in this crate speaks in the terms of [`crate::config`] and [`crate::record`].
 
+mod desk;
 mod directories;
 mod health;
 mod identities;
@@ -43,6 +44,9 @@ pub(crate) fn problems(loaded: &Loaded) -> Vec<Mistake> {
     let mut mistakes = directories::problems(loaded);
     for (at, api) in loaded.config.api.iter().enumerate() {
         let path = format!("api[{at}]");
+        for (key, problem) in objects::problems(api) {
+            mistakes.push(loaded.mistake(&format!("{path}.{key}"), problem));
+        }
         match settle(loaded, api) {
             Ok(settled) => {
                 mistakes.extend(issuers::problems(loaded, api, &settled, &path));

@@ -2,7 +2,10 @@
 //!
 //! It runs on the control plane's runtime and never on a core of the data plane, listens on loopback unless
 //! somebody says otherwise (T-F8), and answers only to hosts that it knows, so that no web page can reach it by
-//! letting its own name point here (T-E9). Nothing that it tells is a secret.
+//! letting its own name point here (T-E9). Nothing that it tells everybody is a secret; what services ask for with a
+//! secret of theirs is in [`calls`].
+
+pub mod calls;
 
 use std::convert::Infallible;
 use std::io;
@@ -31,6 +34,8 @@ const CONNECTIONS: usize = 64;
 /// After a failed `accept` (no descriptors left): a moment's rest.
 const REST: Duration = Duration::from_millis(100);
 
+use crate::administration::calls::Calls;
+
 /// A text that is made anew for each request.
 pub type Text = Arc<dyn Fn() -> String + Send + Sync>;
 
@@ -53,6 +58,8 @@ pub struct AdministrationOptions {
     pub assertion_keys: Text,
     /// The key set of tokens that clients are given.
     pub token_keys: Text,
+    /// Answers what services ask for.
+    pub calls: Calls,
 }
 
 /// A running administration listener; dropping it stops it.
@@ -122,8 +129,17 @@ async fn accept(
 
 async fn serve(stream: TcpStream, options: Arc<AdministrationOptions>, mut stopped: watch::Receiver<bool>) {
     let service = service_fn(move |request: Request<Incoming>| {
-        let response = answer(&options, &request);
-        async move { Ok::<_, Infallible>(response) }
+        let options = Arc::clone(&options);
+        async move {
+            let response = if request.uri().path().starts_with(calls::BELOW)
+                && is_known_host(&options, request.headers(), request.version())
+            {
+                calls::answer(&options.calls, request).await
+            } else {
+                answer(&options, &request)
+            };
+            Ok::<_, Infallible>(response)
+        }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -222,6 +238,7 @@ mod tests {
             ready: Arc::new(|| Err("the store is away".into())),
             metrics: Arc::new(|| "# EOF\n".into()),
             assertion_keys: Arc::new(|| "{\"keys\":[]}".into()),
+            calls: Arc::new(|_| Box::pin(async { unreachable!("no test calls") })),
             token_keys: Arc::new(|| "{\"keys\":[1]}".into()),
         }
     }

@@ -15,7 +15,7 @@ pub mod equivalents;
 pub mod issuers;
 mod keys;
 pub mod lockout;
-mod objects;
+pub mod objects;
 pub mod outbound;
 pub mod password;
 mod proofs;

@@ -4,12 +4,16 @@
 //! it is about out of memory both before it is written and after: so that no request is answered by what was true
 //! before an acknowledged change.
 
+pub mod asked;
+
 use std::sync::{Arc, Mutex, PoisonError};
 
 use countersign_auth::port::Unavailable;
 use countersign_auth::port::objects::{Binding, ObjectDigest};
 use quick_cache::sync::Cache;
 use tokio::sync::{Semaphore, SemaphorePermit};
+
+use self::asked::Questions;
 
 /// Each object has two, by id and by reference, and takes some 400 bytes with them: 40 MB when all are there. Those
 /// that were not asked for lately give way.
@@ -36,12 +40,19 @@ enum Entry {
 pub(crate) struct Known {
     cache: Cache<[u8; 32], Entry>,
     generation: Mutex<u64>,
+    /// Who is asked about what the store does not have.
+    pub(crate) questions: Questions,
     room: Semaphore,
 }
 
 impl Known {
     pub(crate) fn new() -> Self {
-        Self { cache: Cache::new(DIGESTS_MAX), generation: Mutex::new(0), room: Semaphore::new(LOOKUPS_MAX) }
+        Self {
+            cache: Cache::new(DIGESTS_MAX),
+            generation: Mutex::new(0),
+            questions: Questions::default(),
+            room: Semaphore::new(LOOKUPS_MAX),
+        }
     }
 
     /// An object, by either digest.

@@ -71,6 +71,11 @@ impl Kind {
         &self.owner
     }
 
+    /// Whether clients get references in place of ids.
+    pub fn has_references(&self) -> bool {
+        self.references.is_some()
+    }
+
     /// What the store calls an object of this kind; `None` if it cannot have that id.
     pub fn named(&self, id: &str) -> Option<ObjectName> {
         is_id(id).then(|| self.object(id))

@@ -12,6 +12,7 @@ use crate::account::Account;
 use crate::canonical::header_name::{folded, folds_to};
 use crate::canonical::path::decode_segment;
 use crate::canonical::query::{QUERY_PAIRS_MAX, QueryError, decode_form};
+use crate::fields::Fields;
 use crate::fields::content_type::{ContentType, Encoding};
 use crate::objects::IDS_MAX;
 use crate::objects::edit::place_in;
@@ -52,6 +53,8 @@ pub(super) enum SpotAt {
     Json(Range<usize>),
     /// In the text of a form.
     Form(Range<usize>),
+    /// In a part of a multipart body, which is not rewritten.
+    Part,
 }
 
 /// What was read of a request.
@@ -70,6 +73,15 @@ pub(super) struct Named {
 pub(super) enum BodyForm {
     Json,
     Form,
+    Multipart,
+}
+
+/// A body that has one reading.
+#[derive(Debug)]
+pub(super) enum BodyRead<'b> {
+    Json(&'b str),
+    Form(&'b str),
+    Multipart(Fields),
 }
 
 /// The form of a request's body, if it has to be read.
@@ -91,11 +103,12 @@ pub(super) fn body_form(rules: &Rules, headers: &HeaderMap) -> Result<Option<Bod
     let form = match content_type.map(|content_type| content_type.encoding()) {
         Some(Encoding::Json) => Some(BodyForm::Json),
         Some(Encoding::Form) => Some(BodyForm::Form),
-        Some(Encoding::Xml | Encoding::Multipart) | None => None,
+        Some(Encoding::Multipart) => Some(BodyForm::Multipart),
+        Some(Encoding::Xml) | None => None,
     };
     match form {
         // Many services read parameters of the query and of a form as one.
-        Some(BodyForm::Form) if asked || !rules.query.pointers.is_empty() => {}
+        Some(BodyForm::Form | BodyForm::Multipart) if asked || !rules.query.pointers.is_empty() => {}
         Some(_) | None if !asked => return Ok(None),
         Some(_) => {}
         None => {
@@ -111,24 +124,47 @@ pub(super) fn body_form(rules: &Rules, headers: &HeaderMap) -> Result<Option<Bod
     Ok(form)
 }
 
+/// A body in its one reading.
+///
+/// # Errors
+/// `malformed`, and `too-large` for a multipart body with too many parts.
+pub(super) fn body_read<'b>(
+    form: BodyForm,
+    headers: &HeaderMap,
+    body: &'b [u8],
+) -> Result<BodyRead<'b>, Refusal> {
+    match form {
+        BodyForm::Json => body_text(headers, body).map(BodyRead::Json),
+        BodyForm::Form => body_text(headers, body).map(BodyRead::Form),
+        BodyForm::Multipart => {
+            let fields = content_type(headers).map(|content_type| Fields::parse(&content_type, body));
+            let fields =
+                fields.ok_or_else(|| Refusal::new(Reason::Malformed, "the body has no content type"))?;
+            fields.map(BodyRead::Multipart).map_err(|error| Refusal::new(error.reason(), error.to_string()))
+        }
+    }
+}
+
 /// The text of a body that has one reading as text: what its content type says, without a byte order mark.
 ///
 /// # Errors
 /// `malformed`.
 pub(super) fn body_text<'b>(headers: &HeaderMap, body: &'b [u8]) -> Result<&'b str, Refusal> {
-    let content_type =
-        headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).and_then(ContentType::parse);
-    if !content_type.is_some_and(|content_type| content_type.reads_as_utf8(body)) {
+    if !content_type(headers).is_some_and(|content_type| content_type.reads_as_utf8(body)) {
         return Err(Refusal::new(Reason::Malformed, "the charset of the body is not utf-8"));
     }
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
     std::str::from_utf8(body).map_err(|_| Refusal::new(Reason::Malformed, "the body is not utf-8"))
 }
 
+fn content_type(headers: &HeaderMap) -> Option<ContentType> {
+    headers.get(CONTENT_TYPE)?.to_str().ok().and_then(ContentType::parse)
+}
+
 /// Reads what a request names. Ids that must equal a key are compared at once.
 ///
-/// `variables` are those of the route's path with their places in the path below the prefix; `body` is its text
-/// where it has to be read and there is one.
+/// `variables` are those of the route's path with their places in the path below the prefix; `body` is what
+/// was read of it, where it has to be and there is one.
 ///
 /// # Errors
 /// `not-found` for an id that is another's, `no-credential` where nobody proved anything, `forbidden` where the
@@ -138,7 +174,7 @@ pub(super) fn read(
     account: Option<&Account>,
     request: &Request<'_>,
     variables: &[(usize, Range<usize>)],
-    body: Option<(BodyForm, &str)>,
+    body: Option<&BodyRead<'_>>,
 ) -> Result<Named, Refusal> {
     let mut reading = Reading { rules, account, seen: 0, named: Named::default() };
     for (rule, span) in variables {
@@ -153,8 +189,13 @@ pub(super) fn read(
         reading.pairs(query, &rules.query, SpotAt::Query)?;
     }
     match body {
-        Some((BodyForm::Json, text)) => reading.json(text)?,
-        Some((BodyForm::Form, text)) => {
+        Some(BodyRead::Json(text)) => reading.json(text)?,
+        Some(BodyRead::Multipart(fields)) => {
+            reading.parts(fields, &rules.body)?;
+            reading.parts(fields, &rules.query)?;
+            reading.pairs(query, &rules.body, SpotAt::Query)?;
+        }
+        Some(BodyRead::Form(text)) => {
             reading.pairs(text, &rules.body, SpotAt::Form)?;
             reading.pairs(text, &rules.query, SpotAt::Form)?;
             reading.pairs(query, &rules.body, SpotAt::Query)?;
@@ -275,6 +316,17 @@ impl Reading<'_> {
                 if !self.rules_of(&name, pointed)?.is_empty() {
                     return Err(Refusal::new(Reason::Malformed, "an id stands behind a semicolon"));
                 }
+            }
+        }
+        Ok(())
+    }
+
+    /// The fields of a multipart body.
+    fn parts(&mut self, fields: &Fields, pointed: &Pointed) -> Result<(), Refusal> {
+        for (name, text) in fields.texts() {
+            for rule in self.rules_of(name, pointed)? {
+                let id = text.ok_or_else(|| self.invalid(rule))?;
+                self.note(rule, id, || SpotAt::Part)?;
             }
         }
         Ok(())

@@ -13,7 +13,7 @@ use crate::identity::Identity;
 use crate::objects::answer::Follow;
 use crate::objects::edit::{Edits, place_in};
 use crate::objects::kind::Kind;
-use crate::objects::read::{self, BodyForm, Named, Spot, SpotAt, Wanted, another};
+use crate::objects::read::{self, BodyRead, Named, Spot, SpotAt, Wanted, another};
 use crate::objects::reference;
 use crate::objects::rules::Rules;
 use crate::policy::{Grant, Permit};
@@ -112,16 +112,16 @@ impl Pending {
                 "the account has no key to own what the route creates",
             ));
         }
-        let text = match body.filter(|body| !body.is_empty()) {
+        let read = match body.filter(|body| !body.is_empty()) {
             Some(body) => match read::body_form(&self.rules, request.headers)? {
-                Some(form) => Some((form, read::body_text(request.headers, body)?)),
+                Some(form) => Some(read::body_read(form, request.headers, body)?),
                 None => None,
             },
             None => None,
         };
         let named = {
             let account = self.grant.identity.account().map(|account| &**account);
-            read::read(&self.rules, account, request, &self.variables, text)
+            read::read(&self.rules, account, request, &self.variables, read.as_ref())
         };
         let mut named = named.map_err(|mut refusal| {
             refusal.dead_cookie = self.grant.identity.dead_cookie().map(str::to_owned);
@@ -132,7 +132,7 @@ impl Pending {
             let own = self.own(wanted, objects, now).await?;
             held.push(own);
         }
-        let rewritten = rewrite(request, text, &named.spots, &named.wanted, &held)?;
+        let rewritten = rewrite(request, read.as_ref(), &named.spots, &named.wanted, &held)?;
         let checked = self.checked(&mut named, &held);
         let Self { grant, rules, .. } = self;
         let follow = rules.answer.is_some().then(|| Follow::new(&rules, &grant.identity, held));
@@ -219,7 +219,7 @@ pub(super) const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.'
 
 fn rewrite(
     request: &Request<'_>,
-    text: Option<(BodyForm, &str)>,
+    body_read: Option<&BodyRead<'_>>,
     spots: &[Spot],
     wanted: &[Wanted],
     held: &[Arc<Binding>],
@@ -239,6 +239,9 @@ fn rewrite(
             SpotAt::Query(span) => query.replace(span.clone(), utf8_percent_encode(id, SEGMENT).to_string()),
             SpotAt::Form(span) => body.replace(span.clone(), utf8_percent_encode(id, SEGMENT).to_string()),
             SpotAt::Json(span) => body.replace(span.clone(), json_id(&wanted.kind, id)),
+            SpotAt::Part => {
+                return Err(Refusal::new(Reason::MediaType, "a reference stands in a multipart body"));
+            }
             SpotAt::Header(name, nth) => {
                 let value = HeaderValue::from_str(id).map_err(|_| unfit())?;
                 rewritten.headers.push((name.clone(), *nth, value));
@@ -257,8 +260,11 @@ fn rewrite(
     if !query.is_empty() {
         rewritten.query = Some(query.apply(request.query.unwrap_or_default()));
     }
-    if let Some((_, text)) = text.filter(|_| !body.is_empty()) {
-        rewritten.body = Some(body.apply(text).into());
+    match body_read {
+        Some(BodyRead::Json(text) | BodyRead::Form(text)) if !body.is_empty() => {
+            rewritten.body = Some(body.apply(text).into());
+        }
+        Some(BodyRead::Json(_) | BodyRead::Form(_) | BodyRead::Multipart(_)) | None => {}
     }
     Ok(Some(rewritten))
 }

@@ -15,6 +15,8 @@ pub(crate) struct ObjectKind {
     pub(crate) references: Option<Period>,
     /// Whether ids are numbers in the service's JSON.
     pub(crate) numeric: bool,
+    /// A URL with {id} that tells the owner of an object which the gate does not know.
+    pub(crate) ask: Option<String>,
 }
 
 /// One place, or several.

@@ -134,6 +134,9 @@ pub(crate) enum Order {
     },
 }
 
+/// Who is told of in the audit.
+const COMMAND_LINE: &str = "command line";
+
 /// Carries an order out.
 ///
 /// # Errors
@@ -157,10 +160,12 @@ pub(super) async fn perform(identities: &Identities, order: Order) -> Result<Val
             json!(identities.set_application_secret(&api, &application, secret).await?)
         }
         Order::SetObjects { api, kind, objects } => {
-            json!(identities.set_objects(&api, &kind, objects).await?)
+            json!(identities.set_objects(&api, &kind, objects, COMMAND_LINE).await?)
         }
         Order::Object { api, kind, id } => json!(identities.object(&api, &kind, &id).await?),
-        Order::RemoveObject { api, kind, id } => json!(identities.remove_object(&api, &kind, &id).await?),
+        Order::RemoveObject { api, kind, id } => {
+            json!(identities.remove_object(&api, &kind, &id, COMMAND_LINE).await?)
+        }
         Order::Sessions { whose } => json!(identities.sessions(&whose).await?),
         Order::Revoke { whose, reference } => {
             json!(identities.revoke_sessions(&whose, reference.as_deref()).await?)

@@ -21,7 +21,7 @@ use countersign_identity::service::{By, Service, ServiceOptions, Upkeep};
 use countersign_identity::signing::{SigningAlgorithm, SigningOptions};
 use serde::Serialize;
 
-use super::{ADMINISTRATOR_ROLE, directories, issuers, settle};
+use super::{ADMINISTRATOR_ROLE, directories, issuers, objects, settle};
 use countersign_identity::world::{OsRandom, WallClock};
 
 use crate::config::{Algorithm, Config, Loaded, Mistake};
@@ -118,6 +118,7 @@ impl Identities {
     pub(super) async fn apply(&self, loaded: &Loaded) -> Result<(), Failure> {
         let outbound = directories::outbound(loaded).map_err(|error| anyhow!("outbound.ca: {error}"))?;
         directories::apply(loaded, &self.service, &outbound).map_err(|error| anyhow!(error))?;
+        objects::apply(loaded, &self.service, &outbound).map_err(|error| anyhow!(error))?;
         for (config, api) in loaded.config.api.iter().zip(&self.apis) {
             for issuer in api.own_issuers() {
                 self.service.trust_issuer(&config.name, issuer, TrustedIssuer::Ours);
@@ -344,7 +345,7 @@ impl Identities {
     }
 }
 
-pub(super) fn by() -> By {
+fn by() -> By {
     By::new("command line", None)
 }
 

@@ -1,18 +1,19 @@
 //! The objects of an API, from the configuration's words and the command line's to the rules'.
 
 use std::collections::BTreeMap;
-
 use std::sync::Arc;
 
-use anyhow::anyhow;
-use countersign_auth::objects::kind::Kind;
+use countersign_auth::objects::kind::{Kind, Owner};
 use countersign_auth::objects::{Foreign, KindOptions, RouteObjects};
+use countersign_auth::port::Unavailable;
 use countersign_auth::port::objects::{NewBinding, Objects as _};
+use countersign_identity::objects::asked::Question;
+use countersign_identity::outbound::Outbound;
+use countersign_identity::service::{By, Service};
 
 use super::Identities;
-use super::identities::{by, now};
-use crate::config::{self, ObjectKind, Places, Route};
-use crate::output::Failure;
+use super::identities::now;
+use crate::config::{self, Loaded, ObjectKind, Places, Route};
 use crate::record::{NewObject, Object};
 
 /// The kinds of an API.
@@ -44,11 +45,61 @@ pub(super) fn of_route(route: &Route) -> RouteObjects {
     }
 }
 
+/// What is wrong with the questions of an API: keys of the configuration below it, and why.
+pub(super) fn problems(api: &config::Api) -> Vec<(String, String)> {
+    let asked = api.object.iter().filter_map(|(name, kind)| Some((name, kind, kind.ask.as_ref()?)));
+    asked
+        .filter_map(|(name, kind, url)| {
+            let wrong = match Question::check(url) {
+                Err(error) => error.to_string(),
+                Ok(()) if kind.references.is_some() => {
+                    String::from("nobody can be asked about references, which are the gate's own")
+                }
+                Ok(()) => return None,
+            };
+            Some((format!("object.{name}.ask"), wrong))
+        })
+        .collect()
+}
+
+/// Tells a service whom to ask about objects.
+pub(super) fn apply(loaded: &Loaded, service: &Service, outbound: &Outbound) -> Result<(), String> {
+    for api in &loaded.config.api {
+        for (name, kind) in &api.object {
+            let Some(url) = &kind.ask else { continue };
+            let key = Owner::named(kind.owner.as_deref().unwrap_or("subject"));
+            let question = Question::new(url, key, outbound.clone())
+                .map_err(|error| format!("object.{name}.ask: {error}"))?;
+            service.ask_owners(&api.name, name, question);
+        }
+    }
+    Ok(())
+}
+
+/// Why nothing can be done to an object.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ObjectError {
+    /// No such API, or no such kind of it.
+    #[error("api {api} has no kind of objects called {kind}")]
+    NoKind {
+        /// The API.
+        api: String,
+        /// The kind.
+        kind: String,
+    },
+    /// An id that no object can have.
+    #[error("`{0}` is no id")]
+    NoId(String),
+    /// The store.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+}
+
 impl Identities {
-    fn kind(&self, api: &str, kind: &str) -> Result<&Arc<Kind>, Failure> {
+    fn kind(&self, api: &str, kind: &str) -> Result<&Arc<Kind>, ObjectError> {
         let known = self.apis().iter().find(|known| **known.name() == *api);
-        let known = known.ok_or_else(|| anyhow!("no API is called {api}"))?;
-        Ok(known.kind(kind).ok_or_else(|| anyhow!("API {api} has no kind of objects called {kind}"))?)
+        let missing = || ObjectError::NoKind { api: api.to_owned(), kind: kind.to_owned() };
+        known.and_then(|api| api.kind(kind)).ok_or_else(missing)
     }
 
     /// Says whose objects are.
@@ -57,31 +108,45 @@ impl Identities {
         api: &str,
         kind: &str,
         objects: Vec<NewObject>,
-    ) -> Result<(), Failure> {
+        actor: &str,
+    ) -> Result<(), ObjectError> {
         let kind = self.kind(api, kind)?;
         let objects = objects.into_iter().map(|NewObject { id, owner, tenant }| {
-            let name = kind.named(&id).ok_or_else(|| anyhow!("`{id}` is no id"))?;
+            let name = kind.named(&id).ok_or(ObjectError::NoId(id))?;
             Ok(NewBinding { name, owner: Some(kind.owner().written(&owner)), tenant, lifetime: None })
         });
-        let objects = objects.collect::<anyhow::Result<Vec<_>>>()?;
-        Ok(self.service().put_objects(objects, by(), now()).await?)
+        let objects = objects.collect::<Result<Vec<_>, ObjectError>>()?;
+        Ok(self.service().put_objects(objects, By::new(actor, None), now()).await?)
     }
 
     /// Whose an object is.
-    pub(crate) async fn object(&self, api: &str, kind: &str, id: &str) -> Result<Option<Object>, Failure> {
-        let Some(name) = self.kind(api, kind)?.named(id) else { return Ok(None) };
+    pub(crate) async fn object(
+        &self,
+        api: &str,
+        kind: &str,
+        id: &str,
+    ) -> Result<Option<Object>, ObjectError> {
+        let kind = self.kind(api, kind)?;
+        let Some(name) = kind.named(id) else { return Ok(None) };
         Ok(self.service().find(name).await?.map(|found| Object {
             id: found.name.id.clone(),
             owner: found.owner.clone(),
             tenant: found.tenant.clone(),
-            reference: found.owner.as_ref().map(|_| found.reference.expose().to_owned()),
+            reference: (kind.has_references() && found.owner.is_some())
+                .then(|| found.reference.expose().to_owned()),
             ends_at: found.ends_at.map(Into::into),
         }))
     }
 
     /// Forgets an object; false if it was not known.
-    pub(crate) async fn remove_object(&self, api: &str, kind: &str, id: &str) -> Result<bool, Failure> {
+    pub(crate) async fn remove_object(
+        &self,
+        api: &str,
+        kind: &str,
+        id: &str,
+        actor: &str,
+    ) -> Result<bool, ObjectError> {
         let Some(name) = self.kind(api, kind)?.named(id) else { return Ok(false) };
-        Ok(self.service().remove_object(name, by(), now()).await?)
+        Ok(self.service().remove_object(name, By::new(actor, None), now()).await?)
     }
 }

@@ -21,7 +21,7 @@ use countersign_gateway::upstream::{
 
 use countersign_services::mounted::{Mounted, World};
 
-use super::{ASSERTION_HEADER, Identities, health};
+use super::{ASSERTION_HEADER, Identities, desk, health};
 use countersign_identity::world::{OsRandom, WallClock};
 
 use crate::config::value::{Network, Origin, OriginScheme};
@@ -133,6 +133,7 @@ pub(crate) async fn start(
             }),
             assertion_keys: Arc::new(move || assertions.jwks(Purpose::Assertion)),
             token_keys: Arc::new(move || tokens.jwks(Purpose::Token)),
+            calls: desk::calls(Arc::clone(identities)),
         },
     )?;
     Ok(Running {

@@ -13,6 +13,7 @@ use countersign_auth::time::Time;
 
 use super::{By, Core, Service, unavailable};
 use crate::audit;
+use crate::objects::asked::Question;
 use crate::store::{Change, ObjectRow, StoreFuture};
 
 impl Core {
@@ -57,9 +58,20 @@ impl Core {
         Ok(Some(binding))
     }
 
+    /// Reads one object from the store; what is not there is asked for where somebody is asked.
     async fn find_object(&self, name: ObjectName) -> Result<FoundObject, Unavailable> {
-        let ObjectName { api, kind, id } = name;
-        self.read_object(|| self.store.object(api.to_string(), kind.to_string(), id)).await
+        let ObjectName { api, kind, id } = name.clone();
+        let found = self.read_object(|| self.store.object(api.to_string(), kind.to_string(), id)).await?;
+        if found.is_some() {
+            return Ok(found);
+        }
+        let _room = self.objects.room()?;
+        let read_at = self.objects.generation();
+        let told = self.objects.questions.ask(name, self.clock.now()).await?.map(Arc::new);
+        if let Some(binding) = &told {
+            self.objects.keep(read_at, binding);
+        }
+        Ok(told)
     }
 
     /// Writes changes of these objects.
@@ -152,6 +164,11 @@ fn bare_row(name: &ObjectName) -> ObjectRow {
 }
 
 impl Service {
+    /// From now on the owners of objects that the store does not have are asked for.
+    pub fn ask_owners(&self, api: &str, kind: &str, question: Question) {
+        self.core.objects.questions.add(api, kind, question);
+    }
+
     /// Says whose objects are, whatever was known of them; their references stay. All of them or none.
     pub fn put_objects(
         &self,

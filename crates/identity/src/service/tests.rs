@@ -11,6 +11,7 @@
 )]
 
 mod accounts;
+mod asked;
 mod equivalents;
 mod keys;
 mod objects;

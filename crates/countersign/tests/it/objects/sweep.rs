@@ -21,6 +21,7 @@ type Shape = (&'static str, &'static str, &'static [&'static str], &'static str,
 
 const JSON: &[&str] = &["Content-Type: application/json"];
 const FORM: &[&str] = &["Content-Type: application/x-www-form-urlencoded"];
+const PARTS: &[&str] = &["Content-Type: multipart/form-data; boundary=b"];
 const ANY: &str = "GET POST PUT PATCH DELETE";
 const WRITING: &str = "POST PUT PATCH";
 
@@ -128,6 +129,27 @@ const BODIES: &[Shape] = &[
     ("POST", "/document", FORM, "customerId={own}&customerid={id}", Served),
     ("POST", "/document?customerId={id}", FORM, "customerId={own}", Served),
     ("POST", "/document", FORM, "customerId[]={id}", Refused),
+    (
+        "POST",
+        "/document",
+        PARTS,
+        "--b\r\nContent-Disposition: form-data; name=customerId\r\n\r\n{id}\r\n--b--\r\n",
+        Served,
+    ),
+    (
+        "POST",
+        "/search?customerId={own}",
+        PARTS,
+        "--b\r\nContent-Disposition: form-data; name=\"customerID\"\r\n\r\n{id}\r\n--b--\r\n",
+        Served,
+    ),
+    (
+        "POST",
+        "/document",
+        PARTS,
+        "--b\r\nContent-Disposition: form-data; name=customerId; filename=a\r\n\r\n{id}\r\n--b--\r\n",
+        Refused,
+    ),
     ("POST", "/nested", JSON, r#"{"customer":{"id":{id}}}"#, Served),
     ("POST", "/nested", FORM, "customer[id]={id}", Served),
     ("POST", "/nested", FORM, "customer.id={id}", Served),

@@ -1,0 +1,108 @@
+//! Owners that are asked for.
+
+use std::sync::Mutex;
+
+use countersign_auth::objects::kind::Owner;
+use countersign_auth::port::objects::{ObjectDigest, ObjectName, Objects as _};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+
+use super::{Arc, Bench, at};
+use crate::objects::asked::{Question, QuestionError};
+use crate::outbound::{EndpointError, Outbound};
+
+fn outbound() -> Outbound {
+    let roots = rustls::RootCertStore::empty();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    Outbound::new(&Arc::new(builder.unwrap().with_root_certificates(roots).with_no_client_auth()))
+}
+
+/// A service that answers what it is told to, and counts what it was asked.
+async fn service(answer: &str) -> (String, Arc<Mutex<(String, Vec<String>)>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/owners/{{id}}?x=1", listener.local_addr().unwrap());
+    let state = Arc::new(Mutex::new((answer.to_owned(), Vec::new())));
+    let kept = Arc::clone(&state);
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let kept = Arc::clone(&kept);
+            tokio::spawn(async move {
+                let mut bytes = vec![0; 4096];
+                while let Ok(read @ 1..) = stream.read(&mut bytes).await {
+                    let line = String::from_utf8_lossy(bytes.get(..read).unwrap())
+                        .lines()
+                        .next()
+                        .unwrap()
+                        .to_owned();
+                    let answer = {
+                        let mut kept = kept.lock().unwrap();
+                        kept.1.push(line);
+                        kept.0.clone()
+                    };
+                    stream.write_all(answer.as_bytes()).await.unwrap();
+                }
+            });
+        }
+    });
+    (url, state)
+}
+
+fn told(status: &str, body: &str) -> String {
+    format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+}
+
+fn name(id: &str) -> ObjectName {
+    ObjectName { api: "shop".into(), kind: "order".into(), id: id.to_owned() }
+}
+
+#[tokio::test]
+async fn an_owner_is_asked_for_and_believed_for_a_second() {
+    let bench = Bench::new().await;
+    let (url, state) = service(&told("200 OK", r#"{"owner":"4711","tenant":"0001"}"#)).await;
+    let question = Question::new(&url, Owner::named("customer"), outbound()).unwrap();
+    bench.service.ask_owners("shop", "order", question);
+    let found = bench.service.find(name("a/b 1")).await.unwrap().unwrap();
+    assert_eq!((found.owner.as_deref(), found.tenant.as_deref()), (Some("customer=4711"), Some("0001")));
+    assert_eq!(found.ends_at, Some(at(1)));
+    assert_eq!(state.lock().unwrap().1, ["GET /owners/a%2Fb%201?x=1 HTTP/1.1"]);
+    let kept = bench.service.at_hand(&ObjectDigest::of_id("shop", "order", "a/b 1"));
+    assert_eq!(kept.unwrap().ends_at, Some(at(1)));
+
+    for (answer, expected) in [
+        (told("404 Not Found", ""), Some(true)),
+        (told("200 OK", "{}"), Some(true)),
+        (told("200 OK", r#"{"owner":""}"#), Some(true)),
+        (told("200 OK", r#"{"owner":["4711"]}"#), None),
+        (told("200 OK", r#"{"owner":"4711","tenant":true}"#), None),
+        (told("200 OK", "[]"), None),
+        (told("200 OK", "no"), None),
+        (told("500 Oops", ""), None),
+        (told("403 Forbidden", ""), None),
+        (told("302 Found\r\nLocation: /x", ""), None),
+        (told("200 OK", &format!(r#"{{"owner":"1","x":"{}"}}"#, "x".repeat(5000))), None),
+        ("nonsense\r\n\r\n".to_owned(), None),
+    ] {
+        state.lock().unwrap().0.clone_from(&answer);
+        let found = bench.service.find(name("2")).await;
+        assert_eq!(found.as_ref().ok().map(Option::is_none), expected, "{answer}: {found:?}");
+    }
+    // Other kinds are not asked about.
+    let other = ObjectName { kind: "basket".into(), ..name("2") };
+    assert!(bench.service.find(other).await.unwrap().is_none());
+    bench.close().await;
+}
+
+#[test]
+fn a_question_holds_its_id_once() {
+    let check = |url: &str, expected| {
+        let question = Question::new(url, Owner::Subject, outbound());
+        assert_eq!(question.err(), expected, "{url}");
+    };
+    check("http://127.0.0.1:9/owners/{id}", None);
+    check("https://owners.example/?order={id}", None);
+    check("http://127.0.0.1:9/owners", Some(QuestionError::Id));
+    check("http://127.0.0.1:9/{id}/{id}", Some(QuestionError::Id));
+    check("https://{id}.example/x", Some(QuestionError::Id));
+    check("http://owners.example/{id}", Some(QuestionError::Endpoint(EndpointError::Clear)));
+}
