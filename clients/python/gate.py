@@ -141,9 +141,9 @@ class Served:
         for line in self.process.stderr:
             self.log.append(line)
 
-    def add_user(self, name, password):
+    def add_user(self, name, password, *options):
         """Adds an account while the gate runs, as an operator does."""
-        command = [os.environ["COUNTERSIGN"], "user", "add", name, "--password-stdin", "--config", self.config]
+        command = [os.environ["COUNTERSIGN"], "user", "add", name, "--password-stdin", "--config", self.config, *options]
         subprocess.run(command, input=password + "\n", text=True, check=True, stdout=subprocess.DEVNULL)
 
     def __exit__(self, *_):
@@ -165,6 +165,10 @@ class Echo(http.server.BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+
+    def do_POST(self):  # the name is http.server's
+        self.rfile.read(int(self.headers["Content-Length"] or 0))
+        self.do_GET()
 
     def log_message(self, *_):
         pass

@@ -18,6 +18,15 @@ use crate::policy::{Policy, RouteOptions};
 use crate::refusal::{Reason, Refusal};
 use crate::token::{TokenKind, TokenPlan};
 
+/// What `negotiate` and `ntlm` credentials can be proven by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mechanism {
+    /// Kerberos: one message is enough.
+    Kerberos,
+    /// NTLM: three messages on one connection.
+    Ntlm,
+}
+
 /// What an API's configuration says of its dialect.
 #[derive(Clone, Debug, Default)]
 pub struct ApiOptions {
@@ -43,6 +52,8 @@ pub struct ApiOptions {
     pub routes: Vec<RouteOptions>,
     /// The tenants that are admitted; empty for all.
     pub tenants: Vec<String>,
+    /// How Windows' log-ins are checked here.
+    pub mechanisms: Vec<Mechanism>,
     /// Kinds of objects, by name.
     pub objects: BTreeMap<String, KindOptions>,
     /// Whether refusals may say more than production should.
@@ -75,6 +86,7 @@ pub struct Api {
     plans: BTreeMap<Arc<str>, TokenPlan>,
     pub(crate) policy: Policy,
     pub(crate) tenants: Vec<String>,
+    pub(crate) mechanisms: Vec<Mechanism>,
     kinds: Kinds,
     pub(crate) development: bool,
     pub(crate) intake: Intake,
@@ -147,6 +159,7 @@ impl Api {
                 .into_iter()
                 .map(|(table, message)| format!("{table}: {message}")),
         );
+        unused(&dialect, &options.mechanisms, &|rule| on.get(rule.index) == Some(&true), &mut mistakes);
         if options.csrf_off && !options.dangerous.iter().any(|what| what == "csrf") {
             mistakes.push(
                 "`csrf = false` lets foreign pages use sessions; if that is meant add dangerous = [\"csrf\"]"
@@ -185,6 +198,7 @@ impl Api {
             plans,
             policy,
             tenants: options.tenants,
+            mechanisms: options.mechanisms,
             kinds,
             development: options.development,
             intake,
@@ -218,10 +232,16 @@ impl Api {
         self.dialect.services().filter(|(endpoint, _, _)| !self.left.contains(endpoint))
     }
 
-    /// Whether a browser sends by itself what proved this identity: a cookie, or Basic that it remembers.
+    /// Whether a browser sends by itself what proved this identity: a cookie, Basic that it remembers, or what the
+    /// user's log-in to the desktop proves.
     pub fn is_ambient(&self, identity: &Identity) -> bool {
         let proved = self.dialect.credentials.iter().find(|rule| *rule.name == *identity.credential());
-        proved.is_some_and(|rule| rule.in_cookie() || rule.is_basic())
+        proved.is_some_and(|rule| rule.in_cookie() || rule.is_repeated_by_browsers())
+    }
+
+    /// Whether something is accepted here that belongs to connections.
+    pub fn negotiates(&self) -> bool {
+        !self.mechanisms.is_empty()
     }
 
     /// How its API keys are made, if its dialect has any.
@@ -362,7 +382,16 @@ fn switched_on(rule: &CredentialRule, options: &ApiOptions, mistakes: &mut Vec<S
                 rule.name
             ));
         }
-        Scheme::Digest | Scheme::Negotiate | Scheme::Ntlm | Scheme::Front => {
+        Scheme::Negotiate if options.mechanisms.is_empty() => mistakes.push(format!(
+            "credential `{}` is on, but nothing says how it is checked; add [api.kerberos] or [api.ntlm]",
+            rule.name
+        )),
+        Scheme::Ntlm if !options.mechanisms.contains(&Mechanism::Ntlm) => mistakes.push(format!(
+            "credential `{}` is on, but nothing says how it is checked; add [api.ntlm]",
+            rule.name
+        )),
+        Scheme::Negotiate | Scheme::Ntlm => {}
+        Scheme::Digest | Scheme::Front => {
             mistakes.push(format!(
                 "credential `{}`: this version cannot check scheme \"{}\" yet; add disable = [\"{0}\"]",
                 rule.name,
@@ -370,6 +399,27 @@ fn switched_on(rule: &CredentialRule, options: &ApiOptions, mistakes: &mut Vec<S
             ));
         }
         Scheme::Password | Scheme::Jwt | Scheme::Token | Scheme::Unproven => {}
+    }
+}
+
+/// A mechanism that no credential is checked by is a mistake: somebody believes it on.
+fn unused(
+    dialect: &Dialect,
+    mechanisms: &[Mechanism],
+    is_on: &dyn Fn(&CredentialRule) -> bool,
+    mistakes: &mut Vec<String>,
+) {
+    let on = |scheme| dialect.credentials.iter().any(|rule| rule.scheme == scheme && is_on(rule));
+    for mechanism in mechanisms {
+        let (used, table) = match mechanism {
+            Mechanism::Kerberos => (on(Scheme::Negotiate), "kerberos"),
+            Mechanism::Ntlm => (on(Scheme::Negotiate) || on(Scheme::Ntlm), "ntlm"),
+        };
+        if !used {
+            mistakes.push(format!(
+                "[api.{table}] checks nothing: no credential of its scheme is on; name one in `enable`"
+            ));
+        }
     }
 }
 

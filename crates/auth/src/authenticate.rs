@@ -1,6 +1,7 @@
 //! From what was presented to who it is.
 
 mod issued;
+mod negotiation;
 
 use std::sync::Arc;
 
@@ -63,7 +64,10 @@ pub async fn authenticate(
     if demand == Demand::None
         && credential.as_ref().is_some_and(|credential| from_foreign_page(credential, request))
     {
-        return Err(Refusal::new(Reason::Csrf, "a page of another site makes the browser send Basic"));
+        return Err(Refusal::new(
+            Reason::Csrf,
+            "a page of another site makes the browser prove who its user is",
+        ));
     }
     let mut dead: Option<Refusal> = None;
     let mut found = None;
@@ -104,10 +108,10 @@ pub async fn authenticate(
     Ok(identity)
 }
 
-/// Browsers remember Basic and send it for any page; where no CSRF token stands in between, what changes something
+/// Browsers prove themselves for any page by Basic, Kerberos and NTLM, without asking; where no CSRF token stands in between, what changes something
 /// must not come from another site. Programs do not send `Sec-Fetch-Site`.
 fn from_foreign_page(credential: &Credential, request: &Request<'_>) -> bool {
-    credential.rule.is_basic()
+    credential.rule.is_repeated_by_browsers()
         && !request.method.is_safe()
         && request.headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site")
 }
@@ -129,6 +133,7 @@ fn anonymous(session: Option<Session>, dead_cookie: Option<String>, now: Time) -
         session,
         token: None,
         dead_cookie,
+        answers: SmallVec::new(),
     })
 }
 
@@ -226,6 +231,8 @@ impl Verifier<'_> {
             }
             Proof::Token { values, second } => self.token(rule, values, second.as_ref()).await,
             Proof::Jwt { value } => self.jwt(rule, value, issued::site_of(credential)).await,
+            Proof::Negotiation { message } => self.negotiate(rule, message).await,
+            Proof::Bound(bound) => self.bound(rule, bound),
             Proof::Unproven { subject } => Ok(self.unproven(rule, subject)),
         }
     }
@@ -239,6 +246,7 @@ impl Verifier<'_> {
             session: None,
             token: None,
             dead_cookie: None,
+            answers: SmallVec::new(),
         }
     }
 
@@ -368,6 +376,7 @@ impl Verifier<'_> {
             session: None,
             token: Some(session),
             dead_cookie: None,
+            answers: SmallVec::new(),
         })
     }
 

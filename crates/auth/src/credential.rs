@@ -6,6 +6,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use crate::dialect::{CredentialRule, Scheme};
+use crate::link::Bound;
 use crate::secret::Secret;
 
 /// A credential that was recognized and taken out of a request. Nothing about it is proven.
@@ -41,6 +42,12 @@ pub(crate) enum Proof {
     Jwt {
         value: Secret,
     },
+    /// A message of SPNEGO or NTLM, in base64.
+    Negotiation {
+        message: Secret,
+    },
+    /// Nothing came with the request: it was proven on the connection before.
+    Bound(Bound),
     Unproven {
         subject: String,
     },
@@ -55,6 +62,14 @@ impl Credential {
     /// How it is to be proven.
     pub fn scheme(&self) -> Scheme {
         self.rule.scheme
+    }
+}
+
+impl CredentialRule {
+    /// Whether a browser presents it to whatever page asks, once its user has: what it remembers, or what the user's
+    /// own log-in to the desktop proves.
+    pub(crate) fn is_repeated_by_browsers(&self) -> bool {
+        self.is_basic() || matches!(self.scheme, Scheme::Negotiate | Scheme::Ntlm)
     }
 }
 

@@ -3,6 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
+use http::{HeaderName, HeaderValue};
+use smallvec::SmallVec;
+
 use crate::account::Account;
 use crate::dialect::Scheme;
 use crate::secret::Secret;
@@ -40,7 +43,11 @@ pub struct Identity {
     token: Option<Session>,
     /// The cookie that counted as nothing because it had died.
     dead_cookie: Option<String>,
+    answers: Answers,
 }
+
+/// What a proof has to say to the client in return: header fields of the answer.
+pub(crate) type Answers = SmallVec<[(HeaderName, HeaderValue); 1]>;
 
 /// A live token that came with a request.
 #[derive(Clone)]
@@ -71,13 +78,14 @@ pub(crate) struct Proven {
     pub(crate) session: Option<Session>,
     pub(crate) token: Option<Session>,
     pub(crate) dead_cookie: Option<String>,
+    pub(crate) answers: Answers,
 }
 
 impl Identity {
     /// The one constructor.
     pub(crate) fn proven(proven: Proven) -> Self {
-        let Proven { account, credential, scheme, proven_at, session, token, dead_cookie } = proven;
-        Self { account, credential, scheme, proven_at, session, token, dead_cookie }
+        let Proven { account, credential, scheme, proven_at, session, token, dead_cookie, answers } = proven;
+        Self { account, credential, scheme, proven_at, session, token, dead_cookie, answers }
     }
 
     /// The account; `None` for an anonymous caller.
@@ -113,6 +121,11 @@ impl Identity {
     /// The cookie that came with the request and counted as nothing because it had died.
     pub fn dead_cookie(&self) -> Option<&str> {
         self.dead_cookie.as_deref()
+    }
+
+    /// What the proof has to say to the client with the answer.
+    pub(crate) fn answers(&self) -> &[(HeaderName, HeaderValue)] {
+        &self.answers
     }
 
     /// The issued token that proved it, where one did.

@@ -25,6 +25,7 @@ pub mod form;
 pub mod identity;
 pub mod intake;
 pub mod json;
+pub mod link;
 mod loggable;
 pub mod media;
 pub mod objects;

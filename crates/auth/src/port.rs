@@ -7,6 +7,7 @@
 //! password.
 
 pub mod foreign;
+pub mod negotiation;
 pub mod objects;
 pub mod services;
 

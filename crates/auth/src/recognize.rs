@@ -21,6 +21,7 @@ use crate::dialect::{CredentialRule, Part, PartName, Scheme, Site};
 use crate::fields::Fields;
 use crate::fields::content_type::Encoding;
 use crate::intake::Taken;
+use crate::link::Link;
 pub(crate) use crate::recognize::places::plain_value;
 use crate::recognize::places::{authorization, one_value, query_values, repeated, same_primary, text};
 use crate::refusal::{Reason, Refusal};
@@ -44,6 +45,8 @@ pub struct Request<'r> {
     pub address: IpAddr,
     /// The fields of the body, where a call reads it.
     pub fields: Option<&'r Fields>,
+    /// The connection that it came on, where something that is accepted belongs to connections.
+    pub link: Option<Link<'r>>,
 }
 
 /// What a request presents.
@@ -148,7 +151,11 @@ pub fn recognize(
     }
     let csrf = finder.csrf()?;
     let beside = finder.session_cookie()?;
-    match finder.program()? {
+    let program = match finder.program()? {
+        Some(credential) => Some(credential),
+        None => finder.bound(),
+    };
+    match program {
         Some(credential) => {
             let credential = Some(credential);
             Ok(Presented { credential, ambient: false, others: SmallVec::new(), beside, csrf })
@@ -193,6 +200,18 @@ impl Finder<'_> {
                 format!("two credentials were presented: `{}` and `{}`", first.name, second.name),
             )),
         }
+    }
+
+    /// Where no program's credential came: what was proven on the connection before, if that is accepted here.
+    fn bound(&self) -> Option<Credential> {
+        let bound = self.request.link?.slot?.bound()?;
+        let mut accepted = self.located.site.accepts.iter();
+        let rule = accepted.find(|rule| rule.name == bound.credential && self.api.is_on(rule))?;
+        (bound.api == self.api.name).then(|| Credential {
+            rule: Arc::clone(rule),
+            proof: Proof::Bound(bound),
+            said: Said::default(),
+        })
     }
 
     /// Which accepted credential the `Authorization` header is.
@@ -373,7 +392,10 @@ impl Finder<'_> {
             },
             Scheme::Jwt => Proof::Jwt { value: Secret::new(self.required(rule, PartName::Value)?) },
             Scheme::Unproven => Proof::Unproven { subject: self.required(rule, PartName::Value)? },
-            Scheme::Digest | Scheme::Negotiate | Scheme::Ntlm | Scheme::Front => {
+            Scheme::Negotiate | Scheme::Ntlm => {
+                Proof::Negotiation { message: Secret::new(self.required(rule, PartName::Value)?) }
+            }
+            Scheme::Digest | Scheme::Front => {
                 return Err(Refusal::new(Reason::NotAccepted, "this scheme cannot be checked yet"));
             }
         };

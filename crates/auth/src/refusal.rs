@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use http::HeaderValue;
+
 /// The closed list of reasons that a dialect file can give an answer to.
 ///
 /// There is none for an unknown user, a locked or a disabled account: a file cannot tell what it cannot name.
@@ -204,6 +206,9 @@ pub struct Refusal {
     pub carrier: String,
     /// The cookie that died, which the browser is told to forget.
     pub dead_cookie: Option<String>,
+    /// In place of all challenges: the next message of an exchange that goes on. The answer is a 401 then, whatever
+    /// the dialect says of refusals.
+    pub challenge: Option<Box<HeaderValue>>,
     /// For the log.
     pub cause: Cause,
 }
@@ -211,7 +216,14 @@ pub struct Refusal {
 impl Refusal {
     /// A refusal with nothing more to tell the client than its reason.
     pub fn new(reason: Reason, cause: impl Into<Cause>) -> Self {
-        Self { reason, detail: String::new(), carrier: String::new(), dead_cookie: None, cause: cause.into() }
+        Self {
+            reason,
+            detail: String::new(),
+            carrier: String::new(),
+            dead_cookie: None,
+            challenge: None,
+            cause: cause.into(),
+        }
     }
 
     /// Names the field or variable that is at fault.

@@ -9,12 +9,13 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
-use crate::api::{Api, Located};
+use crate::api::{Api, Located, Mechanism};
 use crate::cookie::{self, Attributes, ScriptAccess, Transport};
 use crate::date::DateFormat;
 use crate::dialect::place::Place;
 use crate::dialect::template::{Medium, Value, Values};
-use crate::dialect::{Answer, BodyKind, CookieRule, Refusals, Site, Surface, read_medium};
+use crate::dialect::{Answer, BodyKind, CookieRule, Refusals, Scheme, Site, Surface, read_medium};
+use crate::link::Sharing;
 use crate::media;
 use crate::refusal::{Reason, Refusal};
 
@@ -33,6 +34,8 @@ pub struct Here<'h> {
     pub path: &'h str,
     /// Its raw query.
     pub query: Option<&'h str>,
+    /// Whether the connection is the client's own: what needs that is not offered elsewhere.
+    pub sharing: Sharing,
 }
 
 /// An answer that the gate makes itself.
@@ -198,12 +201,17 @@ impl Api {
             site.map(|site| &*site.refusals).or_else(|| surface.map(|surface| &*surface.refusals));
         let default = Answer::default();
         let answer = refusals.and_then(|refusals| refusals.answer(refusal.reason)).unwrap_or(&default);
-        let status = answer.status.unwrap_or(refusal.reason.status());
+        let status = match &refusal.challenge {
+            Some(_) => 401,
+            None => answer.status.unwrap_or(refusal.reason.status()),
+        };
         let values = RefusalValues::new(self, answer, status, refusal, here);
         let with_status = Answer { status: Some(status), ..answer.clone() };
         let mut rendered = self.answer(&with_status, &values, here);
-        if status == 401 && answer.challenge.unwrap_or(true) {
-            self.challenge(site, &mut rendered.headers);
+        if let Some(challenge) = &refusal.challenge {
+            rendered.headers.insert(WWW_AUTHENTICATE, HeaderValue::clone(challenge));
+        } else if status == 401 && answer.challenge.unwrap_or(true) {
+            self.challenge(site, here.sharing, &mut rendered.headers);
         }
         if refusal.reason == Reason::Method {
             self.allow(here, &mut rendered.headers);
@@ -211,19 +219,33 @@ impl Api {
         rendered
     }
 
-    fn challenge(&self, site: Option<&Site>, headers: &mut HeaderMap) {
+    fn challenge(&self, site: Option<&Site>, sharing: Sharing, headers: &mut HeaderMap) {
         let mut offered: Vec<&str> = Vec::new();
         for rule in site.iter().flat_map(|site| &site.accepts).filter(|rule| self.is_on(rule)) {
             let Some(word) = rule.challenge.filter(|word| !offered.contains(word)) else { continue };
+            if !self.can_be_done(rule.scheme, sharing) {
+                continue;
+            }
             offered.push(word);
             let realm = quoted(&self.realm);
             let line = match word {
                 "Basic" => format!("Basic realm={realm}, charset=\"UTF-8\""),
+                // RFC 4559 section 4 has no parameters.
+                "Negotiate" | "NTLM" => word.to_owned(),
                 other => format!("{other} realm={realm}"),
             };
             if let Ok(line) = HeaderValue::from_str(&line) {
                 headers.append(WWW_AUTHENTICATE, line);
             }
+        }
+    }
+
+    /// Whether a client could get in by a scheme on such a connection: NTLM needs one of its own.
+    fn can_be_done(&self, scheme: Scheme, sharing: Sharing) -> bool {
+        match (scheme, sharing) {
+            (Scheme::Ntlm, Sharing::Shared) => false,
+            (Scheme::Negotiate, Sharing::Shared) => self.mechanisms.contains(&Mechanism::Kerberos),
+            (_, Sharing::Own | Sharing::Shared) => true,
         }
     }
 

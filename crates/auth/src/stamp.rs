@@ -31,6 +31,9 @@ impl Api {
         headers: &mut HeaderMap,
     ) -> Result<(), Unavailable> {
         self.add_stamp(method, path, identity, world, here, headers)?;
+        for (name, value) in identity.answers() {
+            headers.append(name.clone(), value.clone());
+        }
         if let Some(dead) = identity.dead_cookie() {
             let caller = Caller { prefix: here.prefix, ..Caller::bare(self, Some(identity)) };
             self.clear_dead(headers, dead, &caller, here);

@@ -3,6 +3,7 @@
 mod check;
 pub(crate) mod directory;
 pub(crate) mod issuer;
+pub(crate) mod negotiation;
 mod objects;
 mod report;
 mod route;

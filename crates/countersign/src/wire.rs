@@ -7,6 +7,7 @@ mod directories;
 mod health;
 mod identities;
 mod issuers;
+mod negotiation;
 mod objects;
 mod plane;
 
@@ -110,6 +111,7 @@ fn options(api: &config::Api) -> ApiOptions {
         tokens: api.token.iter().map(|(word, token)| (word.clone(), settings(token))).collect(),
         routes: api.route.iter().map(route).collect(),
         tenants: api.tenants.clone(),
+        mechanisms: negotiation::mechanisms(api),
         objects: objects::kinds(&api.object),
         development: api.development,
         leave: api.left_to_upstream.clone(),

@@ -6,7 +6,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use http::HeaderMap;
+use countersign_auth::link::Sharing;
+use http::header::{FORWARDED, VIA};
+use http::{HeaderMap, HeaderName};
 use ipnet::IpNet;
 
 use crate::listen::Connection;
@@ -101,6 +103,10 @@ impl std::fmt::Display for RequestId {
     }
 }
 
+/// What proxies add to the requests that they pass on.
+const FIELDS_OF_FRONTS: [HeaderName; 4] =
+    [VIA, FORWARDED, HeaderName::from_static("x-forwarded-for"), HeaderName::from_static("x-real-ip")];
+
 /// The other end of one request.
 #[derive(Clone, Debug)]
 pub struct Peer {
@@ -146,6 +152,14 @@ impl Peer {
     /// Whether the connection's other end is a front whose forwarding fields are believed.
     pub fn is_behind_front(&self, fronts: &Fronts) -> bool {
         fronts.networks.hold(self.connection.address.ip())
+    }
+
+    /// Whether the client has the connection for itself: HTTP/1, not from a front, and without a field that a front
+    /// adds. Those fields are believed of anybody here: whoever adds one only takes from himself.
+    pub fn sharing(&self, fronts: &Fronts, head: &http::request::Parts) -> Sharing {
+        let is_http1 = head.version == http::Version::HTTP_11 || head.version == http::Version::HTTP_10;
+        let passed = FIELDS_OF_FRONTS.iter().any(|name| head.headers.contains_key(name));
+        if is_http1 && !passed && !self.is_behind_front(fronts) { Sharing::Own } else { Sharing::Shared }
     }
 
     /// The name of the listener that took the connection.

@@ -15,6 +15,7 @@ use countersign_auth::canonical::path::CanonicalPath;
 use countersign_auth::dialect::Scheme;
 use countersign_auth::fields::Fields;
 use countersign_auth::intake::Taken;
+use countersign_auth::link::{Link, Sharing};
 use countersign_auth::objects::answer::Follow;
 use countersign_auth::policy::{Decision, Permit, decide};
 use countersign_auth::recognize::{Request, recognize};
@@ -69,6 +70,8 @@ struct Visit<'g> {
     mount: &'g ApiMount,
     peer: &'g Peer,
     now: Time,
+    /// Whether the connection is the client's own, as far as this API cares.
+    sharing: Sharing,
     head: request::Parts,
     body: Option<Body>,
     /// Canonical, with the prefix.
@@ -118,6 +121,7 @@ impl<'g> Visit<'g> {
             mount,
             peer,
             now,
+            sharing: if mount.api.negotiates() { peer.sharing(&gate.fronts, &head) } else { Sharing::Shared },
             path,
             prefix,
             located: None,
@@ -161,6 +165,7 @@ impl<'g> Visit<'g> {
             headers: &self.head.headers,
             address: self.peer.address,
             fields: fields.as_ref(),
+            link: link(gate, self.mount, self.peer, self.sharing),
         };
         let presented = recognize(api, located, &request, &taken)?;
         let identity = authenticate(api, located, &request, presented, &*gate.lookups, now).await?;
@@ -171,7 +176,7 @@ impl<'g> Visit<'g> {
         }
         if !located.forwards() {
             let world = world(gate, now);
-            let here = here(&self.head, &self.path, &self.prefix, self.peer);
+            let here = here(&self.head, &self.path, &self.prefix, self.peer, self.sharing);
             let mut rendered = serve(api, located, &request, &taken, &identity, world, &here).await?;
             let path = below(&self.path, &self.prefix);
             api.stamp(&self.head.method, path, &identity, world, &here, &mut rendered.headers)?;
@@ -199,6 +204,7 @@ impl<'g> Visit<'g> {
             headers: &self.head.headers,
             address: self.peer.address,
             fields,
+            link: link(self.gate, self.mount, self.peer, self.sharing),
         }
     }
 
@@ -253,6 +259,7 @@ impl<'g> Visit<'g> {
             &self.path,
             &self.prefix,
             self.peer,
+            self.sharing,
         );
         finish.follow = follow;
         let mut head = std::mem::replace(&mut self.head, empty_head());
@@ -277,7 +284,7 @@ impl<'g> Visit<'g> {
     fn refuse(&mut self, refusal: &Refusal) -> Admission<Finish> {
         self.facts.reason = Some(refusal.reason);
         self.facts.cause = Some(refusal.cause.clone());
-        let here = here(&self.head, &self.path, &self.prefix, self.peer);
+        let here = here(&self.head, &self.path, &self.prefix, self.peer, self.sharing);
         let rendered = self.mount.api.refuse_at(self.located.as_ref(), refusal, &here);
         Admission::Answer(response(rendered), std::mem::take(&mut self.facts))
     }
@@ -288,7 +295,24 @@ fn world(gate: &Gate, now: Time) -> World<'_> {
     World { lookups: &*gate.lookups, operations: &*gate.operations, signer: &*gate.signer, now }
 }
 
-fn here<'h>(head: &'h request::Parts, path: &'h str, prefix: &'h str, peer: &Peer) -> Here<'h> {
+/// The connection, where the API accepts something that belongs to connections.
+fn link<'l>(gate: &'l Gate, mount: &ApiMount, peer: &'l Peer, sharing: Sharing) -> Option<Link<'l>> {
+    let negotiation = gate.negotiation.as_deref().filter(|_| mount.api.negotiates())?;
+    let slot = match sharing {
+        Sharing::Own => Some(peer.connection.slot()),
+        Sharing::Shared => None,
+    };
+    let certificate = peer.connection.tls.as_ref().map(|tls| &tls.certificate);
+    Some(Link { negotiation, slot, certificate })
+}
+
+fn here<'h>(
+    head: &'h request::Parts,
+    path: &'h str,
+    prefix: &'h str,
+    peer: &Peer,
+    sharing: Sharing,
+) -> Here<'h> {
     Here {
         prefix,
         secure: peer.scheme == Wire::Https,
@@ -296,6 +320,7 @@ fn here<'h>(head: &'h request::Parts, path: &'h str, prefix: &'h str, peer: &Pee
         headers: &head.headers,
         path,
         query: head.uri.query(),
+        sharing,
     }
 }
 

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use countersign_auth::api::Api;
+use countersign_auth::port::negotiation::Negotiation;
 use countersign_auth::port::objects::Objects;
 use countersign_auth::port::services::Services;
 use countersign_auth::port::{Lookups, Operations, Signer};
@@ -70,6 +71,8 @@ pub struct GateOptions {
     pub operations: Arc<dyn Operations>,
     /// Signs assertions and tokens.
     pub signer: Arc<dyn Signer>,
+    /// Checks Kerberos and NTLM; `None` where no API accepts them.
+    pub negotiation: Option<Arc<dyn Negotiation>>,
     /// Who owns what.
     pub objects: Arc<dyn Objects>,
     /// The named services that endpoints mount.
@@ -100,6 +103,8 @@ pub struct Gate {
     pub operations: Arc<dyn Operations>,
     /// Signs assertions and tokens.
     pub signer: Arc<dyn Signer>,
+    /// Checks Kerberos and NTLM; `None` where no API accepts them.
+    pub negotiation: Option<Arc<dyn Negotiation>>,
     /// Who owns what.
     pub objects: Arc<dyn Objects>,
     /// The named services that endpoints mount.
@@ -168,6 +173,7 @@ impl Gate {
             lookups: options.lookups,
             operations: options.operations,
             signer: options.signer,
+            negotiation: options.negotiation,
             objects: options.objects,
             services: options.services,
             clock: options.clock,

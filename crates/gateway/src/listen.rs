@@ -10,11 +10,10 @@ mod serve;
 mod service;
 mod tls;
 
-use std::any::Any;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub(crate) use crate::listen::accept::{Listening, is_loopback, run};
 pub(crate) use crate::listen::bind::bind;
@@ -25,6 +24,7 @@ use crate::listen::heads::HeadWatch;
 pub use crate::listen::tls::TlsError;
 pub(crate) use crate::listen::tls::{Acceptor, certificates};
 
+use countersign_auth::link::Slot;
 use http::HeaderValue;
 
 use crate::address::Networks;
@@ -128,7 +128,7 @@ pub struct Connection {
     /// The first [`HeadFault`]; 0 if there was none.
     head_fault: AtomicU8,
     verdict: AtomicU8,
-    slot: Mutex<Option<Box<dyn Any + Send>>>,
+    slot: Slot,
     _permit: Permit,
 }
 
@@ -154,15 +154,15 @@ impl Connection {
             vouched: AtomicU64::new(NOT_FOLLOWED),
             head_fault: AtomicU8::new(0),
             verdict: AtomicU8::new(Verdict::Live as u8),
-            slot: Mutex::default(),
+            slot: Slot::default(),
             _permit: permit,
         })
     }
 
     /// A place for what must not outlive the connection: the legs of a handshake that is bound to it, and what
     /// they proved. Only meaningful where one client has the connection to itself (HTTP/1.1, no front).
-    pub fn slot(&self) -> MutexGuard<'_, Option<Box<dyn Any + Send>>> {
-        self.slot.lock().unwrap_or_else(PoisonError::into_inner)
+    pub const fn slot(&self) -> &Slot {
+        &self.slot
     }
 
     /// A request's head has come.

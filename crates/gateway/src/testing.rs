@@ -56,6 +56,7 @@ pub(crate) fn options(apis: Vec<ApiOptions>) -> GateOptions {
         lookups: Arc::new(ports::Nobody),
         operations: Arc::new(ports::Nobody),
         signer: Arc::new(ports::Nobody),
+        negotiation: None,
         objects: Arc::new(ports::Nobody),
         services: Arc::new(countersign_auth::port::services::NoServices),
         clock: Arc::new(ports::Nobody),

@@ -19,6 +19,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use countersign_auth::port::Unavailable;
 use countersign_auth::scheme::digest::hash::{DigestHash, Ha1, Hashed};
 use countersign_auth::time::Random;
+use countersign_negotiate::ntlm::NtHash;
 use hashbrown::HashMap;
 
 pub use self::seal::KeyPlace;
@@ -58,7 +59,7 @@ pub(crate) struct Kept {
     /// `None` if it did not opt in.
     pub(crate) digest: Option<Vec<KeptHa1>>,
     /// `None` if it did not opt in.
-    pub(crate) nt_hash: Option<plain::NtHash>,
+    pub(crate) nt_hash: Option<NtHash>,
 }
 
 /// A hash for Digest.
@@ -136,7 +137,7 @@ impl Equivalents {
             let kept = all.entry(row.account).or_default();
             match row.scheme {
                 WeakerScheme::Digest => kept.digest = Some(plain::read_digest(&plain)?),
-                WeakerScheme::Ntlm => kept.nt_hash = Some(plain::NtHash::read(&plain)?),
+                WeakerScheme::Ntlm => kept.nt_hash = Some(plain::read_ntlm(&plain)?),
             }
         }
         for (account, kept) in all {
@@ -174,7 +175,7 @@ impl Equivalents {
         let mut kept = Kept::default();
         if let Some(password) = password {
             kept.digest = wanted(WeakerScheme::Digest).then(|| self.ha1s(kind, name, password));
-            kept.nt_hash = wanted(WeakerScheme::Ntlm).then(|| plain::NtHash::of(password));
+            kept.nt_hash = wanted(WeakerScheme::Ntlm).then(|| NtHash::of_password(password));
         }
         self.sealed(account, (kind, name), kept, random)
     }
@@ -190,7 +191,9 @@ impl Equivalents {
         names: (&str, &str),
         random: &dyn Random,
     ) -> Result<Replacement, Unavailable> {
-        let nt_hash = self.of(account).and_then(|kept| kept.nt_hash.clone());
+        let kept = self.of(account);
+        let hash = kept.as_ref().and_then(|kept| kept.nt_hash.as_ref());
+        let nt_hash = hash.map(|hash| NtHash::from_bytes(*hash.expose()));
         self.sealed(account, names, Kept { digest: None, nt_hash }, random)
     }
 
@@ -206,7 +209,7 @@ impl Equivalents {
             changes.push(Change::DeleteEquivalents(account));
         }
         let digest = kept.digest.as_deref().map(|all| (WeakerScheme::Digest, plain::write_digest(all)));
-        let ntlm = kept.nt_hash.as_ref().map(|hash| (WeakerScheme::Ntlm, hash.write()));
+        let ntlm = kept.nt_hash.as_ref().map(|hash| (WeakerScheme::Ntlm, plain::write_ntlm(hash)));
         for (scheme, plain) in digest.into_iter().chain(ntlm) {
             changes.push(Change::PutEquivalent(self.sealer.seal(account, scheme, plain, random)?));
         }

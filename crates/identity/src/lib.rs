@@ -4,8 +4,8 @@
 //! `Signer` and `Objects`. It answers from memory, keeps the truth in a [`Store`](store::Store), and sees no proxied traffic.
 //! [`world`] holds the real clock and the real randomness.
 //!
-//! Whoever implements `Lookups` can forge any identity. Here that is `service/lookups.rs`, over
-//! `service/passwords.rs`, `tokens.rs` and `values.rs`. Whoever implements `Objects` can give any object away: that is
+//! Whoever implements `Lookups` or `Negotiation` can forge any identity. Here that is `service/lookups.rs`, over
+//! `service/passwords.rs`, `tokens.rs` and `values.rs`, and `service/negotiation.rs`. Whoever implements `Objects` can give any object away: that is
 //! `service/objects.rs`, over `objects.rs`.
 
 pub mod accounts;
@@ -15,6 +15,7 @@ pub mod equivalents;
 pub mod issuers;
 mod keys;
 pub mod lockout;
+pub mod negotiation;
 pub mod objects;
 pub mod outbound;
 pub mod password;

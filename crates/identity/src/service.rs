@@ -13,6 +13,7 @@ mod foreign;
 mod issue;
 mod links;
 mod lookups;
+mod negotiation;
 mod notes;
 mod objects;
 mod operations;
@@ -32,7 +33,7 @@ use countersign_auth::time::{Clock, Random};
 use countersign_auth::token::TokenDigest;
 use hashbrown::{HashMap, HashSet};
 use tokio::runtime::Handle;
-use tokio::sync::broadcast;
+use tokio::sync::{Semaphore, broadcast};
 
 use crate::accounts::directory::Directory;
 use crate::accounts::rows;
@@ -41,6 +42,7 @@ use crate::equivalents::{Equivalents, KeyPlace};
 use crate::issuers::Issuers;
 use crate::keys::Keys;
 use crate::lockout::{Lockout, Patience};
+use crate::negotiation::Negotiations;
 use crate::objects::Known;
 use crate::password::{PasswordOptions, Passwords};
 use crate::proofs::Proofs;
@@ -53,6 +55,8 @@ use crate::world::{OsRandom, WallClock};
 
 /// Ends that a slow listener may lag behind before it has to look at everything again.
 const ENDED_BACKLOG: usize = 4096;
+/// Checks of Kerberos tickets at once, each in a thread of its own, which waits for the disk at most.
+const TICKETS_AT_ONCE: usize = 64;
 const DERIVATION_KEY: &str = "derivation key";
 const LAST_ACCOUNT: &str = "last account";
 
@@ -189,6 +193,9 @@ pub(crate) struct Core {
     objects: Known,
     pub(crate) signing: SigningKeys,
     issuers: Issuers,
+    negotiations: Negotiations,
+    /// Checks of tickets at once.
+    tickets: Arc<Semaphore>,
     ledger: Mutex<Ledger>,
     /// Changes of accounts and keys are rare and go one after the other. Holds the last number of an account.
     pub(crate) administration: tokio::sync::Mutex<u64>,
@@ -261,6 +268,8 @@ impl Service {
             values: Values::load(values),
             signing,
             issuers: Issuers::default(),
+            negotiations: Negotiations::default(),
+            tickets: Arc::new(Semaphore::new(TICKETS_AT_ONCE)),
             ledger: Mutex::new(Ledger {
                 loading: Some(EndedMeanwhile::default()),
                 unwritten_ends: Vec::new(),

@@ -28,6 +28,7 @@ use countersign_auth::fields::Fields;
 use countersign_auth::fields::content_type::ContentType;
 use countersign_auth::form::{Form, FormNames};
 use countersign_auth::identity::Identity;
+use countersign_auth::link::Sharing;
 use countersign_auth::objects::RouteObjects;
 use countersign_auth::policy::{Allow, Conditions, RouteOptions, authorize};
 use countersign_auth::port::Lookups as _;
@@ -185,8 +186,15 @@ impl Call<'_> {
         let mut located = None;
         let result = self.admit(&mut headers, path, query, &mut located);
         let full = format!("/h{path}");
-        let here =
-            Here { prefix: "/h", secure: true, method: &self.method, headers: &headers, path: &full, query };
+        let here = Here {
+            prefix: "/h",
+            secure: true,
+            method: &self.method,
+            headers: &headers,
+            path: &full,
+            query,
+            sharing: Sharing::Own,
+        };
         match result {
             Ok(Admitted::Forwarded(identity)) => {
                 let mut out = told(&identity) + &cookies(&self.stamped(&identity, HeaderMap::new(), &here));
@@ -261,6 +269,7 @@ impl Call<'_> {
             headers,
             address: IpAddr::V4(Ipv4Addr::LOCALHOST),
             fields: fields.as_ref(),
+            link: None,
         };
         let located = at.insert(api.locate_request(&request)?);
         let presented = recognize(api, located, &request, &taken)?;
@@ -271,7 +280,15 @@ impl Call<'_> {
             return Ok(Admitted::Forwarded(permit.identity().clone()));
         }
         let full = format!("/h{path}");
-        let here = Here { prefix: "/h", secure: true, method: &self.method, headers, path: &full, query };
+        let here = Here {
+            prefix: "/h",
+            secure: true,
+            method: &self.method,
+            headers,
+            path: &full,
+            query,
+            sharing: Sharing::Own,
+        };
         let rendered = serve(api, located, &request, &taken, &identity, self.serving(), &here)
             .now_or_never()
             .unwrap()?;

@@ -10,6 +10,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::issuer::Issuer;
+use super::negotiation;
 use super::report::{Report, nearest};
 use super::tree::{Allow, Api, Backends, Config, Listener, Upstream};
 use super::value::OriginScheme;
@@ -190,6 +191,7 @@ fn check_api(config: &Config, api: &Api, path: &str, folder: &Path, report: &mut
     for (issuer, keys) in &api.issuers {
         check_issuer(keys, &format!("{path}.issuers.{issuer:?}"), folder, report);
     }
+    negotiation::check(api.kerberos.as_ref(), api.ntlm.as_ref(), path, folder, report);
     for (at, route) in api.route.iter().enumerate() {
         if let Allow::Rule(rule) = &route.allow
             && rule.roles.is_empty()

@@ -182,6 +182,8 @@ fn configurations_of_the_documentation_work_when_they_are_pasted() {
                     let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
                     std::fs::write(file, made.cert.pem()).unwrap();
                 }
+                // The first byte of the format.
+                Some("keytab") => std::fs::write(file, [5, 2]).unwrap(),
                 Some("password" | "authorization" | "secret") => std::fs::write(file, "secret\n").unwrap(),
                 Some(_) | None => {}
             }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::directory::{Directory, Outbound, Use};
 use super::issuer::{Introspection, Issuer};
+use super::negotiation::{Kerberos, Ntlm};
 use super::objects::ObjectKind;
 use super::route::Route;
 use super::value::{Address, Network, Origin, Period, Place};
@@ -339,6 +340,12 @@ pub(crate) struct Api {
     /// Who is asked about tokens that only their issuer can read, by the credential that they come as.
     #[serde(default)]
     pub(crate) introspection: BTreeMap<String, Introspection>,
+    /// How tickets of Kerberos are checked, which `negotiate` credentials bring.
+    #[serde(default)]
+    pub(crate) kerberos: Option<Kerberos>,
+    /// How NTLM is checked, which `ntlm` and `negotiate` credentials bring.
+    #[serde(default)]
+    pub(crate) ntlm: Option<Ntlm>,
     /// Who may do what. No rule means no.
     #[serde(default)]
     pub(crate) route: Vec<Route>,

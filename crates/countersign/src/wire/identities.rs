@@ -21,7 +21,7 @@ use countersign_identity::service::{By, Service, ServiceOptions, Upkeep};
 use countersign_identity::signing::{SigningAlgorithm, SigningOptions};
 use serde::Serialize;
 
-use super::{ADMINISTRATOR_ROLE, directories, issuers, objects, settle};
+use super::{ADMINISTRATOR_ROLE, directories, issuers, negotiation, objects, settle};
 use countersign_identity::world::{OsRandom, WallClock};
 
 use crate::config::{Algorithm, Config, Loaded, Mistake};
@@ -124,6 +124,10 @@ impl Identities {
                 self.service.trust_issuer(&config.name, issuer, TrustedIssuer::Ours);
             }
             issuers::apply(loaded, config, &self.service, &outbound).map_err(|error| anyhow!(error))?;
+            if let Some(settings) = negotiation::settings(loaded, config) {
+                let declared = self.service.declare_negotiation(&config.name, settings);
+                declared.map_err(|error| anyhow!("api {}: {error}", config.name))?;
+            }
             for (provider, domains) in &config.providers {
                 if domains.is_empty() {
                     self.service.declare_provider(&config.name, provider, None);

@@ -95,6 +95,7 @@ pub(crate) async fn start(
         lookups: service.clone(),
         operations: service.clone(),
         signer: service.clone(),
+        negotiation: Some(service.clone()),
         objects: service.clone(),
         services: services.clone(),
         clock: Arc::new(WallClock),

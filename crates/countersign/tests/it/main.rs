@@ -10,7 +10,9 @@
 )]
 
 mod crash;
+mod kerberos;
 mod mutations;
+mod ntlm;
 mod objects;
 mod process;
 mod raw;

@@ -32,22 +32,30 @@ pub(crate) struct Site {
 impl Site {
     /// Two APIs, `crm.example` (tickets, sessions) and `push.example` (keys), and a store with these accounts.
     pub(crate) fn new(accounts: Vec<AccountDraft>) -> Self {
+        Self::with(
+            |upstream| {
+                let api = |name: &str, dialect: &str, deployment: &str| {
+                    format!(
+                        "[[api]]\nname = \"{name}\"\ndialect = \"{dialect}\"\ndeployment = \"{deployment}\"\n\
+                         at = [\"{name}.example/\"]\nupstream = \"http://{upstream}\"\n\
+                         [[api.route]]\nat = \"/**\"\nallow = \"authenticated\"\n",
+                    )
+                };
+                [api("crm", "superoffice", "onsite"), api("push", "voltmx", "onprem")].concat()
+            },
+            accounts,
+        )
+    }
+
+    /// Other APIs, before the service at an address, and a store with these accounts.
+    pub(crate) fn with(apis: impl FnOnce(SocketAddr) -> String, accounts: Vec<AccountDraft>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let upstream = Upstream::start();
-        let api = |name: &str, dialect: &str, deployment: &str| {
-            format!(
-                "[[api]]\nname = \"{name}\"\ndialect = \"{dialect}\"\ndeployment = \"{deployment}\"\n\
-                 at = [\"{name}.example/\"]\nupstream = \"http://{}\"\n\
-                 [[api.route]]\nat = \"/**\"\nallow = \"authenticated\"\n",
-                upstream.address()
-            )
-        };
         let config = format!(
             "[[listener]]\nname = \"main\"\naddress = \"127.0.0.1:0\"\n\
              [administration]\nlisten = \"127.0.0.1:0\"\n\
-             {}{}[store]\npath = \"{STORE}\"\n[log]\nformat = \"json\"\naccess = false\n",
-            api("crm", "superoffice", "onsite"),
-            api("push", "voltmx", "onprem"),
+             {}[store]\npath = \"{STORE}\"\n[log]\nformat = \"json\"\naccess = false\n",
+            apis(upstream.address()),
         );
         std::fs::write(folder.path().join(CONFIG), config).unwrap();
         let site = Self { folder, _upstream: upstream };
@@ -73,11 +81,16 @@ impl Site {
     }
 
     /// Starts the gate. `COUNTERSIGN` in the environment names another build.
-    #[expect(clippy::disallowed_methods, reason = "which build is tried, is said by whoever starts the run")]
     pub(crate) fn start(&self) -> Gate {
+        self.start_with(&[])
+    }
+
+    /// The same in another environment.
+    #[expect(clippy::disallowed_methods, reason = "which build is tried, is said by whoever starts the run")]
+    pub(crate) fn start_with(&self, environment: &[(&str, String)]) -> Gate {
         let binary =
             std::env::var("COUNTERSIGN").unwrap_or_else(|_| env!("CARGO_BIN_EXE_countersign").to_owned());
-        Gate::start(Path::new(&binary), &self.folder.path().join(CONFIG))
+        Gate::start(Path::new(&binary), &self.folder.path().join(CONFIG), environment)
     }
 }
 
@@ -98,12 +111,13 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
-    fn start(binary: &Path, config: &Path) -> Self {
+    fn start(binary: &Path, config: &Path, environment: &[(&str, String)]) -> Self {
         let started = Instant::now();
         let mut child = Command::new(binary)
             .arg("serve")
             .arg("--config")
             .arg(config)
+            .envs(environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

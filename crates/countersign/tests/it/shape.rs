@@ -7,13 +7,15 @@ use std::process::Command;
 use crate::transcript::root;
 
 /// All that a crate of the workspace may know of the others.
-const EDGES: [(&str, &str); 9] = [
+const EDGES: [(&str, &str); 11] = [
     ("countersign", "countersign-auth"),
     ("countersign", "countersign-gateway"),
     ("countersign", "countersign-identity"),
+    ("countersign", "countersign-negotiate"),
     ("countersign", "countersign-services"),
     ("countersign-gateway", "countersign-auth"),
     ("countersign-identity", "countersign-auth"),
+    ("countersign-identity", "countersign-negotiate"),
     ("countersign-services", "countersign-auth"),
     ("countersign-services", "countersign-bayeux"),
     ("countersign-services", "countersign-identity"),

@@ -17,6 +17,7 @@ mod proofs;
 mod sessions;
 mod table;
 mod tokens;
+mod windows;
 
 use std::sync::Arc;
 

@@ -27,7 +27,7 @@ use countersign_gateway::metrics::Metrics;
 use countersign_gateway::serve::{Running, ServeOptions, start};
 use countersign_gateway::upstream::{Times, Upstream as Backend, UpstreamOptions};
 use countersign_identity::accounts::AccountDraft;
-use countersign_identity::equivalents::KeyPlace;
+use countersign_identity::equivalents::{KeyPlace, WeakerScheme};
 use countersign_identity::issuers::TrustedIssuer;
 use countersign_identity::password::PasswordOptions;
 use countersign_identity::service::{By, Service, ServiceOptions, Upkeep};
@@ -199,6 +199,7 @@ async fn people(service: &Service, file: &WorldFile, now: Time) {
             keys: entry.keys.clone(),
             password: Some(Secret::new(entry.password.as_str())),
             password_due: entry.due,
+            weaker: entry.weaker.iter().map(|name| WeakerScheme::named(name).unwrap()).collect(),
             ..AccountDraft::new(&entry.kind, &entry.name)
         };
         service.create_account(draft, by(), now).await.unwrap();
@@ -305,6 +306,9 @@ impl World {
                 api.providers.iter().flat_map(|(name, domains)| domains.iter().map(move |d| (name, d)))
             {
                 service.declare_provider(&api.name, provider, Some(domain));
+            }
+            if let Some(ntlm) = &api.ntlm {
+                service.declare_negotiation(&api.name, ntlm.settings()).unwrap();
             }
         }
         let upstream = Upstream::start();
@@ -444,6 +448,7 @@ fn listen(
         lookups: Arc::clone(lookups) as Arc<_>,
         operations: Arc::clone(service) as Arc<_>,
         signer: Arc::clone(service) as Arc<_>,
+        negotiation: Some(Arc::clone(service) as Arc<_>),
         objects: Arc::clone(service) as Arc<_>,
         services: Arc::clone(&services) as Arc<_>,
         clock: Arc::clone(clock) as Arc<_>,

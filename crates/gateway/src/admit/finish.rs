@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use countersign_auth::api::{Api, Located};
 use countersign_auth::identity::Identity;
+use countersign_auth::link::Sharing;
 use countersign_auth::objects::answer::Follow;
 use countersign_auth::refusal::Refusal;
 use countersign_auth::render::Here;
@@ -29,6 +30,7 @@ pub(crate) struct Finish {
     path: String,
     pub(super) prefix: String,
     secure: bool,
+    sharing: Sharing,
     /// What its objects ask of the answer.
     pub(super) follow: Option<Follow>,
 }
@@ -38,6 +40,7 @@ const TELLING: [HeaderName; 3] =
     [ACCEPT, HeaderName::from_static("sec-fetch-mode"), HeaderName::from_static("sec-fetch-site")];
 
 impl Finish {
+    #[expect(clippy::too_many_arguments, reason = "each is a part of the visit that ends here")]
     pub(super) fn new(
         api: ApiIndex,
         located: Option<Located>,
@@ -46,6 +49,7 @@ impl Finish {
         path: &str,
         prefix: &str,
         peer: &Peer,
+        sharing: Sharing,
     ) -> Self {
         let mut headers = HeaderMap::new();
         for name in TELLING {
@@ -63,6 +67,7 @@ impl Finish {
             path: path.to_owned(),
             prefix: prefix.to_owned(),
             secure: peer.scheme == Scheme::Https,
+            sharing,
             follow: None,
         }
     }
@@ -75,6 +80,7 @@ impl Finish {
             headers: &self.headers,
             path: &self.path,
             query: self.uri.query(),
+            sharing: self.sharing,
         }
     }
 

@@ -1,6 +1,6 @@
 //! What is sealed, in clear.
 
-use md4::{Digest as _, Md4};
+use countersign_negotiate::ntlm::NtHash;
 use zeroize::Zeroizing;
 
 use countersign_auth::scheme::digest::hash::{DigestHash, Ha1};
@@ -8,32 +8,13 @@ use countersign_auth::scheme::digest::hash::{DigestHash, Ha1};
 use super::KeptHa1;
 use crate::store::StoreError;
 
-/// `MD4(UTF-16LE(password))` (MS-NLMP section 3.3.1, NTOWFv1). `Debug` shows nothing of it.
-#[derive(Clone)]
-pub(crate) struct NtHash(Zeroizing<[u8; 16]>);
-
-impl NtHash {
-    /// That of a password.
-    pub(super) fn of(password: &str) -> Self {
-        let utf16: Zeroizing<Vec<u8>> =
-            Zeroizing::new(password.encode_utf16().flat_map(u16::to_le_bytes).collect());
-        Self(Zeroizing::new(Md4::digest(&*utf16).into()))
-    }
-
-    pub(super) fn read(plain: &[u8]) -> Result<Self, StoreError> {
-        let bytes = plain.try_into().map_err(|_| corrupt())?;
-        Ok(Self(Zeroizing::new(bytes)))
-    }
-
-    pub(super) fn write(&self) -> Zeroizing<Vec<u8>> {
-        Zeroizing::new(self.0.to_vec())
-    }
+/// A hash for NTLM.
+pub(super) fn read_ntlm(plain: &[u8]) -> Result<NtHash, StoreError> {
+    plain.try_into().map(NtHash::from_bytes).map_err(|_| corrupt())
 }
 
-impl std::fmt::Debug for NtHash {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("[secret]")
-    }
+pub(super) fn write_ntlm(hash: &NtHash) -> Zeroizing<Vec<u8>> {
+    Zeroizing::new(hash.expose().to_vec())
 }
 
 const fn number(hash: DigestHash) -> u8 {
@@ -86,11 +67,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_nt_hash_is_that_of_the_specification() {
-        let hex: String = NtHash::of("Password").write().iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(hex, "a4f49c406510bdcab6824ee7c30fd852", "MS-NLMP section 4.2.2.1.1");
-        assert_eq!(format!("{:?}", NtHash::of("Password")), "[secret]");
-        assert!(NtHash::read(&[0; 15]).is_err());
+    fn a_hash_of_ntlm_comes_back_whole_or_not_at_all() {
+        let hash = NtHash::of_password("open sesame");
+        let plain = write_ntlm(&hash);
+        assert_eq!(read_ntlm(&plain).unwrap().expose(), hash.expose());
+        assert!(read_ntlm(&plain[..15]).is_err());
     }
 
     #[test]

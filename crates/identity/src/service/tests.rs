@@ -14,6 +14,7 @@ mod accounts;
 mod asked;
 mod equivalents;
 mod keys;
+mod negotiation;
 mod objects;
 mod outage;
 mod passwords;

@@ -41,8 +41,8 @@ pub(super) const fn of_scheme(scheme: Scheme) -> &'static str {
             "User and password: in `authorization Basic`, or in a table with `user` and `password`."
         }
         Scheme::Digest => "Digest (RFC 7616). Not checked by this version.",
-        Scheme::Negotiate => "Kerberos or NTLM in SPNEGO (RFC 4559). Not checked by this version.",
-        Scheme::Ntlm => "NTLM. Not checked by this version.",
+        Scheme::Negotiate => "Kerberos or NTLM in SPNEGO (RFC 4559).",
+        Scheme::Ntlm => "NTLM, version 2 alone.",
         Scheme::Jwt => "A JWT of an issuer whose keys the API's configuration names.",
         Scheme::Token => "A token that the gate issued, or a value that an operator set.",
         Scheme::Front => "A trusted front says who it is. Not checked by this version.",

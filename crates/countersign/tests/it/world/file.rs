@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use countersign_auth::api::{ApiOptions, TokenSettings};
+use countersign_auth::api::{ApiOptions, Mechanism, TokenSettings};
 use countersign_auth::objects::{Foreign, KindOptions, RouteObjects};
 use countersign_auth::policy::{Allow, Conditions, RouteOptions};
 use countersign_gateway::gate::Place;
+use countersign_identity::negotiation::{NegotiationSettings, NtlmSettings, NtlmVerifier};
+use countersign_negotiate::binding::Demand;
+use countersign_negotiate::ntlm::{Mic, Names};
 use serde::Deserialize;
 
 use crate::transcript::parse::duration;
@@ -51,6 +54,8 @@ pub(crate) struct ApiEntry {
     #[serde(default = "on")]
     csrf: bool,
     csrf_header: Option<String>,
+    /// It checks NTLM, with accounts that opted in.
+    pub(crate) ntlm: Option<NtlmEntry>,
     #[serde(default)]
     token: BTreeMap<String, TokenEntry>,
     #[serde(default)]
@@ -61,6 +66,25 @@ pub(crate) struct ApiEntry {
     object: BTreeMap<String, KindEntry>,
     #[serde(default)]
     route: Vec<RouteEntry>,
+}
+
+/// `[api.ntlm]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NtlmEntry {
+    pub(crate) domain: String,
+    pub(crate) dns_domain: String,
+}
+
+impl NtlmEntry {
+    /// What the identity service is told.
+    pub(crate) fn settings(&self) -> NegotiationSettings {
+        let names =
+            Names { domain: self.domain.clone(), dns_domain: self.dns_domain.clone(), ..Names::default() };
+        let ntlm =
+            NtlmSettings { verifier: NtlmVerifier::Store, names, mic: Mic::IfPresent, binding: Demand::Off };
+        NegotiationSettings { kerberos: None, ntlm: Some(ntlm) }
+    }
 }
 
 /// `[api.token.WORD]`
@@ -149,6 +173,9 @@ pub(crate) struct AccountEntry {
     /// It must be changed before it is good for anything else.
     #[serde(default)]
     pub(crate) due: bool,
+    /// What it opted in to: `ntlm`.
+    #[serde(default)]
+    pub(crate) weaker: Vec<String>,
     pub(crate) subject: Option<String>,
     #[serde(default)]
     pub(crate) first_name: String,
@@ -223,6 +250,7 @@ impl ApiEntry {
             routes: self.route.iter().map(RouteEntry::options).collect(),
             tenants: self.tenants.clone(),
             objects: self.object.iter().map(|(name, kind)| (name.clone(), kind.options())).collect(),
+            mechanisms: self.ntlm.iter().map(|_| Mechanism::Ntlm).collect(),
             development: self.development,
             leave: self.left_to_upstream.clone(),
         }

@@ -1,0 +1,179 @@
+//! Runs the program that verifies NTLM in a domain: a few processes, each with one exchange at a time.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use countersign_auth::port::Unavailable;
+use countersign_negotiate::helper::{self, LINE_BYTES_MAX, Protocol, Reply};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// Exchanges at once, each of which keeps a process from its first message to its last.
+const EXCHANGES_MAX: usize = 32;
+/// A domain that does not answer for so long is down.
+const ANSWER_TIME: Duration = Duration::from_secs(10);
+/// A client that leaves a challenge unanswered must not keep a process longer.
+const EXCHANGE_TIME: Duration = Duration::from_secs(30);
+
+/// Processes of one program and one protocol.
+pub(crate) struct Helpers {
+    program: PathBuf,
+    arguments: Vec<String>,
+    protocol: Protocol,
+    idle: Mutex<Vec<Process>>,
+    permits: Arc<Semaphore>,
+}
+
+struct Process {
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+    /// Killed when it is dropped.
+    _child: Child,
+}
+
+/// What the program said, in our words.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Said {
+    /// The next token for the client, in base64.
+    Token(String),
+    /// The user, and perhaps a last token.
+    Known { user: String, token: Option<String> },
+    /// Why not.
+    Refused(String),
+}
+
+/// An exchange, with the process that drives it.
+pub(crate) struct Exchange {
+    /// `None` once its time is up.
+    turn: Arc<Mutex<Option<Turn>>>,
+    helpers: Arc<Helpers>,
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        self.helpers.end(&self.turn);
+    }
+}
+
+struct Turn {
+    process: Process,
+    _permit: OwnedSemaphorePermit,
+}
+
+/// More exchanges are under way than there may be.
+#[derive(Debug)]
+pub(crate) struct Busy;
+
+impl Helpers {
+    pub(crate) fn new(program: &Path, arguments: &[String], protocol: Protocol) -> Self {
+        Self {
+            program: program.to_owned(),
+            arguments: arguments.to_vec(),
+            protocol,
+            idle: Mutex::default(),
+            permits: Arc::new(Semaphore::new(EXCHANGES_MAX)),
+        }
+    }
+
+    /// Begins an exchange with a client's first message, in base64.
+    pub(crate) async fn begin(
+        self: &Arc<Self>,
+        token: &str,
+    ) -> Result<Result<(Said, Option<Exchange>), Busy>, Unavailable> {
+        let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else { return Ok(Err(Busy)) };
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let process = match idle {
+            Some(process) => process,
+            None => self.start()?,
+        };
+        let (said, process) = self.ask(process, helper::begin(token)).await?;
+        if !matches!(said, Said::Token(_)) {
+            self.rest(process);
+            return Ok(Ok((said, None)));
+        }
+        let turn = Arc::new(Mutex::new(Some(Turn { process, _permit: permit })));
+        let (helpers, expiring) = (Arc::clone(self), Arc::clone(&turn));
+        tokio::spawn(async move {
+            tokio::time::sleep(EXCHANGE_TIME).await;
+            helpers.end(&expiring);
+        });
+        Ok(Ok((said, Some(Exchange { turn, helpers: Arc::clone(self) }))))
+    }
+
+    /// Goes on with a client's next message; `None` if it took too long to come.
+    pub(crate) async fn go_on(&self, exchange: &Exchange, token: &str) -> Result<Option<Said>, Unavailable> {
+        let turn = exchange.turn.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(Turn { process, _permit }) = turn else { return Ok(None) };
+        let (said, process) = self.ask(process, helper::go_on(token)).await?;
+        if matches!(said, Said::Token(_)) {
+            let turn = Turn { process, _permit };
+            exchange.turn.lock().unwrap_or_else(PoisonError::into_inner).replace(turn);
+        } else {
+            self.rest(process);
+        }
+        Ok(Some(said))
+    }
+
+    /// An exchange that nobody went on with: its process is free for the next one, which begins anew.
+    fn end(&self, turn: &Mutex<Option<Turn>>) {
+        if let Some(turn) = turn.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            self.rest(turn.process);
+        }
+    }
+
+    fn rest(&self, process: Process) {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(process);
+    }
+
+    fn start(&self) -> Result<Process, Unavailable> {
+        let failed = |what: &dyn std::fmt::Display| {
+            Unavailable(format!("could not run {}: {what}", self.program.display()))
+        };
+        let mut child = Command::new(&self.program)
+            .args(&self.arguments)
+            .arg(self.protocol.argument())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(|error| failed(&error))?;
+        match (child.stdin.take(), child.stdout.take()) {
+            (Some(input), Some(output)) => {
+                Ok(Process { input, output: BufReader::new(output), _child: child })
+            }
+            (_, _) => Err(failed(&"it has no pipes")),
+        }
+    }
+
+    /// Writes a line and reads one. A process that fails at that is not used again.
+    async fn ask(&self, mut process: Process, line: String) -> Result<(Said, Process), Unavailable> {
+        let failed =
+            |what: &dyn std::fmt::Display| Unavailable(format!("{}: {what}", self.program.display()));
+        let exchange = async {
+            process.input.write_all(line.as_bytes()).await?;
+            process.input.flush().await?;
+            let mut answer = String::new();
+            let bytes_max = u64::try_from(LINE_BYTES_MAX).unwrap_or(u64::MAX);
+            (&mut process.output).take(bytes_max).read_line(&mut answer).await?;
+            Ok::<_, std::io::Error>(answer)
+        };
+        let answer = match tokio::time::timeout(ANSWER_TIME, exchange).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(error)) => return Err(failed(&error)),
+            Err(_elapsed) => return Err(failed(&"it did not answer in time")),
+        };
+        let Some(answer) = answer.strip_suffix('\n') else { return Err(failed(&"it ended")) };
+        match helper::read(self.protocol, answer.trim_end_matches('\r')) {
+            Reply::Token(token) => Ok((Said::Token(token.to_owned()), process)),
+            Reply::Known { user, token } => {
+                Ok((Said::Known { user: user.to_owned(), token: token.map(str::to_owned) }, process))
+            }
+            Reply::Refused(why) => Ok((Said::Refused(why.to_owned()), process)),
+            Reply::Broken(why) => Err(failed(&why)),
+        }
+    }
+}

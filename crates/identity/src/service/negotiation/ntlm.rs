@@ -1,0 +1,277 @@
+//! NTLM: by the hashes of accounts that opted in, or by a domain's program.
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use countersign_auth::account::Account;
+use countersign_auth::link::Sharing;
+use countersign_auth::port::Unavailable;
+use countersign_auth::port::negotiation::LegAnswer;
+use countersign_auth::time::Time;
+use countersign_negotiate::helper::without_domain;
+use countersign_negotiate::ntlm::{Challenge, Claim, Demands, NtHash, NtlmError, Session, challenge};
+use countersign_negotiate::spnego::{State, answer};
+
+use super::{Client, Outcome, Waiting, go_on, proven, refused};
+use crate::accounts::directory::Entry;
+use crate::audit;
+use crate::lockout::Verdict;
+use crate::negotiation::helper::{Exchange, Helpers, Said};
+use crate::negotiation::{DomainHelpers, Mechanisms, Ntlm, channel_binding};
+use crate::service::Core;
+
+/// Why NTLM is refused where others may use the connection.
+pub(super) const NEEDS_A_CONNECTION: &str = "ntlm needs an HTTP/1.1 connection of its own";
+
+/// A later message of a client.
+pub(super) struct Message<'m> {
+    /// NTLM's own.
+    pub(super) token: &'m [u8],
+    /// The signature over the mechanisms that came with it.
+    pub(super) mic: Option<&'m [u8]>,
+    /// With its envelope, if it has one.
+    pub(super) whole: &'m [u8],
+}
+
+/// SPNEGO around an exchange.
+pub(super) struct Envelope {
+    /// The client's mechanisms, as it sent them: what it signs.
+    list: Vec<u8>,
+    /// Whether NTLM was its favourite. If not, somebody may have taken the others out, and it must sign the list.
+    wanted: bool,
+    /// The client's whole first message, for a program that reads envelopes itself.
+    whole: Vec<u8>,
+}
+
+impl Envelope {
+    pub(super) fn new(list: &[u8], wanted: bool, whole: &[u8]) -> Self {
+        Self { list: list.to_vec(), wanted, whole: whole.to_vec() }
+    }
+}
+
+/// An exchange between two messages.
+pub(super) struct Conversation {
+    step: Step,
+    envelope: Option<Envelope>,
+}
+
+enum Step {
+    /// NTLM was chosen; its first message is due.
+    Chosen,
+    /// The last message is due.
+    Challenged(Challenge),
+    /// The domain's program knows.
+    Helper(Arc<Helpers>, Exchange),
+}
+
+impl Conversation {
+    pub(super) const fn is_wrapped(&self) -> bool {
+        self.envelope.is_some()
+    }
+
+    /// Tells a client that would rather speak something else to speak NTLM.
+    pub(super) fn chosen(envelope: Envelope) -> LegAnswer {
+        let token = answer(State::RequestMic, true, None, None);
+        go_on(token, Waiting::Ntlm(Self { step: Step::Chosen, envelope: Some(envelope) }))
+    }
+}
+
+impl Core {
+    /// Takes the first message of an exchange.
+    pub(super) async fn ntlm_begins(
+        self: &Arc<Self>,
+        mechanisms: &Mechanisms,
+        client: &Client,
+        message: &[u8],
+        envelope: Option<Envelope>,
+        now: Time,
+    ) -> Outcome {
+        let Some(ntlm) = &mechanisms.ntlm else { return refused("this api checks no ntlm") };
+        if client.sharing == Sharing::Shared {
+            return refused(NEEDS_A_CONNECTION);
+        }
+        match &ntlm.helpers {
+            Some(helpers) => self.helper_begins(helpers, ntlm, client, message, envelope, now).await,
+            None => self.challenged(ntlm, message, envelope, true, now),
+        }
+    }
+
+    /// Answers a first message with a challenge. `first`: the envelope names the mechanism.
+    fn challenged(
+        &self,
+        ntlm: &Ntlm,
+        message: &[u8],
+        envelope: Option<Envelope>,
+        first: bool,
+        now: Time,
+    ) -> Outcome {
+        let time = u64::try_from(now.unix_secs()).unwrap_or(0);
+        let challenge = match challenge(message, &ntlm.settings.names, self.draw()?, time) {
+            Ok(challenge) => challenge,
+            Err(error) => return refused(format!("ntlm: {error}")),
+        };
+        let message = challenge.message();
+        let token = match &envelope {
+            Some(_) => answer(State::Incomplete, first, Some(message), None),
+            None => message.to_vec(),
+        };
+        Ok(go_on(token, Waiting::Ntlm(Conversation { step: Step::Challenged(challenge), envelope })))
+    }
+
+    /// Takes a later message.
+    pub(super) async fn ntlm_goes_on(
+        self: &Arc<Self>,
+        mechanisms: &Mechanisms,
+        client: &Client,
+        conversation: Conversation,
+        message: Message<'_>,
+        now: Time,
+    ) -> Outcome {
+        let Some(ntlm) = &mechanisms.ntlm else { return refused("this api checks no ntlm") };
+        match conversation.step {
+            Step::Chosen => self.challenged(ntlm, message.token, conversation.envelope, false, now),
+            Step::Challenged(challenge) => match challenge.answered(message.token) {
+                Ok(claim) => {
+                    let envelope = conversation.envelope.as_ref().map(|own| (own, message.mic));
+                    self.claimed(ntlm, client, claim, envelope, now)
+                }
+                Err(error) => refused(format!("ntlm: {error}")),
+            },
+            Step::Helper(helpers, exchange) => {
+                match helpers.go_on(&exchange, &STANDARD.encode(message.whole)).await? {
+                    Some(Said::Token(token)) => {
+                        let step = Step::Helper(helpers, exchange);
+                        let envelope = conversation.envelope;
+                        Ok(go_on(decoded(&token)?, Waiting::Ntlm(Conversation { step, envelope })))
+                    }
+                    Some(said) => self.helper_said(ntlm, client, said, now).await,
+                    None => refused("the challenge was answered too late"),
+                }
+            }
+        }
+    }
+
+    /// Checks a claim against the hash of the user whom it names. Whoever he is, the same work is done.
+    fn claimed(
+        self: &Arc<Self>,
+        ntlm: &Ntlm,
+        client: &Client,
+        claim: Claim,
+        envelope: Option<(&Envelope, Option<&[u8]>)>,
+        now: Time,
+    ) -> Outcome {
+        let found = self.user(ntlm, client, claim.user());
+        let bucket = found.as_ref().map(|entry| self.lockout.bucket(entry.account.id.0, client.address));
+        let begun = bucket.map(|bucket| self.lockout.begin(bucket, now));
+        let hash = found.as_ref().and_then(|entry| self.nt_hash(&entry.account));
+        let has_hash = hash.is_some();
+        let hash = hash.unwrap_or_else(|| NtHash::from_bytes([0; 16]));
+        let channel = client.certificate.as_deref().and_then(channel_binding);
+        let settings = &ntlm.settings;
+        let demands = Demands { mic: settings.mic, binding: settings.binding, channel: channel.as_ref() };
+        let verdict = claim.verify(&hash, &demands);
+        let verdict = verdict.and_then(|session| envelope.map_or(Ok(None), |own| signed(&session, own)));
+        let Some(entry) = found else { return refused("no such user") };
+        match (begun, verdict) {
+            (Some(Err(_)), _) => refused("locked after failed attempts"),
+            (_, _) if !has_hash => refused("the account keeps nothing that ntlm could be checked with"),
+            (begun, Err(error)) => {
+                if matches!(begun, Some(Ok(Verdict::NowLocked))) {
+                    self.note_lock(audit::name_of(&entry.account), client.address, now);
+                }
+                refused(format!("ntlm: {error}"))
+            }
+            (_, Ok(token)) => {
+                if let Some(bucket) = bucket {
+                    self.lockout.succeeded(bucket, client.address);
+                }
+                if entry.password_due {
+                    return Ok(LegAnswer::Due);
+                }
+                proven(Ok(entry), token)
+            }
+        }
+    }
+
+    /// The account of a user as NTLM names him: a name, or one with the domain that the gate calls its own.
+    fn user(&self, ntlm: &Ntlm, client: &Client, user: &str) -> Option<Arc<Entry>> {
+        let directory = &self.directory;
+        directory.login(&client.accounts, user).or_else(|| {
+            let (name, domain) = user.rsplit_once('@')?;
+            let own = &ntlm.settings.names.dns_domain;
+            (!own.is_empty() && domain.eq_ignore_ascii_case(own))
+                .then(|| directory.login(&client.accounts, name))?
+        })
+    }
+
+    /// What is kept of an account for NTLM; `None` if it did not opt in.
+    fn nt_hash(&self, account: &Account) -> Option<NtHash> {
+        self.equivalents.of(account.id.0)?.nt_hash.as_ref().map(|hash| NtHash::from_bytes(*hash.expose()))
+    }
+
+    async fn helper_begins(
+        self: &Arc<Self>,
+        helpers: &DomainHelpers,
+        ntlm: &Ntlm,
+        client: &Client,
+        message: &[u8],
+        envelope: Option<Envelope>,
+        now: Time,
+    ) -> Outcome {
+        let (helpers, token) = match &envelope {
+            Some(envelope) => (&helpers.spnego, STANDARD.encode(&envelope.whole)),
+            None => (&helpers.bare, STANDARD.encode(message)),
+        };
+        let Ok((said, exchange)) = helpers.begin(&token).await? else { return Ok(LegAnswer::TooMany) };
+        match (said, exchange) {
+            (Said::Token(token), Some(exchange)) => {
+                let step = Step::Helper(Arc::clone(helpers), exchange);
+                Ok(go_on(decoded(&token)?, Waiting::Ntlm(Conversation { step, envelope })))
+            }
+            (said, _) => self.helper_said(ntlm, client, said, now).await,
+        }
+    }
+
+    /// What the domain's program found out.
+    async fn helper_said(self: &Arc<Self>, ntlm: &Ntlm, client: &Client, said: Said, now: Time) -> Outcome {
+        let Some(helpers) = &ntlm.helpers else { return refused("this api has no domain's program") };
+        let (user, token) = match said {
+            Said::Known { user, token } => (user, token),
+            Said::Refused(why) => return refused(format!("ntlm: the domain says {why}")),
+            Said::Token(_) => return refused("ntlm: the exchange does not end"),
+        };
+        let domain = user.split_once('\\').map(|(domain, _)| domain);
+        if domain.is_some_and(|domain| !domain.eq_ignore_ascii_case(&ntlm.settings.names.domain)) {
+            return refused("the user is of a domain that is not let in");
+        }
+        let token = match token {
+            Some(token) => Some(decoded(&token)?),
+            None => None,
+        };
+        let found =
+            self.account_for(&client.accounts, without_domain(&user), &helpers.first_sight, now).await?;
+        proven(found, token)
+    }
+}
+
+/// Whether the client signed its mechanisms, where it has to; our signature in return.
+fn signed(
+    session: &Session,
+    (envelope, mic): (&Envelope, Option<&[u8]>),
+) -> Result<Option<Vec<u8>>, NtlmError> {
+    match mic {
+        Some(mic) if session.verifies(&envelope.list, mic) => {
+            Ok(Some(answer(State::Completed, false, None, Some(&session.sign(&envelope.list)))))
+        }
+        Some(_) => Err(NtlmError::WrongMic),
+        None if session.is_signed() || !envelope.wanted => Err(NtlmError::NoMic),
+        None => Ok(Some(answer(State::Completed, false, None, None))),
+    }
+}
+
+fn decoded(token: &str) -> Result<Vec<u8>, Unavailable> {
+    STANDARD
+        .decode(token)
+        .map_err(|_| Unavailable("the domain's program gave a token that is not base64".to_owned()))
+}
