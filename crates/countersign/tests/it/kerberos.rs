@@ -168,20 +168,24 @@ struct Curl {
 impl Curl {
     /// The last status.
     fn status(&self) -> u16 {
-        let lines = self.answer.lines().filter(|line| line.starts_with("HTTP/"));
-        lines.last().and_then(|line| line.split(' ').nth(1)).and_then(|code| code.parse().ok()).unwrap_or(0)
+        let mut lines = self.answer.lines().filter(|line| line.starts_with("HTTP/"));
+        lines
+            .next_back()
+            .and_then(|line| line.split(' ').nth(1))
+            .and_then(|code| code.parse().ok())
+            .unwrap_or(0)
     }
 
     /// The last token that it sent.
     fn token(&self) -> Option<String> {
-        let sent = self.talk.lines().filter_map(|line| line.split_once("uthorization: Negotiate "));
-        sent.last().map(|(_, token)| token.trim().to_owned())
+        let mut sent = self.talk.lines().filter_map(|line| line.split_once("uthorization: Negotiate "));
+        sent.next_back().map(|(_, token)| token.trim().to_owned())
     }
 
     /// The server's own proof.
     fn proof(&self) -> Option<&str> {
-        let lines = self.answer.lines().filter_map(|line| line.split_once(": Negotiate "));
-        lines.last().map(|(_, token)| token.trim())
+        let mut lines = self.answer.lines().filter_map(|line| line.split_once(": Negotiate "));
+        lines.next_back().map(|(_, token)| token.trim())
     }
 
     #[track_caller]
