@@ -295,7 +295,7 @@ impl Verifier<'_> {
     fn proof_key(&self, rule: &CredentialRule, parts: &[&str]) -> ProofKey {
         let mut context = Context::new(&SHA256);
         context.update(b"countersign proof");
-        context.update(self.lookups.derivation_key());
+        context.update(self.lookups.derivation_key().expose());
         for part in [&*self.api.name, &*rule.name].into_iter().chain(parts.iter().copied()) {
             context.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
             context.update(part.as_bytes());

@@ -4,7 +4,7 @@
 //! and is kept nowhere; it is compared in constant time.
 
 use crate::api::Api;
-use crate::derive::derive;
+use crate::derive::{DerivationKey, derive};
 use crate::dialect::Site;
 use crate::form::FormNames;
 use crate::identity::Session;
@@ -15,7 +15,7 @@ use crate::secret::Secret;
 /// The CSRF token of a session.
 ///
 /// `None` if the dialect has no CSRF protection.
-pub(crate) fn token(api: &Api, key: &[u8; 32], session_value: &str) -> Option<Secret> {
+pub(crate) fn token(api: &Api, key: &DerivationKey, session_value: &str) -> Option<Secret> {
     let rule = api.dialect.csrf.as_ref()?;
     let bytes = derive(key, "csrf", &[&api.name, session_value], rule.form.bytes_wanted());
     rule.form.fill(&bytes, FormNames::default()).map(Secret::new)
@@ -66,7 +66,7 @@ pub(crate) fn demand_of(api: &Api, site: &Site, request: &Request<'_>, name: &st
 /// Checks the proof against a session that was found alive.
 pub(crate) fn check(
     api: &Api,
-    key: &[u8; 32],
+    key: &DerivationKey,
     session: Option<&Session>,
     shown: Option<&Secret>,
 ) -> Result<(), Refusal> {

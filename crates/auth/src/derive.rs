@@ -1,9 +1,44 @@
 //! Values that are made again from a key instead of being kept.
 
+use std::fmt;
+
 use aws_lc_rs::hmac::{Context, HMAC_SHA256, Key};
+use zeroize::Zeroizing;
 
 use crate::form::{Form, FormNames};
 use crate::secret::Secret;
+
+/// The secret that CSRF tokens, second halves, successors and the keys of remembered proofs are made with: 32
+/// unpredictable bytes, the same on every node.
+///
+/// It is kept ready for HMAC-SHA-256: half of what a short message costs is the key's own blocks.
+pub struct DerivationKey {
+    bytes: Zeroizing<[u8; 32]>,
+    hmac: Key,
+}
+
+impl DerivationKey {
+    /// Takes the bytes in.
+    pub fn new(bytes: [u8; 32]) -> Self {
+        Self { hmac: Key::new(HMAC_SHA256, &bytes), bytes: Zeroizing::new(bytes) }
+    }
+
+    /// The bytes themselves.
+    pub fn expose(&self) -> &[u8; 32] {
+        &self.bytes
+    }
+
+    /// Begins an HMAC-SHA-256 under the key.
+    pub fn hmac(&self) -> Context {
+        Context::with_key(&self.hmac)
+    }
+}
+
+impl fmt::Debug for DerivationKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("DerivationKey([secret])")
+    }
+}
 
 /// Derives `length` bytes from a key: HMAC-SHA-256 in counter mode (NIST SP 800-108r1 section 4.1).
 ///
@@ -12,12 +47,11 @@ use crate::secret::Secret;
 /// ```
 ///
 /// Every part is framed by its length, so that two lists of parts never meet in one input.
-pub fn derive(key: &[u8; 32], label: &str, parts: &[&str], length: usize) -> Vec<u8> {
-    let key = Key::new(HMAC_SHA256, key);
+pub fn derive(key: &DerivationKey, label: &str, parts: &[&str], length: usize) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(length.saturating_add(32));
     let mut counter = 1_u32;
     while bytes.len() < length {
-        let mut context = Context::with_key(&key);
+        let mut context = key.hmac();
         context.update(&counter.to_be_bytes());
         for part in std::iter::once(&label).chain(parts) {
             // No part is longer than a request, and a request is far shorter than 4 GiB.
@@ -35,7 +69,7 @@ pub fn derive(key: &[u8; 32], label: &str, parts: &[&str], length: usize) -> Vec
 ///
 /// It is not kept: whoever checks a pair makes it again and compares with [`Secret::matches`]. The named parts
 /// of the form (`{account}`, ...) are empty in it. `None` only if the form asks for more than it was given.
-pub fn second_half(key: &[u8; 32], api: &str, word: &str, value: &str, form: &Form) -> Option<Secret> {
+pub fn second_half(key: &DerivationKey, api: &str, word: &str, value: &str, form: &Form) -> Option<Secret> {
     let bytes = derive(key, "second half", &[api, word, value], form.bytes_wanted());
     form.fill(&bytes, FormNames::default()).map(Secret::new)
 }
@@ -51,21 +85,23 @@ mod tests {
     )]
     use super::*;
 
-    const KEY: [u8; 32] = [7; 32];
+    fn key(byte: u8) -> DerivationKey {
+        DerivationKey::new([byte; 32])
+    }
 
     #[test]
     fn derives_what_it_derived_before_and_nothing_else() {
-        let one = derive(&KEY, "label", &["a", "bc"], 80);
+        let one = derive(&key(7), "label", &["a", "bc"], 80);
         assert_eq!(one.len(), 80);
-        assert_eq!(one, derive(&KEY, "label", &["a", "bc"], 80));
-        assert_eq!(one[..40], derive(&KEY, "label", &["a", "bc"], 40));
-        for (key, label, parts) in [
-            ([8; 32], "label", ["a", "bc"]),
-            (KEY, "labe", ["a", "bc"]),
-            (KEY, "label", ["ab", "c"]),
-            (KEY, "label", ["abc", ""]),
+        assert_eq!(one, derive(&key(7), "label", &["a", "bc"], 80));
+        assert_eq!(one[..40], derive(&key(7), "label", &["a", "bc"], 40));
+        for (byte, label, parts) in [
+            (8, "label", ["a", "bc"]),
+            (7, "labe", ["a", "bc"]),
+            (7, "label", ["ab", "c"]),
+            (7, "label", ["abc", ""]),
         ] {
-            assert_ne!(one, derive(&key, label, &parts, 80));
+            assert_ne!(one, derive(&key(byte), label, &parts, 80));
         }
         assert_ne!(one[..32], one[32..64]);
     }
@@ -73,7 +109,7 @@ mod tests {
     #[test]
     fn a_second_half_belongs_to_one_first_half() {
         let form = Form::parse("{base64url:43}").unwrap();
-        let half = |api, word, value| second_half(&KEY, api, word, value, &form).unwrap();
+        let half = |api, word, value| second_half(&key(7), api, word, value, &form).unwrap();
         let first = half("push", "pair", "one");
         assert!(form.could_be(first.expose()));
         assert!(first.matches(half("push", "pair", "one").expose()));

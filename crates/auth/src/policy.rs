@@ -53,7 +53,7 @@ pub struct Conditions {
 
 #[derive(Debug)]
 struct Route {
-    at: String,
+    at: Arc<str>,
     allow: Allow,
     upgrade: bool,
     objects: Option<Arc<Rules>>,
@@ -81,7 +81,7 @@ impl Policy {
                         rules.for_anonymous(&route.at, mistakes);
                     }
                     let shared = Arc::new(Route {
-                        at: route.at.clone(),
+                        at: route.at.as_str().into(),
                         allow: route.allow.clone(),
                         upgrade: route.upgrade,
                         objects: rules.map(Arc::new),
@@ -225,7 +225,7 @@ pub fn decide(
             }
         }
     }
-    let grant = Grant { identity, rule: route.at.as_str().into(), upgrade: route.upgrade };
+    let grant = Grant { identity, rule: Arc::clone(&route.at), upgrade: route.upgrade };
     Ok(match &route.objects {
         None => Decision::Permit(grant.permit(None)),
         Some(rules) => Decision::Objects(Pending::new(grant, rules, path, &variables)),

@@ -18,6 +18,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::account::{Account, AccountId};
+use crate::derive::DerivationKey;
+use crate::scheme::jwt::VerifyingKey;
 use crate::secret::Secret;
 use crate::time::Time;
 use crate::token::{LiveToken, TokenDigest, TokenKind, TokenPlan, TokenRef};
@@ -107,10 +109,8 @@ pub struct Verified {
 pub struct IssuerKey {
     /// `kid`, where it has one.
     pub id: Option<String>,
-    /// The one algorithm that this key is used with.
-    pub algorithm: jsonwebtoken::Algorithm,
-    /// The key itself.
-    pub key: jsonwebtoken::DecodingKey,
+    /// The key itself, with the one algorithm that it is used with.
+    pub key: VerifyingKey,
 }
 
 /// All active keys of an issuer.
@@ -147,8 +147,8 @@ pub trait Lookups: foreign::Foreign {
     /// Remembers a verified proof, within bounds.
     fn remember(&self, key: ProofKey, proof: Verified);
 
-    /// The secret that proof keys and CSRF tokens are derived with; 32 bytes, the same on every node.
-    fn derivation_key(&self) -> &[u8; 32];
+    /// The secret that proof keys and CSRF tokens are derived with.
+    fn derivation_key(&self) -> &DerivationKey;
 
     /// The keys of an issuer of JWTs, as one API knows it; `None` if it is not known there.
     fn issuer_keys(&self, api: &str, issuer: &str) -> Result<Option<Arc<IssuerKeys>>, Unavailable>;

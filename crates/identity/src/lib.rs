@@ -20,6 +20,7 @@ pub mod objects;
 pub mod outbound;
 pub mod password;
 mod proofs;
+mod rcu;
 pub mod service;
 pub mod signing;
 pub mod store;

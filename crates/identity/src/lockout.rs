@@ -11,7 +11,6 @@
 //! same cost, so there is nothing to tell the two apart by.
 
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -19,6 +18,8 @@ use countersign_auth::time::Time;
 use hashbrown::HashMap;
 use quick_cache::sync::Cache;
 use smallvec::SmallVec;
+
+use crate::rcu::Rcu;
 
 /// How patient the gate is.
 #[derive(Clone, Copy, Debug)]
@@ -117,8 +118,9 @@ pub(crate) enum Verdict {
 pub(crate) struct Lockout {
     patience: Patience,
     accounts: Mutex<Accounts>,
-    /// When the last lock of all ends, in milliseconds: who asks while nothing is locked takes no mutex.
-    last_end_ms: AtomicI64,
+    /// Accounts with a locked bucket, and when the last of it ends: whoever asks about another account, on each of
+    /// its requests, takes no mutex.
+    locked: Rcu<HashMap<u64, Time>>,
     addresses: Cache<Origin, Arc<Mutex<Window>>>,
 }
 
@@ -127,7 +129,7 @@ impl Lockout {
         Self {
             patience,
             accounts: Mutex::default(),
-            last_end_ms: AtomicI64::new(0),
+            locked: Rcu::default(),
             addresses: Cache::new(ADDRESSES_MAX),
         }
     }
@@ -145,7 +147,7 @@ impl Lockout {
 
     /// Whether attempts on an account from an address are refused for now.
     pub(crate) fn is_locked(&self, account: u64, address: IpAddr, now: Time) -> bool {
-        if now.unix_ms() >= self.last_end_ms.load(Ordering::Acquire) {
+        if self.locked.read().get(&account).is_none_or(|end| now >= *end) {
             return false;
         }
         let bucket = self.bucket(account, address);
@@ -171,7 +173,12 @@ impl Lockout {
         let factor = 1_u32.checked_shl(beyond).unwrap_or(u32::MAX);
         let delay = self.patience.delay_first.saturating_mul(factor).min(self.patience.delay_max);
         strikes.locked_until = now.plus(delay);
-        self.last_end_ms.fetch_max(strikes.locked_until.unix_ms(), Ordering::AcqRel);
+        let end = strikes.locked_until;
+        self.locked.change(|locked| {
+            locked.retain(|_, end| now < *end);
+            let until = locked.entry(bucket.account).or_insert(end);
+            *until = end.max(*until);
+        });
         Ok(if beyond == 0 { Verdict::NowLocked } else { Verdict::Counted })
     }
 

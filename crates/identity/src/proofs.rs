@@ -1,35 +1,98 @@
 //! Proofs that were verified before: a Basic credential on every request costs one KDF run, not thousands.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use countersign_auth::port::{ProofKey, Verified};
 use countersign_auth::time::Time;
+use foldhash::fast::RandomState;
 use quick_cache::sync::Cache;
 
 /// Each is some 150 bytes; those that were not asked for lately give way.
 const PROOFS_MAX: usize = 100_000;
+/// What a core keeps for itself: two halves of this size, a few megabytes at the most. Whoever sends the same
+/// credential all the time is among them.
+const OWN_HALF_MAX: usize = 8192;
+
+/// Which [`Proofs`] of the process, and the credential.
+type OwnKey = (u64, [u8; 32]);
+
+/// What one core found lately, so that it need not ask for what others can lock.
+///
+/// The younger half fills; when it is full it becomes the older one, whose entries go unless they were asked for.
+#[derive(Default)]
+struct Own {
+    younger: HashMap<OwnKey, Verified, RandomState>,
+    older: HashMap<OwnKey, Verified, RandomState>,
+}
+
+impl Own {
+    fn find(&mut self, key: &OwnKey) -> Option<Verified> {
+        if let Some(proof) = self.younger.get(key) {
+            return Some(proof.clone());
+        }
+        let proof = self.older.remove(key)?;
+        self.keep(*key, proof.clone());
+        Some(proof)
+    }
+
+    fn keep(&mut self, key: OwnKey, proof: Verified) {
+        if self.younger.len() >= OWN_HALF_MAX {
+            self.older = std::mem::take(&mut self.younger);
+        }
+        self.younger.insert(key, proof);
+    }
+
+    fn forget(&mut self, key: &OwnKey) {
+        self.younger.remove(key);
+        self.older.remove(key);
+    }
+}
+
+thread_local! {
+    static OWN: RefCell<Own> = RefCell::default();
+}
 
 /// The cache behind `recall` and `remember`.
 ///
 /// The keys are keyed hashes of whole credentials, so nobody can aim at one. An entry is worth nothing as soon
 /// as the account's copy in it is out of date, whatever was changed.
-pub(crate) struct Proofs(Cache<[u8; 32], Verified>);
+pub(crate) struct Proofs {
+    number: u64,
+    shared: Cache<[u8; 32], Verified>,
+}
 
 impl Proofs {
     pub(crate) fn new() -> Self {
-        Self(Cache::new(PROOFS_MAX))
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Self { number: NEXT.fetch_add(1, Ordering::Relaxed), shared: Cache::new(PROOFS_MAX) }
     }
 
+    /// Asks this core's own part first, and what all share only where that knows nothing.
     pub(crate) fn recall(&self, key: &ProofKey, now: Time) -> Option<Verified> {
-        let proof = self.0.get(&key.0)?;
-        if proof.account.live.is_up() && now < proof.until {
-            return Some(proof);
-        }
-        self.0.remove(&key.0);
-        None
+        let is_good = |proof: &Verified| proof.account.live.is_up() && now < proof.until;
+        let own_key = (self.number, key.0);
+        OWN.with_borrow_mut(|own| {
+            if let Some(proof) = own.find(&own_key) {
+                if is_good(&proof) {
+                    return Some(proof);
+                }
+                own.forget(&own_key);
+            }
+            let proof = self.shared.get(&key.0)?;
+            if is_good(&proof) {
+                own.keep(own_key, proof.clone());
+                return Some(proof);
+            }
+            self.shared.remove(&key.0);
+            None
+        })
     }
 
     pub(crate) fn remember(&self, key: ProofKey, proof: Verified) {
         if proof.account.live.is_up() {
-            self.0.insert(key.0, proof);
+            self.shared.insert(key.0, proof);
         }
     }
 }

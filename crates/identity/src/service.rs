@@ -28,6 +28,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use countersign_auth::account::AccountId;
+use countersign_auth::derive::DerivationKey;
 use countersign_auth::port::{Answer, Unavailable};
 use countersign_auth::time::{Clock, Random};
 use countersign_auth::token::TokenDigest;
@@ -176,7 +177,7 @@ pub(crate) struct Core {
     pub(crate) store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
-    pub(crate) derivation_key: [u8; 32],
+    pub(crate) derivation_key: DerivationKey,
     pub(crate) tokens: Tokens,
     pub(crate) directory: Directory,
     pub(crate) keys: Keys,
@@ -234,19 +235,17 @@ impl Service {
         options: ServiceOptions,
         handle: Handle,
     ) -> Result<Arc<Self>, OpenError> {
-        let derivation_key = derivation_key(&*store, &*options.random).await?;
-        let directory = Directory::new();
+        let derivation_key = DerivationKey::new(derivation_key(&*store, &*options.random).await?);
         let mut last_account = match store.meta(LAST_ACCOUNT).await? {
             Some(bytes) => u64::from_be_bytes(
                 bytes.try_into().map_err(|_| StoreError::Corrupt("number of the last account".to_owned()))?,
             ),
             None => 0,
         };
-        for row in store.accounts().await? {
-            let entry = rows::entry(row)?;
-            last_account = last_account.max(entry.account.id.0);
-            directory.put(entry);
-        }
+        let rows = store.accounts().await?;
+        let entries = rows.into_iter().map(rows::entry).collect::<Result<Vec<_>, _>>()?;
+        last_account = entries.iter().map(|entry| entry.account.id.0).fold(last_account, u64::max);
+        let directory = Directory::of(entries);
         let name_of =
             |id| directory.find(id).map(|entry| (entry.account.kind.clone(), entry.account.name.clone()));
         let equivalents = Equivalents::load(options.equivalents_key, store.equivalents().await?, name_of)?;

@@ -252,11 +252,6 @@ impl Service {
         self.core().signing.jwks(purpose)
     }
 
-    /// The same keys for those who verify in this process.
-    pub fn verifying_keys(&self, purpose: Purpose) -> Arc<IssuerKeys> {
-        self.core().signing.verifying(purpose)
-    }
-
     /// Rotates the key of a purpose now, published beforehand or not.
     pub fn rotate_signing_key(&self, purpose: Purpose, now: Time) -> Answer<Result<(), Unavailable>> {
         self.run(move |core| async move {

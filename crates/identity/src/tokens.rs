@@ -1,11 +1,12 @@
 //! The live tokens in memory: sessions, access and refresh tokens, the digests of API keys.
 //!
-//! A look-up takes one lock of many for some 50 ns, waits for nothing and allocates nothing. Ends by idleness
+//! A look-up takes no lock that anybody else can hold, waits for nothing and allocates nothing. Ends by idleness
 //! and by time are decided here. What is used is noted coarsely and written behind; what a script opened and
 //! never used is never written.
 
 pub(crate) mod index;
 pub(crate) mod record;
+mod slots;
 pub(crate) mod table;
 pub(crate) mod words;
 
@@ -17,7 +18,7 @@ use countersign_auth::token::{AtLimit, TokenDigest, TokenKind};
 
 use index::{Held, Index};
 use record::{GRACE_SECS, Marks, Record};
-use table::Table;
+use table::{Read, Table};
 use words::Words;
 
 /// How many tokens may be in memory of some kinds that strangers or scripts can make.
@@ -49,6 +50,8 @@ pub(crate) enum Found {
     Reused(Record),
     /// Not in memory.
     Missing,
+    /// Something has to be noted first, or somebody changes the memory just now: ask where waiting is allowed.
+    Unsettled,
 }
 
 /// How many an account may hold of one word, and what happens to the one too many.
@@ -84,28 +87,46 @@ impl Tokens {
         }
     }
 
-    /// Looks a token up for somebody who presents it, and notes that.
+    /// Looks a token up for somebody who presents it; never waits.
+    ///
+    /// That it was used is noted if nobody changes the same part of the memory meanwhile: the next use notes it too.
+    pub(crate) fn look(&self, digest: &TokenDigest, now: u32) -> Found {
+        let record = match self.table.read(&digest.0) {
+            Read::Found(record) => record,
+            Read::Missing => return Found::Missing,
+            Read::Busy => return Found::Unsettled,
+        };
+        match found(&record, now) {
+            Found::Live(mut record) if record.is_use_old(now) => {
+                record.note_use(now);
+                self.table.try_change(&digest.0, |record| record.note_use(now));
+                Found::Live(record)
+            }
+            found @ (Found::Live(_)
+            | Found::Expired
+            | Found::Reused(_)
+            | Found::Missing
+            | Found::Unsettled) => found,
+        }
+    }
+
+    /// The same where waiting is allowed; notes the first use of a session as well.
     pub(crate) fn present(&self, digest: &TokenDigest, now: u32) -> Found {
-        let found = self.table.change(&digest.0, |record| {
-            if now >= record.deadline() {
-                return Found::Expired;
-            }
-            if record.marks.has(Marks::SPENT) {
-                let in_grace = now <= record.used.saturating_add(GRACE_SECS);
-                return if in_grace { Found::Live(*record) } else { Found::Reused(*record) };
-            }
-            if record.marks.has(Marks::FRESH) {
+        let answer = self.table.change(&digest.0, |record| match found(record, now) {
+            Found::Unsettled => {
                 if record.account != 0 || self.keep_anonymous() {
                     record.marks = record.marks.without(Marks::FRESH).with(Marks::DIRTY);
                     record.used = record.used.max(now);
                 }
-            } else if record.idle > 0 && now >= record.used.saturating_add(record.use_grain()) {
-                record.marks = record.marks.with(Marks::DIRTY);
-                record.used = now;
+                Found::Live(*record)
             }
-            Found::Live(*record)
+            Found::Live(_) if record.is_use_old(now) => {
+                record.note_use(now);
+                Found::Live(*record)
+            }
+            found @ (Found::Live(_) | Found::Expired | Found::Reused(_) | Found::Missing) => found,
         });
-        found.unwrap_or(Found::Missing)
+        answer.unwrap_or(Found::Missing)
     }
 
     /// Counts one more anonymous session that lives on, if there is room.
@@ -312,6 +333,18 @@ impl Tokens {
     pub(crate) fn len(&self) -> usize {
         self.table.len()
     }
+}
+
+/// What a record is to whoever presents it now.
+fn found(record: &Record, now: u32) -> Found {
+    if now >= record.deadline() {
+        return Found::Expired;
+    }
+    if record.marks.has(Marks::SPENT) {
+        let in_grace = now <= record.used.saturating_add(GRACE_SECS);
+        return if in_grace { Found::Live(*record) } else { Found::Reused(*record) };
+    }
+    if record.marks.has(Marks::FRESH) { Found::Unsettled } else { Found::Live(*record) }
 }
 
 #[cfg(test)]

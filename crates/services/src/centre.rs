@@ -90,7 +90,7 @@ impl Centre {
         world: &World,
     ) -> Result<Self, Unavailable> {
         let World { service, clock, random } = world.clone();
-        let names = Names::new(*service.derivation_key(), api);
+        let names = Names::new(*service.derivation_key().expose(), api);
         let devices = Devices::read(service.notes(&names.notes()).await?);
         Ok(Self {
             options,

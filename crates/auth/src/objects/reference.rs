@@ -4,7 +4,7 @@
 //! of the store, from the object's name and 16 random bytes that are drawn for it: so a list of objects can be
 //! shown with their references while the store keeps digests to find them by.
 
-use crate::derive::derive;
+use crate::derive::{DerivationKey, derive};
 use crate::port::objects::ObjectName;
 use crate::secret::Secret;
 
@@ -16,7 +16,7 @@ pub const RANDOM_BYTES: usize = 16;
 const ALPHABET: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 
 /// The reference of an object for which these random bytes were drawn.
-pub fn reference(key: &[u8; 32], name: &ObjectName, random: &[u8; RANDOM_BYTES]) -> Secret {
+pub fn reference(key: &DerivationKey, name: &ObjectName, random: &[u8; RANDOM_BYTES]) -> Secret {
     let random: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
     let bytes = derive(key, "object reference", &[&name.api, &name.kind, &name.id, &random], RANDOM_BYTES);
     Secret::new(base32(&bytes))
@@ -52,6 +52,7 @@ fn letter(five_bits: u32) -> char {
 #[cfg(test)]
 mod tests {
     use super::{base32, could_be, reference};
+    use crate::derive::DerivationKey;
     use crate::port::objects::ObjectName;
 
     #[test]
@@ -76,7 +77,9 @@ mod tests {
             kind: kind.into(),
             id: id.to_owned(),
         };
-        let of = |name: &ObjectName, random: u8| reference(&[7; 32], name, &[random; 16]).expose().to_owned();
+        let of = |name: &ObjectName, random: u8| {
+            reference(&DerivationKey::new([7; 32]), name, &[random; 16]).expose().to_owned()
+        };
         let one = of(&name("shop", "basket", "17"), 1);
         assert!(could_be(&one), "{one}");
         assert_eq!(one, of(&name("shop", "basket", "17"), 1));

@@ -9,6 +9,8 @@
 //! the header only has to agree; nothing in a token can name a key that we were not given; a claim of the wrong
 //! type is refused and not taken as absent (THREATS C, P-JWT1 to P-JWT9).
 
+mod key;
+
 use std::fmt;
 
 use base64::Engine as _;
@@ -19,6 +21,7 @@ use serde_json::{Map, Value};
 use crate::json::parse_strict;
 use crate::port::{IssuerKey, IssuerKeys};
 use crate::refusal::Reason;
+pub use crate::scheme::jwt::key::VerifyingKey;
 use crate::time::Time;
 
 /// What a token has to say to be accepted.
@@ -204,17 +207,19 @@ impl<'a> UnverifiedJwt<'a> {
             return Err(JwtError::UnknownKey);
         }
         let mut fitting = known
-            .filter(|key| algorithm_name(key.algorithm) == Some(algorithm.as_str()))
+            .filter(|key| algorithm_name(key.key.algorithm()) == Some(algorithm.as_str()))
             .take(KEYS_TRIED_MAX)
             .peekable();
         if fitting.peek().is_none() {
             return Err(JwtError::Algorithm);
         }
         let message = self.signed.as_bytes();
-        let good = |key: &IssuerKey| {
-            jsonwebtoken::crypto::verify(self.signature, message, &key.key, key.algorithm).unwrap_or(false)
-        };
-        if fitting.any(good) { Ok(()) } else { Err(JwtError::Signature) }
+        let signature = URL_SAFE_NO_PAD.decode(self.signature).map_err(|_| JwtError::Signature)?;
+        if fitting.any(|key| key.key.verifies(message, &signature)) {
+            Ok(())
+        } else {
+            Err(JwtError::Signature)
+        }
     }
 }
 

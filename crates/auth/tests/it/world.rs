@@ -10,11 +10,13 @@ use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use countersign_auth::account::{Account, AccountId, Live};
+use countersign_auth::derive::DerivationKey;
 use countersign_auth::port::{
     Answer, AtHand, Issue, IssueAnswer, Issued, IssuerKey, IssuerKeys, KeyAnswer, KeyCaller, KeyChange,
     KeyInfo, KeyName, Lookups, Operations, PasswordAnswer, PasswordChange, PasswordClaim, ProofKey, Purpose,
     SharedAnswer, Signer, TokenAnswer, TokenInfo, Unavailable, Verified,
 };
+use countersign_auth::scheme::jwt::VerifyingKey;
 use countersign_auth::secret::Secret;
 use countersign_auth::time::Time;
 use countersign_auth::token::{LiveToken, TokenDigest, TokenPlan, TokenRef};
@@ -192,16 +194,20 @@ impl Lookups for World {
 
     fn remember(&self, _key: ProofKey, _proof: Verified) {}
 
-    fn derivation_key(&self) -> &[u8; 32] {
-        &[7; 32]
+    fn derivation_key(&self) -> &DerivationKey {
+        static KEY: LazyLock<DerivationKey> = LazyLock::new(|| DerivationKey::new([7; 32]));
+        &KEY
     }
 
     fn issuer_keys(&self, _api: &str, issuer: &str) -> Result<Option<Arc<IssuerKeys>>, Unavailable> {
         self.up(Down::Keys)?;
         let key = IssuerKey {
             id: None,
-            algorithm: jsonwebtoken::Algorithm::EdDSA,
-            key: jsonwebtoken::DecodingKey::from_ed_der(SIGNING.public_key().as_ref()),
+            key: VerifyingKey::new(
+                jsonwebtoken::Algorithm::EdDSA,
+                &jsonwebtoken::DecodingKey::from_ed_der(SIGNING.public_key().as_ref()),
+            )
+            .unwrap(),
         };
         Ok((issuer == ISSUER).then(|| Arc::new(IssuerKeys { keys: vec![key], ours: false })))
     }

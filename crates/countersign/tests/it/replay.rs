@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use countersign_auth::dialect::Dialect;
-use countersign_auth::port::IssuerKeys;
-use jsonwebtoken::Validation;
+use jsonwebtoken::jwk::JwkSet;
+use jsonwebtoken::{DecodingKey, Validation};
 use serde_json::{Map, Value};
 
 use crate::raw::{self, Client};
@@ -157,7 +157,7 @@ fn play(
     exchange: &Exchange,
     world: &mut World,
     client: &mut Client,
-    keys: &IssuerKeys,
+    keys: &JwkSet,
 ) -> Result<Vec<String>, String> {
     let request = wire_bytes(&exchange.client, &world.bindings)?;
     if let Some(reply) = &exchange.reply {
@@ -196,7 +196,7 @@ fn upstream(
     exchange: &Exchange,
     received: &[Received],
     bindings: &mut Bindings,
-    keys: &IssuerKeys,
+    keys: &JwkSet,
 ) -> Vec<String> {
     let mut differences = Vec::new();
     match (&exchange.upstream, received) {
@@ -223,14 +223,17 @@ fn upstream(
     differences
 }
 
-fn is_signed(token: &str, keys: &IssuerKeys) -> bool {
-    keys.keys.iter().any(|key| {
-        let mut validation = Validation::new(key.algorithm);
+/// Whether a service that knows the published keys alone would believe it.
+fn is_signed(token: &str, keys: &JwkSet) -> bool {
+    keys.keys.iter().any(|jwk| {
+        let algorithm = jwk.common.key_algorithm.unwrap().to_string().parse().unwrap();
+        let mut validation = Validation::new(algorithm);
         // The gate's clock is turned; transcripts say what else must be in it.
         validation.validate_exp = false;
         validation.validate_aud = false;
         validation.required_spec_claims.clear();
-        jsonwebtoken::decode::<Map<String, Value>>(token, &key.key, &validation).is_ok()
+        let key = DecodingKey::from_jwk(jwk).unwrap();
+        jsonwebtoken::decode::<Map<String, Value>>(token, &key, &validation).is_ok()
     })
 }
 

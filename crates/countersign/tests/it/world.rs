@@ -15,7 +15,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use countersign_auth::api::Api;
 use countersign_auth::dialect::Dialect;
-use countersign_auth::port::{IssuerKeys, Purpose};
+use countersign_auth::port::Purpose;
 use countersign_auth::secret::Secret;
 use countersign_auth::time::{Clock, Time};
 use countersign_gateway::address::Fronts;
@@ -36,6 +36,7 @@ use countersign_identity::store::sqlite::SqliteStore;
 use countersign_identity::store::switchable::{Power, Switchable};
 use countersign_identity::world::OsRandom;
 use countersign_services::mounted::{self as services, Mounted};
+use jsonwebtoken::jwk::JwkSet;
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 
@@ -389,8 +390,8 @@ impl World {
     }
 
     /// The keys that assertions must be signed with.
-    pub(crate) fn assertion_keys(&self) -> Arc<IssuerKeys> {
-        self.service.verifying_keys(Purpose::Assertion)
+    pub(crate) fn assertion_keys(&self) -> JwkSet {
+        serde_json::from_str(&self.service.jwks(Purpose::Assertion)).unwrap()
     }
 }
 

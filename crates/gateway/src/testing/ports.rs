@@ -1,9 +1,10 @@
 //! Ports of a gate whose tests are about the wire: whoever asks them gets no answer.
 
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use countersign_auth::account::{Account, AccountId};
+use countersign_auth::derive::DerivationKey;
 use countersign_auth::port::objects::{Bound, FoundObject, NewBinding, ObjectDigest, ObjectName, Objects};
 use countersign_auth::port::{
     Answer, AtHand, Issue, IssueAnswer, Issued, IssuerKeys, KeyAnswer, KeyCaller, KeyChange, KeyInfo,
@@ -66,8 +67,9 @@ impl Lookups for Nobody {
     fn has_ended(&self, _digest: &TokenDigest, _now: Time) -> bool {
         false
     }
-    fn derivation_key(&self) -> &[u8; 32] {
-        &[7; 32]
+    fn derivation_key(&self) -> &DerivationKey {
+        static KEY: LazyLock<DerivationKey> = LazyLock::new(|| DerivationKey::new([7; 32]));
+        &KEY
     }
     fn issuer_keys(&self, _api: &str, _issuer: &str) -> Result<Option<Arc<IssuerKeys>>, Unavailable> {
         Ok(None)

@@ -3,19 +3,22 @@
 //! They are loaded before the service answers anything. Some 1 KB each: fit for a hundred thousand, not for
 //! millions.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::hash::{BuildHasher as _, Hash};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use countersign_auth::account::{Account, AccountId};
 use countersign_auth::time::Time;
 use foldhash::fast::RandomState;
-use hashbrown::HashMap;
+use hashbrown::{Equivalent, HashMap};
 use smallvec::SmallVec;
 
 use super::{AccountView, PasswordState, Standing};
 use crate::equivalents::WeakerScheme;
+use crate::rcu::Rcu;
 
-/// Every look-up of a token asks for its account; cores rarely want one shard.
-const SHARDS: usize = 64;
+/// Every look-up of a token asks for its account, without a lock; a change copies one shard: some 400 entries of a
+/// hundred thousand, a few microseconds.
+const SHARDS: usize = 256;
 
 /// An account with what only this crate sees of it. It is never changed, only replaced.
 pub(crate) struct Entry {
@@ -45,13 +48,45 @@ impl Entry {
     }
 }
 
-type Shard = RwLock<HashMap<u64, Arc<Entry>, RandomState>>;
+type Shard<K, V> = Rcu<HashMap<K, V, RandomState>>;
 
-#[derive(Default)]
+/// Maps that are read without a lock, a shard of them copied when something changes.
+struct Shards<K, V>(Box<[Shard<K, V>]>, RandomState);
+
+impl<K: Hash + Eq + Clone, V: Clone> Shards<K, V> {
+    /// Filled at once: entry by entry each would cost a copy.
+    fn of(entries: impl IntoIterator<Item = (K, V)>) -> Self {
+        let mut shards: Vec<HashMap<K, V, RandomState>> = (0..SHARDS).map(|_| HashMap::default()).collect();
+        let hasher = RandomState::default();
+        for (key, value) in entries {
+            if let Some(shard) = shards.get_mut(place(&hasher, &key)) {
+                shard.insert(key, value);
+            }
+        }
+        Self(shards.into_iter().map(Rcu::new).collect(), hasher)
+    }
+
+    fn shard<Q: Hash + ?Sized>(&self, key: &Q) -> &Shard<K, V> {
+        #[expect(
+            clippy::indexing_slicing,
+            reason = "there are SHARDS shards and the place is a remainder by that"
+        )]
+        &self.0[place(&self.1, key)]
+    }
+
+    fn find<Q: Hash + Equivalent<K> + ?Sized>(&self, key: &Q) -> Option<V> {
+        self.shard(key).read().get(key).cloned()
+    }
+}
+
+fn place<Q: Hash + ?Sized>(hasher: &RandomState, key: &Q) -> usize {
+    usize::try_from(hasher.hash_one(key) >> 56).unwrap_or(0) % SHARDS
+}
+
 struct Names {
-    by_name: HashMap<String, u64>,
-    by_subject: HashMap<String, u64>,
-    by_email: HashMap<String, SmallVec<[u64; 1]>>,
+    by_name: Shards<Arc<str>, u64>,
+    by_subject: Shards<Arc<str>, u64>,
+    by_email: Shards<Arc<str>, SmallVec<[u64; 1]>>,
 }
 
 /// Names are compared without regard to ASCII case: `Ann` and `ann` are one account and one lockout bucket.
@@ -65,39 +100,43 @@ fn exact(kind: &str, subject: &str) -> String {
 
 /// See the module's words.
 pub(crate) struct Directory {
-    shards: Box<[Shard]>,
-    names: RwLock<Names>,
+    entries: Shards<u64, Arc<Entry>>,
+    names: Names,
+    /// An account and its names change together.
+    changes: Mutex<()>,
 }
 
 impl Directory {
-    pub(crate) fn new() -> Self {
-        Self { shards: (0..SHARDS).map(|_| RwLock::default()).collect(), names: RwLock::default() }
-    }
-
-    fn shard(&self, id: u64) -> &Shard {
-        let at = usize::try_from(id % 64).unwrap_or(0) % SHARDS;
-        #[expect(
-            clippy::indexing_slicing,
-            reason = "there are SHARDS shards and `at` is a remainder by that"
-        )]
-        &self.shards[at]
+    /// Of these accounts; no two of them have a name or a subject in common.
+    pub(crate) fn of(entries: Vec<Entry>) -> Self {
+        let accounts = || entries.iter().map(|entry| &entry.account);
+        let mut by_email: HashMap<Arc<str>, SmallVec<[u64; 1]>> = HashMap::new();
+        for account in accounts().filter(|account| !account.email.is_empty()) {
+            by_email.entry(folded(&account.kind, &account.email).into()).or_default().push(account.id.0);
+        }
+        let names = Names {
+            by_name: Shards::of(accounts().map(|one| (folded(&one.kind, &one.name).into(), one.id.0))),
+            by_subject: Shards::of(accounts().map(|one| (exact(&one.kind, &one.subject).into(), one.id.0))),
+            by_email: Shards::of(by_email),
+        };
+        let entries = entries.into_iter().map(|entry| (entry.account.id.0, Arc::new(entry)));
+        Self { entries: Shards::of(entries), names, changes: Mutex::default() }
     }
 
     /// The account of that number, disabled or not.
     pub(crate) fn find(&self, id: u64) -> Option<Arc<Entry>> {
-        self.shard(id).read().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
+        self.entries.find(&id)
     }
 
     /// The account of that number, if anybody may act as it.
     pub(crate) fn enabled(&self, id: u64) -> Option<Arc<Account>> {
-        let shard = self.shard(id).read().unwrap_or_else(PoisonError::into_inner);
+        let shard = self.entries.shard(&id).read();
         shard.get(&id).filter(|entry| !entry.disabled).map(|entry| Arc::clone(&entry.account))
     }
 
     /// The account of that name.
     pub(crate) fn named(&self, kind: &str, name: &str) -> Option<Arc<Entry>> {
-        let id = *self.names().by_name.get(&folded(kind, name))?;
-        self.find(id)
+        self.find(self.names.by_name.find(folded(kind, name).as_str())?)
     }
 
     /// The account that somebody means who types `user`: its name, else the e-mail address of one account.
@@ -105,49 +144,35 @@ impl Directory {
         if let Some(entry) = self.named(kind, user) {
             return Some(entry);
         }
-        let id = match self.names().by_email.get(&folded(kind, user)).map(SmallVec::as_slice) {
-            Some([id]) => *id,
-            Some(_) | None => return None,
-        };
-        self.find(id)
+        match self.names.by_email.find(folded(kind, user).as_str())?.as_slice() {
+            [id] => self.find(*id),
+            [] | [_, _, ..] => None,
+        }
     }
 
     /// The account of that subject, disabled or not.
     pub(crate) fn subject(&self, kind: &str, subject: &str) -> Option<Arc<Entry>> {
-        let id = *self.names().by_subject.get(&exact(kind, subject))?;
-        self.find(id)
+        self.find(self.names.by_subject.find(exact(kind, subject).as_str())?)
     }
 
     /// All accounts by number.
     pub(crate) fn all(&self) -> Vec<Arc<Entry>> {
-        let mut all: Vec<_> = self
-            .shards
-            .iter()
-            .flat_map(|shard| {
-                let shard = shard.read().unwrap_or_else(PoisonError::into_inner);
-                shard.values().cloned().collect::<Vec<_>>()
-            })
-            .collect();
+        let shards = self.entries.0.iter();
+        let mut all: Vec<_> =
+            shards.flat_map(|shard| shard.read().values().cloned().collect::<Vec<_>>()).collect();
         all.sort_by_key(|entry| entry.account.id);
         all
     }
 
     /// Puts an account in the place of what was there; every copy of that falls out of date.
     pub(crate) fn put(&self, entry: Entry) {
+        let _one_at_a_time = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
         let id = entry.account.id.0;
-        let mut names = self.names.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(old) = self.find(id) {
-            unname(&mut names, &old.account);
+            self.names.remove(&old.account);
         }
-        let account = &entry.account;
-        names.by_name.insert(folded(&account.kind, &account.name), id);
-        names.by_subject.insert(exact(&account.kind, &account.subject), id);
-        if !account.email.is_empty() {
-            names.by_email.entry(folded(&account.kind, &account.email)).or_default().push(id);
-        }
-        let mut shard = self.shard(id).write().unwrap_or_else(PoisonError::into_inner);
-        let old = shard.insert(id, Arc::new(entry));
-        drop(shard);
+        self.names.add(&entry.account);
+        let old = self.entries.shard(&id).change(|shard| shard.insert(id, Arc::new(entry)));
         if let Some(old) = old {
             old.account.live.fall();
         }
@@ -155,27 +180,45 @@ impl Directory {
 
     /// Takes an account out; every copy of it falls out of date.
     pub(crate) fn remove(&self, id: AccountId) {
-        let mut names = self.names.write().unwrap_or_else(PoisonError::into_inner);
-        let old = self.shard(id.0).write().unwrap_or_else(PoisonError::into_inner).remove(&id.0);
-        if let Some(old) = old {
-            unname(&mut names, &old.account);
+        let _one_at_a_time = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(old) = self.entries.shard(&id.0).change(|shard| shard.remove(&id.0)) {
+            self.names.remove(&old.account);
             old.account.live.fall();
         }
     }
-
-    fn names(&self) -> std::sync::RwLockReadGuard<'_, Names> {
-        self.names.read().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
-fn unname(names: &mut Names, account: &Account) {
-    names.by_name.remove(&folded(&account.kind, &account.name));
-    names.by_subject.remove(&exact(&account.kind, &account.subject));
-    let email = folded(&account.kind, &account.email);
-    if let Some(ids) = names.by_email.get_mut(&email) {
-        ids.retain(|id| *id != account.id.0);
-        if ids.is_empty() {
-            names.by_email.remove(&email);
+impl Names {
+    fn add(&self, account: &Account) {
+        let id = account.id.0;
+        for (map, name) in [
+            (&self.by_name, folded(&account.kind, &account.name)),
+            (&self.by_subject, exact(&account.kind, &account.subject)),
+        ] {
+            map.shard(name.as_str()).change(|shard| shard.insert(name.into(), id));
         }
+        if !account.email.is_empty() {
+            let email = folded(&account.kind, &account.email);
+            let shard = self.by_email.shard(email.as_str());
+            shard.change(|shard| shard.entry(email.into()).or_default().push(id));
+        }
+    }
+
+    fn remove(&self, account: &Account) {
+        for (map, name) in [
+            (&self.by_name, folded(&account.kind, &account.name)),
+            (&self.by_subject, exact(&account.kind, &account.subject)),
+        ] {
+            map.shard(name.as_str()).change(|shard| shard.remove(name.as_str()));
+        }
+        let email = folded(&account.kind, &account.email);
+        self.by_email.shard(email.as_str()).change(|shard| {
+            if let Some(ids) = shard.get_mut(email.as_str()) {
+                ids.retain(|id| *id != account.id.0);
+                if ids.is_empty() {
+                    shard.remove(email.as_str());
+                }
+            }
+        });
     }
 }

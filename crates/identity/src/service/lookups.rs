@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use countersign_auth::account::{Account, AccountId};
+use countersign_auth::derive::DerivationKey;
 use countersign_auth::port::{
     Answer, AtHand, IssuerKeys, Lookups, PasswordAnswer, PasswordClaim, ProofKey, Purpose, SharedAnswer,
     Signer, TokenAnswer, Unavailable, Verified,
@@ -36,9 +37,9 @@ impl Core {
         Ok(())
     }
 
-    /// What memory says of a token that somebody presents; `None` if it does not have it.
-    fn present(self: &Arc<Self>, digest: &TokenDigest, now: Time) -> Option<TokenAnswer> {
-        match self.tokens.present(digest, record::floor(now)) {
+    /// What memory says of a token that somebody presents; `None` if it does not have it or has to wait for that.
+    fn token_answer(self: &Arc<Self>, found: Found, now: Time) -> Option<TokenAnswer> {
+        match found {
             Found::Live(record) => Some(self.live(&record, now)),
             Found::Expired => Some(TokenAnswer::Expired),
             Found::Reused(record) => {
@@ -46,7 +47,7 @@ impl Core {
                 self.begin_end_reused(&record, now);
                 Some(TokenAnswer::Unknown)
             }
-            Found::Missing => None,
+            Found::Missing | Found::Unsettled => None,
         }
     }
 
@@ -82,10 +83,13 @@ impl Lookups for Service {
     fn token(&self, digest: &TokenDigest, now: Time) -> AtHand<TokenAnswer> {
         // Asked before memory is: what is loaded in between is found, and nothing is called unknown too early.
         let loaded = self.core.is_loaded();
-        match self.core.present(digest, now) {
-            Some(answer) => AtHand::Known(answer),
-            None if loaded => AtHand::Known(TokenAnswer::Unknown),
-            None => AtHand::Ask,
+        match self.core.tokens.look(digest, record::floor(now)) {
+            Found::Missing if loaded => AtHand::Known(TokenAnswer::Unknown),
+            found @ (Found::Live(_)
+            | Found::Expired
+            | Found::Reused(_)
+            | Found::Missing
+            | Found::Unsettled) => self.core.token_answer(found, now).map_or(AtHand::Ask, AtHand::Known),
         }
     }
 
@@ -95,7 +99,8 @@ impl Lookups for Service {
         }
         self.run(move |core| async move {
             core.fetch(digest).await?;
-            Ok(core.present(&digest, now).unwrap_or(TokenAnswer::Unknown))
+            let found = core.tokens.present(&digest, record::floor(now));
+            Ok(core.token_answer(found, now).unwrap_or(TokenAnswer::Unknown))
         })
     }
 
@@ -128,7 +133,7 @@ impl Lookups for Service {
         self.core.proofs.remember(key, proof);
     }
 
-    fn derivation_key(&self) -> &[u8; 32] {
+    fn derivation_key(&self) -> &DerivationKey {
         &self.core.derivation_key
     }
 

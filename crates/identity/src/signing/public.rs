@@ -7,6 +7,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use countersign_auth::port::IssuerKey;
+use countersign_auth::scheme::jwt::VerifyingKey;
 use jsonwebtoken::{Algorithm, DecodingKey};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -131,7 +132,7 @@ impl PublicKey {
             Shape::Ec { x, y, .. } => DecodingKey::from_ec_components(&b64(x), &b64(y)).ok()?,
             Shape::Ed25519(x) => DecodingKey::from_ed_components(&b64(x)).ok()?,
         };
-        Some(IssuerKey { id, algorithm: self.algorithm, key })
+        Some(IssuerKey { id, key: VerifyingKey::new(self.algorithm, &key)? })
     }
 }
 

@@ -66,6 +66,14 @@ impl Marks {
         Self(self.0 & !other.0)
     }
 
+    pub(crate) const fn bits(self) -> u8 {
+        self.0
+    }
+
+    pub(crate) const fn from_bits(bits: u8) -> Self {
+        Self(bits)
+    }
+
     pub(crate) const fn has(self, other: Self) -> bool {
         self.0 & other.0 == other.0
     }
@@ -133,8 +141,20 @@ impl Record {
     }
 
     /// How old the noted use may become before it is noted anew: a 16th of the idle time, 1 s to 60 s.
-    pub(crate) fn use_grain(&self) -> u32 {
+    fn use_grain(&self) -> u32 {
         (self.idle / 16).clamp(1, 60)
+    }
+
+    /// Whether its noted use is so old that another one is to be noted.
+    pub(crate) fn is_use_old(&self, now: u32) -> bool {
+        let is_noted = self.idle > 0 && !self.marks.has(Marks::SPENT);
+        is_noted && now >= self.used.saturating_add(self.use_grain())
+    }
+
+    /// Notes a use, for memory and store.
+    pub(crate) fn note_use(&mut self, now: u32) {
+        self.marks = self.marks.with(Marks::DIRTY);
+        self.used = self.used.max(now);
     }
 
     /// When it ends, `None` for never.

@@ -1,71 +1,206 @@
 //! All tokens of the gate in memory, in shards.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering, fence};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
-use hashbrown::HashTable;
+use arc_swap::ArcSwap;
 
 use super::record::{Mark, Marks, Record};
+use super::slots::Slots;
 
-/// More than any machine has cores, so that two of them rarely want one lock. It is held for some 50 ns.
+/// More than any machine has cores, so that two of them rarely change one shard; a change takes some 100 ns.
 const SHARDS: usize = 256;
+/// Of a thousand slots so many are taken, or were, before a shard grows: with a byte a slot to look at first, long
+/// probes are short ways.
+const TAKEN_MAX_PER_MILLE: usize = 900;
+/// A shard that grows has so many slots for a thousand records: small steps, since memory for a million sessions
+/// is what somebody pays for.
+const SLOTS_PER_MILLE: usize = 1280;
+const SLOTS_MIN: usize = 8;
+/// A reader tries so often to read between two changes; a change in its midst takes far less than this.
+const READS_MAX: usize = 100;
+
+/// What a reader finds.
+pub(crate) enum Read {
+    /// The record.
+    Found(Record),
+    /// There is none.
+    Missing,
+    /// Somebody changed the shard all the time, or stopped in the midst of it: ask again where waiting is allowed.
+    Busy,
+}
+
+/// Records that one mutex guards and that are read without it.
+///
+/// A sequence lock: whoever changes something holds the mutex and makes the version odd meanwhile; whoever reads
+/// looks at the version before and after, and what he saw counts if it was even and the same. So a look-up takes no
+/// lock that another core can hold, and a core that is interrupted in mid-change holds up nobody who looks up.
+struct Shard {
+    version: AtomicU64,
+    slots: ArcSwap<Slots>,
+    changes: Mutex<Changes>,
+}
 
 #[derive(Default)]
-struct Shard {
-    records: HashTable<Record>,
+struct Changes {
+    /// How many records there are.
+    records: usize,
+    /// How many slots are taken or were.
+    taken: usize,
     /// What waits to be written; each at most once, as [`Marks::DIRTY`] says.
     dirty: Vec<[u8; 32]>,
 }
 
+impl Shard {
+    fn new() -> Self {
+        Self {
+            version: AtomicU64::new(0),
+            slots: ArcSwap::from_pointee(Slots::new(0)),
+            changes: Mutex::default(),
+        }
+    }
+
+    fn read(&self, digest: &[u8; 32]) -> Read {
+        for _ in 0..READS_MAX {
+            let before = self.version.load(Ordering::Acquire);
+            if before % 2 == 1 {
+                std::hint::spin_loop();
+                continue;
+            }
+            // Loaded after the version: slots that are replaced later change the version as well.
+            let found = self.slots.load().find(Mark::of(digest), |record| record.digest == *digest);
+            fence(Ordering::Acquire);
+            if self.version.load(Ordering::Relaxed) == before {
+                return found.map_or(Read::Missing, |(_, record)| Read::Found(record));
+            }
+        }
+        Read::Busy
+    }
+
+    fn lock(&self) -> Locked<'_> {
+        Locked { shard: self, changes: self.changes.lock().unwrap_or_else(PoisonError::into_inner) }
+    }
+
+    fn try_lock(&self) -> Option<Locked<'_>> {
+        let changes = match self.changes.try_lock() {
+            Ok(changes) => changes,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return None,
+        };
+        Some(Locked { shard: self, changes })
+    }
+}
+
+/// A shard while somebody changes it.
+struct Locked<'s> {
+    shard: &'s Shard,
+    changes: MutexGuard<'s, Changes>,
+}
+
+impl Locked<'_> {
+    fn slots(&self) -> Arc<Slots> {
+        self.shard.slots.load_full()
+    }
+
+    /// The version is odd while `work` runs; `work` must not panic.
+    fn write(&self, work: impl FnOnce()) {
+        let version = self.shard.version.load(Ordering::Relaxed);
+        self.shard.version.store(version.wrapping_add(1), Ordering::Relaxed);
+        fence(Ordering::Release);
+        work();
+        self.shard.version.store(version.wrapping_add(2), Ordering::Release);
+    }
+
+    fn insert(&mut self, record: &Record) -> bool {
+        let mut slots = self.slots();
+        if slots.find(record.mark(), |other| other.digest == record.digest).is_some() {
+            return false;
+        }
+        if (self.changes.taken + 1) * 1000 > slots.capacity() * TAKEN_MAX_PER_MILLE {
+            slots = self.rebuild();
+        }
+        let Some((place, is_new)) = slots.room(record.mark()) else { return false };
+        self.write(|| slots.put(place, record));
+        self.changes.records += 1;
+        self.changes.taken += usize::from(is_new);
+        if record.marks.has(Marks::DIRTY) {
+            self.changes.dirty.push(record.digest);
+        }
+        true
+    }
+
+    /// Puts the records into other slots: more of them, or as many without the gone ones.
+    fn rebuild(&mut self) -> Arc<Slots> {
+        let capacity = ((self.changes.records + 1) * SLOTS_PER_MILLE / 1000).max(SLOTS_MIN);
+        let (old, new) = (self.slots(), Arc::new(Slots::new(capacity)));
+        for record in old.records() {
+            if let Some((place, _)) = new.room(record.mark()) {
+                new.put(place, &record);
+            }
+        }
+        self.write(|| self.shard.slots.store(Arc::clone(&new)));
+        self.changes.taken = self.changes.records;
+        new
+    }
+
+    fn remove_if(&mut self, digest: &[u8; 32], expected: impl FnOnce(&Record) -> bool) -> Option<Record> {
+        let slots = self.slots();
+        let (place, record) = slots.find(Mark::of(digest), |record| record.digest == *digest)?;
+        if !expected(&record) {
+            return None;
+        }
+        self.write(|| slots.take_out(place));
+        self.changes.records = self.changes.records.saturating_sub(1);
+        Some(record)
+    }
+
+    fn change<T>(&mut self, digest: &[u8; 32], work: impl FnOnce(&mut Record) -> T) -> Option<T> {
+        let slots = self.slots();
+        let (place, before) = slots.find(Mark::of(digest), |record| record.digest == *digest)?;
+        let mut record = before;
+        let answer = work(&mut record);
+        // Who looks something up finds it by these.
+        (record.digest, record.account) = (before.digest, before.account);
+        self.write(|| slots.put(place, &record));
+        if record.marks.has(Marks::DIRTY) && !before.marks.has(Marks::DIRTY) {
+            self.changes.dirty.push(record.digest);
+        }
+        Some(answer)
+    }
+}
+
 /// The records, found by digest or by the beginning of it.
-///
-/// The digests are SHA-256 of values that nobody but the gate chooses, so they are their own hash: one
-/// multiplication spreads the bits that choose the shard.
 pub(crate) struct Table {
-    shards: Box<[Mutex<Shard>]>,
-}
-
-fn hash(mark: Mark) -> u64 {
-    mark.0.wrapping_mul(0x9E37_79B9_7F4A_7C15)
-}
-
-fn hash_of(record: &Record) -> u64 {
-    hash(record.mark())
+    shards: Box<[Shard]>,
 }
 
 impl Table {
     pub(crate) fn new() -> Self {
-        Self { shards: (0..SHARDS).map(|_| Mutex::default()).collect() }
+        Self { shards: (0..SHARDS).map(|_| Shard::new()).collect() }
     }
 
-    fn shard(&self, mark: Mark) -> MutexGuard<'_, Shard> {
+    fn shard(&self, mark: Mark) -> &Shard {
         let at = usize::try_from(mark.0 >> 56).unwrap_or(0) % SHARDS;
         #[expect(
             clippy::indexing_slicing,
             reason = "there are SHARDS shards and `at` is a remainder by that"
         )]
-        self.shards[at].lock().unwrap_or_else(PoisonError::into_inner)
+        &self.shards[at]
+    }
+
+    /// Looks a record up without waiting for anybody.
+    pub(crate) fn read(&self, digest: &[u8; 32]) -> Read {
+        self.shard(Mark::of(digest)).read(digest)
     }
 
     /// Adds a record; false if its digest is there already.
     pub(crate) fn insert(&self, record: Record) -> bool {
-        let mark = record.mark();
-        let mut shard = self.shard(mark);
-        if shard.records.find(hash(mark), |other| other.digest == record.digest).is_some() {
-            return false;
-        }
-        if record.marks.has(Marks::DIRTY) {
-            shard.dirty.push(record.digest);
-        }
-        shard.records.insert_unique(hash(mark), record, hash_of);
-        true
+        self.shard(record.mark()).lock().insert(&record)
     }
 
     /// Takes a record out.
     pub(crate) fn remove(&self, digest: &[u8; 32]) -> Option<Record> {
-        let mark = Mark::of(digest);
-        let mut shard = self.shard(mark);
-        let entry = shard.records.find_entry(hash(mark), |record| record.digest == *digest).ok()?;
-        Some(entry.remove().0)
+        self.remove_if(digest, |_| true)
     }
 
     /// Takes a record out if it still is as the caller expects.
@@ -74,49 +209,53 @@ impl Table {
         digest: &[u8; 32],
         expected: impl FnOnce(&Record) -> bool,
     ) -> Option<Record> {
-        let mark = Mark::of(digest);
-        let mut shard = self.shard(mark);
-        let entry = shard.records.find_entry(hash(mark), |record| record.digest == *digest).ok()?;
-        if expected(entry.get()) { Some(entry.remove().0) } else { None }
+        self.shard(Mark::of(digest)).lock().remove_if(digest, expected)
     }
 
     /// A copy of a record.
     pub(crate) fn get(&self, digest: &[u8; 32]) -> Option<Record> {
-        self.change(digest, |record| *record)
+        match self.read(digest) {
+            Read::Found(record) => Some(record),
+            Read::Missing => None,
+            Read::Busy => {
+                let locked = self.shard(Mark::of(digest)).lock();
+                let found = locked.slots().find(Mark::of(digest), |record| record.digest == *digest);
+                found.map(|(_, record)| record)
+            }
+        }
     }
 
     /// Works on a record in its place. What the work marks as dirty is queued.
     pub(crate) fn change<T>(&self, digest: &[u8; 32], work: impl FnOnce(&mut Record) -> T) -> Option<T> {
-        let mark = Mark::of(digest);
-        let mut shard = self.shard(mark);
-        let Shard { records, dirty } = &mut *shard;
-        let record = records.find_mut(hash(mark), |record| record.digest == *digest)?;
-        let before = record.marks;
-        let answer = work(record);
-        if record.marks.has(Marks::DIRTY) && !before.has(Marks::DIRTY) {
-            dirty.push(record.digest);
+        self.shard(Mark::of(digest)).lock().change(digest, work)
+    }
+
+    /// The same, if nobody changes the shard just now: for what may as well be noted the next time.
+    pub(crate) fn try_change(&self, digest: &[u8; 32], work: impl FnOnce(&mut Record)) {
+        if let Some(mut locked) = self.shard(Mark::of(digest)).try_lock() {
+            let _gone = locked.change(digest, work);
         }
-        Some(answer)
     }
 
     /// A copy of the record of that account whose digest begins so.
     pub(crate) fn find(&self, mark: Mark, account: u64) -> Option<Record> {
-        let shard = self.shard(mark);
-        shard.records.find(hash(mark), |record| record.mark() == mark && record.account == account).copied()
+        let locked = self.shard(mark).lock();
+        let found = locked.slots().find(mark, |record| record.account == account);
+        found.map(|(_, record)| record)
     }
 
     /// Empties the queues of what waits to be written, and hands out copies of those still there.
     pub(crate) fn take_dirty(&self) -> Vec<Record> {
         let mut taken = Vec::new();
         for shard in &self.shards {
-            let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
-            let Shard { records, dirty } = &mut *shard;
-            for digest in std::mem::take(dirty) {
-                let found = records.find_mut(hash(Mark::of(&digest)), |record| record.digest == digest);
-                if let Some(record) = found.filter(|record| record.marks.has(Marks::DIRTY)) {
-                    taken.push(*record);
-                    record.marks = record.marks.without(Marks::DIRTY.with(Marks::UNSTORED));
-                }
+            let mut locked = shard.lock();
+            for digest in std::mem::take(&mut locked.changes.dirty) {
+                let _gone = locked.change(&digest, |record| {
+                    if record.marks.has(Marks::DIRTY) {
+                        taken.push(*record);
+                        record.marks = record.marks.without(Marks::DIRTY.with(Marks::UNSTORED));
+                    }
+                });
             }
         }
         taken
@@ -126,18 +265,129 @@ impl Table {
     pub(crate) fn select(&self, condition: impl Fn(&Record) -> bool) -> Vec<[u8; 32]> {
         let mut chosen = Vec::new();
         for shard in &self.shards {
-            let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
-            chosen
-                .extend(shard.records.iter().filter(|record| condition(record)).map(|record| record.digest));
+            let locked = shard.lock();
+            chosen.extend(
+                locked.slots().records().filter(|record| condition(record)).map(|record| record.digest),
+            );
         }
         chosen
     }
 
     /// How many records there are.
     pub(crate) fn len(&self) -> usize {
-        self.shards
-            .iter()
-            .map(|shard| shard.lock().unwrap_or_else(PoisonError::into_inner).records.len())
-            .sum()
+        self.shards.iter().map(|shard| shard.lock().changes.records).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+    use std::collections::HashMap;
+    use std::sync::atomic::AtomicBool;
+
+    use countersign_auth::token::TokenKind;
+
+    use super::*;
+
+    /// A record of the first shard whose every field follows from its number.
+    fn record(number: u32, used: u32) -> Record {
+        let mut digest = [0; 32];
+        for (to, from) in
+            digest.iter_mut().skip(1).zip(number.wrapping_mul(0x9E37_79B9).to_be_bytes().repeat(8))
+        {
+            *to = from;
+        }
+        Record {
+            digest,
+            account: u64::from(number) + 1,
+            family: u64::from(number) + 2,
+            issued: number + 3,
+            used,
+            proven: used,
+            ends: used,
+            idle: used,
+            word: 7,
+            kind: TokenKind::Session,
+            marks: Marks::NONE,
+        }
+    }
+
+    #[test]
+    fn a_table_is_what_a_map_is() {
+        let (table, mut map) = (Table::new(), HashMap::new());
+        let mut draw = 1_u32;
+        for _ in 0..20_000 {
+            draw = draw.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let (number, what) = (draw >> 8 & 0x1FF, draw >> 29);
+            let record = record(number, draw);
+            match what {
+                0..=2 => assert_eq!(table.insert(record), map.try_insert_if_missing(number, draw)),
+                3 | 4 => {
+                    assert_eq!(table.remove(&record.digest).map(|found| found.used), map.remove(&number))
+                }
+                _ => {
+                    let changed = table.change(&record.digest, |found| found.used = draw);
+                    assert_eq!(changed.is_some(), map.get_mut(&number).map(|used| *used = draw).is_some());
+                }
+            }
+        }
+        assert_eq!(table.len(), map.len());
+        for number in 0..0x200 {
+            let found = table.get(&record(number, 0).digest);
+            assert_eq!(
+                found.map(|found| (found.used, found.account)),
+                map.get(&number).map(|used| (*used, u64::from(number) + 1))
+            );
+        }
+        assert_eq!(table.select(|_| true).len(), map.len());
+    }
+
+    trait InsertIfMissing {
+        fn try_insert_if_missing(&mut self, number: u32, used: u32) -> bool;
+    }
+
+    impl InsertIfMissing for HashMap<u32, u32> {
+        fn try_insert_if_missing(&mut self, number: u32, used: u32) -> bool {
+            let is_missing = !self.contains_key(&number);
+            self.entry(number).or_insert(used);
+            is_missing
+        }
+    }
+
+    #[test]
+    fn who_reads_while_others_write_sees_whole_records() {
+        let (table, done) = (Table::new(), AtomicBool::new(false));
+        assert!(table.insert(record(0, 0)));
+        std::thread::scope(|threads| {
+            threads.spawn(|| {
+                // It grows, gets gaps and is rebuilt, and the record that is read is changed all the time.
+                for round in 1..200 {
+                    for number in 1..200 {
+                        table.insert(record(number, round));
+                        let written = table
+                            .change(&record(0, 0).digest, |zero| *zero = record(0, round * 200 + number));
+                        assert!(written.is_some());
+                    }
+                    for number in 1..200 {
+                        table.remove(&record(number, 0).digest);
+                    }
+                }
+                done.store(true, Ordering::Release);
+            });
+            let (mut seen, mut busy) = (0, 0);
+            while !done.load(Ordering::Acquire) {
+                match table.read(&record(0, 0).digest) {
+                    Read::Found(found) => {
+                        let whole = [found.proven, found.ends, found.idle] == [found.used; 3];
+                        assert!(whole && found.used >= seen && found.account == 1, "torn or old");
+                        seen = found.used;
+                    }
+                    Read::Missing => panic!("it was there all the time"),
+                    Read::Busy => busy += 1,
+                }
+                assert!(matches!(table.read(&record(900, 0).digest), Read::Missing | Read::Busy));
+            }
+            assert!(seen > 0 || busy > 0);
+        });
     }
 }

@@ -4,17 +4,17 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use countersign_auth::account::AccountId;
-use countersign_auth::derive::derive;
+use countersign_auth::derive::{DerivationKey, derive};
 
 /// Names users of one API. A name holds the account's number, masked, and a mark that nobody else can make.
 pub(crate) struct Names {
-    key: [u8; 32],
+    key: DerivationKey,
     api: Arc<str>,
 }
 
 impl Names {
     pub(crate) fn new(key: [u8; 32], api: Arc<str>) -> Self {
-        Self { key, api }
+        Self { key: DerivationKey::new(key), api }
     }
 
     /// Where the service keeps what it notes.

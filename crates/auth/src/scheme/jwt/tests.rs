@@ -13,7 +13,7 @@ use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey};
 use proptest::prelude::{any, proptest};
 use serde_json::{Value, json};
 
-use super::{JwtError, JwtRule, KEYS_TRIED_MAX, TOKEN_BYTES_MAX, UnverifiedJwt, verify};
+use super::{JwtError, JwtRule, KEYS_TRIED_MAX, TOKEN_BYTES_MAX, UnverifiedJwt, VerifyingKey, verify};
 use crate::port::{IssuerKey, IssuerKeys};
 use crate::time::Time;
 
@@ -38,7 +38,7 @@ fn key(with: With, id: Option<&str>) -> IssuerKey {
         With::Ec => (Algorithm::ES256, DecodingKey::from_ec_der(EC.public_key().as_ref())),
         With::Ed => (Algorithm::EdDSA, DecodingKey::from_ed_der(ED.public_key().as_ref())),
     };
-    IssuerKey { id: id.map(str::to_owned), algorithm, key }
+    IssuerKey { id: id.map(str::to_owned), key: VerifyingKey::new(algorithm, &key).unwrap() }
 }
 
 fn keys() -> IssuerKeys {
@@ -128,15 +128,19 @@ fn unsigned_and_confused_tokens() {
     let mac = jsonwebtoken::crypto::sign(signed.as_bytes(), &secret, Algorithm::HS256).unwrap();
     assert_eq!(outcome(&format!("{signed}.{mac}")), Err(JwtError::Algorithm));
 
-    // An HMAC key that a look-up gave by mistake is not used either.
-    let shared = IssuerKey {
-        id: None,
-        algorithm: Algorithm::HS256,
-        key: DecodingKey::from_secret(RSA.public_key().as_ref()),
-    };
-    let found =
-        verify(&format!("{signed}.{mac}"), &IssuerKeys { keys: vec![shared], ours: false }, &RULE, NOW);
-    assert_eq!(found.unwrap_err(), JwtError::Algorithm);
+    // A key that checks an HMAC cannot be made, nor one of another family than its algorithm's.
+    let secret = DecodingKey::from_secret(RSA.public_key().as_ref());
+    let rsa = DecodingKey::from_rsa_der(RSA.public_key().as_ref());
+    for (algorithm, key) in [
+        (Algorithm::HS256, &secret),
+        (Algorithm::RS256, &secret),
+        (Algorithm::HS256, &rsa),
+        (Algorithm::ES256, &rsa),
+        (Algorithm::EdDSA, &rsa),
+    ] {
+        assert!(VerifyingKey::new(algorithm, key).is_none(), "{algorithm:?}");
+    }
+    assert!(VerifyingKey::new(Algorithm::PS256, &rsa).is_some());
 
     // CVE-2022-21449: r and s of zero.
     let signed = format!("{}.{payload}", encode(r#"{"alg":"ES256"}"#));
@@ -290,7 +294,7 @@ fn keys_without_ids_and_the_bound_on_trying() {
     let other =
         DecodingKey::from_rsa_der(RsaKeyPair::generate(KeySize::Rsa2048).unwrap().public_key().as_ref());
     let mut many: Vec<_> = (0..KEYS_TRIED_MAX)
-        .map(|_| IssuerKey { id: None, algorithm: Algorithm::RS256, key: other.clone() })
+        .map(|_| IssuerKey { id: None, key: VerifyingKey::new(Algorithm::RS256, &other).unwrap() })
         .collect();
     many.push(key(With::Rsa, None));
     assert_eq!(outcome(many), Some(JwtError::Signature));

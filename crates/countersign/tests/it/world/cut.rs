@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use countersign_auth::account::{Account, AccountId};
+use countersign_auth::derive::DerivationKey;
 use countersign_auth::port::foreign::{Foreign, IssuerTerms, OpaqueAnswer, OpaqueClaim};
 use countersign_auth::port::{
     Answer, AtHand, IssuerKeys, Lookups, PasswordAnswer, PasswordClaim, ProofKey, SharedAnswer, TokenAnswer,
@@ -108,7 +109,7 @@ impl Lookups for Cut {
         self.service.remember(key, proof);
     }
 
-    fn derivation_key(&self) -> &[u8; 32] {
+    fn derivation_key(&self) -> &DerivationKey {
         self.service.derivation_key()
     }
 

@@ -10,6 +10,7 @@ use aws_lc_rs::signature::{KeyPair as _, RSA_PKCS1_SHA256, RsaKeyPair};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use countersign_auth::port::IssuerKey;
+use countersign_auth::scheme::jwt::VerifyingKey;
 use countersign_auth::time::Time;
 use jsonwebtoken::{Algorithm, DecodingKey};
 use serde_json::{Map, Value};
@@ -34,8 +35,8 @@ pub(crate) fn public(name: &str) -> IssuerKey {
     let pair = pair(name);
     IssuerKey {
         id: None,
-        algorithm: Algorithm::RS256,
-        key: DecodingKey::from_rsa_der(pair.public_key().as_ref()),
+        key: VerifyingKey::new(Algorithm::RS256, &DecodingKey::from_rsa_der(pair.public_key().as_ref()))
+            .unwrap(),
     }
 }
 

@@ -188,9 +188,9 @@ async fn sessions_survive_a_restart_with_their_last_use() {
     let ended = bench.token(&ann, session(), at(0)).await;
     bench.live(used, at(1000)).await;
     bench.service.end(ended, at(1000)).await.unwrap();
-    let key = *bench.service.derivation_key();
+    let key = *bench.service.derivation_key().expose();
     let bench = bench.reopen().await;
-    assert_eq!(*bench.service.derivation_key(), key);
+    assert_eq!(*bench.service.derivation_key().expose(), key);
     let token = bench.live(used, at(2500)).await;
     assert_eq!(token.account.unwrap().name, "ann");
     assert_eq!((token.issued_at, token.proven_at), (at(0), at(0)));
