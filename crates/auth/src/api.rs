@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use http::{HeaderName, Method};
 
+use crate::cookie::SameSite;
+use crate::dialect::place::Place;
 use crate::dialect::service::{Service, ServiceOptions};
 use crate::dialect::source::{Problem, did_you_mean};
 use crate::dialect::{CredentialRule, Dialect, Scheme, Site, Surface, TokenRule, check_enabled, is_on};
@@ -58,6 +60,8 @@ pub struct ApiOptions {
     pub objects: BTreeMap<String, KindOptions>,
     /// Whether refusals may say more than production should.
     pub development: bool,
+    /// In place of what the dialect says of its cookies. With `None` they are `Secure` on every connection.
+    pub same_site: Option<SameSite>,
     /// Named services, or single endpoints that mount one, that are left to the service behind the gate.
     pub leave: Vec<String>,
 }
@@ -90,6 +94,7 @@ pub struct Api {
     kinds: Kinds,
     pub(crate) development: bool,
     pub(crate) intake: Intake,
+    pub(crate) same_site: Option<SameSite>,
     /// Endpoints that are left to the service behind the gate.
     left: Vec<Arc<str>>,
 }
@@ -203,6 +208,7 @@ impl Api {
             development: options.development,
             intake,
             left,
+            same_site: options.same_site,
             dialect,
         })
     }
@@ -230,6 +236,31 @@ impl Api {
     /// The endpoints that mount a named service here: those that are not left to the service behind the gate.
     pub fn services(&self) -> impl Iterator<Item = (&Arc<str>, Service, &ServiceOptions)> {
         self.dialect.services().filter(|(endpoint, _, _)| !self.left.contains(endpoint))
+    }
+
+    /// Headers in which answers tell scripts of its CSRF token.
+    pub fn csrf_told_in(&self) -> impl Iterator<Item = &HeaderName> {
+        let stamps = self.dialect.stamps.items().flat_map(|stamp| &stamp.headers);
+        stamps.filter(|(_, template)| template.names("csrf.")).map(|(name, _)| name)
+    }
+
+    /// Headers that its clients send as credentials and CSRF proofs, and those that it passes as information.
+    pub fn headers_read(&self) -> impl Iterator<Item = &HeaderName> {
+        let parts =
+            self.dialect.credentials.iter().flat_map(|rule| &rule.parts).flat_map(|part| &part.places);
+        let proofs = self.dialect.csrf.iter().flat_map(|csrf| &csrf.places);
+        let named = parts.chain(proofs).filter_map(|place| match place {
+            Place::Header(name, _) => Some(name),
+            Place::Cookie(_)
+            | Place::Query(_)
+            | Place::Body(_)
+            | Place::Path(_)
+            | Place::Authorization(_)
+            | Place::AuthorizationAssigned(_)
+            | Place::AuthorizationBare => None,
+        });
+        let renamed = self.csrf_header.iter().map(|(name, _)| name);
+        named.chain(renamed).chain(&self.dialect.passes)
     }
 
     /// Whether a browser sends by itself what proved this identity: a cookie, Basic that it remembers, or what the

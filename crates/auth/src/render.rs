@@ -10,7 +10,7 @@ use http::header::{
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
 use crate::api::{Api, Located, Mechanism};
-use crate::cookie::{self, Attributes, ScriptAccess, Transport};
+use crate::cookie::{self, Attributes, SameSite, ScriptAccess, Transport};
 use crate::date::DateFormat;
 use crate::dialect::place::Place;
 use crate::dialect::template::{Medium, Value, Values};
@@ -119,10 +119,10 @@ impl Api {
             }
         }
         for rule in &answer.cookies {
-            append_cookie(&mut headers, rule, values, here);
+            append_cookie(&mut headers, rule, values, here, self.same_site);
         }
         for rule in &answer.clear {
-            clear_cookie(&mut headers, rule, values, here);
+            clear_cookie(&mut headers, rule, values, here, self.same_site);
         }
         let phrase = answer.phrase.as_ref().map(|phrase| phrase.render(values, Medium::Header));
         Rendered { status, phrase, headers, body }
@@ -301,21 +301,33 @@ fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
-fn append_cookie(headers: &mut HeaderMap, rule: &CookieRule, values: &dyn Values, here: &Here<'_>) {
+fn append_cookie(
+    headers: &mut HeaderMap,
+    rule: &CookieRule,
+    values: &dyn Values,
+    here: &Here<'_>,
+    same_site: Option<SameSite>,
+) {
     let value = rule.value.render(values, Medium::Cookie);
     if value.is_empty() {
         return;
     }
     let path = rule.path.render(values, Medium::Header);
-    let attributes = attributes(rule, &path, here, rule.lifetime);
+    let attributes = attributes(rule, &path, here, (rule.lifetime, same_site));
     if let Ok(cookie) = cookie::set_cookie(&rule.name, &value, &attributes) {
         headers.append(http::header::SET_COOKIE, cookie);
     }
 }
 
-fn clear_cookie(headers: &mut HeaderMap, rule: &CookieRule, values: &dyn Values, here: &Here<'_>) {
+fn clear_cookie(
+    headers: &mut HeaderMap,
+    rule: &CookieRule,
+    values: &dyn Values,
+    here: &Here<'_>,
+    same_site: Option<SameSite>,
+) {
     let path = rule.path.render(values, Medium::Header);
-    let attributes = attributes(rule, &path, here, Some(std::time::Duration::ZERO));
+    let attributes = attributes(rule, &path, here, (Some(std::time::Duration::ZERO), same_site));
     if let Ok(cookie) = cookie::set_cookie(&rule.name, "", &attributes) {
         headers.append(http::header::SET_COOKIE, cookie);
     }
@@ -325,13 +337,15 @@ fn attributes<'p>(
     rule: &CookieRule,
     path: &'p str,
     here: &Here<'_>,
-    max_age: Option<std::time::Duration>,
+    (max_age, same_site): (Option<std::time::Duration>, Option<SameSite>),
 ) -> Attributes<'p> {
+    // Browsers throw cookies for other sites away that are not `Secure`.
+    let tls_only = here.secure || same_site == Some(SameSite::None);
     Attributes {
         path,
         script: if rule.http_only { ScriptAccess::Hidden } else { ScriptAccess::Readable },
-        same_site: Some(rule.same_site),
-        transport: if here.secure { Transport::TlsOnly } else { Transport::Any },
+        same_site: Some(same_site.unwrap_or(rule.same_site)),
+        transport: if tls_only { Transport::TlsOnly } else { Transport::Any },
         max_age,
     }
 }
@@ -350,7 +364,7 @@ impl Api {
         };
         let is_set = headers.get_all(http::header::SET_COOKIE).iter().any(named);
         if let Some(rule) = self.dialect.cookies.iter().find(|rule| rule.name == dead && !is_set) {
-            clear_cookie(headers, rule, values, here);
+            clear_cookie(headers, rule, values, here, self.same_site);
         }
     }
 
@@ -363,7 +377,7 @@ impl Api {
         here: &Here<'_>,
     ) {
         for rule in rules {
-            append_cookie(headers, rule, values, here);
+            append_cookie(headers, rule, values, here, self.same_site);
         }
     }
 }

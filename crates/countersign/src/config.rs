@@ -5,6 +5,8 @@ pub(crate) mod directory;
 pub(crate) mod issuer;
 pub(crate) mod negotiation;
 mod objects;
+pub(crate) mod pages;
+pub(crate) mod publisher;
 mod report;
 mod route;
 mod shape;

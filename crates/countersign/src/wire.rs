@@ -9,6 +9,7 @@ mod identities;
 mod issuers;
 mod negotiation;
 mod objects;
+mod pages;
 mod plane;
 
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use countersign_auth::policy::{Allow, Conditions, RouteOptions};
 use countersign_services::mounted;
 
 pub(crate) use self::identities::{FirstAdministrator, Identities};
+pub(crate) use self::pages::channel_problem;
 pub(crate) use self::plane::{Running, start};
 use crate::config::{self, AllowWord, Loaded, Mistake, UNPROVEN_FROM_ANYWHERE};
 use crate::dialects;
@@ -114,6 +116,7 @@ fn options(api: &config::Api) -> ApiOptions {
         mechanisms: negotiation::mechanisms(api),
         objects: objects::kinds(&api.object),
         development: api.development,
+        same_site: pages::same_site(api),
         leave: api.left_to_upstream.clone(),
     }
 }

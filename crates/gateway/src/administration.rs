@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderValue};
+use http::header::{ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderValue};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -25,6 +25,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
+
+use crate::body::{self, ReadError};
 
 /// Heads of monitoring systems are small; a slow one is no monitoring system.
 const HEAD: Duration = Duration::from_secs(10);
@@ -41,6 +43,17 @@ pub type Text = Arc<dyn Fn() -> String + Send + Sync>;
 
 /// Whether the gate can serve; see [`AdministrationOptions::ready`].
 pub type Ready = Arc<dyn Fn() -> Result<Vec<String>, String> + Send + Sync>;
+
+/// Takes an event for push clients: the API's name, the key that came as `Authorization: Bearer`, the body. Answers a
+/// status and JSON.
+pub type Publish = Arc<dyn Fn(&str, Option<&str>, &[u8]) -> (StatusCode, String) + Send + Sync>;
+
+/// Where events are posted; the API's name follows.
+const EVENTS: &str = "/events/";
+/// An event is 64 KiB at most; what is written around it is little.
+const EVENT_BYTES_MAX: usize = 96 * 1024;
+/// Services are near.
+const EVENT_TIME: Duration = Duration::from_secs(10);
 
 /// What the listener tells.
 #[derive(Clone)]
@@ -60,6 +73,8 @@ pub struct AdministrationOptions {
     pub token_keys: Text,
     /// Answers what services ask for.
     pub calls: Calls,
+    /// Takes events.
+    pub publish: Publish,
 }
 
 /// A running administration listener; dropping it stops it.
@@ -136,7 +151,10 @@ async fn serve(stream: TcpStream, options: Arc<AdministrationOptions>, mut stopp
             {
                 calls::answer(&options.calls, request).await
             } else {
-                answer(&options, &request)
+                match answer(&options, &request) {
+                    Some(response) => response,
+                    None => publish(&options, request).await,
+                }
             };
             Ok::<_, Infallible>(response)
         }
@@ -159,10 +177,37 @@ async fn serve(stream: TcpStream, options: Arc<AdministrationOptions>, mut stopp
     }
 }
 
-fn answer<B>(options: &AdministrationOptions, request: &Request<B>) -> Response<Full<Bytes>> {
+/// Takes an event. The key stands in a header that no page of another origin may send, so that none can publish.
+async fn publish(options: &AdministrationOptions, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    let (head, body) = request.into_parts();
+    let api = head.uri.path().strip_prefix(EVENTS).unwrap_or_default();
+    let mut keys = head.headers.get_all(AUTHORIZATION).iter();
+    let key = match (keys.next(), keys.next()) {
+        (Some(value), None) => value.to_str().ok().and_then(|value| value.strip_prefix("Bearer ")),
+        (None, _) | (Some(_), Some(_)) => None,
+    };
+    let (status, text) = match body::read(body, EVENT_BYTES_MAX, EVENT_TIME).await {
+        Ok(body) => (options.publish)(api, key, &body),
+        Err(ReadError::TooLarge(_)) => {
+            (StatusCode::PAYLOAD_TOO_LARGE, String::from("{\"error\":\"the event is too large\"}"))
+        }
+        Err(ReadError::Late | ReadError::Broken(_)) => {
+            (StatusCode::BAD_REQUEST, String::from("{\"error\":\"the body did not come\"}"))
+        }
+    };
+    typed(status, "application/json", text)
+}
+
+/// What is answered without a body's being read; `None` for an event.
+fn answer<B>(options: &AdministrationOptions, request: &Request<B>) -> Option<Response<Full<Bytes>>> {
     if !is_known_host(options, request.headers(), request.version()) {
-        return text(StatusCode::MISDIRECTED_REQUEST, "this host is not known here\n".into());
+        return Some(text(StatusCode::MISDIRECTED_REQUEST, "this host is not known here\n".into()));
     }
+    let is_event = request.uri().path().starts_with(EVENTS) && *request.method() == Method::POST;
+    (!is_event).then(|| told(options, request))
+}
+
+fn told<B>(options: &AdministrationOptions, request: &Request<B>) -> Response<Full<Bytes>> {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "GET only\n".into());
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
@@ -239,6 +284,7 @@ mod tests {
             metrics: Arc::new(|| "# EOF\n".into()),
             assertion_keys: Arc::new(|| "{\"keys\":[]}".into()),
             calls: Arc::new(|_| Box::pin(async { unreachable!("no test calls") })),
+            publish: Arc::new(|_, _, _| (StatusCode::NOT_FOUND, String::new())),
             token_keys: Arc::new(|| "{\"keys\":[1]}".into()),
         }
     }
@@ -248,7 +294,7 @@ mod tests {
         for host in hosts {
             builder = builder.header(HOST, *host);
         }
-        answer(&options(), &builder.body(()).unwrap()).status().as_u16()
+        answer(&options(), &builder.body(()).unwrap()).map_or(0, |answer| answer.status().as_u16())
     }
 
     #[test]
@@ -275,6 +321,9 @@ mod tests {
         assert_eq!(ask("POST", "/metrics", &host), 405);
         assert_eq!(ask("GET", "/jwks/token", &host), 200);
         assert_eq!(ask("GET", "/debug", &host), 404);
+        assert_eq!(ask("POST", "/events/x", &host), 0, "goes to the publishers");
+        assert_eq!(ask("GET", "/events/x", &host), 404);
+        assert_eq!(ask("POST", "/events/x", &["evil.example"]), 421);
     }
 
     #[test]

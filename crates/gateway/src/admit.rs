@@ -24,7 +24,7 @@ use countersign_auth::render::{Here, Rendered};
 use countersign_auth::serve::{World, serve};
 use countersign_auth::time::Time;
 use http::header::{CONTENT_TYPE, HOST, ORIGIN};
-use http::{HeaderMap, Response, StatusCode, Uri, request};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, Uri, request};
 use hyper::body::{Body as _, Incoming};
 
 use crate::address::{Peer, Scheme as Wire};
@@ -32,6 +32,7 @@ use crate::admission::{Admission, Forward, Handler, LogFacts, Upgrade};
 pub(crate) use crate::admit::finish::Finish;
 use crate::admit::objects::Checked;
 use crate::body::Body;
+use crate::cors::{self, Cors};
 use crate::gate::{ApiMount, Gate};
 use crate::strict;
 use crate::watch::Watch;
@@ -54,13 +55,24 @@ impl Handler for Admit {
             Ok(visit) => visit,
             Err(answer) => return answer,
         };
-        match visit.admit().await {
+        let origin = match &visit.mount.cors {
+            None => None,
+            Some(cors) => {
+                if let Some(answer) = cors.preflight(&visit.head) {
+                    return Admission::Answer(answer, std::mem::take(&mut visit.facts));
+                }
+                cors::origin(&visit.head.headers)
+            }
+        };
+        let cors = visit.mount.cors.as_ref();
+        let admission = match visit.admit().await {
             Ok(admission) => admission,
             Err(refusal) => match visit.last_word(&refusal).await {
                 Some(word) => word,
                 None => visit.refuse(&refusal),
             },
-        }
+        };
+        told_to_pages(admission, cors, origin)
     }
 }
 
@@ -230,9 +242,15 @@ impl<'g> Visit<'g> {
         }
         let text =
             |name| self.head.headers.get(name).and_then(|value: &http::HeaderValue| value.to_str().ok());
+        let trusted = || {
+            let cors = self.mount.cors.as_ref();
+            cors.is_some_and(|cors| self.head.headers.get(ORIGIN).is_some_and(|origin| cors.trusts(origin)))
+        };
         let own = match (text(ORIGIN), text(HOST)) {
-            (Some(origin), Some(host)) => origin == format!("{}://{host}", self.peer.scheme.as_str()),
-            (Some(_), None) => false,
+            (Some(origin), Some(host)) => {
+                origin == format!("{}://{host}", self.peer.scheme.as_str()) || trusted()
+            }
+            (Some(_), None) => trusted(),
             (None, _) => !self.mount.api.is_ambient(permit.identity()),
         };
         if own {
@@ -287,6 +305,25 @@ impl<'g> Visit<'g> {
         let here = here(&self.head, &self.path, &self.prefix, self.peer, self.sharing);
         let rendered = self.mount.api.refuse_at(self.located.as_ref(), refusal, &here);
         Admission::Answer(response(rendered), std::mem::take(&mut self.facts))
+    }
+}
+
+/// Says in every answer whether the page that asked may read it.
+fn told_to_pages(
+    admission: Admission<Finish>,
+    cors: Option<&Cors>,
+    origin: Option<HeaderValue>,
+) -> Admission<Finish> {
+    let Some(cors) = cors else { return admission };
+    match admission {
+        Admission::Answer(mut response, facts) => {
+            cors.finish(origin.as_ref(), response.headers_mut());
+            Admission::Answer(response, facts)
+        }
+        Admission::Forward(mut forward) => {
+            forward.finish.asked_by(origin);
+            Admission::Forward(forward)
+        }
     }
 }
 

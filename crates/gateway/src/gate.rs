@@ -13,6 +13,7 @@ use countersign_auth::port::{Lookups, Operations, Signer};
 use countersign_auth::time::{Clock, Random};
 
 use crate::address::Fronts;
+use crate::cors::{Cors, CorsOptions};
 use crate::gate::places::Places;
 use crate::hop::Protected;
 use crate::limits::Limits;
@@ -46,6 +47,8 @@ pub struct ApiMount {
     pub places: Vec<Place>,
     /// Where its requests go.
     pub upstream: Arc<Upstream>,
+    /// Which pages of other origins may call it.
+    pub(crate) cors: Option<Cors>,
     /// Its counters.
     pub(crate) metrics: Arc<ApiMetrics>,
 }
@@ -59,6 +62,8 @@ pub struct ApiOptions {
     pub places: Vec<Place>,
     /// Where its requests go.
     pub upstream: Arc<Upstream>,
+    /// Which pages of other origins may call it; none but WebSockets' own if `None`.
+    pub cors: Option<CorsOptions>,
 }
 
 /// What a gate is made of.
@@ -164,6 +169,7 @@ impl Gate {
                 api: api.api,
                 places: api.places,
                 upstream: api.upstream,
+                cors: api.cors.map(Cors::new),
             })
             .collect();
         let places = Places::new(&apis)?;

@@ -10,6 +10,7 @@ pub mod administration;
 mod admission;
 mod admit;
 mod body;
+pub mod cors;
 mod drain;
 mod forward;
 pub mod gate;

@@ -44,6 +44,7 @@ pub(crate) fn gate(apis: Vec<(&str, Vec<Place>)>) -> Result<Gate, GateError> {
             api: Arc::new(plain_api(name)),
             places,
             upstream: Arc::clone(&upstream),
+            cors: None,
         })
         .collect();
     Gate::new(options(apis))
@@ -106,7 +107,12 @@ impl Setup {
 
     pub(crate) fn start(mut self) -> Plane {
         let upstream = Upstream::new(self.upstream).unwrap();
-        self.gate.apis.push(ApiOptions { api: Arc::new(plain_api("test")), places: Vec::new(), upstream });
+        self.gate.apis.push(ApiOptions {
+            api: Arc::new(plain_api("test")),
+            places: Vec::new(),
+            upstream,
+            cors: None,
+        });
         let metrics = Arc::clone(&self.gate.metrics);
         let gate = Gate::new(self.gate).unwrap();
         let options = ServeOptions { listeners: vec![self.listener], cores: NonZeroUsize::new(self.cores) };

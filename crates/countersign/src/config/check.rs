@@ -1,6 +1,7 @@
 //! Checks what a configuration means: names that must be known, places that must differ, files that must be
 //! there, and what is too dangerous to be said only once.
 
+mod pages;
 mod words;
 
 use std::collections::HashMap;
@@ -203,6 +204,7 @@ fn check_api(config: &Config, api: &Api, path: &str, folder: &Path, report: &mut
             report.add(&format!("{path}.route[{at}].allow"), "asks for nothing", Some(hint.to_owned()));
         }
     }
+    pages::check(api, path, report);
     check_dialect(config, api, path, folder, report);
 }
 

@@ -11,6 +11,8 @@ use super::directory::{Directory, Outbound, Use};
 use super::issuer::{Introspection, Issuer};
 use super::negotiation::{Kerberos, Ntlm};
 use super::objects::ObjectKind;
+use super::pages::{Cors, SameSite};
+use super::publisher::Publisher;
 use super::route::Route;
 use super::value::{Address, Network, Origin, Period, Place};
 
@@ -315,6 +317,15 @@ pub(crate) struct Api {
     /// Which log-ins are checked in which directory.
     #[serde(default)]
     pub(crate) directory: Vec<Use>,
+    /// Whether browsers send its cookies with requests of other sites; what the dialect says if it is not given.
+    #[serde(default)]
+    pub(crate) same_site: Option<SameSite>,
+    /// Which pages of other origins may call it; none if it is not given.
+    #[serde(default)]
+    pub(crate) cors: Option<Cors>,
+    /// Services that may post events for its push clients.
+    #[serde(default)]
+    pub(crate) publisher: Vec<Publisher>,
     /// Services of the dialect (`bayeux`, `contact-centre`), or single endpoints that mount one, that the upstream
     /// answers instead of the gate.
     #[serde(default)]

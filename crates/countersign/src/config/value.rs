@@ -57,6 +57,8 @@ macro_rules! scalar {
     };
 }
 
+pub(crate) mod page;
+
 /// Checks a string against a `format` of the schema; `None` if the format is none of ours.
 pub(super) fn check_format(format: &str, text: &str) -> Option<Result<(), String>> {
     fn parse<T: Scalar>(text: &str) -> Result<(), String> {
@@ -70,6 +72,9 @@ pub(super) fn check_format(format: &str, text: &str) -> Option<Result<(), String
         (Origin::FORMAT, parse::<Origin>),
         (RouteAt::FORMAT, parse::<RouteAt>),
         (Url::FORMAT, parse::<Url>),
+        (page::PageOrigin::FORMAT, parse::<page::PageOrigin>),
+        (page::FieldName::FORMAT, parse::<page::FieldName>),
+        (page::Digest::FORMAT, parse::<page::Digest>),
     ];
     check.iter().find(|(name, _)| *name == format).map(|(_, check)| check(text))
 }

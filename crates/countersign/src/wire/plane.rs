@@ -21,7 +21,7 @@ use countersign_gateway::upstream::{
 
 use countersign_services::mounted::{Mounted, World};
 
-use super::{ASSERTION_HEADER, Identities, desk, health};
+use super::{ASSERTION_HEADER, Identities, desk, health, pages};
 use countersign_identity::world::{OsRandom, WallClock};
 
 use crate::config::value::{Network, Origin, OriginScheme};
@@ -80,7 +80,12 @@ pub(crate) async fn start(
     let mut apis = Vec::with_capacity(config.api.len());
     for (api, settled) in config.api.iter().zip(identities.apis()) {
         let upstream = Upstream::new(upstream(loaded, api)?)?;
-        apis.push(ApiOptions { api: Arc::clone(settled), places: places(api), upstream });
+        apis.push(ApiOptions {
+            api: Arc::clone(settled),
+            places: places(api),
+            upstream,
+            cors: pages::cors(api, settled),
+        });
     }
     let mut protected = vec![ASSERTION_HEADER];
     for api in identities.apis() {
@@ -117,6 +122,7 @@ pub(crate) async fn start(
 
     let (assertions, tokens, directories, state) =
         (service.clone(), service.clone(), service.clone(), service);
+    let publishing = pages::publishing(config, Arc::clone(&services), identities);
     let control = administration::start(
         &tokio::runtime::Handle::current(),
         AdministrationOptions {
@@ -133,6 +139,7 @@ pub(crate) async fn start(
                 health::with_metrics(metrics.render().unwrap_or_default(), &directories)
             }),
             assertion_keys: Arc::new(move || assertions.jwks(Purpose::Assertion)),
+            publish: Arc::new(move |api, key, body| publishing.post(api, key, body)),
             token_keys: Arc::new(move || tokens.jwks(Purpose::Token)),
             calls: desk::calls(Arc::clone(identities)),
         },

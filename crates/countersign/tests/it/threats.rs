@@ -5,6 +5,7 @@
 //! that passes.
 
 mod addressed;
+mod bad_days;
 mod channels;
 mod directories;
 mod failing;
@@ -14,6 +15,7 @@ mod hops;
 mod issuers;
 mod pages;
 mod proofs;
+mod revocation;
 mod sessions;
 mod table;
 mod tokens;

@@ -442,7 +442,12 @@ fn listen(
         .api
         .iter()
         .zip(apis)
-        .map(|(entry, api)| gate::ApiOptions { api, places: entry.places(), upstream: Arc::clone(&backend) })
+        .map(|(entry, api)| gate::ApiOptions {
+            cors: entry.cors(&api),
+            api,
+            places: entry.places(),
+            upstream: Arc::clone(&backend),
+        })
         .collect();
     let gate = Gate::new(GateOptions {
         apis,

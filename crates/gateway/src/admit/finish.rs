@@ -9,7 +9,7 @@ use countersign_auth::refusal::Refusal;
 use countersign_auth::render::Here;
 use countersign_auth::serve;
 use http::header::{ACCEPT, HeaderName};
-use http::{HeaderMap, Method, Response, Uri, request, response};
+use http::{HeaderMap, HeaderValue, Method, Response, Uri, request, response};
 
 use super::{below, response as answer, world};
 use crate::address::{Peer, Scheme};
@@ -31,6 +31,8 @@ pub(crate) struct Finish {
     pub(super) prefix: String,
     secure: bool,
     sharing: Sharing,
+    /// The page that asked, where its origin matters.
+    origin: Option<HeaderValue>,
     /// What its objects ask of the answer.
     pub(super) follow: Option<Follow>,
 }
@@ -68,7 +70,19 @@ impl Finish {
             prefix: prefix.to_owned(),
             secure: peer.scheme == Scheme::Https,
             sharing,
+            origin: None,
             follow: None,
+        }
+    }
+
+    /// Notes the origin of the page that asked, for an API that tells pages what they may.
+    pub(super) fn asked_by(&mut self, origin: Option<HeaderValue>) {
+        self.origin = origin;
+    }
+
+    fn tell_pages(&self, gate: &Gate, headers: &mut HeaderMap) {
+        if let Some(cors) = gate.api(self.api).and_then(|mount| mount.cors.as_ref()) {
+            cors.finish(self.origin.as_ref(), headers);
         }
     }
 
@@ -86,7 +100,11 @@ impl Finish {
 
     fn refuse(&self, gate: &Gate, refusal: &Refusal) -> Response<Bytes> {
         match gate.api(self.api) {
-            Some(mount) => answer(mount.api.refuse_at(self.located.as_ref(), refusal, &self.here())),
+            Some(mount) => {
+                let mut response = answer(mount.api.refuse_at(self.located.as_ref(), refusal, &self.here()));
+                self.tell_pages(gate, response.headers_mut());
+                response
+            }
             None => Response::new(Bytes::new()),
         }
     }
@@ -129,7 +147,10 @@ impl Finishing for Finish {
         let world = world(gate, gate.clock.now());
         let path = below(&self.path, &self.prefix);
         match mount.api.stamp(&self.method, path, &self.identity, world, &self.here(), &mut head.headers) {
-            Ok(()) => None,
+            Ok(()) => {
+                self.tell_pages(gate, &mut head.headers);
+                None
+            }
             Err(error) => Some(self.refuse(gate, &error.into())),
         }
     }

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use countersign_auth::api::{ApiOptions, Mechanism, TokenSettings};
+use countersign_auth::api::{Api, ApiOptions, Mechanism, TokenSettings};
+use countersign_auth::cookie::SameSite;
 use countersign_auth::objects::{Foreign, KindOptions, RouteObjects};
 use countersign_auth::policy::{Allow, Conditions, RouteOptions};
+use countersign_gateway::cors::{CorsOptions, Credentials, Origins};
 use countersign_gateway::gate::Place;
 use countersign_identity::negotiation::{NegotiationSettings, NtlmSettings, NtlmVerifier};
 use countersign_negotiate::binding::Demand;
@@ -47,6 +49,11 @@ pub(crate) struct ApiEntry {
     realm: Option<String>,
     #[serde(default)]
     left_to_upstream: Vec<String>,
+    /// Origins of pages that may call with cookies.
+    #[serde(default)]
+    pages: Vec<String>,
+    #[serde(default)]
+    other_sites: bool,
     #[serde(default)]
     tenants: Vec<String>,
     #[serde(default)]
@@ -253,7 +260,19 @@ impl ApiEntry {
             mechanisms: self.ntlm.iter().map(|_| Mechanism::Ntlm).collect(),
             development: self.development,
             leave: self.left_to_upstream.clone(),
+            same_site: self.other_sites.then_some(SameSite::None),
         }
+    }
+
+    /// Which pages may call it.
+    pub(crate) fn cors(&self, api: &Api) -> Option<CorsOptions> {
+        let origins = Origins::Listed { origins: self.pages.clone(), credentials: Credentials::Included };
+        (!self.pages.is_empty()).then(|| CorsOptions {
+            origins,
+            headers: api.headers_read().cloned().chain([http::header::AUTHORIZATION]).collect(),
+            expose: api.csrf_told_in().cloned().collect(),
+            max_age_secs: 120,
+        })
     }
 
     /// Where the gate has it.

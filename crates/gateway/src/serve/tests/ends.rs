@@ -104,7 +104,7 @@ fn a_gate_is_replaced_under_open_connections() {
     let mut other = Setup::before(&[second.address]);
     let upstream = crate::upstream::Upstream::new(other.upstream).unwrap();
     let api = std::sync::Arc::new(crate::testing::plain_api("test"));
-    other.gate.apis.push(crate::gate::ApiOptions { api, places: Vec::new(), upstream });
+    other.gate.apis.push(crate::gate::ApiOptions { api, places: Vec::new(), upstream, cors: None });
     plane.running.replace(crate::gate::Gate::new(other.gate).unwrap());
     assert_eq!(client.get("/x").text(), "2");
 }
