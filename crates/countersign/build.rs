@@ -8,7 +8,10 @@ use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
 fn main() -> io::Result<()> {
-    let root = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default()).join("../../dialects");
+    // The fuzz targets are built with it as well, from another folder of the repository.
+    let manifest = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default());
+    let root = manifest.ancestors().map(|folder| folder.join("dialects")).find(|folder| folder.is_dir());
+    let root = root.ok_or_else(|| io::Error::other("there is no folder of dialects above the manifest"))?;
     println!("cargo:rerun-if-changed={}", root.display());
     let mut names: Vec<String> = fs::read_dir(&root)?
         .filter_map(|entry| entry.ok()?.file_name().into_string().ok())

@@ -10,6 +10,7 @@ pub mod foreign;
 pub mod negotiation;
 pub mod objects;
 pub mod services;
+pub mod strangers;
 
 use std::future::Future;
 use std::net::IpAddr;

@@ -15,6 +15,7 @@ use crate::dialect::{Endpoint, TokenRule};
 use crate::identity::Identity;
 use crate::intake::Taken;
 use crate::policy::admits_tenant;
+use crate::port::strangers::Strangers;
 use crate::port::{
     Issue, IssueAnswer, Issued, Lookups, Operations, PasswordChange, PasswordClaim, Purpose, Signer,
 };
@@ -35,6 +36,8 @@ pub struct World<'w> {
     pub operations: &'w dyn Operations,
     /// Signatures.
     pub signer: &'w dyn Signer,
+    /// The budget of whoever asks.
+    pub strangers: &'w dyn Strangers,
     /// The moment of this request.
     pub now: Time,
 }
@@ -220,6 +223,8 @@ impl Call<'_> {
         };
         let issued = if order.plans.is_empty() {
             Vec::new()
+        } else if self.identity.is_anonymous() && !self.world.strangers.may_open(self.world.now) {
+            return Err(Refusal::new(Reason::TooMany, "too many anonymous sessions from one address"));
         } else {
             match self.world.operations.issue(order, self.world.now).await? {
                 IssueAnswer::Issued(issued) => issued,

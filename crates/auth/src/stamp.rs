@@ -103,6 +103,9 @@ impl Api {
         let Some(plan) = self.dialect.csrf.as_ref().and_then(|csrf| self.plan(&csrf.bound_to)) else {
             return Ok(None);
         };
+        if identity.is_anonymous() && !world.strangers.may_open(world.now) {
+            return Ok(None);
+        }
         world.operations.open_session(&self.name, identity.account(), plan, identity.proven_at(), world.now)
     }
 

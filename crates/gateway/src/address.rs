@@ -1,6 +1,6 @@
 //! Who is at the other end: of the connection, and behind balancers that may be believed.
 
-mod forwarded;
+pub mod forwarded;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;

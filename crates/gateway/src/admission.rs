@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use countersign_auth::account::AccountId;
-use countersign_auth::refusal::{Cause, Reason};
+use countersign_auth::refusal::{Cause, Reason, Refusal};
 use http::{HeaderMap, Response, request, response};
 use hyper::body::Incoming;
 
@@ -117,4 +117,14 @@ pub(crate) trait Handler: Send + Sync + 'static {
         body: Incoming,
         peer: &Peer,
     ) -> impl Future<Output = Admission<Self::Finish>>;
+
+    /// The answer, in the dialect of whoever is at the request's place, to a head that is refused before it is
+    /// anybody's; `None` where nobody can be told to be there, and the answer is a bare status.
+    fn turned_away(
+        &self,
+        gate: &Gate,
+        head: &request::Parts,
+        peer: &Peer,
+        refusal: &Refusal,
+    ) -> Option<Response<Bytes>>;
 }

@@ -23,7 +23,7 @@ use countersign_auth::refusal::{Reason, Refusal};
 use countersign_auth::render::{Here, Rendered};
 use countersign_auth::serve::{World, serve};
 use countersign_auth::time::Time;
-use http::header::{CONTENT_TYPE, HOST, ORIGIN};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HOST, ORIGIN};
 use http::{HeaderMap, HeaderValue, Response, StatusCode, Uri, request};
 use hyper::body::{Body as _, Incoming};
 
@@ -34,6 +34,7 @@ use crate::admit::objects::Checked;
 use crate::body::Body;
 use crate::cors::{self, Cors};
 use crate::gate::{ApiMount, Gate};
+use crate::openings::Budget;
 use crate::strict;
 use crate::watch::Watch;
 
@@ -73,6 +74,21 @@ impl Handler for Admit {
             },
         };
         told_to_pages(admission, cors, origin)
+    }
+
+    fn turned_away(
+        &self,
+        gate: &Gate,
+        head: &request::Parts,
+        peer: &Peer,
+        refusal: &Refusal,
+    ) -> Option<Response<Bytes>> {
+        let path = CanonicalPath::parse(head.uri.path()).ok()?;
+        let mut hosts = head.headers.get_all(HOST).iter();
+        let host = hosts.next().filter(|_| hosts.next().is_none())?.to_str().ok()?;
+        let (mount, place) = gate.find(peer.listener(), host, path.as_str())?;
+        let prefix = place.prefix.strip_suffix('/').unwrap_or(&place.prefix);
+        Some(response(mount.api.refuse_at(None, refusal, &here(head, path.as_str(), prefix, peer, Sharing::Shared))))
     }
 }
 
@@ -187,7 +203,8 @@ impl<'g> Visit<'g> {
             return self.mounted(endpoint, identity).await;
         }
         if !located.forwards() {
-            let world = world(gate, now);
+            let budget = gate.openings.of(self.peer.address);
+            let world = world(gate, &budget, now);
             let here = here(&self.head, &self.path, &self.prefix, self.peer, self.sharing);
             let mut rendered = serve(api, located, &request, &taken, &identity, world, &here).await?;
             let path = below(&self.path, &self.prefix);
@@ -227,9 +244,15 @@ impl<'g> Visit<'g> {
         if !self.mount.api.reads_body(&self.head.method, path, taken, content_type) {
             return Ok(None);
         }
+        // Nothing is ever decompressed: a few bytes could become gigabytes.
+        let mut codings = self.head.headers.get_all(CONTENT_ENCODING).iter();
+        if codings.any(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity")) {
+            return Err(Refusal::new(Reason::MediaType, "the body has a content coding, and is to be read"));
+        }
         let encodings = self.mount.api.encodings(&self.head.method, path);
         let Some(body) = self.body.take() else { return Ok(None) };
-        let bytes = call_body::read(body, call_body::BODY_BYTES_MAX, self.gate.limits.own_body).await?;
+        let limits = &self.gate.limits;
+        let bytes = call_body::read(body, limits.call_bytes, limits.own_body).await?;
         let fields = call_body::fields(content_type, &encodings, &bytes);
         self.body = Some(Body::full(bytes));
         fields
@@ -328,8 +351,8 @@ fn told_to_pages(
 }
 
 /// What the rules may ask of the world.
-fn world(gate: &Gate, now: Time) -> World<'_> {
-    World { lookups: &*gate.lookups, operations: &*gate.operations, signer: &*gate.signer, now }
+fn world<'w>(gate: &'w Gate, strangers: &'w Budget<'w>, now: Time) -> World<'w> {
+    World { lookups: &*gate.lookups, operations: &*gate.operations, signer: &*gate.signer, strangers, now }
 }
 
 /// The connection, where the API accepts something that belongs to connections.

@@ -19,6 +19,7 @@ use crate::hop::Protected;
 use crate::limits::Limits;
 use crate::log::Access;
 use crate::metrics::{ApiMetrics, Metrics};
+use crate::openings::Openings;
 use crate::upstream::Upstream;
 
 /// Where an API is to be found.
@@ -126,6 +127,8 @@ pub struct Gate {
     pub protected: Protected,
     /// The counters.
     pub metrics: Arc<Metrics>,
+    /// What strangers have opened.
+    pub(crate) openings: Openings,
     /// Where the access log goes.
     pub access: Option<Access>,
 }
@@ -184,6 +187,7 @@ impl Gate {
             services: options.services,
             clock: options.clock,
             random: options.random,
+            openings: Openings::new(options.limits.anonymous_sessions),
             limits: options.limits,
             fronts: options.fronts,
             protected: options.protected,

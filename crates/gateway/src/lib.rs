@@ -19,6 +19,7 @@ pub mod limits;
 pub mod listen;
 pub mod log;
 pub mod metrics;
+mod openings;
 mod pulse;
 pub mod serve;
 mod strict;

@@ -18,6 +18,11 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 const BODY_IDLE: Duration = Duration::from_secs(30);
 /// What the gate reads whole is small: a login, a form, an object.
 const OWN_BODY: Duration = Duration::from_secs(30);
+/// A login or a form fits in 64 KiB many times over; what is larger is somebody else's business.
+const CALL_BYTES: usize = 64 * 1024;
+/// A page opens one; a company's gateway opens some hundred when work begins. In the five minutes that a session lives
+/// which nobody presents, one address has 3 % of the table.
+const ANONYMOUS_SESSIONS: u32 = 600;
 /// A client that takes nothing for so long holds memory for nobody.
 const WRITE_STALL: Duration = Duration::from_secs(30);
 /// About 40 KiB each at the worst usual case; 400 MiB together.
@@ -58,6 +63,10 @@ pub struct Limits {
     pub body_idle: Duration,
     /// All of a body that the gate itself reads whole.
     pub own_body: Duration,
+    /// Bytes of a body that the gate itself reads whole; 413 beyond it.
+    pub call_bytes: usize,
+    /// Anonymous sessions that one address may open in a minute; beyond it none are opened, or a call is 429.
+    pub anonymous_sessions: u32,
     /// How long a client may take nothing of an answer that waits for it.
     pub write_stall: Duration,
     /// Open connections of clients, over all listeners.
@@ -91,6 +100,8 @@ impl Default for Limits {
             handshake: HANDSHAKE,
             body_idle: BODY_IDLE,
             own_body: OWN_BODY,
+            call_bytes: CALL_BYTES,
+            anonymous_sessions: ANONYMOUS_SESSIONS,
             write_stall: WRITE_STALL,
             connections: CONNECTIONS,
             connections_per_address: CONNECTIONS_PER_ADDRESS,

@@ -5,7 +5,7 @@ mod bind;
 mod caps;
 mod heads;
 mod io;
-mod proxy_protocol;
+pub mod proxy_protocol;
 mod serve;
 mod service;
 mod tls;
@@ -13,12 +13,12 @@ mod tls;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 pub(crate) use crate::listen::accept::{Listening, is_loopback, run};
 pub(crate) use crate::listen::bind::bind;
-pub(crate) use crate::listen::caps::Caps;
 use crate::listen::caps::Permit;
+pub(crate) use crate::listen::caps::{Caps, Source};
 pub(crate) use crate::listen::heads::HeadFault;
 use crate::listen::heads::HeadWatch;
 pub use crate::listen::tls::TlsError;
@@ -121,6 +121,12 @@ pub struct Connection {
     since_ms: AtomicU64,
     requests: AtomicU32,
     stalled_since_ms: AtomicU64,
+    /// Whether several answers share it (HTTP/2): then its bytes may move while an answer stands still.
+    shared: AtomicBool,
+    /// Answers that wait for the client to take their next piece, where it is shared.
+    waiting: AtomicU32,
+    /// When something was last taken, of whichever of them.
+    piece_taken_ms: AtomicU64,
     /// Requests that were taken from it.
     taken: AtomicU64,
     /// Heads that were found to have one reading; [`NOT_FOLLOWED`] where none are looked at.
@@ -150,6 +156,9 @@ impl Connection {
             since_ms: AtomicU64::new(now_ms),
             requests: AtomicU32::new(0),
             stalled_since_ms: AtomicU64::new(NOT_STALLED),
+            shared: AtomicBool::new(false),
+            waiting: AtomicU32::new(0),
+            piece_taken_ms: AtomicU64::new(now_ms),
             taken: AtomicU64::new(0),
             vouched: AtomicU64::new(NOT_FOLLOWED),
             head_fault: AtomicU8::new(0),
@@ -179,6 +188,28 @@ impl Connection {
         }
     }
 
+    /// Several answers share it from now on.
+    fn share(&self) {
+        self.shared.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it has to be told which answers wait.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.shared.load(Ordering::Relaxed)
+    }
+
+    /// An answer has a piece that the client has to take.
+    pub(crate) fn answer_waits(&self, now_ms: u64) {
+        if self.waiting.fetch_add(1, Ordering::Relaxed) == 0 {
+            self.piece_taken_ms.store(now_ms, Ordering::Relaxed);
+        }
+    }
+
+    /// The client took it, or will never.
+    pub(crate) fn answer_waits_no_more(&self) {
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
+
     /// Begins to look at heads.
     fn follow_heads(&self) {
         self.vouched.store(0, Ordering::Relaxed);
@@ -200,6 +231,14 @@ impl Connection {
         }
         if heads.vouched() != before {
             self.vouched.store(heads.vouched(), Ordering::Relaxed);
+        }
+    }
+
+    /// What is wrong with the head that the engine has refused, if it was looked at.
+    pub(crate) fn head_fault(&self) -> Option<HeadFault> {
+        match self.head_fault.load(Ordering::Relaxed) {
+            0 => None,
+            fault => Some(HeadFault::numbered(fault)),
         }
     }
 
@@ -231,7 +270,10 @@ impl Connection {
     }
 
     /// Bytes went out.
-    fn moved(&self) {
+    fn moved(&self, now_ms: u64) {
+        if self.is_shared() {
+            self.piece_taken_ms.store(now_ms, Ordering::Relaxed);
+        }
         if self.stalled_since_ms.load(Ordering::Relaxed) != NOT_STALLED {
             self.stalled_since_ms.store(NOT_STALLED, Ordering::Relaxed);
         }
@@ -243,15 +285,20 @@ impl Connection {
         let waited = now_ms.saturating_sub(since);
         let stalled = self.stalled_since_ms.load(Ordering::Relaxed);
         let phase = self.phase.load(Ordering::Relaxed);
-        let is_stalled =
-            stalled != NOT_STALLED && now_ms.saturating_sub(stalled) > millis(limits.write_stall);
-        let verdict = if is_stalled || (phase == Phase::Head as u8 && waited > millis(limits.head)) {
-            Verdict::Kill
-        } else if phase == Phase::Idle as u8 && waited > millis(limits.keep_alive) {
-            Verdict::Close
-        } else {
-            Verdict::Live
-        };
+        let untaken = now_ms.saturating_sub(self.piece_taken_ms.load(Ordering::Relaxed));
+        let is_stalled = (stalled != NOT_STALLED
+            && now_ms.saturating_sub(stalled) > millis(limits.write_stall))
+            || (self.waiting.load(Ordering::Relaxed) > 0 && untaken > millis(limits.write_stall));
+        // What was asked to close politely, and does not, has answers that nobody takes.
+        let is_stuck = phase == Phase::Idle as u8 && waited > millis(limits.keep_alive + limits.write_stall);
+        let verdict =
+            if is_stalled || is_stuck || (phase == Phase::Head as u8 && waited > millis(limits.head)) {
+                Verdict::Kill
+            } else if phase == Phase::Idle as u8 && waited > millis(limits.keep_alive) {
+                Verdict::Close
+            } else {
+                Verdict::Live
+            };
         self.verdict.store(verdict as u8, Ordering::Relaxed);
         verdict != Verdict::Live
     }

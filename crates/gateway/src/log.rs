@@ -80,6 +80,11 @@ impl Tail {
         }
     }
 
+    /// The connection and the time of the core, for whoever watches the answer.
+    pub(crate) fn watched(&self) -> (&Arc<Connection>, u64) {
+        (&self.connection, self.worker.pulse().now_ms())
+    }
+
     /// Notes what was decided.
     pub(crate) fn decided(&mut self, facts: LogFacts) {
         self.metrics(&facts).begun(self.worker.index());

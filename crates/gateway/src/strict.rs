@@ -1,7 +1,7 @@
 //! What is refused before anybody asks who it is for: requests that two readers could read in two ways.
 
 use bytes::Bytes;
-use countersign_auth::refusal::Reason;
+use countersign_auth::refusal::{Reason, Refusal};
 use http::header::{self, HeaderValue};
 use http::{Method, Response, StatusCode, Version, request};
 
@@ -39,6 +39,7 @@ pub(crate) enum Fault {
 impl Fault {
     const fn status(self) -> StatusCode {
         match self {
+            Self::Head(HeadFault::TooLong) => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::Head(_)
             | Self::NoHost
             | Self::Hosts
@@ -51,12 +52,13 @@ impl Fault {
         }
     }
 
-    const fn cause(self) -> &'static str {
+    pub(crate) const fn cause(self) -> &'static str {
         match self {
             Self::Head(HeadFault::Fragment) => "the request's target has a fragment",
             Self::Head(HeadFault::LineFeed) => "a line of the request's head ends without CR",
             Self::Head(HeadFault::Framings) => "the request has a length and a transfer coding",
             Self::Head(HeadFault::Lengths) => "the request has no one length",
+            Self::Head(HeadFault::TooLong) => "the request's head is longer than limits.header_bytes",
             Self::Head(HeadFault::Unplaced) => "what came before the request does not say where it begins",
             Self::NoHost => "the request names no host",
             Self::Hosts => "the request names more than one host",
@@ -64,20 +66,29 @@ impl Fault {
             Self::Coding => "the request's transfer coding is not chunked",
             Self::Target => "the request's target is no path",
             Self::Method => "the method is never served",
-            Self::TooManyFields => "the request has too many fields",
+            Self::TooManyFields => {
+                "the request has too many fields: more than limits.header_count, or nominated ones"
+            }
             Self::Types => "the request names two content types",
         }
     }
 
     /// For the log.
     pub(crate) fn facts(self) -> LogFacts {
-        let reason = if self == Self::Method { Reason::Method } else { Reason::BadRequest };
-        LogFacts { reason: Some(reason), cause: Some(self.cause().into()), ..LogFacts::default() }
+        let Refusal { reason, cause, .. } = self.refusal();
+        LogFacts { reason: Some(reason), cause: Some(cause), ..LogFacts::default() }
     }
 
-    /// For the client: no body, and no further request on an HTTP/1 connection whose reading is in doubt.
-    pub(crate) fn answer(self) -> Response<Bytes> {
-        let mut response = Response::new(Bytes::new());
+    /// For the dialect of the place, if there is one.
+    pub(crate) fn refusal(self) -> Refusal {
+        let reason = if self == Self::Method { Reason::Method } else { Reason::BadRequest };
+        Refusal::new(reason, self.cause())
+    }
+
+    /// For the client: the dialect's words, if there are any, and no further request on an HTTP/1 connection whose
+    /// reading is in doubt. The status is HTTP's own, whatever the dialect says to other bad requests.
+    pub(crate) fn answer(self, words: Option<Response<Bytes>>) -> Response<Bytes> {
+        let mut response = words.unwrap_or_default();
         *response.status_mut() = self.status();
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         if self == Self::Method {

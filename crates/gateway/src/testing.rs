@@ -155,6 +155,16 @@ pub(crate) struct Rules {
 impl Handler for Rules {
     type Finish = TestFinish;
 
+    fn turned_away(
+        &self,
+        _gate: &Gate,
+        _head: &request::Parts,
+        _peer: &Peer,
+        _refusal: &countersign_auth::refusal::Refusal,
+    ) -> Option<Response<Bytes>> {
+        None
+    }
+
     async fn admit(
         &self,
         gate: &Gate,

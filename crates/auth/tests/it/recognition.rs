@@ -247,7 +247,13 @@ impl Call<'_> {
     }
 
     fn serving(&self) -> serve::World<'_> {
-        serve::World { lookups: self.world, operations: self.world, signer: self.world, now: NOW }
+        serve::World {
+            lookups: self.world,
+            operations: self.world,
+            signer: self.world,
+            strangers: self.world,
+            now: NOW,
+        }
     }
 
     /// The flow of the gateway.

@@ -241,3 +241,26 @@ fn directories_are_checked_before_anything_is_asked() {
     check("[directory.none]", "directory.none: needs exactly one of `ldap` and `http`");
     check("[[api.directory]]\nname = \"corp\"", "api[1].directory[0].name: no directory is called `corp`");
 }
+
+/// What `fuzz/fuzz_targets/configuration.rs` does, on its corpus and the beginnings of it.
+#[test]
+fn the_corpus_leads_nowhere() {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus/configuration");
+    let mut seeds = 0;
+    for entry in std::fs::read_dir(corpus).unwrap() {
+        let seed = std::fs::read(entry.unwrap().path()).unwrap();
+        let text = String::from_utf8_lossy(&seed);
+        seeds += 1;
+        for (end, _) in text.char_indices().chain([(text.len(), ' ')]) {
+            match Loaded::parse(Path::new("c.toml"), Path::new("/nonexistent"), &text[..end]) {
+                Ok(loaded) => assert!(!loaded.config.listener.is_empty() && !loaded.config.api.is_empty()),
+                Err(mistakes) => {
+                    assert!(!mistakes.is_empty());
+                    let lines = text[..end].lines().count() + 1;
+                    assert!(mistakes.iter().all(|mistake| (1..=lines).contains(&mistake.line)));
+                }
+            }
+        }
+    }
+    assert!(seeds >= 5);
+}

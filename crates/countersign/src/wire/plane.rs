@@ -165,6 +165,12 @@ fn limits(limits: &config::Limits) -> Limits {
         header_count: size(limits.header_count),
         head: limits.header_timeout.0,
         keep_alive: limits.idle_timeout.0,
+        call_bytes: size(limits.call_bytes),
+        body_idle: limits.body_timeout.0,
+        own_body: limits.body_timeout.0,
+        write_stall: limits.write_timeout.0,
+        streams: limits.streams,
+        anonymous_sessions: limits.anonymous_sessions,
         connections: size(limits.connections),
         connections_per_address: size(limits.connections_per_address),
         ..Limits::default()

@@ -9,12 +9,17 @@
     reason = "tests"
 )]
 
+mod bad_days;
 mod crash;
+mod frames;
+mod fuzz;
 mod kerberos;
+mod limits;
 mod mutations;
 mod ntlm;
 mod objects;
 mod process;
+mod properties;
 mod raw;
 mod replay;
 mod requirements;

@@ -9,6 +9,7 @@ mod bad_days;
 mod channels;
 mod directories;
 mod failing;
+mod floods;
 mod framing;
 pub(crate) mod heard;
 mod hops;
@@ -27,24 +28,25 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use countersign_auth::dialect::Dialect;
 use countersign_gateway::address::{ForwardingFields, Fronts, Networks};
+use countersign_gateway::limits::Limits;
 
 use crate::raw::{Answer, Client};
 use crate::upstream::Received;
 use crate::world::{ASSERTION, Keeping, Setting, World};
 
 /// A gate under attack.
-struct Ground {
-    world: World,
+pub(crate) struct Ground {
+    pub(crate) world: World,
     setting: Setting,
     dialect: Arc<Dialect>,
 }
 
 /// What came of a request.
-struct Told {
+pub(crate) struct Told {
     /// Its first line, for messages.
     asked: String,
-    answer: Answer,
-    seen: Vec<Received>,
+    pub(crate) answer: Answer,
+    pub(crate) seen: Vec<Received>,
 }
 
 fn dialect_of(name: &str, text: &str) -> Arc<Dialect> {
@@ -59,7 +61,7 @@ fn fronts(fields: ForwardingFields) -> Fronts {
 }
 
 /// The value of an `Authorization` header.
-fn basic(user: &str, password: &str) -> String {
+pub(crate) fn basic(user: &str, password: &str) -> String {
     format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))
 }
 
@@ -72,6 +74,14 @@ impl Ground {
     /// The same behind fronts that are believed.
     fn behind(dialect: &str, fronts: Fronts) -> Self {
         Self::made(dialect, Setting::of(dialect), &Setting::dialect_text(dialect), fronts)
+    }
+
+    /// Another world, behind other limits.
+    pub(crate) fn limited(dialect: &str, world: &str, limits: Limits) -> Self {
+        let setting = Setting::from_text(dialect, "a test's world", world);
+        let loaded = dialect_of(dialect, &Setting::dialect_text(dialect));
+        let world = World::limited(&setting, &loaded, limits).unwrap();
+        Self { world, setting, dialect: loaded }
     }
 
     /// Another world.
@@ -95,7 +105,7 @@ impl Ground {
 
     /// Sends a request on a connection of its own: lines end with `\n` here, a body follows the empty line, and
     /// its length is told unless the request says how it is framed.
-    fn send(&self, request: &str) -> Told {
+    pub(crate) fn send(&self, request: &str) -> Told {
         let (head, body) = request.split_once("\n\n").unwrap_or((request, ""));
         let mut lines: Vec<String> = head.split('\n').map(str::to_owned).collect();
         let lower = head.to_ascii_lowercase();
@@ -107,7 +117,7 @@ impl Ground {
     }
 
     /// Sends these bytes on a connection of its own.
-    fn send_bytes(&self, request: &[u8]) -> Told {
+    pub(crate) fn send_bytes(&self, request: &[u8]) -> Told {
         let text = String::from_utf8_lossy(request);
         let asked: String = text.chars().take(160).collect();
         let answer = Client::new(self.world.address).exchange(0, request);
@@ -117,16 +127,16 @@ impl Ground {
 }
 
 impl Told {
-    fn status(&self) -> u16 {
+    pub(crate) fn status(&self) -> u16 {
         self.answer.head.status()
     }
 
-    fn body(&self) -> String {
+    pub(crate) fn body(&self) -> String {
         String::from_utf8_lossy(&self.answer.body).into_owned()
     }
 
     /// The answer, but for what differs from one moment to the next.
-    fn bytes(&self) -> String {
+    pub(crate) fn bytes(&self) -> String {
         let lines = self.answer.head.headers.iter().filter(|(name, _)| !name.eq_ignore_ascii_case("date"));
         let lines: Vec<String> = lines.map(|(name, value)| format!("{name}: {value}")).collect();
         format!("{}\n{}\n\n{}", self.answer.head.start, lines.join("\n"), self.body())
@@ -134,7 +144,7 @@ impl Told {
 
     /// It was refused so, and the service saw nothing.
     #[track_caller]
-    fn refused(self, status: u16) -> Self {
+    pub(crate) fn refused(self, status: u16) -> Self {
         assert_eq!(self.status(), status, "{}\n{}", self.asked, self.bytes());
         let seen: Vec<&str> = self.seen.iter().map(|received| received.head.start.as_str()).collect();
         assert!(seen.is_empty(), "{}: reached the service as {seen:?}", self.asked);
@@ -143,7 +153,7 @@ impl Told {
 
     /// The gate answered it itself, well.
     #[track_caller]
-    fn answered(self) -> Self {
+    pub(crate) fn answered(self) -> Self {
         assert!((200..400).contains(&self.status()), "{}\n{}", self.asked, self.bytes());
         assert!(self.seen.is_empty(), "{}: reached the service", self.asked);
         self
@@ -151,7 +161,7 @@ impl Told {
 
     /// It reached the service once, with an assertion, and the service's answer came back.
     #[track_caller]
-    fn passed(mut self) -> Received {
+    pub(crate) fn passed(mut self) -> Received {
         assert_eq!(self.status(), 200, "{}\n{}", self.asked, self.bytes());
         assert_eq!(self.seen.len(), 1, "{}: times that it reached the service", self.asked);
         let received = self.seen.remove(0);
@@ -171,7 +181,7 @@ impl Told {
 
     /// The text of a member of the answer's JSON that is a string, wherever it stands.
     #[track_caller]
-    fn member(&self, name: &str) -> String {
+    pub(crate) fn member(&self, name: &str) -> String {
         let value: serde_json::Value = serde_json::from_slice(&self.answer.body).unwrap();
         let found = value.pointer(name).and_then(|value| value.as_str());
         found.unwrap_or_else(|| panic!("{}: has no {name}\n{}", self.asked, self.bytes())).to_owned()
@@ -185,7 +195,7 @@ impl Told {
 }
 
 /// All values of a header that the service saw.
-fn all<'r>(received: &'r Received, name: &str) -> Vec<&'r str> {
+pub(crate) fn all<'r>(received: &'r Received, name: &str) -> Vec<&'r str> {
     let same = received.head.headers.iter().filter(|(own, _)| own.eq_ignore_ascii_case(name));
     same.map(|(_, value)| value.as_str()).collect()
 }
@@ -198,8 +208,12 @@ fn lines_with(received: &Received, words: &str) -> Vec<String> {
 
 /// The claims of the assertion that the service saw.
 fn claims(received: &Received) -> serde_json::Value {
+    claims_of(received.head.header(ASSERTION).unwrap())
+}
+
+/// The claims of an assertion.
+pub(crate) fn claims_of(assertion: &str) -> serde_json::Value {
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-    let token = received.head.header(ASSERTION).unwrap();
-    let payload = URL_SAFE_NO_PAD.decode(token.split('.').nth(1).unwrap()).unwrap();
+    let payload = URL_SAFE_NO_PAD.decode(assertion.split('.').nth(1).unwrap()).unwrap();
     serde_json::from_slice(&payload).unwrap()
 }

@@ -142,7 +142,8 @@ fn serve(stream: TcpStream, state: &Mutex<State>) {
         if bodiless && let Some(end) = reply.windows(4).position(|bytes| bytes == b"\r\n\r\n") {
             reply.truncate(end + 4);
         }
-        if wire.send(&reply).is_err() {
+        let ends = reply.windows(19).any(|bytes| bytes.eq_ignore_ascii_case(b"\r\nConnection: close"));
+        if wire.send(&reply).is_err() || ends {
             return;
         }
     }

@@ -127,11 +127,17 @@ struct Variant {
     fronts: Fronts,
     reading: Reading,
     patience: Duration,
+    limits: Limits,
 }
 
 impl Default for Variant {
     fn default() -> Self {
-        Self { fronts: Fronts::default(), reading: Reading::Going, patience: Times::default().head }
+        Self {
+            fronts: Fronts::default(),
+            reading: Reading::Going,
+            patience: Times::default().head,
+            limits: Limits::default(),
+        }
     }
 }
 
@@ -254,6 +260,16 @@ impl World {
     ) -> Result<Self, String> {
         let place = CONTROL.block_on(place(setting, keeping));
         Self::over(setting, dialect, place, Variant { fronts, ..Variant::default() })
+    }
+
+    /// Starts a world in memory with other limits; a service that says nothing is waited for only briefly.
+    ///
+    /// # Errors
+    /// What the APIs cannot do with the dialect.
+    pub(crate) fn limited(setting: &Setting, dialect: &Arc<Dialect>, limits: Limits) -> Result<Self, String> {
+        let place = CONTROL.block_on(place(setting, Keeping::Memory));
+        let patience = SHORT_PATIENCE;
+        Self::over(setting, dialect, place, Variant { limits, patience, ..Variant::default() })
     }
 
     /// A second gate over the same store, as after a restart, that has not loaded the tokens and never will.
@@ -459,7 +475,7 @@ fn listen(
         services: Arc::clone(&services) as Arc<_>,
         clock: Arc::clone(clock) as Arc<_>,
         random: Arc::new(OsRandom::default()),
-        limits: Limits::default(),
+        limits: variant.limits,
         fronts: variant.fronts,
         protected: Protected::new(protected.iter().map(String::as_str)),
         metrics: Arc::clone(metrics),

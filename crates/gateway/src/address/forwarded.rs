@@ -18,7 +18,7 @@ const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto
 
 /// What a front said.
 #[derive(Debug, Default)]
-pub(super) struct Told {
+pub struct Told {
     /// The hops from left to right; `None` for one that names no address.
     pub(super) hops: SmallVec<[Option<IpAddr>; 4]>,
     /// How each hop's client speaks; for `X-Forwarded-Proto` often one word for all.
@@ -26,8 +26,13 @@ pub(super) struct Told {
 }
 
 impl Told {
+    /// The hops from left to right, farthest first; `None` for one that names no address or cannot be read.
+    pub fn hops(&self) -> &[Option<IpAddr>] {
+        &self.hops
+    }
+
     /// How the client at `hop` speaks: by its own entry where each hop has one, else by the nearest front's.
-    pub(super) fn scheme_at(&self, hop: Option<usize>) -> Option<Scheme> {
+    pub fn scheme_at(&self, hop: Option<usize>) -> Option<Scheme> {
         match hop {
             Some(hop) if self.schemes.len() == self.hops.len() => self.schemes.get(hop).copied().flatten(),
             Some(_) | None => self.schemes.last().copied().flatten(),
@@ -36,7 +41,7 @@ impl Told {
 }
 
 /// Reads the `X-Forwarded-*` family; several fields are one list.
-pub(super) fn x_forwarded(headers: &HeaderMap) -> Told {
+pub fn x_forwarded(headers: &HeaderMap) -> Told {
     let mut told = Told::default();
     for value in headers.get_all(X_FORWARDED_FOR) {
         match value.to_str() {
@@ -52,7 +57,7 @@ pub(super) fn x_forwarded(headers: &HeaderMap) -> Told {
 
 /// Reads `Forwarded`. One element that breaks the grammar makes its whole field unreadable: where it ends, and
 /// so what it hides, cannot be known.
-pub(super) fn forwarded(headers: &HeaderMap) -> Told {
+pub fn forwarded(headers: &HeaderMap) -> Told {
     let mut told = Told::default();
     for value in headers.get_all(FORWARDED) {
         let mark = told.hops.len();

@@ -9,10 +9,7 @@ use countersign_auth::refusal::{Reason, Refusal};
 
 use crate::body::{self, Body, ReadError};
 
-/// A login or a form fits in 64 KiB many times over; what is larger is somebody else's business.
-pub(super) const BODY_BYTES_MAX: usize = 64 * 1024;
-
-/// Reads a body to its end, if it has no more than so many bytes.
+/// Reads a body of at most `bytes_max` bytes to its end.
 ///
 /// # Errors
 /// `too-large` and `malformed`; the latter also if it does not come in time.

@@ -1,5 +1,7 @@
 //! What is done to the upstream's answer.
 
+use std::net::IpAddr;
+
 use bytes::Bytes;
 use countersign_auth::api::{Api, Located};
 use countersign_auth::identity::Identity;
@@ -35,6 +37,7 @@ pub(crate) struct Finish {
     origin: Option<HeaderValue>,
     /// What its objects ask of the answer.
     pub(super) follow: Option<Follow>,
+    address: IpAddr,
 }
 
 /// What says how a client wants to be answered.
@@ -72,6 +75,7 @@ impl Finish {
             sharing,
             origin: None,
             follow: None,
+            address: peer.address,
         }
     }
 
@@ -113,7 +117,8 @@ impl Finish {
     async fn end(&self, gate: &Gate, head: &response::Parts) -> Result<(), Refusal> {
         let ends = self.located.as_ref().is_some_and(|located| located.endpoint().is_some());
         if ends && head.status.is_success() {
-            serve::end(&self.identity, world(gate, gate.clock.now())).await?;
+            let budget = gate.openings.of(self.address);
+            serve::end(&self.identity, world(gate, &budget, gate.clock.now())).await?;
         }
         Ok(())
     }
@@ -144,7 +149,8 @@ impl Finishing for Finish {
             tracing::warn!(auth.cause = %refusal.cause, "could not end a session whose end the upstream confirmed");
             return Some(self.refuse(gate, &refusal));
         }
-        let world = world(gate, gate.clock.now());
+        let budget = gate.openings.of(self.address);
+        let world = world(gate, &budget, gate.clock.now());
         let path = below(&self.path, &self.prefix);
         match mount.api.stamp(&self.method, path, &self.identity, world, &self.here(), &mut head.headers) {
             Ok(()) => {

@@ -39,7 +39,8 @@ impl Visit<'_> {
             now: self.now,
         };
         let ServiceAnswer { status, mut headers, body, after } = gate.services.serve(call).await?;
-        let world = world(gate, gate.clock.now());
+        let budget = gate.openings.of(self.peer.address);
+        let world = world(gate, &budget, gate.clock.now());
         match after {
             After::GoOn => {}
             After::EndSession => serve::end(&identity, world).await?,
@@ -68,7 +69,10 @@ impl Visit<'_> {
 
     async fn whole_body(&mut self) -> Result<Bytes, Refusal> {
         match self.body.take() {
-            Some(body) => call_body::read(body, call_body::BODY_BYTES_MAX, self.gate.limits.own_body).await,
+            Some(body) => {
+                let limits = &self.gate.limits;
+                call_body::read(body, limits.call_bytes, limits.own_body).await
+            }
             None => Ok(Bytes::new()),
         }
     }

@@ -21,6 +21,8 @@ pub(crate) struct AnswerBody {
     source: Source,
     /// Counts and logs the request when it is dropped.
     tail: Option<Tail>,
+    /// Whether the connection was told that this answer waits for its client.
+    waits: bool,
 }
 
 #[expect(
@@ -145,19 +147,50 @@ impl AnswerBody {
     /// An answer of the gate's own.
     pub(crate) fn full(bytes: Bytes) -> Self {
         let bytes = if bytes.is_empty() { None } else { Some(bytes) };
-        Self { source: Source::Full(bytes), tail: None }
+        Self { source: Source::Full(bytes), tail: None, waits: false }
     }
 
     /// An upstream's answer.
     pub(crate) fn streaming(streaming: Streaming) -> Self {
-        Self { source: Source::Streaming(streaming), tail: None }
+        Self { source: Source::Streaming(streaming), tail: None, waits: false }
     }
 
     /// Ends the request when the body does.
     #[must_use]
     pub(crate) fn ending(mut self, tail: Tail) -> Self {
         self.tail = Some(tail);
+        self.wait_for_client();
         self
+    }
+
+    /// From now on the client has to take something, where the connection is to be told so (HTTP/2): a body is asked
+    /// for its next piece when the client has room for it.
+    fn wait_for_client(&mut self) {
+        if let Some(tail) = &self.tail
+            && !self.waits
+            && !http_body::Body::is_end_stream(self)
+        {
+            let (connection, now_ms) = tail.watched();
+            self.waits = connection.is_shared();
+            if self.waits {
+                connection.answer_waits(now_ms);
+            }
+        }
+    }
+}
+
+impl AnswerBody {
+    fn wait_no_more(&mut self) {
+        if let Some(tail) = self.tail.as_ref().filter(|_| self.waits) {
+            tail.watched().0.answer_waits_no_more();
+            self.waits = false;
+        }
+    }
+}
+
+impl Drop for AnswerBody {
+    fn drop(&mut self) {
+        self.wait_no_more();
     }
 }
 
@@ -170,6 +203,7 @@ impl http_body::Body for AnswerBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
+        this.wait_no_more();
         let polled = match &mut this.source {
             Source::Full(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Source::Streaming(streaming) => streaming.poll_frame(cx),
@@ -180,6 +214,9 @@ impl http_body::Body for AnswerBody {
                 Poll::Ready(Some(Err(error))) => tail.broke_off(error),
                 Poll::Ready(None) | Poll::Pending => {}
             }
+        }
+        if let Poll::Ready(Some(Ok(_))) = polled {
+            this.wait_for_client();
         }
         polled
     }

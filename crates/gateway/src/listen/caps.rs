@@ -20,10 +20,11 @@ type Shard = Mutex<HashMap<Source, usize, RandomState>>;
 
 /// What counts as one source: an IPv4 address, or the /64 that one IPv6 client usually has to itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Source(u64);
+pub(crate) struct Source(u64);
 
 impl Source {
-    fn of(address: IpAddr) -> Self {
+    /// The source that an address is.
+    pub(crate) fn of(address: IpAddr) -> Self {
         match address.to_canonical() {
             IpAddr::V4(address) => Self(u64::from(address.to_bits())),
             // The top half; its first bits are never all zero for a routed address, so that it is no IPv4's number.

@@ -28,6 +28,8 @@ pub(crate) enum HeadFault {
     Framings = 3,
     /// Two lengths that differ, or one that is no number.
     Lengths = 4,
+    /// More bytes than the limit.
+    TooLong = 6,
     /// The body before it is not chunked as it should be, or its head has a line beyond all limits.
     Unplaced = 5,
 }
@@ -40,6 +42,7 @@ impl HeadFault {
             2 => Self::LineFeed,
             3 => Self::Framings,
             4 => Self::Lengths,
+            6 => Self::TooLong,
             _ => Self::Unplaced,
         }
     }
@@ -80,18 +83,21 @@ pub(super) struct HeadWatch {
     /// The beginning of a line whose end has not come.
     line: Vec<u8>,
     framing: Framing,
-    line_bytes_max: usize,
+    /// Of the lines of the present head that have ended.
+    head_bytes: usize,
+    head_bytes_max: usize,
     vouched: u64,
 }
 
 impl HeadWatch {
-    /// Follows heads whose lines have at most so many bytes; the engine refuses what is longer.
-    pub(super) fn new(line_bytes_max: usize) -> Self {
+    /// Follows heads that have at most so many bytes.
+    pub(super) fn new(head_bytes_max: usize) -> Self {
         Self {
             place: Place::RequestLine,
             line: Vec::new(),
             framing: Framing::default(),
-            line_bytes_max,
+            head_bytes: 0,
+            head_bytes_max,
             vouched: 0,
         }
     }
@@ -152,8 +158,8 @@ impl HeadWatch {
             }
         }
         let piece = bytes.get(from..).unwrap_or_default();
-        if self.line.len() + piece.len() > self.line_bytes_max {
-            return Err(HeadFault::Unplaced);
+        if self.head_bytes + self.line.len() + piece.len() > self.head_bytes_max {
+            return Err(HeadFault::TooLong);
         }
         self.line.extend_from_slice(piece);
         Ok(&[])
@@ -161,6 +167,10 @@ impl HeadWatch {
 
     /// Looks at a line without its LF; says what comes after it.
     fn after(&mut self, line: &[u8]) -> Result<Place, HeadFault> {
+        self.head_bytes += line.len() + 1;
+        if self.head_bytes > self.head_bytes_max {
+            return Err(HeadFault::TooLong);
+        }
         let line = line.strip_suffix(b"\r").ok_or(HeadFault::LineFeed)?;
         match self.place {
             // Empty lines before a request are passed over (RFC 9112 section 2.2).
@@ -169,12 +179,18 @@ impl HeadWatch {
             Place::RequestLine => Ok(Place::Field),
             Place::Field if line.is_empty() => Ok(self.head_ended()),
             Place::Field => self.framing.read(line).map(|()| Place::Field),
-            Place::ChunkSize => match chunk_size(line).ok_or(HeadFault::Unplaced)? {
-                0 => Ok(Place::Trailer),
-                size => Ok(Place::Chunk(size)),
-            },
+            Place::ChunkSize => {
+                self.head_bytes = 0;
+                match chunk_size(line).ok_or(HeadFault::Unplaced)? {
+                    0 => Ok(Place::Trailer),
+                    size => Ok(Place::Chunk(size)),
+                }
+            }
             Place::ChunkEnd if line.is_empty() => Ok(Place::ChunkSize),
-            Place::Trailer if line.is_empty() => Ok(Place::RequestLine),
+            Place::Trailer if line.is_empty() => {
+                self.head_bytes = 0;
+                Ok(Place::RequestLine)
+            }
             Place::Trailer => Ok(Place::Trailer),
             Place::ChunkEnd | Place::Body(_) | Place::Chunk(_) | Place::Over => Err(HeadFault::Unplaced),
         }
@@ -182,6 +198,7 @@ impl HeadWatch {
 
     fn head_ended(&mut self) -> Place {
         self.vouched += 1;
+        self.head_bytes = 0;
         match std::mem::take(&mut self.framing) {
             Framing { coding: true, .. } => Place::ChunkSize,
             Framing { length: None | Some(0), coding: false } => Place::RequestLine,
@@ -305,12 +322,24 @@ mod tests {
     }
 
     #[test]
+    fn bytes_of_a_head_are_counted() {
+        let head = GET.len();
+        assert_eq!(HeadWatch::new(head).look(GET.as_bytes()), Ok(()));
+        assert_eq!(HeadWatch::new(head - 1).look(GET.as_bytes()), Err(HeadFault::TooLong));
+        let mut watch = HeadWatch::new(head);
+        assert_eq!(watch.look(GET.repeat(100).as_bytes()), Ok(()), "each head by itself");
+        let mut watch = HeadWatch::new(100);
+        let chunks = post("Transfer-Encoding: chunked", &"3\r\nabc\r\n".repeat(100));
+        assert_eq!(watch.look(chunks.as_bytes()), Ok(()), "chunks are no head");
+    }
+
+    #[test]
     fn what_is_kept_of_a_line_is_bounded() {
         let mut watch = HeadWatch::new(10);
         for _ in 0..10 {
             assert_eq!(watch.look(b"x"), Ok(()));
         }
-        assert_eq!(watch.look(b"x"), Err(HeadFault::Unplaced));
+        assert_eq!(watch.look(b"x"), Err(HeadFault::TooLong));
         assert_eq!((watch.line.capacity(), watch.look(b"x")), (0, Ok(())));
     }
 }

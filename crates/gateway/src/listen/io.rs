@@ -32,7 +32,7 @@ impl<S> Watched<S> {
 
     fn wrote(&self, polled: &Poll<io::Result<usize>>) {
         match polled {
-            Poll::Ready(_) => self.connection.moved(),
+            Poll::Ready(_) => self.connection.moved(self.clock.now_ms()),
             Poll::Pending => self.connection.stalled(self.clock.now_ms()),
         }
     }

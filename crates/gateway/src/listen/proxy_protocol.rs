@@ -21,17 +21,20 @@ const SIGNATURE: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
 
 /// Why a connection has no PROXY header that can be read.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum ProxyError {
+pub enum ProxyError {
+    /// The connection failed before its header had come.
     #[error("could not read a PROXY header")]
     Read(#[source] std::io::Error),
+    /// It begins with something else.
     #[error("the connection does not begin with a PROXY header")]
     Missing,
+    /// It begins like a header that goes on otherwise, or is too long.
     #[error("the PROXY header is malformed")]
     Malformed,
 }
 
 /// Reads the header and not a byte more. `None`: the balancer speaks for itself (health checks).
-pub(super) async fn read(stream: &mut TcpStream) -> Result<Option<SocketAddr>, ProxyError> {
+pub(crate) async fn read(stream: &mut TcpStream) -> Result<Option<SocketAddr>, ProxyError> {
     let mut first = [0; 1];
     if stream.peek(&mut first).await.map_err(ProxyError::Read)? == 0 {
         return Err(ProxyError::Missing);
@@ -62,7 +65,16 @@ async fn text(stream: &mut TcpStream) -> Result<Option<SocketAddr>, ProxyError> 
             break;
         }
     }
-    let parsed = ppp::v1::Header::try_from(header.as_slice()).map_err(|_| ProxyError::Malformed)?;
+    parse_text(&header)
+}
+
+/// Reads a header of version 1, with its CRLF: the client's end, or `None` where the balancer speaks for itself.
+/// An IPv4 address in an IPv6 one is that IPv4 address.
+///
+/// # Errors
+/// [`ProxyError::Malformed`]
+pub fn parse_text(header: &[u8]) -> Result<Option<SocketAddr>, ProxyError> {
+    let parsed = ppp::v1::Header::try_from(header).map_err(|_| ProxyError::Malformed)?;
     match parsed.addresses {
         ppp::v1::Addresses::Tcp4(ends) => Ok(Some(SocketAddr::from((ends.source_address, ends.source_port)))),
         ppp::v1::Addresses::Tcp6(ends) => {
@@ -87,7 +99,16 @@ async fn binary(stream: &mut TcpStream) -> Result<Option<SocketAddr>, ProxyError
     }
     header.resize(BINARY_HEAD + length, 0);
     stream.read_exact(header.get_mut(BINARY_HEAD..).unwrap_or_default()).await.map_err(ProxyError::Read)?;
-    let parsed = ppp::v2::Header::try_from(header.as_slice()).map_err(|_| ProxyError::Malformed)?;
+    parse_binary(&header)
+}
+
+/// Reads a header of version 2, all of it: the client's end, or `None` where the balancer speaks for itself or the
+/// client has no IP address. An IPv4 address in an IPv6 one is that IPv4 address.
+///
+/// # Errors
+/// [`ProxyError::Malformed`]
+pub fn parse_binary(header: &[u8]) -> Result<Option<SocketAddr>, ProxyError> {
+    let parsed = ppp::v2::Header::try_from(header).map_err(|_| ProxyError::Malformed)?;
     if parsed.command == ppp::v2::Command::Local {
         return Ok(None);
     }

@@ -30,6 +30,8 @@ pub(super) enum Protocol {
 
 /// What the HTTP engine parses without an allocation; asking for exactly that many would cost one.
 const ENGINE_HEADERS: usize = 100;
+/// The engine takes a quarter more than the limits say, so that the gate can say which one it was.
+const ENGINE_SLACK: usize = 4;
 
 /// Serves the requests of a connection.
 pub(super) async fn serve<H, S>(
@@ -61,6 +63,7 @@ pub(super) async fn serve<H, S>(
             drive(worker, &connection, serving, |serving| serving.graceful_shutdown()).await;
         }
         Protocol::Http2 => {
+            connection.share();
             let io = TokioIo::new(Watched::new(stream, &connection, clock, None));
             let serving = pin!(http2_builder(&gate.limits).serve_connection(io, service));
             drive(worker, &connection, serving, |serving| serving.graceful_shutdown()).await;
@@ -100,6 +103,16 @@ async fn drive<F>(
     .await;
     match ended {
         Some(Ok(())) => {}
+        // Nobody has seen a request, so that there is no access line to say it.
+        Some(Err(error)) if error.is_parse_too_large() => tracing::info!(
+            peer.address = %connection.address,
+            listener = &*connection.listener,
+            auth.cause = match connection.head_fault() {
+                Some(fault) => crate::strict::Fault::Head(fault).cause(),
+                None => crate::strict::Fault::TooManyFields.cause(),
+            },
+            "refused a head with 431"
+        ),
         Some(Err(error)) => tracing::debug!(
             peer.address = %connection.address,
             error = %crate::forward::chain(&error),
@@ -126,17 +139,19 @@ async fn drive<F>(
 /// | several `Host` | passes them | 400 |
 fn http1_builder(limits: &Limits) -> http1::Builder {
     let mut builder = http1::Builder::new();
+    // A head a little beyond the limit is refused by the gate, in its dialect; one far beyond it by the engine.
+    let engine_bytes = limits.header_bytes.saturating_add(limits.header_bytes / ENGINE_SLACK);
     builder
         .half_close(false)
         .keep_alive(true)
         .preserve_header_case(false)
-        .max_buf_size(limits.header_bytes.max(8 * 1024))
-        .max_header_size(limits.header_bytes)
+        .max_buf_size(engine_bytes.max(8 * 1024))
+        .max_header_size(engine_bytes)
         .auto_date_header(true)
         // The sweep does this, for less than a timer for each request.
         .header_read_timeout(None);
-    if limits.header_count != ENGINE_HEADERS {
-        builder.max_headers(limits.header_count);
+    if limits.header_count > ENGINE_HEADERS {
+        builder.max_headers(limits.header_count.saturating_add(limits.header_count / ENGINE_SLACK));
     }
     builder
 }

@@ -40,7 +40,7 @@ pub(super) async fn answer<H: Handler>(
     let mut response = match one_reading.and_then(|()| strict::check(&mut head, &gate.limits)) {
         Err(fault) => {
             tail.decided(fault.facts());
-            own(fault.answer(), tail)
+            own(fault.answer(handler.turned_away(&gate, &head, &peer, &fault.refusal())), tail)
         }
         Ok(()) => match handler.admit(&gate, head, body, &peer).await {
             Admission::Answer(response, facts) => {

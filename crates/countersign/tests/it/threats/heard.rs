@@ -20,25 +20,25 @@ static LISTENERS: AtomicUsize = AtomicUsize::new(0);
 static INSTALLED: LazyLock<()> = LazyLock::new(|| tracing::subscriber::set_global_default(Ear).unwrap());
 
 /// While it lives, everything that is logged is kept.
-pub(super) struct Hearing {
+pub(crate) struct Hearing {
     from: usize,
 }
 
 impl Hearing {
     /// Listens from now on.
-    pub(super) fn begin() -> Self {
+    pub(crate) fn begin() -> Self {
         LazyLock::force(&INSTALLED);
         LISTENERS.fetch_add(1, Ordering::SeqCst);
         Self { from: lines().len() }
     }
 
     /// What was heard so far.
-    pub(super) fn so_far(&self) -> Vec<String> {
+    pub(crate) fn so_far(&self) -> Vec<String> {
         lines()[self.from..].to_vec()
     }
 
     /// The first line with these words, once it is there.
-    pub(super) fn wait_for(&self, words: &str) -> String {
+    pub(crate) fn wait_for(&self, words: &str) -> String {
         let deadline = Instant::now() + DEADLINE;
         loop {
             if let Some(line) = lines()[self.from..].iter().find(|line| line.contains(words)) {

@@ -332,3 +332,48 @@ fn d5_a_lock_is_a_delay_that_neither_shows_nor_shuts_the_owner_out() {
     ground.world.block_on(service.unlock(account(&ground, "users", "bob"), By::gate(), now)).unwrap();
     at(elsewhere, "bob", "hatter-and-hare-3").answered();
 }
+
+#[test]
+fn d15_odd_bytes_in_basic_have_one_reading() {
+    let long = "x".repeat(90);
+    let account =
+        |name: &str, password: &str| format!("[[account]]\nname = \"{name}\"\npassword = \"{password}\"\n");
+    let world = [
+        "[[api]]\nname = \"shop\"\ndialect = \"enactor\"\nenable = [\"basic\"]\nat = [\"/\"]\n[[api.route]]\nat = \"/**\"\nallow = \"authenticated\"\n".to_owned(),
+        account("colons", "a:colon:in:it"),
+        account("letters", "p\u{e4}ssw\u{f6}rter-7"),
+        account("long", &format!("{long}-one")),
+    ];
+    let ground = Ground::with("enactor", &world.concat());
+    let ask = |credentials: &[u8]| {
+        use base64::Engine as _;
+        let encoded = base64::engine::general_purpose::STANDARD.encode(credentials);
+        ground.send(&format!("GET /x HTTP/1.1\nHost: a.example\nAuthorization: Basic {encoded}"))
+    };
+    ask(b"colons:a:colon:in:it").passed();
+    ask("letters:p\u{e4}ssw\u{f6}rter-7".as_bytes()).passed();
+    ask(format!("long:{long}-one").as_bytes()).passed();
+    let refused: Vec<Vec<u8>> = vec![
+        b"colons:a".to_vec(),
+        b"colons:a:colon:in:it:".to_vec(),
+        b"colons:a:colon:in:it\0".to_vec(),
+        b"colons\0:a:colon:in:it".to_vec(),
+        b"colons".to_vec(),
+        b"".to_vec(),
+        b":".to_vec(),
+        b"letters:p\xe4ssw\xf6rter-7".to_vec(),
+        // Equal in the first 72 bytes, and in all that a shorter hash would see.
+        format!("long:{long}-two").into_bytes(),
+        format!("long:{long}").into_bytes(),
+        format!("long:{long}-one\0more").into_bytes(),
+    ];
+    for credentials in refused {
+        let told = ask(&credentials);
+        assert!(
+            matches!(told.status(), 400 | 401) && told.seen.is_empty(),
+            "{}: {}",
+            String::from_utf8_lossy(&credentials),
+            told.bytes()
+        );
+    }
+}

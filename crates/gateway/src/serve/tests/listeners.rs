@@ -98,13 +98,13 @@ fn proxy_headers_from_elsewhere_are_no_http() {
 }
 
 /// A certificate for `localhost` in files, and a client's configuration that believes it.
-struct Pki {
+pub(super) struct Pki {
     folder: tempfile::TempDir,
-    roots: RootCertStore,
+    pub(super) roots: RootCertStore,
 }
 
 impl Pki {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut this = Self { folder, roots: RootCertStore::empty() };
         this.renew();
@@ -119,7 +119,7 @@ impl Pki {
         self.roots.add(made.cert.der().clone()).unwrap();
     }
 
-    fn files(&self) -> TlsFiles {
+    pub(super) fn files(&self) -> TlsFiles {
         TlsFiles { certificate: self.folder.path().join("cert.pem"), key: self.folder.path().join("key.pem") }
     }
 

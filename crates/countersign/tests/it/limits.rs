@@ -1,0 +1,178 @@
+//! Limits at their edge: the last that is accepted, the first that is refused, how the client is told, and that the
+//! access line says which limit it was.
+
+use std::io::Write as _;
+
+use countersign_gateway::limits::Limits;
+
+use crate::threats::heard::Hearing;
+use crate::threats::{Ground, basic};
+
+const WORLD: &str = r#"
+[[api]]
+name    = "shop"
+dialect = "enactor"
+enable  = ["basic"]
+at      = ["/"]
+issuers = { "http://www.enactor.co/" = "self" }
+
+[[api.route]]
+at    = "/**"
+allow = "authenticated"
+
+[[account]]
+name     = "ann"
+password = "administers-it-1"
+
+[[account]]
+kind     = "customers"
+name     = "jane"
+password = "basket-case-8"
+"#;
+
+/// Small ones, so that their edges are easily reached.
+fn ground() -> Ground {
+    let limits = Limits {
+        header_bytes: 16 * 1024,
+        header_count: 50,
+        call_bytes: 4096,
+        anonymous_sessions: 3,
+        ..Limits::default()
+    };
+    Ground::limited("enactor", WORLD, limits)
+}
+
+fn get(more: &str) -> String {
+    let ann = basic("ann", "administers-it-1");
+    format!("GET /x HTTP/1.1\nHost: a.example\nAuthorization: {ann}{more}")
+}
+
+/// A log-in whose body is this.
+fn login(media: &str, more: &str, body: &str) -> String {
+    format!("POST /identity/token HTTP/1.1\nHost: a.example\nContent-Type: {media}{more}\n\n{body}")
+}
+
+/// The log-in with a member that makes it longer or deeper.
+fn login_with(member: &str) -> String {
+    login(
+        "application/json",
+        "",
+        &format!("{{\"userName\":\"jane\",\"password\":\"basket-case-8\",\"x\":{member}}}"),
+    )
+}
+
+/// Refused in the dialect's words, with a line that names the limit.
+#[track_caller]
+fn refused(ground: &Ground, request: &str, status: u16, code: &str, cause: &str) {
+    let hearing = Hearing::begin();
+    let told = ground.send(request).refused(status);
+    if !code.is_empty() {
+        assert_eq!(told.member("/errorCode"), code, "{}", told.body());
+    }
+    hearing.wait_for(cause);
+}
+
+#[test]
+fn fields_of_a_head_are_counted() {
+    let ground = ground();
+    // Host, Authorization, and forty-eight more.
+    let fields = |count: usize| (0..count).map(|number| format!("\nX-{number}: 1")).collect::<String>();
+    ground.send(&get(&fields(48))).passed();
+    let hearing = Hearing::begin();
+    let told = ground.send(&get(&fields(49)));
+    assert_eq!((told.status(), told.seen.len()), (431, 0), "{}", told.bytes());
+    hearing.wait_for("header_count");
+}
+
+#[test]
+fn bytes_of_a_head_are_counted() {
+    let ground = ground();
+    let head = get("\nX: ").replace('\n', "\r\n").len() + 4;
+    let fill = |length: usize| get(&format!("\nX: {}", "x".repeat(length)));
+    ground.send(&fill(16 * 1024 - head)).passed();
+    let hearing = Hearing::begin();
+    let told = ground.send(&fill(16 * 1024 - head + 1));
+    assert_eq!((told.status(), told.seen.len()), (431, 0), "{}", told.bytes());
+    hearing.wait_for("header_bytes");
+}
+
+#[test]
+fn names_in_connection_are_counted() {
+    let ground = ground();
+    let names = |count: usize| format!("\nConnection: {}", vec!["x"; count].join(","));
+    ground.send(&get(&names(33))).passed();
+    refused(&ground, &get(&names(34)), 431, "bad-request", "too many fields");
+}
+
+#[test]
+fn bodies_that_the_gate_reads_are_bounded() {
+    let ground = ground();
+    let around = login_with("\"\"").split("\n\n").nth(1).unwrap().len();
+    let long = |length: usize| login_with(&format!("\"{}\"", "x".repeat(length - around)));
+    ground.send(&long(4096)).answered();
+    refused(&ground, &long(4097), 413, "too-large", "longer than 4096 bytes");
+    // What goes on to the service is its own business.
+    let ann = basic("ann", "administers-it-1");
+    let mut big = format!("POST /x HTTP/1.1\r\nHost: a.example\r\nAuthorization: {ann}\r\nContent-Type: application/json\r\nContent-Length: 100000\r\n\r\n").into_bytes();
+    big.write_all(&[b' '; 100_000]).unwrap();
+    assert_eq!(ground.send_bytes(&big).passed().body.len(), 100_000);
+}
+
+#[test]
+fn json_is_bounded_in_depth_and_members() {
+    let ground = ground();
+    let deep = |depth: usize| login_with(&format!("{}{}", "[".repeat(depth), "]".repeat(depth)));
+    // The object itself is one.
+    ground.send(&deep(31)).answered();
+    refused(&ground, &deep(32), 413, "too-large", "nested too deeply");
+    let members = |count: usize| {
+        let members: Vec<String> = (0..count).map(|_| "\"\":0".to_owned()).collect();
+        let body = format!("{{\"userName\":\"jane\",\"password\":\"basket-case-8\",{}}}", members.join(","));
+        login("application/json", "", &body)
+    };
+    let wide = Ground::limited("enactor", WORLD, Limits::default());
+    wide.send(&members(998)).answered();
+    refused(&wide, &members(999), 413, "too-large", "too many fields");
+}
+
+/// Nothing is ever decompressed: what would have to be is refused, and what goes on stays as it is.
+#[test]
+fn encoded_bodies_are_not_read() {
+    let ground = ground();
+    let body = "{\"userName\":\"jane\",\"password\":\"basket-case-8\"}";
+    ground.send(&login("application/json", "", body)).answered();
+    ground.send(&login("application/json", "\nContent-Encoding: identity", body)).answered();
+    for coding in ["gzip", "deflate", "br", "zstd", "identity, gzip", "GZIP", "x"] {
+        refused(
+            &ground,
+            &login("application/json", &format!("\nContent-Encoding: {coding}"), body),
+            415,
+            "media-type",
+            "content coding",
+        );
+    }
+    let seen = ground.send(&format!("POST {}\nContent-Encoding: gzip\n\nabc", &get("")[4..])).passed();
+    assert_eq!(super::threats::all(&seen, "content-encoding"), ["gzip"]);
+    assert_eq!(seen.body, b"abc");
+}
+
+#[test]
+fn anonymous_sessions_of_one_address_are_bounded() {
+    let path = crate::transcript::root().join("dialects/genesys/transcripts/world.toml");
+    let limits = Limits { anonymous_sessions: 3, ..Limits::default() };
+    let ground = Ground::limited("genesys", &std::fs::read_to_string(path).unwrap(), limits);
+    let opens = || {
+        let told = ground.send("GET /api/v2/diagnostics/version HTTP/1.1\nHost: a.example");
+        let set = told.answer.head.header("set-cookie").is_some_and(|line| line.starts_with("JSESSIONID="));
+        told.passed();
+        set
+    };
+    assert_eq!([opens(), opens(), opens(), opens(), opens()], [true, true, true, false, false]);
+    // Whoever proves who he is has his own limits.
+    let me = basic("paveld@redwings.com", "password-of-paul");
+    let told = ground.send(&format!("GET /api/v2/me HTTP/1.1\nHost: a.example\nAuthorization: {me}"));
+    assert!(told.answer.head.header("set-cookie").is_some(), "{}", told.bytes());
+    // Another minute, another budget.
+    ground.world.wait(std::time::Duration::from_secs(60));
+    assert!(opens());
+}

@@ -1,0 +1,241 @@
+//! G5: floods of HTTP/2 frames. Each ends its connection or is bounded, and nobody else notices.
+
+use std::io::Write as _;
+use std::time::{Duration, Instant};
+
+use countersign_gateway::limits::Limits;
+
+use super::Ground;
+use crate::frames::{
+    CONTINUATION, DATA, END_HEADERS, END_STREAM, Frames, GO_AWAY, HEADERS, PING, RST_STREAM, SETTINGS,
+    WINDOW_UPDATE, frame, get,
+};
+
+const WORLD: &str = r#"
+[[api]]
+name    = "shop"
+dialect = "enactor"
+at      = ["/"]
+
+[[api.route]]
+at    = "/**"
+allow = "anonymous"
+"#;
+
+/// Error codes of RFC 9113 section 7.
+const PROTOCOL_ERROR: u32 = 1;
+const FLOW_CONTROL_ERROR: u32 = 3;
+const REFUSED_STREAM: u32 = 7;
+const ENHANCE_YOUR_CALM: u32 = 11;
+
+/// The setting `SETTINGS_INITIAL_WINDOW_SIZE`.
+const INITIAL_WINDOW: u16 = 4;
+
+fn ground() -> Ground {
+    let limits = Limits {
+        write_stall: Duration::from_millis(400),
+        tick: Duration::from_millis(20),
+        ..Limits::default()
+    };
+    Ground::limited("enactor", WORLD, limits)
+}
+
+/// What reached the service.
+fn seen(ground: &Ground) -> usize {
+    ground.world.upstream.take().len()
+}
+
+/// Another client, on a connection of its own, is served at once.
+#[track_caller]
+fn others_are_served(ground: &Ground) {
+    let began = Instant::now();
+    ground.world.upstream.take();
+    ground.send("GET /other HTTP/1.1\nHost: a.example").passed();
+    let mut client = Frames::open(ground.world.address, &[]);
+    client.send(&frame(HEADERS, END_HEADERS | END_STREAM, 1, &get("/other"))).unwrap();
+    assert_eq!(client.ended(1), Ok(()));
+    println!("others were served in {:?}", began.elapsed());
+    ground.world.upstream.take();
+}
+
+/// Sends the same bytes until the gate takes no more, which it must before so many rounds.
+#[track_caller]
+fn until_refused(frames: &mut Frames, bytes: &[u8], rounds: usize) {
+    frames.stream.set_write_timeout(Some(Duration::from_secs(5))).unwrap();
+    for _ in 0..rounds {
+        if frames.stream.write_all(bytes).is_err() {
+            return;
+        }
+    }
+    panic!("the gate took {} bytes", bytes.len() * rounds);
+}
+
+#[test]
+fn g5_rapid_resets_end_the_connection() {
+    let ground = ground();
+    let mut frames = Frames::open(ground.world.address, &[]);
+    let mut burst = Vec::new();
+    for stream in (1..4001).step_by(2) {
+        burst.extend(frame(HEADERS, END_HEADERS | END_STREAM, stream, &get("/x")));
+        burst.extend(frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes()));
+    }
+    let _closed = frames.send(&burst);
+    assert_eq!(frames.end(), Some(ENHANCE_YOUR_CALM));
+    let reached = seen(&ground);
+    assert!(reached <= 128, "{reached} requests reached the service");
+    others_are_served(&ground);
+    // A client that changes its mind now and then is served on.
+    let mut frames = Frames::open(ground.world.address, &[]);
+    for stream in [1, 3, 5] {
+        frames.send(&frame(HEADERS, END_HEADERS | END_STREAM, stream, &get("/x"))).unwrap();
+        frames.send(&frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes())).unwrap();
+    }
+    frames.send(&frame(HEADERS, END_HEADERS | END_STREAM, 7, &get("/x"))).unwrap();
+    assert_eq!(frames.ended(7), Ok(()));
+}
+
+#[test]
+fn g5_more_streams_than_allowed_are_refused() {
+    let ground = ground();
+    ground.world.behave(crate::transcript::Manners::Silent);
+    let allowed = Limits::default().streams;
+    let mut frames = Frames::open(ground.world.address, &[]);
+    for number in 0..=allowed {
+        frames.send(&frame(HEADERS, END_HEADERS | END_STREAM, 2 * number + 1, &get("/x"))).unwrap();
+    }
+    assert_eq!(frames.ended(2 * allowed + 1), Err(REFUSED_STREAM), "the first beyond the limit");
+    let until = Instant::now() + Duration::from_secs(10);
+    let mut waiting = 0;
+    while waiting < usize::try_from(allowed).unwrap() {
+        waiting += ground.world.upstream.waiting();
+        assert!(Instant::now() < until, "{waiting} of {allowed} reached the service");
+        std::thread::yield_now();
+    }
+    ground.world.behave(crate::transcript::Manners::Up);
+    others_are_served(&ground);
+}
+
+#[test]
+fn g5_endless_continuations_end_the_connection() {
+    let ground = ground();
+    for piece in [&b""[..], b"x", &[b'x'; 1000]] {
+        let mut frames = Frames::open(ground.world.address, &[]);
+        frames.send(&frame(HEADERS, END_STREAM, 1, &get("/x"))).unwrap();
+        let mut continuation = frame(CONTINUATION, 0, 1, piece).repeat(100);
+        continuation.truncate(64 * 1024);
+        until_refused(&mut frames, &continuation, 10_000);
+    }
+    assert_eq!(seen(&ground), 0);
+    others_are_served(&ground);
+}
+
+#[test]
+fn g5_heads_beyond_the_limit_reach_nobody() {
+    let ground = ground();
+    let limit = Limits::default().header_bytes;
+    for (length, passes) in [(limit - 2000, true), (limit + 1, false)] {
+        let mut frames = Frames::open(ground.world.address, &[]);
+        let mut block = get("/x");
+        // In fields of 8,000 bytes, as common senders limit them.
+        for number in 0..length / 8000 {
+            let name = format!("x-{number}");
+            block.extend(crate::frames::fields(&[(name.as_bytes(), &[b'v'; 7950])]));
+        }
+        block.extend(crate::frames::fields(&[(b"x-rest", &vec![b'v'; length % 8000])]));
+        let mut pieces = block.chunks(16 * 1024).peekable();
+        frames.send(&frame(HEADERS, END_STREAM, 1, pieces.next().unwrap())).unwrap();
+        while let Some(piece) = pieces.next() {
+            let flags = if pieces.peek().is_none() { END_HEADERS } else { 0 };
+            let _closed = frames.send(&frame(CONTINUATION, flags, 1, piece));
+        }
+        let _ended = frames.ended(1);
+        assert_eq!(seen(&ground) == 1, passes, "{length} bytes");
+    }
+    others_are_served(&ground);
+}
+
+#[test]
+fn g5_settings_and_pings_that_nobody_reads_the_answers_of() {
+    let ground = ground();
+    for flood in [
+        frame(SETTINGS, 0, 0, &[]),
+        frame(SETTINGS, 0, 0, &[0, 4, 0, 1, 0, 0]),
+        frame(PING, 0, 0, b"12345678"),
+    ] {
+        let mut frames = Frames::open(ground.world.address, &[]);
+        let burst = flood.repeat(64 * 1024 / flood.len());
+        // The answers fill what the systems between keep; then the gate waits, and then no longer.
+        until_refused(&mut frames, &burst, 3000);
+        others_are_served(&ground);
+    }
+}
+
+#[test]
+fn g5_windows_are_not_played_with() {
+    let ground = ground();
+    let huge = 0x7fff_ffff_u32.to_be_bytes();
+    // Beyond 2^31-1 on the connection, then nothing at all.
+    for (increment, code) in [(huge, FLOW_CONTROL_ERROR), ([0; 4], PROTOCOL_ERROR)] {
+        let mut frames = Frames::open(ground.world.address, &[]);
+        let _closed = frames.send(&frame(WINDOW_UPDATE, 0, 0, &increment).repeat(2));
+        assert_eq!(frames.end(), Some(code));
+    }
+    // An initial window that makes a stream's overflow.
+    let mut frames = Frames::open(ground.world.address, &[(INITIAL_WINDOW, u32::MAX)]);
+    assert!(matches!(frames.end(), Some(FLOW_CONTROL_ERROR | PROTOCOL_ERROR)));
+    others_are_served(&ground);
+}
+
+#[test]
+fn g5_data_in_grains_or_of_nothing_is_bounded() {
+    let ground = ground();
+    for grain in [&b""[..], b"x"] {
+        let mut frames = Frames::open(ground.world.address, &[]);
+        let post = crate::frames::fields(&[
+            (b":method", b"POST"),
+            (b":scheme", b"http"),
+            (b":authority", b"a.example"),
+            (b":path", b"/x"),
+        ]);
+        ground.world.behave(crate::transcript::Manners::Silent);
+        frames.send(&frame(HEADERS, END_HEADERS, 1, &post)).unwrap();
+        // What the window lets through comes to nothing worth speaking of, and frames of nothing are not kept.
+        let burst = frame(DATA, 0, 1, grain).repeat(1000);
+        for _ in 0..300 {
+            if frames.send(&burst).is_err() {
+                break;
+            }
+        }
+        ground.world.behave(crate::transcript::Manners::Up);
+        others_are_served(&ground);
+    }
+}
+
+#[test]
+fn g5_whoever_takes_nothing_of_an_answer_is_cut_off() {
+    let ground = ground();
+    let mut answer = b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n".to_vec();
+    answer.extend(vec![b'x'; 100_000]);
+    ground.world.upstream.reply(answer.clone());
+    let mut frames = Frames::open(ground.world.address, &[(INITIAL_WINDOW, 0)]);
+    frames.send(&frame(HEADERS, END_HEADERS | END_STREAM, 1, &get("/big"))).unwrap();
+    let first = frames.next().unwrap();
+    assert_eq!((first.kind, first.stream), (HEADERS, 1));
+    let began = Instant::now();
+    while let Some(frame) = frames.next() {
+        assert!(frame.kind == GO_AWAY || frame.kind == RST_STREAM, "{frame:?}");
+    }
+    println!("cut off after {:?}", began.elapsed());
+    // A client that takes a little now and then is no such client.
+    ground.world.upstream.take();
+    ground.world.upstream.reply(answer);
+    let mut frames = Frames::open(ground.world.address, &[(INITIAL_WINDOW, 0)]);
+    frames.send(&frame(HEADERS, END_HEADERS | END_STREAM, 1, &get("/big"))).unwrap();
+    assert_eq!(frames.next().unwrap().kind, HEADERS);
+    for _ in 0..12 {
+        std::thread::park_timeout(Duration::from_millis(100));
+        frames.send(&frame(WINDOW_UPDATE, 0, 1, &1000_u32.to_be_bytes())).unwrap();
+        assert_eq!(frames.next().unwrap().kind, DATA, "still served after {:?}", began.elapsed());
+    }
+    others_are_served(&ground);
+}

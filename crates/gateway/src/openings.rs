@@ -1,0 +1,80 @@
+//! Sessions that strangers open, counted by the address that they come from.
+//!
+//! Asked only when an anonymous session is about to be opened: nothing else pays for it.
+
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use countersign_auth::port::strangers::Strangers;
+use countersign_auth::time::Time;
+use quick_cache::sync::Cache;
+
+use crate::listen::Source;
+
+/// Addresses that are watched at once; the least watched give way.
+const ADDRESSES_MAX: usize = 65_536;
+const WINDOW: Duration = Duration::from_secs(60);
+
+struct Window {
+    since: Time,
+    opened: u32,
+}
+
+/// See the module's words.
+pub(crate) struct Openings {
+    per_minute: u32,
+    windows: Cache<Source, Arc<Mutex<Window>>>,
+}
+
+impl Openings {
+    /// So many sessions a minute from one address.
+    pub(crate) fn new(per_minute: u32) -> Self {
+        Self { per_minute, windows: Cache::new(ADDRESSES_MAX) }
+    }
+
+    /// The budget of an address.
+    pub(crate) fn of(&self, address: IpAddr) -> Budget<'_> {
+        Budget { openings: self, address }
+    }
+}
+
+/// The budget of one address.
+pub(crate) struct Budget<'o> {
+    openings: &'o Openings,
+    address: IpAddr,
+}
+
+impl Strangers for Budget<'_> {
+    fn may_open(&self, now: Time) -> bool {
+        let source = Source::of(self.address);
+        let begun =
+            || Ok::<_, std::convert::Infallible>(Arc::new(Mutex::new(Window { since: now, opened: 0 })));
+        let Ok(window) = self.openings.windows.get_or_insert_with(&source, begun);
+        let mut window = window.lock().unwrap_or_else(PoisonError::into_inner);
+        if now >= window.since.plus(WINDOW) {
+            *window = Window { since: now, opened: 0 };
+        }
+        let may = window.opened < self.openings.per_minute;
+        window.opened = window.opened.saturating_add(u32::from(may));
+        may
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn each_address_has_its_budget_for_a_minute() {
+        let openings = Openings::new(2);
+        let at = Time::from_unix_secs;
+        let open = |address: &str, secs| openings.of(address.parse().unwrap()).may_open(at(secs));
+        assert!(open("192.0.2.1", 0) && open("::ffff:192.0.2.1", 59));
+        assert!(!open("192.0.2.1", 59), "the third within a minute");
+        assert!(open("192.0.2.2", 59), "another address");
+        assert!(open("192.0.2.1", 60), "another minute");
+        assert!(open("2001:db8::1", 0) && open("2001:db8::2", 0) && !open("2001:db8::3", 0), "one /64");
+    }
+}

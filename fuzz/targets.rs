@@ -1,0 +1,161 @@
+//! What is done with arbitrary bytes: one function for each parser of what strangers send.
+//!
+//! A function must not panic, and what it asserts must hold for whatever bytes. They are run by `cargo fuzz` (see
+//! `docs/fuzzing.md`), and by the tests of the workspace on the corpora beside this file.
+
+#![allow(unreachable_pub, reason = "public for the targets, which are crates of their own")]
+
+#[path = "targets/anybody.rs"]
+mod anybody;
+#[path = "targets/requests.rs"]
+mod request;
+#[path = "targets/tokens.rs"]
+mod token;
+
+use countersign_auth::canonical::host::{canonical_host, one_host};
+use countersign_auth::canonical::path::{CanonicalPath, decode_segment};
+use countersign_auth::canonical::query::parse_query;
+use countersign_auth::cookie;
+use countersign_auth::dialect::Dialect;
+use countersign_auth::fields::content_type::ContentType;
+use countersign_auth::fields::{Case, FIELDS_MAX, Fields};
+use countersign_auth::scheme::basic;
+use countersign_gateway::address::forwarded;
+use countersign_gateway::listen::proxy_protocol;
+use http::{HeaderMap, HeaderValue};
+
+pub use request::{assertions, requests};
+pub use token::{jwt, key_sets, tokens};
+
+/// The credentials of `Authorization: Basic`.
+pub fn authorization(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    if let Ok((user, password)) = basic::decode(text) {
+        assert!(!user.contains(':'), "the first colon ends the user's name");
+        let again = anybody::basic(&user, password.expose());
+        let (user_again, password_again) = basic::decode(&again).expect("what was read can be written");
+        assert!(user_again == user && password_again.expose() == password.expose());
+    }
+}
+
+/// `Cookie` lines, each in a line of the input.
+pub fn cookies(bytes: &[u8]) {
+    let lines: Vec<HeaderValue> =
+        bytes.split(|byte| *byte == b'\n').filter_map(|line| HeaderValue::from_bytes(line).ok()).collect();
+    let wanted = |name: &str| name.eq_ignore_ascii_case("session");
+    let Ok(taken) = cookie::take(&lines, wanted) else { return };
+    for pair in &taken.pairs {
+        assert!(wanted(pair.name));
+        let _text = cookie::decoded(pair.value);
+    }
+    let rest = match taken.rest {
+        cookie::Rest::Unchanged => lines.clone(),
+        cookie::Rest::Line(line) => vec![line],
+        cookie::Rest::Nothing => Vec::new(),
+    };
+    let again = cookie::take(&rest, wanted).expect("what was kept can be read");
+    assert!(again.pairs.is_empty(), "a credential went on");
+}
+
+/// A target's path.
+pub fn paths(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let _segment = decode_segment(text);
+    let Ok(path) = CanonicalPath::parse(text) else { return };
+    let canonical = path.as_str();
+    let again = CanonicalPath::parse(canonical).expect("a canonical path is canonical");
+    assert_eq!(again.as_str(), canonical);
+    assert!(
+        canonical.starts_with('/') && !canonical.contains("//") && !canonical.contains(['\\', ';', '#', '?'])
+    );
+    assert!(path.segments().all(|segment| segment != ".." && segment != "."));
+    let uri: http::Uri = match canonical.parse() {
+        Ok(uri) => uri,
+        // Longer than a target may be.
+        Err(_) => return,
+    };
+    assert_eq!(uri.path(), canonical, "what is sent on is what was read");
+    assert_eq!(uri.query(), None);
+}
+
+/// Hosts: each line of the input one more of a request.
+pub fn hosts(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    for line in text.lines() {
+        let Ok(host) = canonical_host(line) else { continue };
+        let again = canonical_host(host.name()).map(|again| again.name().to_owned());
+        assert_eq!(again.as_deref().ok(), Some(host.name()));
+        assert!(!host.name().bytes().any(|byte| byte.is_ascii_uppercase() || b"/@, #?\\".contains(&byte)));
+    }
+    let mut lines = text.lines();
+    let target = lines.next().filter(|line| !line.is_empty());
+    let fields: Vec<&str> = lines.collect();
+    let found = one_host(target, fields.iter().copied(), 80);
+    assert!(found.is_err() || fields.len() <= 1, "two hosts are none");
+}
+
+/// A target's query.
+pub fn queries(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    for (name, value) in parse_query(text).flatten() {
+        assert!(!name.contains('\0') && !value.contains('\0'));
+    }
+}
+
+/// What fronts say of a client: the first byte chooses the family, each line is a field.
+pub fn forwarded(bytes: &[u8]) {
+    let Some((family, rest)) = bytes.split_first() else { return };
+    let name = if family.is_multiple_of(2) { "x-forwarded-for" } else { "forwarded" };
+    let mut headers = HeaderMap::new();
+    for line in rest.split(|byte| *byte == b'\n') {
+        if let Ok(value) = HeaderValue::from_bytes(line) {
+            headers.append(name, value);
+        }
+    }
+    let told =
+        if name == "forwarded" { forwarded::forwarded(&headers) } else { forwarded::x_forwarded(&headers) };
+    for hop in told.hops().iter().flatten() {
+        assert_eq!(*hop, hop.to_canonical(), "an IPv4 address has one spelling");
+    }
+    let _scheme = (told.scheme_at(None), told.scheme_at(Some(0)));
+}
+
+/// The PROXY header, in both versions.
+pub fn proxy_protocol(bytes: &[u8]) {
+    for parsed in [proxy_protocol::parse_text(bytes), proxy_protocol::parse_binary(bytes)] {
+        if let Ok(Some(client)) = parsed {
+            assert_eq!(client.ip(), client.ip().to_canonical());
+        }
+    }
+}
+
+/// The body of a call: the first line is its `Content-Type`.
+pub fn bodies(bytes: &[u8]) {
+    let end = bytes.iter().position(|byte| *byte == b'\n').unwrap_or(bytes.len());
+    let (line, body) = bytes.split_at(end);
+    let Some(content_type) = std::str::from_utf8(line).ok().and_then(ContentType::parse) else { return };
+    let Ok(fields) = Fields::parse(&content_type, body.get(1..).unwrap_or_default()) else { return };
+    let names: Vec<String> = fields.names().map(str::to_owned).collect();
+    assert!(names.len() <= FIELDS_MAX);
+    for name in &names {
+        let times = names.iter().filter(|other| *other == name).count();
+        assert_eq!(
+            fields.get(name, Case::Exact) == Err(countersign_auth::fields::FieldError::Ambiguous),
+            times > 1
+        );
+        if let Ok(Some(value)) = fields.get(name, Case::Exact) {
+            assert!(!value.contains('\0'));
+        }
+    }
+}
+
+/// A dialect's file.
+pub fn dialects(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    match Dialect::load("fuzzed.toml", text) {
+        Ok(dialect) => {
+            let _names = dialect.credential_names().count();
+        }
+        Err(problems) => assert!(!problems.is_empty()),
+    }
+}

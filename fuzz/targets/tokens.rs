@@ -1,0 +1,55 @@
+//! Tokens, tickets, JWTs and the keys that they are verified with.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use countersign_auth::form::{Form, FormNames};
+use countersign_auth::port::IssuerKeys;
+use countersign_auth::scheme::jwt::{JwtRule, UnverifiedJwt, verify};
+use countersign_auth::token::{TokenDigest, TokenRef};
+use countersign_identity::signing::public::{parse_jwks, parse_pem};
+
+use super::anybody::{NOW, own_key};
+
+/// A form in the first line, and what is shown as a token of it in the second.
+pub fn tokens(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let (form, shown) = text.split_once('\n').unwrap_or((text, ""));
+    if let Some(name) = TokenRef::parse(shown) {
+        let _debug = format!("{name:?}");
+    }
+    let _digest = TokenDigest::of("api", "word", shown);
+    let Ok(form) = Form::parse(form) else { return };
+    assert!(form.random_bits() >= 128);
+    let random = vec![0x5a; form.bytes_wanted()];
+    let names = FormNames { account: "alice", tenant: "north", label: "kiosk" };
+    if let Some(value) = form.fill(&random, names) {
+        assert!(value.starts_with(form.beginning()));
+        assert!(form.could_be(&value), "a form does not know its own value");
+        assert!(http::HeaderValue::from_str(&value).is_ok());
+    }
+    let _verdict = form.could_be(shown);
+}
+
+/// A compact JWS; nobody who lacks the key makes one that is good.
+pub fn jwt(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let rule = JwtRule { issuer: "https://issuer.example/", audience: "shop", leeway_secs: 30 };
+    let keys = IssuerKeys { keys: vec![own_key()], ours: false };
+    assert!(verify(text, &keys, &rule, NOW).is_err());
+    // The same as the header and payload of a token, so that what is behind base64 is reached without luck.
+    let (header, payload) = text.split_once('\n').unwrap_or((text, "{}"));
+    let encoded = format!("{}.{}.AA", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(payload));
+    if let Ok(token) = UnverifiedJwt::parse(&encoded) {
+        let _issuer = token.issuer().map(str::len);
+        assert!(verify(&encoded, &keys, &rule, NOW).is_err());
+    }
+}
+
+/// A key set or a PEM key of an issuer.
+pub fn key_sets(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    if let Ok(keys) = parse_jwks(text) {
+        assert!(!keys.is_empty());
+    }
+    let _key = parse_pem(text);
+}
