@@ -178,27 +178,9 @@ impl Form {
         Some(value)
     }
 
-    /// Whether a value could be of this form; what stands for account, tenant or label may be anything without
-    /// the literal that follows it.
+    /// Whether a value could be of this form; what stands for account, tenant or label may be anything.
     pub fn could_be(&self, value: &str) -> bool {
-        let mut rest = value;
-        let mut parts = self.parts.iter().peekable();
-        while let Some(part) = parts.next() {
-            let taken = match part {
-                Part::Literal(text) => rest.strip_prefix(text.as_str()),
-                Part::Guid => strip_guid(rest),
-                Part::Random { alphabet, length } => strip_random(rest, *alphabet, *length),
-                Part::Account | Part::Tenant | Part::Label => match parts.peek() {
-                    Some(Part::Literal(next)) => rest.find(next.as_str()).and_then(|at| rest.get(at..)),
-                    Some(_) | None => Some(""),
-                },
-            };
-            match taken {
-                Some(tail) => rest = tail,
-                None => return false,
-            }
-        }
-        rest.is_empty()
+        value.len() <= LENGTH_MAX && fits(&self.parts, value)
     }
 
     /// Whether a value could hold a dot, as JWTs do.
@@ -225,6 +207,42 @@ impl Form {
         self.could_be(&sample(other)) || other.could_be(&sample(self))
     }
 }
+
+/// Whether a value is made of these parts. All but names have a length, so that the last name's is known as well; for
+/// each name before it every length is tried.
+fn fits(parts: &[Part], value: &str) -> bool {
+    let Some((part, others)) = parts.split_first() else { return value.is_empty() };
+    let rest = match part {
+        Part::Literal(text) => value.strip_prefix(text.as_str()),
+        Part::Guid => strip_guid(value),
+        Part::Random { alphabet, length } => strip_random(value, *alphabet, *length),
+        Part::Account | Part::Tenant | Part::Label => {
+            return match others.iter().map(Part::length).sum::<Option<usize>>() {
+                Some(length) => {
+                    let name = value.len().checked_sub(length);
+                    name.and_then(|name| value.get(name..)).is_some_and(|rest| fits(others, rest))
+                }
+                None => value.char_indices().any(|(at, _)| fits(others, value.get(at..).unwrap_or_default())),
+            };
+        }
+    };
+    rest.is_some_and(|rest| fits(others, rest))
+}
+
+impl Part {
+    /// Its length in bytes, if it always has the same.
+    fn length(&self) -> Option<usize> {
+        match self {
+            Self::Literal(text) => Some(text.len()),
+            Self::Random { length, .. } => Some(*length),
+            Self::Guid => Some(GUID_LENGTH),
+            Self::Account | Self::Tenant | Self::Label => None,
+        }
+    }
+}
+
+/// Hexadecimal digits and hyphens.
+const GUID_LENGTH: usize = 36;
 
 /// Bytes that fill any form of legal length with a letter of each kind.
 static SAMPLE: [u8; 4 * LENGTH_MAX] = [10; 4 * LENGTH_MAX];
@@ -273,12 +291,12 @@ fn part(name: &str) -> Result<Part, FormError> {
 }
 
 fn strip_guid(text: &str) -> Option<&str> {
-    let head = text.get(..36)?;
+    let head = text.get(..GUID_LENGTH)?;
     let good = head.bytes().enumerate().all(|(at, byte)| match at {
         8 | 13 | 18 | 23 => byte == b'-',
         _ => byte.is_ascii_digit() || matches!(byte, b'a'..=b'f'),
     });
-    if good { text.get(36..) } else { None }
+    if good { text.get(GUID_LENGTH..) } else { None }
 }
 
 fn strip_random(text: &str, alphabet: Alphabet, length: usize) -> Option<&str> {
@@ -345,5 +363,23 @@ mod tests {
         assert!(!form("{guid}").overlaps(&form("{base64url:43}")));
         assert!(form("{base64url:43}").overlaps(&form("{base64:43}")));
         assert!(!form("7T:{base64:64}").overlaps(&form("8A:{tenant}.{base64:64}")));
+    }
+
+    #[test]
+    fn names_may_hold_what_follows_them() {
+        let check = |form: &str, value: &str, expected: bool| {
+            assert_eq!(Form::parse(form).unwrap().could_be(value), expected, "{form} {value}");
+        };
+        let hex = "0".repeat(32);
+        check("{tenant}.{hex:32}", &format!("north.example.{hex}"), true);
+        check("{tenant}{hex:32}", &format!("north{hex}"), true);
+        check("{hex:32}{tenant}", &format!("{hex}north"), true);
+        check("{tenant}.{account}-{hex:32}", &format!("a.b.c-d-{hex}"), true);
+        check("{tenant}.{account}-{hex:32}", &format!("a-b{hex}"), false);
+        check("{tenant}.{hex:32}", &format!("north{hex}"), false);
+        check("{tenant}.{hex:32}", &format!("north.{hex}0g"), false);
+        check("{tenant}{hex:32}", &format!("\u{e4}{hex}"), true);
+        check("{tenant}{hex:32}", "\u{e4}\u{e4}\u{e4}", false);
+        check("{tenant}.{hex:32}", &format!("{}.{hex}", "x".repeat(LENGTH_MAX)), false);
     }
 }

@@ -88,7 +88,11 @@ impl Handler for Admit {
         let host = hosts.next().filter(|_| hosts.next().is_none())?.to_str().ok()?;
         let (mount, place) = gate.find(peer.listener(), host, path.as_str())?;
         let prefix = place.prefix.strip_suffix('/').unwrap_or(&place.prefix);
-        Some(response(mount.api.refuse_at(None, refusal, &here(head, path.as_str(), prefix, peer, Sharing::Shared))))
+        Some(response(mount.api.refuse_at(
+            None,
+            refusal,
+            &here(head, path.as_str(), prefix, peer, Sharing::Shared),
+        )))
     }
 }
 
