@@ -105,6 +105,7 @@ fn through(
         query,
         headers: &headers,
         address,
+        connection: address,
         fields: fields.as_ref(),
         link: None,
     };

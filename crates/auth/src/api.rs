@@ -300,6 +300,11 @@ impl Api {
         self.dialect.credentials.iter().filter_map(|rule| rule.jwt.as_ref()).map(|jwt| jwt.issuer.as_str())
     }
 
+    /// Whether an identity that a front proved is taken here.
+    pub fn takes_fronts(&self) -> bool {
+        self.dialect.credentials.iter().any(|rule| rule.scheme == Scheme::Front && self.is_on(rule))
+    }
+
     /// Whether a credential of that name is a token, signed or not.
     pub fn takes_tokens(&self, name: &str) -> bool {
         let rule = self.dialect.credentials.iter().find(|rule| &*rule.name == name);
@@ -422,14 +427,14 @@ fn switched_on(rule: &CredentialRule, options: &ApiOptions, mistakes: &mut Vec<S
             rule.name
         )),
         Scheme::Negotiate | Scheme::Ntlm => {}
-        Scheme::Digest | Scheme::Front => {
+        Scheme::Digest => {
             mistakes.push(format!(
                 "credential `{}`: this version cannot check scheme \"{}\" yet; add disable = [\"{0}\"]",
                 rule.name,
                 rule.scheme.name()
             ));
         }
-        Scheme::Password | Scheme::Jwt | Scheme::Token | Scheme::Unproven => {}
+        Scheme::Password | Scheme::Jwt | Scheme::Token | Scheme::Front | Scheme::Unproven => {}
     }
 }
 

@@ -1,5 +1,6 @@
 //! From what was presented to who it is.
 
+mod front;
 mod issued;
 mod negotiation;
 
@@ -233,6 +234,7 @@ impl Verifier<'_> {
             Proof::Jwt { value } => self.jwt(rule, value, issued::site_of(credential)).await,
             Proof::Negotiation { message } => self.negotiate(rule, message).await,
             Proof::Bound(bound) => self.bound(rule, bound),
+            Proof::Front { user, proof } => self.front(rule, user, proof.as_ref()).await,
             Proof::Unproven { subject } => Ok(self.unproven(rule, subject)),
         }
     }

@@ -48,6 +48,11 @@ pub(crate) enum Proof {
     },
     /// Nothing came with the request: it was proven on the connection before.
     Bound(Bound),
+    /// What a front says, and what it proves itself with.
+    Front {
+        user: String,
+        proof: Option<Secret>,
+    },
     Unproven {
         subject: String,
     },
@@ -69,7 +74,7 @@ impl CredentialRule {
     /// Whether a browser presents it to whatever page asks, once its user has: what it remembers, or what the user's
     /// own log-in to the desktop proves.
     pub(crate) fn is_repeated_by_browsers(&self) -> bool {
-        self.is_basic() || matches!(self.scheme, Scheme::Negotiate | Scheme::Ntlm)
+        self.is_basic() || matches!(self.scheme, Scheme::Negotiate | Scheme::Ntlm | Scheme::Front)
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod check;
 pub mod operation;
+pub(crate) mod part;
 pub mod pattern;
 pub mod place;
 mod read;
@@ -26,6 +27,7 @@ use http::HeaderName;
 use crate::cookie::SameSite;
 use crate::date::DateFormat;
 use crate::dialect::operation::Operation;
+use crate::dialect::part::Part;
 use crate::dialect::pattern::{PathCase, Pattern, Patterns};
 use crate::dialect::place::Place;
 use crate::dialect::service::{Service, ServiceOptions};
@@ -182,43 +184,6 @@ impl Scheme {
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|scheme| scheme.name() == name)
     }
-}
-
-/// What a part of a credential is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum PartName {
-    Value,
-    Second,
-    User,
-    Password,
-    Provider,
-    Domain,
-    Tenant,
-    App,
-}
-
-impl PartName {
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Value => "value",
-            Self::Second => "second",
-            Self::User => "user",
-            Self::Password => "password",
-            Self::Provider => "provider",
-            Self::Domain => "domain",
-            Self::Tenant => "tenant",
-            Self::App => "app",
-        }
-    }
-}
-
-/// One part of a credential and the places where it may ride; exactly one of them may be used.
-#[derive(Debug)]
-pub(crate) struct Part {
-    pub(crate) name: PartName,
-    pub(crate) places: Vec<Place>,
-    /// A required part that is missing is a wrong credential; the others may be left out.
-    pub(crate) required: bool,
 }
 
 /// `[credential.NAME]`.

@@ -16,14 +16,17 @@ use smallvec::SmallVec;
 
 use crate::api::{Api, Located};
 use crate::credential::{Credential, Proof, Said};
+use crate::dialect::part::{Part, PartName};
 use crate::dialect::place::Place;
-use crate::dialect::{CredentialRule, Part, PartName, Scheme, Site};
+use crate::dialect::{CredentialRule, Scheme, Site};
 use crate::fields::Fields;
 use crate::fields::content_type::Encoding;
 use crate::intake::Taken;
 use crate::link::Link;
 pub(crate) use crate::recognize::places::plain_value;
-use crate::recognize::places::{authorization, one_value, query_values, repeated, same_primary, text};
+use crate::recognize::places::{
+    authorization, cookie_is_there, one_value, query_values, repeated, same_primary, text,
+};
 use crate::refusal::{Reason, Refusal};
 use crate::scheme::basic;
 use crate::secret::Secret;
@@ -43,6 +46,8 @@ pub struct Request<'r> {
     pub headers: &'r HeaderMap,
     /// The client's address.
     pub address: IpAddr,
+    /// The address at the other end of the connection: the front's, where there is one.
+    pub connection: IpAddr,
     /// The fields of the body, where a call reads it.
     pub fields: Option<&'r Fields>,
     /// The connection that it came on, where something that is accepted belongs to connections.
@@ -184,7 +189,7 @@ impl Finder<'_> {
             found.push(rule);
         }
         let rules = &self.api.dialect.credentials;
-        for rule in rules.iter().filter(|rule| self.api.is_on(rule)) {
+        for rule in rules.iter().filter(|rule| self.api.is_on(rule) && rule.scheme != Scheme::Front) {
             let in_header = rule
                 .primary()
                 .is_some_and(|part| part.places.iter().any(|place| self.header_or_query_is_there(place)));
@@ -279,7 +284,8 @@ impl Finder<'_> {
 
     /// The other half of a pair without the first is a wrong credential, not an absent one.
     fn companion_alone(&self) -> Result<Option<Credential>, Refusal> {
-        for rule in self.located.site.accepts.iter().filter(|rule| self.api.is_on(rule)) {
+        let accepts = self.located.site.accepts.iter();
+        for rule in accepts.filter(|rule| self.api.is_on(rule) && rule.scheme != Scheme::Front) {
             let in_headers = rule
                 .primary()
                 .is_some_and(|part| part.places.iter().all(|place| matches!(place, Place::Header(..))));
@@ -304,26 +310,17 @@ impl Finder<'_> {
     fn browser(&self) -> Result<SmallVec<[Credential; 1]>, Refusal> {
         let accepts = self.located.site.accepts.iter();
         accepts
-            .filter(|rule| rule.in_cookie() && self.api.is_on(rule) && self.cookie_is_there(rule))
+            .filter(|rule| {
+                self.api.is_on(rule) && (cookie_is_there(rule, self.taken) || self.front_speaks(rule))
+            })
             .map(|rule| self.credential(rule))
             .collect()
     }
 
-    fn cookie_is_there(&self, rule: &CredentialRule) -> bool {
-        rule.primary().is_some_and(|part| {
-            part.places.iter().any(|place| match place {
-                Place::Cookie(name) => {
-                    self.taken.cookies.iter().any(|(own, value)| own == name && !value.expose().is_empty())
-                }
-                Place::Header(..)
-                | Place::Query(_)
-                | Place::Body(_)
-                | Place::Path(_)
-                | Place::Authorization(_)
-                | Place::AuthorizationAssigned(_)
-                | Place::AuthorizationBare => false,
-            })
-        })
+    /// Whether a front said who it is: an identity that a browser comes with, like a cookie.
+    fn front_speaks(&self, rule: &CredentialRule) -> bool {
+        let said = |part: &Part| part.places.iter().any(|place| self.header_or_query_is_there(place));
+        rule.scheme == Scheme::Front && rule.primary().is_some_and(said)
     }
 
     /// The cookie of the session that CSRF is bound to, accepted here or not.
@@ -335,7 +332,7 @@ impl Finder<'_> {
                 && rule.token.as_ref().is_some_and(|token| token.word == csrf.bound_to.word)
         });
         match rule {
-            Some(rule) if self.cookie_is_there(rule) => self.credential(rule).map(Some),
+            Some(rule) if cookie_is_there(rule, self.taken) => self.credential(rule).map(Some),
             Some(_) | None => Ok(None),
         }
     }
@@ -391,11 +388,15 @@ impl Finder<'_> {
                 second: self.companion(rule, PartName::Second)?,
             },
             Scheme::Jwt => Proof::Jwt { value: Secret::new(self.required(rule, PartName::Value)?) },
+            Scheme::Front => Proof::Front {
+                user: self.required(rule, PartName::Value)?,
+                proof: self.optional(rule, PartName::Proof)?.map(Secret::new),
+            },
             Scheme::Unproven => Proof::Unproven { subject: self.required(rule, PartName::Value)? },
             Scheme::Negotiate | Scheme::Ntlm => {
                 Proof::Negotiation { message: Secret::new(self.required(rule, PartName::Value)?) }
             }
-            Scheme::Digest | Scheme::Front => {
+            Scheme::Digest => {
                 return Err(Refusal::new(Reason::NotAccepted, "this scheme cannot be checked yet"));
             }
         };

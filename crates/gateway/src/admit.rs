@@ -196,6 +196,7 @@ impl<'g> Visit<'g> {
             query: self.head.uri.query(),
             headers: &self.head.headers,
             address: self.peer.address,
+            connection: self.peer.connection.address.ip(),
             fields: fields.as_ref(),
             link: link(gate, self.mount, self.peer, self.sharing),
         };
@@ -236,6 +237,7 @@ impl<'g> Visit<'g> {
             query: self.head.uri.query(),
             headers: &self.head.headers,
             address: self.peer.address,
+            connection: self.peer.connection.address.ip(),
             fields,
             link: link(self.gate, self.mount, self.peer, self.sharing),
         }

@@ -26,11 +26,11 @@ pub(super) fn site_of(credential: &Credential) -> Option<&str> {
 }
 
 /// What an API demands of the tokens of one issuer.
-struct Demands<'d> {
-    issuer: &'d str,
-    audience: &'d str,
-    claims: &'d [(String, String)],
-    roles: Option<&'d BTreeMap<String, Vec<String>>>,
+pub(super) struct Demands<'d> {
+    pub(super) issuer: &'d str,
+    pub(super) audience: &'d str,
+    pub(super) claims: &'d [(String, String)],
+    pub(super) roles: Option<&'d BTreeMap<String, Vec<String>>>,
 }
 
 impl<'d> Demands<'d> {
@@ -97,7 +97,7 @@ impl Verifier<'_> {
     }
 
     /// Verifies a token; if it names a key that is not known, the issuer is asked for newer ones first.
-    async fn verified(
+    pub(super) async fn verified(
         &self,
         rule: &CredentialRule,
         demands: &Demands<'_>,

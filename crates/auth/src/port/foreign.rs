@@ -7,9 +7,11 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use ipnet::IpNet;
 use serde_json::{Map, Value};
 
 use super::{Answer, IssuerKeys, Unavailable};
+use crate::account::Account;
 use crate::secret::Secret;
 use crate::time::Time;
 
@@ -22,6 +24,33 @@ pub struct IssuerTerms {
     pub claims: Vec<(String, String)>,
     /// The gate's roles by what the claim for roles says; `None` takes them as they are.
     pub roles: Option<BTreeMap<String, Vec<String>>>,
+}
+
+/// A front that logs people in and says who they are.
+#[derive(Debug)]
+pub struct FrontTerms {
+    /// Where it connects from. Without networks it is never believed.
+    pub networks: Vec<IpNet>,
+    /// How it proves with each request that it is the front.
+    pub proof: FrontProof,
+    /// Domains of users that are taken, and taken off; empty takes names as they are.
+    pub domains: Vec<String>,
+    /// Whether an account is made for whoever comes for the first time.
+    pub create: bool,
+}
+
+/// How a front proves itself.
+#[derive(Debug)]
+pub enum FrontProof {
+    /// It says a secret that only it has; compared in constant time.
+    Secret(Secret),
+    /// It says a JWT whose subject is the user.
+    Signed {
+        /// Whose.
+        issuer: String,
+        /// For whom.
+        audience: String,
+    },
 }
 
 /// A token that only its issuer can read.
@@ -80,5 +109,26 @@ pub trait Foreign: Send + Sync {
     /// Asks the issuer of a token whether it is good (RFC 7662).
     fn introspect(&self, _claim: OpaqueClaim, _now: Time) -> Answer<Result<OpaqueAnswer, Unavailable>> {
         Box::pin(std::future::ready(Ok(OpaqueAnswer::Refused("nobody is asked about such tokens"))))
+    }
+
+    /// The front of an API, if it has one; from memory.
+    fn front(&self, _api: &str) -> Option<Arc<FrontTerms>> {
+        None
+    }
+
+    /// An enabled account by kind and name; from memory.
+    fn account_by_name(&self, _kind: &str, _name: &str) -> Option<Arc<Account>> {
+        None
+    }
+
+    /// The account of somebody whom an API's front logged in and whom the gate has not seen, if one is to be made.
+    fn introduced(
+        &self,
+        _api: &str,
+        _kind: &str,
+        _name: &str,
+        _now: Time,
+    ) -> Answer<Result<Option<Arc<Account>>, Unavailable>> {
+        Box::pin(std::future::ready(Ok(None)))
     }
 }

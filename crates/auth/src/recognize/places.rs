@@ -165,3 +165,21 @@ pub(super) fn same_primary(a: &CredentialRule, b: &CredentialRule) -> bool {
         | Place::AuthorizationBare => b.places.contains(place),
     })
 }
+
+/// Whether the cookie that a credential rides in came with a value.
+pub(super) fn cookie_is_there(rule: &CredentialRule, taken: &Taken) -> bool {
+    rule.primary().is_some_and(|part| {
+        part.places.iter().any(|place| match place {
+            Place::Cookie(name) => {
+                taken.cookies.iter().any(|(own, value)| own == name && !value.expose().is_empty())
+            }
+            Place::Header(..)
+            | Place::Query(_)
+            | Place::Body(_)
+            | Place::Path(_)
+            | Place::Authorization(_)
+            | Place::AuthorizationAssigned(_)
+            | Place::AuthorizationBare => false,
+        })
+    })
+}

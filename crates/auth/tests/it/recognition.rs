@@ -274,6 +274,7 @@ impl Call<'_> {
             query,
             headers,
             address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            connection: std::net::IpAddr::from([127, 0, 0, 1]),
             fields: fields.as_ref(),
             link: None,
         };

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::value::{Period, Url};
+use super::value::{Network, Period, Url};
 
 /// `issuers."ISS"` of an API.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
@@ -105,4 +105,28 @@ const fn remember() -> Period {
 
 const fn timeout() -> Period {
     Period::secs(5)
+}
+
+/// `front` of an API: a front that logs people in and says who they are in the header that the dialect names.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Front {
+    /// Where it connects from; from anywhere else it is not believed.
+    pub(crate) networks: Vec<Network>,
+    /// A file with the secret that it says with each request, in the header that the dialect names for the proof; this
+    /// or `issuer`.
+    #[serde(default)]
+    pub(crate) secret_file: Option<PathBuf>,
+    /// One of `issuers`, whose JWT for that very user the front sends as its proof.
+    #[serde(default)]
+    pub(crate) issuer: Option<String>,
+    /// `aud` of those; the API's name if it is not given.
+    #[serde(default)]
+    pub(crate) audience: Option<String>,
+    /// Domains of users that are taken, and taken off: `CORP` of `CORP\\ann`, `corp.example` of `ann@corp.example`.
+    #[serde(default)]
+    pub(crate) domains: Vec<String>,
+    /// Whether an account is made for whoever comes for the first time.
+    #[serde(default)]
+    pub(crate) create: bool,
 }

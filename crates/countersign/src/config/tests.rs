@@ -184,7 +184,9 @@ fn configurations_of_the_documentation_work_when_they_are_pasted() {
                 }
                 // The first byte of the format.
                 Some("keytab") => std::fs::write(file, [5, 2]).unwrap(),
-                Some("password" | "authorization" | "secret") => std::fs::write(file, "secret\n").unwrap(),
+                Some("password" | "authorization" | "secret") => {
+                    std::fs::write(file, "a secret that nobody guesses\n").unwrap()
+                }
                 Some(_) | None => {}
             }
         }

@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::directory::{Directory, Outbound, Use};
-use super::issuer::{Introspection, Issuer};
+use super::issuer::{Front, Introspection, Issuer};
 use super::negotiation::{Kerberos, Ntlm};
 use super::objects::ObjectKind;
 use super::pages::{Cors, SameSite};
@@ -313,6 +313,9 @@ pub(crate) struct Api {
     /// Kinds of objects that its service has, by name: whose they are, and whether clients learn their ids.
     #[serde(default)]
     pub(crate) object: BTreeMap<String, ObjectKind>,
+    /// A front that logs people in.
+    #[serde(default)]
+    pub(crate) front: Option<Front>,
     /// Who is asked about tokens that only their issuer can read, by the credential that they come as.
     #[serde(default)]
     pub(crate) introspection: BTreeMap<String, Introspection>,

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use countersign_auth::api::Api;
-use countersign_auth::port::foreign::IssuerTerms;
+use countersign_auth::port::foreign::{FrontProof, FrontTerms, IssuerTerms};
 use countersign_identity::issuers::TrustedIssuer;
 use countersign_identity::issuers::introspection::IntrospectionOptions;
 use countersign_identity::issuers::remote::{Location, RemoteOptions};
@@ -13,7 +13,7 @@ use countersign_identity::outbound::{Endpoint, Outbound};
 use countersign_identity::service::Service;
 use countersign_identity::signing::public::{parse_jwks, parse_pem};
 
-use crate::config::issuer::{ForeignIssuer, Introspection, Issuer, IssuerWord};
+use crate::config::issuer::{ForeignIssuer, Front, Introspection, Issuer, IssuerWord};
 use crate::config::value::Url;
 use crate::config::{self, Loaded, Mistake};
 use crate::prompt;
@@ -34,6 +34,22 @@ pub(super) fn problems(loaded: &Loaded, api: &config::Api, settled: &Api, path: 
             && !is_the_dialects
         {
             mistakes.push(loaded.mistake(&path, "needs `audience`: the dialect says nothing of this issuer"));
+        }
+    }
+    match &api.front {
+        None if settled.takes_fronts() => {
+            let message = "takes what a front says, and no front is configured; add [api.front]";
+            mistakes.push(loaded.mistake(path, message));
+        }
+        None => {}
+        Some(_) if !settled.takes_fronts() => {
+            let message = "no credential of this kind is on; add it to `enable`";
+            mistakes.push(loaded.mistake(&format!("{path}.front"), message));
+        }
+        Some(front) => {
+            if let Err(problem) = believed(loaded, api, front) {
+                mistakes.push(loaded.mistake(&format!("{path}.front"), problem));
+            }
         }
     }
     for (credential, introspection) in &api.introspection {
@@ -68,8 +84,45 @@ pub(super) fn apply(
             return Err(format!("introspection.{credential}: the secret cannot stand in a header"));
         }
     }
+    if let Some(front) = &api.front {
+        let terms = believed(loaded, api, front).map_err(|error| format!("front: {error}"))?;
+        service.believe_front(&api.name, terms);
+    }
     Ok(())
 }
+
+/// On what terms a front is believed.
+fn believed(loaded: &Loaded, api: &config::Api, front: &Front) -> Result<FrontTerms, String> {
+    if front.networks.is_empty() {
+        return Err(String::from("no network: nobody would be believed"));
+    }
+    let proof = match (&front.secret_file, &front.issuer) {
+        (Some(file), None) => {
+            let secret = prompt::from_file(&loaded.path(file)).map_err(|error| format!("{error:#}"))?;
+            if secret.expose().len() < FRONT_SECRET_BYTES_MIN {
+                return Err(format!("the secret is shorter than {FRONT_SECRET_BYTES_MIN} bytes"));
+            }
+            FrontProof::Secret(secret)
+        }
+        (None, Some(issuer)) if api.issuers.contains_key(issuer) => FrontProof::Signed {
+            issuer: issuer.clone(),
+            audience: front.audience.clone().unwrap_or_else(|| api.name.clone()),
+        },
+        (None, Some(issuer)) => return Err(format!("`{issuer}` is none of the API's issuers")),
+        (Some(_), Some(_)) | (None, None) => {
+            return Err(String::from("needs exactly one of `secret_file` and `issuer`"));
+        }
+    };
+    Ok(FrontTerms {
+        networks: front.networks.iter().map(|network| network.0).collect(),
+        proof,
+        domains: front.domains.clone(),
+        create: front.create,
+    })
+}
+
+/// Whoever can reach the gate may guess at it; this many random bytes nobody guesses.
+const FRONT_SECRET_BYTES_MIN: usize = 16;
 
 fn terms(issuer: &Issuer) -> Option<IssuerTerms> {
     let Issuer::Foreign(foreign) = issuer else { return None };

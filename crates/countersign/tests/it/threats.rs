@@ -11,6 +11,7 @@ mod directories;
 mod failing;
 mod floods;
 mod framing;
+mod fronts;
 pub(crate) mod heard;
 mod hops;
 mod issuers;

@@ -16,6 +16,7 @@ use base64::engine::general_purpose::STANDARD;
 use countersign_auth::api::Api;
 use countersign_auth::dialect::Dialect;
 use countersign_auth::port::Purpose;
+use countersign_auth::port::foreign::{FrontProof, FrontTerms};
 use countersign_auth::secret::Secret;
 use countersign_auth::time::{Clock, Time};
 use countersign_gateway::address::Fronts;
@@ -327,6 +328,16 @@ impl World {
             if let Some(ntlm) = &api.ntlm {
                 service.declare_negotiation(&api.name, ntlm.settings()).unwrap();
             }
+        }
+        for api in &setting.file.api {
+            let Some(secret) = &api.front else { continue };
+            let terms = FrontTerms {
+                networks: vec!["127.0.0.0/8".parse().unwrap()],
+                proof: FrontProof::Secret(Secret::new(secret.as_str())),
+                domains: Vec::new(),
+                create: false,
+            };
+            service.believe_front(&api.name, terms);
         }
         let upstream = Upstream::start();
         let lookups = Arc::new(Cut::new(Arc::clone(&service)));

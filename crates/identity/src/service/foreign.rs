@@ -2,13 +2,16 @@
 //!
 //! Whoever changes this file says what a foreign token proves; it is reviewed as such.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
-use countersign_auth::port::foreign::{Foreign, IssuerTerms, OpaqueAnswer, OpaqueClaim};
+use countersign_auth::account::Account;
+use countersign_auth::port::foreign::{Foreign, FrontTerms, IssuerTerms, OpaqueAnswer, OpaqueClaim};
 use countersign_auth::port::{Answer, IssuerKeys, Unavailable};
 use countersign_auth::time::Time;
+use hashbrown::HashMap;
 
-use super::Service;
+use super::{By, Service};
+use crate::accounts::{AccountDraft, AccountError};
 use crate::issuers::TrustedIssuer;
 use crate::issuers::introspection::{Introspection, IntrospectionOptions};
 use crate::outbound::Outbound;
@@ -49,7 +52,56 @@ impl Service {
     }
 }
 
+/// The fronts that are believed, by API.
+#[derive(Default)]
+pub(super) struct BelievedFronts(RwLock<HashMap<String, Arc<FrontTerms>>>);
+
+impl BelievedFronts {
+    fn of(&self, api: &str) -> Option<Arc<FrontTerms>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).get(api).cloned()
+    }
+}
+
+impl Service {
+    /// Says on what terms an API believes its front.
+    pub fn believe_front(&self, api: &str, terms: FrontTerms) {
+        let mut fronts = self.core.fronts.0.write().unwrap_or_else(PoisonError::into_inner);
+        fronts.insert(api.to_owned(), Arc::new(terms));
+    }
+}
+
 impl Foreign for Service {
+    fn front(&self, api: &str) -> Option<Arc<FrontTerms>> {
+        self.core.fronts.of(api)
+    }
+
+    fn account_by_name(&self, kind: &str, name: &str) -> Option<Arc<Account>> {
+        let entry = self.core.directory.named(kind, name)?;
+        (!entry.disabled).then(|| Arc::clone(&entry.account))
+    }
+
+    fn introduced(
+        &self,
+        api: &str,
+        kind: &str,
+        name: &str,
+        now: Time,
+    ) -> Answer<Result<Option<Arc<Account>>, Unavailable>> {
+        if !self.core.fronts.of(api).is_some_and(|front| front.create) {
+            return Box::pin(std::future::ready(Ok(None)));
+        }
+        let (by, draft) = (By::new(format!("front of {api}"), None), AccountDraft::new(kind, name));
+        self.run(move |core| async move {
+            match core.create_account(draft, &by, now).await {
+                Ok(account) => Ok(Some(account)),
+                // It is there and disabled, or came into being meanwhile: the next request finds it.
+                Err(AccountError::Taken(_) | AccountError::Unfit { .. } | AccountError::NotFound) => Ok(None),
+                Err(AccountError::TooMany) => Err(Unavailable("too many passwords".to_owned())),
+                Err(AccountError::Unavailable(error)) => Err(error),
+            }
+        })
+    }
+
     fn issuer_terms(&self, api: &str, issuer: &str) -> Option<Arc<IssuerTerms>> {
         self.core.issuers.terms(api, issuer)
     }

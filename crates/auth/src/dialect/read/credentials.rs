@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use super::{Context, some_places};
+use crate::dialect::part::{Part, PartName};
 use crate::dialect::place::Place;
 use crate::dialect::source::{At, Table, did_you_mean};
-use crate::dialect::{CredentialRule, JwtCredential, Part, PartName, Scheme, TokenRule};
+use crate::dialect::{CredentialRule, JwtCredential, Scheme, TokenRule};
 use crate::form::{Form, FormError};
 use crate::token::{AtLimit, TokenKind};
 
@@ -372,9 +373,8 @@ fn named_parts(table: &Table<'_, '_>, scheme: Scheme) -> Option<Vec<Part>> {
             (&[PartName::Value], &[PartName::Second, PartName::User, PartName::App, PartName::Tenant])
         }
         Scheme::Jwt => (&[PartName::Value], &[PartName::Tenant, PartName::App]),
-        Scheme::Digest | Scheme::Negotiate | Scheme::Ntlm | Scheme::Front | Scheme::Unproven => {
-            (&[PartName::Value], &[])
-        }
+        Scheme::Front => (&[PartName::Value, PartName::Proof], &[]),
+        Scheme::Digest | Scheme::Negotiate | Scheme::Ntlm | Scheme::Unproven => (&[PartName::Value], &[]),
     };
     let inner = table.table("from")?;
     let mut parts = Vec::new();

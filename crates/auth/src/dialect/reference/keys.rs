@@ -151,9 +151,10 @@ pub(super) const TABLES: [Described; 12] = [
             (
                 "tenant",
                 "place",
-                "`password`: the account's tenant; may be missing. `token` and `jwt`: must be there, and be the account's.",
+                "`password`: the account's tenant; may be missing. `token` and `jwt`: must be there, and be the account's. With `jwt` it may be a signed token for one of the tenants that the caller's own is for.",
             ),
             ("app", "place", "The secret of an application that may speak for this API; must be there."),
+            ("proof", "place", "`front`: what the front proves itself with; must be there."),
         ],
     },
     Described {

@@ -45,7 +45,9 @@ pub(super) const fn of_scheme(scheme: Scheme) -> &'static str {
         Scheme::Ntlm => "NTLM, version 2 alone.",
         Scheme::Jwt => "A JWT of an issuer whose keys the API's configuration names.",
         Scheme::Token => "A token that the gate issued, or a value that an operator set.",
-        Scheme::Front => "A trusted front says who it is. Not checked by this version.",
+        Scheme::Front => {
+            "A front that logged somebody in says who it is, in `value`, and proves in `proof` that it is the front; the API's configuration names its networks and that proof."
+        }
         Scheme::Unproven => {
             "The caller says who he is, and is believed. Never on by default; an API that wants it types it twice (`dangerous`)."
         }

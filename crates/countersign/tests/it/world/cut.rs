@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use countersign_auth::account::{Account, AccountId};
 use countersign_auth::derive::DerivationKey;
-use countersign_auth::port::foreign::{Foreign, IssuerTerms, OpaqueAnswer, OpaqueClaim};
+use countersign_auth::port::foreign::{Foreign, FrontTerms, IssuerTerms, OpaqueAnswer, OpaqueClaim};
 use countersign_auth::port::{
     Answer, AtHand, IssuerKeys, Lookups, PasswordAnswer, PasswordClaim, ProofKey, SharedAnswer, TokenAnswer,
     Unavailable, Verified,
@@ -71,6 +71,24 @@ impl Foreign for Cut {
 
     fn introspect(&self, claim: OpaqueClaim, now: Time) -> Answer<Result<OpaqueAnswer, Unavailable>> {
         self.service.introspect(claim, now)
+    }
+
+    fn front(&self, api: &str) -> Option<Arc<FrontTerms>> {
+        self.service.front(api)
+    }
+
+    fn account_by_name(&self, kind: &str, name: &str) -> Option<Arc<Account>> {
+        self.service.account_by_name(kind, name)
+    }
+
+    fn introduced(
+        &self,
+        api: &str,
+        kind: &str,
+        name: &str,
+        now: Time,
+    ) -> Answer<Result<Option<Arc<Account>>, Unavailable>> {
+        self.service.introduced(api, kind, name, now)
     }
 }
 

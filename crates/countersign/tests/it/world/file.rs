@@ -69,6 +69,8 @@ pub(crate) struct ApiEntry {
     pub(crate) issuers: BTreeMap<String, String>,
     #[serde(default)]
     pub(crate) providers: BTreeMap<String, Vec<String>>,
+    /// What a front on this machine proves itself with.
+    pub(crate) front: Option<String>,
     #[serde(default)]
     object: BTreeMap<String, KindEntry>,
     #[serde(default)]
