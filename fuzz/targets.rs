@@ -16,10 +16,15 @@ use countersign_auth::canonical::host::{canonical_host, one_host};
 use countersign_auth::canonical::path::{CanonicalPath, decode_segment};
 use countersign_auth::canonical::query::parse_query;
 use countersign_auth::cookie;
+use countersign_auth::derive::DerivationKey;
 use countersign_auth::dialect::Dialect;
 use countersign_auth::fields::content_type::ContentType;
 use countersign_auth::fields::{Case, FIELDS_MAX, Fields};
 use countersign_auth::scheme::basic;
+use countersign_auth::scheme::digest::hash::Ha1;
+use countersign_auth::scheme::digest::nonce::Nonces;
+use countersign_auth::scheme::digest::proof;
+use countersign_auth::scheme::digest::response::Response;
 use countersign_gateway::address::forwarded;
 use countersign_gateway::listen::proxy_protocol;
 use http::{HeaderMap, HeaderValue};
@@ -36,6 +41,20 @@ pub fn authorization(bytes: &[u8]) {
         let (user_again, password_again) = basic::decode(&again).expect("what was read can be written");
         assert!(user_again == user && password_again.expose() == password.expose());
     }
+}
+
+/// What follows `Digest ` in `Authorization`; its nonce is nobody's.
+pub fn digest(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let Ok(response) = Response::parse(text) else { return };
+    assert!(response.count > 0 && !response.user.text().is_empty());
+    assert!(!response.user.text().chars().any(char::is_control));
+    let ha1 = Ha1::of(response.algorithm.hash(), response.user.text(), &response.realm, "open sesame");
+    let key = proof::key(&ha1, &response);
+    assert_eq!(proof::answer(&response, &key).as_bytes().len(), response.algorithm.hash().bytes());
+    assert!(!proof::verifies(&response, &key, "GET", b""), "nobody guesses a proof");
+    let nonces = Nonces::new(&DerivationKey::new([7; 32]), 1);
+    assert_eq!(nonces.read(&response.nonce, ("fuzz", "digest")), None);
 }
 
 /// `Cookie` lines, each in a line of the input.

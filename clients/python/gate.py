@@ -97,9 +97,11 @@ class Served:
     """A gate of its own, by `countersign serve` with a configuration that is written for it; a context manager.
 
     `api` is the TOML below `[[api]]`, without name, listeners and upstream; files are written beside it. Behind the
-    gate stands a service that answers every request with the headers that reached it, as JSON. What the gate said in
-    its log is in `log`.
+    gate stands a service that answers every request with the headers that reached it, as JSON, or what `service` is.
+    What the gate said in its log is in `log`.
     """
+
+    service = None
 
     def __init__(self, api, files=None):
         self.api, self.files = api, files or {}
@@ -107,7 +109,7 @@ class Served:
 
     def __enter__(self):
         self.folder = tempfile.TemporaryDirectory()
-        self.upstream = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Echo)
+        self.upstream = http.server.ThreadingHTTPServer(("127.0.0.1", 0), self.service or Echo)
         threading.Thread(target=self.upstream.serve_forever, daemon=True).start()
         for name, content in self.files.items():
             pathlib.Path(self.folder.name, name).write_bytes(content)
@@ -157,9 +159,13 @@ class Echo(http.server.BaseHTTPRequestHandler):
     """Answers with the headers that reached it; names in lower case."""
 
     protocol_version = "HTTP/1.1"
+    body = None
 
     def do_GET(self):  # the name is http.server's
-        body = json.dumps({name.lower(): value for name, value in self.headers.items()}).encode()
+        told = {name.lower(): value for name, value in self.headers.items()}
+        if self.body is not None:
+            told["body"] = self.body
+        body = json.dumps(told).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))

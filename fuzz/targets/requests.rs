@@ -108,6 +108,8 @@ fn through(
         connection: address,
         fields: fields.as_ref(),
         link: None,
+        target: None,
+        body: None,
     };
     let located = api.locate_request(&request).ok()?;
     let presented = recognize(api, &located, &request, &taken).ok()?;

@@ -1,11 +1,16 @@
 //! A dialect at work: one API with its deployment, lifetimes, routes and tenants.
 
+pub mod digest;
+mod switches;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderName, Method};
 
+use crate::api::digest::DigestOptions;
+use crate::api::switches::{deployment, switched_on};
 use crate::cookie::SameSite;
 use crate::dialect::place::Place;
 use crate::dialect::service::{Service, ServiceOptions};
@@ -64,6 +69,8 @@ pub struct ApiOptions {
     pub same_site: Option<SameSite>,
     /// Named services, or single endpoints that mount one, that are left to the service behind the gate.
     pub leave: Vec<String>,
+    /// What Digest offers here, where it is on.
+    pub digest: DigestOptions,
 }
 
 /// Lifetimes in place of a dialect's.
@@ -93,6 +100,7 @@ pub struct Api {
     pub(crate) mechanisms: Vec<Mechanism>,
     kinds: Kinds,
     pub(crate) development: bool,
+    pub(crate) digest: DigestOptions,
     pub(crate) intake: Intake,
     pub(crate) same_site: Option<SameSite>,
     /// Endpoints that are left to the service behind the gate.
@@ -206,6 +214,7 @@ impl Api {
             mechanisms: options.mechanisms,
             kinds,
             development: options.development,
+            digest: options.digest.settled(),
             intake,
             left,
             same_site: options.same_site,
@@ -263,7 +272,7 @@ impl Api {
         named.chain(renamed).chain(&self.dialect.passes)
     }
 
-    /// Whether a browser sends by itself what proved this identity: a cookie, Basic that it remembers, or what the
+    /// Whether a browser sends by itself what proved this identity: a cookie, Basic and Digest that it remembers, or what the
     /// user's log-in to the desktop proves.
     pub fn is_ambient(&self, identity: &Identity) -> bool {
         let proved = self.dialect.credentials.iter().find(|rule| *rule.name == *identity.credential());
@@ -376,18 +385,6 @@ impl Api {
     }
 }
 
-fn deployment(dialect: &Dialect, options: &ApiOptions, mistakes: &mut Vec<String>) -> Option<String> {
-    match &options.deployment {
-        None => dialect.deployments.first().cloned(),
-        Some(name) if dialect.deployments.contains(name) => Some(name.clone()),
-        Some(name) => {
-            let hint = did_you_mean(name, dialect.deployments.iter().map(String::as_str));
-            mistakes.push(format!("the dialect has no deployment `{name}`{hint}"));
-            None
-        }
-    }
-}
-
 /// The endpoints that the configuration leaves to the service behind the gate.
 fn left(dialect: &Dialect, options: &ApiOptions, mistakes: &mut Vec<String>) -> Vec<Arc<str>> {
     let mut left = Vec::new();
@@ -408,34 +405,6 @@ fn left(dialect: &Dialect, options: &ApiOptions, mistakes: &mut Vec<String>) -> 
         }
     }
     left
-}
-
-fn switched_on(rule: &CredentialRule, options: &ApiOptions, mistakes: &mut Vec<String>) {
-    match rule.scheme {
-        Scheme::Unproven if !options.dangerous.iter().any(|name| **name == *rule.name) => {
-            mistakes.push(format!(
-                "credential `{0}` believes whatever the caller says; if that is meant add dangerous = [\"{0}\"]",
-                rule.name
-            ));
-        }
-        Scheme::Negotiate if options.mechanisms.is_empty() => mistakes.push(format!(
-            "credential `{}` is on, but nothing says how it is checked; add [api.kerberos] or [api.ntlm]",
-            rule.name
-        )),
-        Scheme::Ntlm if !options.mechanisms.contains(&Mechanism::Ntlm) => mistakes.push(format!(
-            "credential `{}` is on, but nothing says how it is checked; add [api.ntlm]",
-            rule.name
-        )),
-        Scheme::Negotiate | Scheme::Ntlm => {}
-        Scheme::Digest => {
-            mistakes.push(format!(
-                "credential `{}`: this version cannot check scheme \"{}\" yet; add disable = [\"{0}\"]",
-                rule.name,
-                rule.scheme.name()
-            ));
-        }
-        Scheme::Password | Scheme::Jwt | Scheme::Token | Scheme::Front | Scheme::Unproven => {}
-    }
 }
 
 /// A mechanism that no credential is checked by is a mistake: somebody believes it on.

@@ -1,5 +1,6 @@
 //! From what was presented to who it is.
 
+mod digest;
 mod front;
 mod issued;
 mod negotiation;
@@ -109,8 +110,8 @@ pub async fn authenticate(
     Ok(identity)
 }
 
-/// Browsers prove themselves for any page by Basic, Kerberos and NTLM, without asking; where no CSRF token stands in between, what changes something
-/// must not come from another site. Programs do not send `Sec-Fetch-Site`.
+/// Browsers prove themselves for any page by Basic, Digest, Kerberos and NTLM, without asking; where no CSRF token stands in
+/// between, what changes something must not come from another site. Programs do not send `Sec-Fetch-Site`.
 fn from_foreign_page(credential: &Credential, request: &Request<'_>) -> bool {
     credential.rule.is_repeated_by_browsers()
         && !request.method.is_safe()
@@ -235,6 +236,7 @@ impl Verifier<'_> {
             Proof::Negotiation { message } => self.negotiate(rule, message).await,
             Proof::Bound(bound) => self.bound(rule, bound),
             Proof::Front { user, proof } => self.front(rule, user, proof.as_ref()).await,
+            Proof::Digest { value } => self.digest(rule, value),
             Proof::Unproven { subject } => Ok(self.unproven(rule, subject)),
         }
     }
@@ -406,7 +408,7 @@ impl Verifier<'_> {
 }
 
 /// An account of which nothing is known but its kind: it lives in no store of the gate.
-fn foreign(kind: &str) -> Account {
+pub(crate) fn foreign(kind: &str) -> Account {
     Account {
         id: AccountId::FOREIGN,
         kind: kind.to_owned(),

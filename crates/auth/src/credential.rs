@@ -53,6 +53,10 @@ pub(crate) enum Proof {
         user: String,
         proof: Option<Secret>,
     },
+    Digest {
+        /// What follows the scheme's word: nothing in it is secret, the response is good once.
+        value: String,
+    },
     Unproven {
         subject: String,
     },
@@ -74,7 +78,8 @@ impl CredentialRule {
     /// Whether a browser presents it to whatever page asks, once its user has: what it remembers, or what the user's
     /// own log-in to the desktop proves.
     pub(crate) fn is_repeated_by_browsers(&self) -> bool {
-        self.is_basic() || matches!(self.scheme, Scheme::Negotiate | Scheme::Ntlm | Scheme::Front)
+        self.is_basic()
+            || matches!(self.scheme, Scheme::Digest | Scheme::Negotiate | Scheme::Ntlm | Scheme::Front)
     }
 }
 

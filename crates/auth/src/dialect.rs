@@ -4,6 +4,7 @@
 //! left to look up by name. [`crate::api::Api`] is a dialect at work: with a deployment, lifetimes and routes.
 
 mod check;
+mod credential;
 pub mod operation;
 pub(crate) mod part;
 pub mod pattern;
@@ -37,6 +38,7 @@ use crate::fields::Case;
 use crate::fields::content_type::Encoding;
 use crate::form::Form;
 use crate::refusal::Reason;
+use crate::scheme::digest::algorithm::Algorithm;
 use crate::token::{AtLimit, TokenKind};
 
 /// A dialect file, read and checked.
@@ -203,6 +205,10 @@ pub(crate) struct CredentialRule {
     pub(crate) first_live: bool,
     pub(crate) token: Option<Arc<TokenRule>>,
     pub(crate) jwt: Option<JwtCredential>,
+    /// For Digest: strongest first, never empty.
+    pub(crate) algorithms: Vec<Algorithm>,
+    /// Whether it proves the account's keys as well, or only who it is.
+    pub(crate) proves_keys: bool,
 }
 
 /// What a `jwt` credential demands and says.
@@ -212,39 +218,6 @@ pub(crate) struct JwtCredential {
     pub(crate) audience: String,
     /// Identity field or key, claim.
     pub(crate) claims: Vec<(String, String)>,
-}
-
-impl CredentialRule {
-    pub(crate) fn primary(&self) -> Option<&Part> {
-        self.parts.first()
-    }
-
-    fn primary_is(&self, test: impl Fn(&Place) -> bool) -> bool {
-        self.primary().is_some_and(|part| part.places.iter().any(test))
-    }
-
-    /// Whether it rides in a call's body, so that only an endpoint can accept it.
-    pub(crate) fn in_body(&self) -> bool {
-        self.primary_is(|place| matches!(place, Place::Body(_)))
-    }
-
-    /// Whether a browser sends it by itself.
-    pub(crate) fn in_cookie(&self) -> bool {
-        self.primary_is(|place| matches!(place, Place::Cookie(_)))
-    }
-
-    /// Whether user and password ride together in `Authorization: Basic`.
-    pub(crate) fn is_basic(&self) -> bool {
-        self.scheme == Scheme::Password
-            && self.primary_is(
-                |place| matches!(place, Place::Authorization(word) if word.eq_ignore_ascii_case("basic")),
-            )
-    }
-
-    /// The header or cookie name that refusals print.
-    pub(crate) fn carrier(&self) -> &str {
-        self.primary().and_then(|part| part.places.first()).map_or("", Place::carrier)
-    }
 }
 
 /// `[surface.NAME]`.

@@ -74,6 +74,12 @@ fn weight(range: &str) -> Option<u16> {
     }
 }
 
+/// `json` of `application/json; charset=utf-8`.
+pub(crate) fn subtype(media: &str) -> &str {
+    let essence = media.split(';').next().unwrap_or_default().trim();
+    essence.split_once('/').map_or("", |(_, subtype)| subtype)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::{any, proptest};

@@ -6,6 +6,7 @@
 //! of the second is always [`Unavailable`], a 503: what could not be checked is neither a pass nor a wrong
 //! password.
 
+pub mod digest;
 pub mod foreign;
 pub mod negotiation;
 pub mod objects;
@@ -20,6 +21,7 @@ use std::time::Duration;
 
 use crate::account::{Account, AccountId};
 use crate::derive::DerivationKey;
+use crate::port::digest::Digests;
 use crate::scheme::jwt::VerifyingKey;
 use crate::secret::Secret;
 use crate::time::Time;
@@ -163,6 +165,11 @@ pub trait Lookups: foreign::Foreign {
 
     /// Whether `secret` is the secret of an enabled application that may speak for this API.
     fn application_secret(&self, api: &str, secret: &str) -> bool;
+
+    /// What Digest is checked with; `None` where nothing is kept that it could be: then it is 503-class.
+    fn digests(&self) -> Option<&dyn Digests> {
+        None
+    }
 }
 
 /// What became of an operator-set value.

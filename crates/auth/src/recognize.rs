@@ -18,14 +18,15 @@ use crate::api::{Api, Located};
 use crate::credential::{Credential, Proof, Said};
 use crate::dialect::part::{Part, PartName};
 use crate::dialect::place::Place;
-use crate::dialect::{CredentialRule, Scheme, Site};
+use crate::dialect::{CredentialRule, Scheme};
 use crate::fields::Fields;
 use crate::fields::content_type::Encoding;
 use crate::intake::Taken;
 use crate::link::Link;
 pub(crate) use crate::recognize::places::plain_value;
 use crate::recognize::places::{
-    authorization, cookie_is_there, one_value, query_values, repeated, same_primary, text,
+    authorization, authorization_text, conditions_hold, cookie_is_there, one_value, query_values, repeated,
+    same_primary,
 };
 use crate::refusal::{Reason, Refusal};
 use crate::scheme::basic;
@@ -52,6 +53,11 @@ pub struct Request<'r> {
     pub fields: Option<&'r Fields>,
     /// The connection that it came on, where something that is accepted belongs to connections.
     pub link: Option<Link<'r>>,
+    /// The request target byte for byte as the client sent it; `None` where it is not known, or is not of the form
+    /// that begins with `/` (RFC 9112 section 3.2.1).
+    pub target: Option<&'r str>,
+    /// The body, where all of it was read.
+    pub body: Option<&'r [u8]>,
 }
 
 /// What a request presents.
@@ -118,18 +124,6 @@ impl Api {
     pub fn locate_request(&self, request: &Request<'_>) -> Result<Located, Refusal> {
         self.locate(request.method, request.path, |site| conditions_hold(site, request, self))
     }
-}
-
-fn conditions_hold(site: &Site, request: &Request<'_>, api: &Api) -> Result<bool, Refusal> {
-    let Some(endpoint) = &site.endpoint else { return Ok(true) };
-    let nothing = Taken::default();
-    for (place, literal) in &endpoint.when {
-        let value = one_value(place, request, &nothing, &[], api)?;
-        if !value.is_some_and(|value| value.eq_ignore_ascii_case(literal)) {
-            return Ok(false);
-        }
-    }
-    Ok(true)
 }
 
 /// Finds the credential that a request presents at a place, and what is shown beside it.
@@ -223,7 +217,7 @@ impl Finder<'_> {
     fn authorization(&self) -> Result<Option<&Arc<CredentialRule>>, Refusal> {
         let value = match self.taken.authorization.as_slice() {
             [] => return Ok(None),
-            [value] => text(value, "Authorization")?,
+            [value] => authorization_text(value)?,
             [_, _, ..] => return Err(repeated("Authorization")),
         };
         let fits = |rule: &&Arc<CredentialRule>| {
@@ -393,11 +387,9 @@ impl Finder<'_> {
                 proof: self.optional(rule, PartName::Proof)?.map(Secret::new),
             },
             Scheme::Unproven => Proof::Unproven { subject: self.required(rule, PartName::Value)? },
+            Scheme::Digest => Proof::Digest { value: self.required(rule, PartName::Value)? },
             Scheme::Negotiate | Scheme::Ntlm => {
                 Proof::Negotiation { message: Secret::new(self.required(rule, PartName::Value)?) }
-            }
-            Scheme::Digest => {
-                return Err(Refusal::new(Reason::NotAccepted, "this scheme cannot be checked yet"));
             }
         };
         Ok(Credential { rule: Arc::clone(rule), proof, said: self.said(rule)? })

@@ -209,6 +209,8 @@ pub struct Refusal {
     /// In place of all challenges: the next message of an exchange that goes on. The answer is a 401 then, whatever
     /// the dialect says of refusals.
     pub challenge: Option<Box<HeaderValue>>,
+    /// Whether a Digest response was right but for its nonce, so that the client may answer the next one by itself.
+    pub stale: bool,
     /// For the log.
     pub cause: Cause,
 }
@@ -222,6 +224,7 @@ impl Refusal {
             carrier: String::new(),
             dead_cookie: None,
             challenge: None,
+            stale: false,
             cause: cause.into(),
         }
     }

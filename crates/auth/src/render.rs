@@ -9,6 +9,7 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
+use crate::api::digest::Freshness;
 use crate::api::{Api, Located, Mechanism};
 use crate::cookie::{self, Attributes, SameSite, ScriptAccess, Transport};
 use crate::date::DateFormat;
@@ -17,7 +18,9 @@ use crate::dialect::template::{Medium, Value, Values};
 use crate::dialect::{Answer, BodyKind, CookieRule, Refusals, Scheme, Site, Surface, read_medium};
 use crate::link::Sharing;
 use crate::media;
+use crate::port::Lookups;
 use crate::refusal::{Reason, Refusal};
+use crate::time::Time;
 
 /// What an answer depends on beside its values.
 #[derive(Clone, Copy)]
@@ -36,6 +39,10 @@ pub struct Here<'h> {
     pub query: Option<&'h str>,
     /// Whether the connection is the client's own: what needs that is not offered elsewhere.
     pub sharing: Sharing,
+    /// Makes the nonces of challenges.
+    pub lookups: &'h dyn Lookups,
+    /// The moment of the answer.
+    pub now: Time,
 }
 
 /// An answer that the gate makes itself.
@@ -62,7 +69,7 @@ impl Api {
     pub(crate) fn media<'a>(&'a self, here: &Here<'_>) -> &'a str {
         let offered = &self.dialect.media;
         if let Some(short) = self.media_override(here)
-            && let Some(full) = offered.iter().find(|full| subtype(full) == short)
+            && let Some(full) = offered.iter().find(|full| media::subtype(full) == short)
         {
             return full;
         }
@@ -211,7 +218,7 @@ impl Api {
         if let Some(challenge) = &refusal.challenge {
             rendered.headers.insert(WWW_AUTHENTICATE, HeaderValue::clone(challenge));
         } else if status == 401 && answer.challenge.unwrap_or(true) {
-            self.challenge(site, here.sharing, &mut rendered.headers);
+            self.challenge(site, refusal, here, &mut rendered.headers);
         }
         if refusal.reason == Reason::Method {
             self.allow(here, &mut rendered.headers);
@@ -219,20 +226,26 @@ impl Api {
         rendered
     }
 
-    fn challenge(&self, site: Option<&Site>, sharing: Sharing, headers: &mut HeaderMap) {
+    fn challenge(&self, site: Option<&Site>, refusal: &Refusal, here: &Here<'_>, headers: &mut HeaderMap) {
         let mut offered: Vec<&str> = Vec::new();
+        let freshness = if refusal.stale { Freshness::Stale } else { Freshness::First };
         for rule in site.iter().flat_map(|site| &site.accepts).filter(|rule| self.is_on(rule)) {
             let Some(word) = rule.challenge.filter(|word| !offered.contains(word)) else { continue };
-            if !self.can_be_done(rule.scheme, sharing) {
+            if !self.can_be_done(rule.scheme, here.sharing) {
                 continue;
             }
             offered.push(word);
             let realm = quoted(&self.realm);
-            let line = match word {
-                "Basic" => format!("Basic realm={realm}, charset=\"UTF-8\""),
+            let line = match (rule.scheme, here.lookups.digests()) {
+                (Scheme::Digest, Some(digests)) => {
+                    self.digest_challenges(rule, digests, freshness, here.now, headers);
+                    continue;
+                }
+                (Scheme::Digest, None) => continue,
                 // RFC 4559 section 4 has no parameters.
-                "Negotiate" | "NTLM" => word.to_owned(),
-                other => format!("{other} realm={realm}"),
+                (Scheme::Negotiate | Scheme::Ntlm, _) => word.to_owned(),
+                (_, _) if word == "Basic" => format!("Basic realm={realm}, charset=\"UTF-8\""),
+                (_, _) => format!("{word} realm={realm}"),
             };
             if let Ok(line) = HeaderValue::from_str(&line) {
                 headers.append(WWW_AUTHENTICATE, line);
@@ -279,12 +292,6 @@ impl Api {
     }
 }
 
-/// `json` of `application/json; charset=utf-8`.
-fn subtype(media: &str) -> &str {
-    let essence = media.split(';').next().unwrap_or_default().trim();
-    essence.split_once('/').map_or("", |(_, subtype)| subtype)
-}
-
 /// Whether a browser opens a page, as opposed to a script or a program that calls an API.
 fn navigates(here: &Here<'_>) -> bool {
     let header = |name: &str| here.headers.get(name).and_then(|value| value.to_str().ok());
@@ -297,7 +304,7 @@ fn navigates(here: &Here<'_>) -> bool {
     }
 }
 
-fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
 

@@ -1,6 +1,8 @@
 //! The configuration file: read whole, checked whole, before anything is opened or bound.
 
+mod assertion;
 mod check;
+mod digest;
 pub(crate) mod directory;
 pub(crate) mod issuer;
 pub(crate) mod negotiation;
@@ -18,13 +20,15 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use toml::de::DeTable;
 
+pub(crate) use assertion::Algorithm;
 pub(crate) use check::UNPROVEN_FROM_ANYWHERE;
+pub(crate) use digest::{Digest, DigestAlgorithm};
 pub(crate) use objects::{Foreign, ObjectKind, Places};
 pub(crate) use report::{Mistake, Report, nearest};
 pub(crate) use route::Route;
 pub(crate) use tree::{
-    Algorithm, Allow, AllowWord, Api, Backends, Config, Forwarding, HostFrom, Limits, Listener, Log,
-    LogFormat, Tls, Token, Upstream,
+    Allow, AllowWord, Api, Backends, Config, Forwarding, HostFrom, Limits, Listener, Log, LogFormat, Tls,
+    Token, Upstream,
 };
 
 /// A configuration that was read and checked.

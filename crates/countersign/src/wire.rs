@@ -14,17 +14,19 @@ mod plane;
 
 use std::sync::Arc;
 
+use countersign_auth::api::digest::DigestOptions;
 use countersign_auth::api::{Api, ApiOptions, TokenSettings};
 use countersign_auth::dialect::Dialect;
 use countersign_auth::dialect::service::Service;
 use countersign_auth::dialect::source::Problem;
 use countersign_auth::policy::{Allow, Conditions, RouteOptions};
+use countersign_auth::scheme::digest::algorithm::Algorithm;
 use countersign_services::mounted;
 
 pub(crate) use self::identities::{FirstAdministrator, Identities};
 pub(crate) use self::pages::channel_problem;
 pub(crate) use self::plane::{Running, start};
-use crate::config::{self, AllowWord, Loaded, Mistake, UNPROVEN_FROM_ANYWHERE};
+use crate::config::{self, AllowWord, DigestAlgorithm, Loaded, Mistake, UNPROVEN_FROM_ANYWHERE};
 use crate::dialects;
 
 pub(crate) use countersign_identity::accounts::KINDS as ACCOUNT_KINDS;
@@ -118,6 +120,24 @@ fn options(api: &config::Api) -> ApiOptions {
         development: api.development,
         same_site: pages::same_site(api),
         leave: api.left_to_upstream.clone(),
+        digest: digest(&api.digest),
+    }
+}
+
+fn digest(digest: &config::Digest) -> DigestOptions {
+    let algorithm = |algorithm: &DigestAlgorithm| match algorithm {
+        DigestAlgorithm::Sha512_256 => Algorithm::Sha512_256,
+        DigestAlgorithm::Sha512_256Sess => Algorithm::Sha512_256Sess,
+        DigestAlgorithm::Sha256 => Algorithm::Sha256,
+        DigestAlgorithm::Sha256Sess => Algorithm::Sha256Sess,
+        DigestAlgorithm::Md5 => Algorithm::Md5,
+        DigestAlgorithm::Md5Sess => Algorithm::Md5Sess,
+    };
+    DigestOptions {
+        algorithms: digest.algorithms.as_ref().map(|named| named.iter().map(algorithm).collect()),
+        auth_int: digest.auth_int,
+        user_hash: digest.userhash,
+        nonce_lifetime: digest.nonce_lifetime.0,
     }
 }
 

@@ -24,7 +24,8 @@ use countersign_auth::render::{Here, Rendered};
 use countersign_auth::serve::{World, serve};
 use countersign_auth::time::Time;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HOST, ORIGIN};
-use http::{HeaderMap, HeaderValue, Response, StatusCode, Uri, request};
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderValue, Response, StatusCode, Uri, Version, request};
 use hyper::body::{Body as _, Incoming};
 
 use crate::address::{Peer, Scheme as Wire};
@@ -91,7 +92,7 @@ impl Handler for Admit {
         Some(response(mount.api.refuse_at(
             None,
             refusal,
-            &here(head, path.as_str(), prefix, peer, Sharing::Shared),
+            &here(gate, head, path.as_str(), prefix, peer, gate.clock.now(), Sharing::Shared),
         )))
     }
 }
@@ -175,8 +176,8 @@ impl<'g> Visit<'g> {
             return Err(Refusal::new(Reason::Malformed, format!("the connection field nominates {name}")));
         }
         let taken = api.take(&mut self.head.headers)?;
-        let fields = self.read_body(&taken).await?;
-        let request = self.request(fields.as_ref());
+        let Read { fields, bytes } = self.read_body(&taken).await?;
+        let request = self.request(fields.as_ref(), bytes.as_deref());
         let located = api.locate_request(&request)?;
         let logged_path = gate.access.is_some().then(|| api.loggable_path(&located, &self.path));
         let located = self.located.insert(located);
@@ -199,6 +200,8 @@ impl<'g> Visit<'g> {
             connection: self.peer.connection.address.ip(),
             fields: fields.as_ref(),
             link: link(gate, self.mount, self.peer, self.sharing),
+            target: raw_target(&self.head),
+            body: bytes.as_deref(),
         };
         let presented = recognize(api, located, &request, &taken)?;
         let identity = authenticate(api, located, &request, presented, &*gate.lookups, now).await?;
@@ -210,7 +213,7 @@ impl<'g> Visit<'g> {
         if !located.forwards() {
             let budget = gate.openings.of(self.peer.address);
             let world = world(gate, &budget, now);
-            let here = here(&self.head, &self.path, &self.prefix, self.peer, self.sharing);
+            let here = here(gate, &self.head, &self.path, &self.prefix, self.peer, now, self.sharing);
             let mut rendered = serve(api, located, &request, &taken, &identity, world, &here).await?;
             let path = below(&self.path, &self.prefix);
             api.stamp(&self.head.method, path, &identity, world, &here, &mut rendered.headers)?;
@@ -229,7 +232,7 @@ impl<'g> Visit<'g> {
         Ok(self.forward(uri, &permit, set, follow))
     }
 
-    fn request<'r>(&'r self, fields: Option<&'r Fields>) -> Request<'r> {
+    fn request<'r>(&'r self, fields: Option<&'r Fields>, body: Option<&'r [u8]>) -> Request<'r> {
         Request {
             method: &self.head.method,
             path: below(&self.path, &self.prefix),
@@ -240,28 +243,35 @@ impl<'g> Visit<'g> {
             connection: self.peer.connection.address.ip(),
             fields,
             link: link(self.gate, self.mount, self.peer, self.sharing),
+            target: raw_target(&self.head),
+            body,
         }
     }
 
     /// Reads the body where something in it decides; it is sent on from memory then.
-    async fn read_body(&mut self, taken: &Taken) -> Result<Option<Fields>, Refusal> {
+    async fn read_body(&mut self, taken: &Taken) -> Result<Read, Refusal> {
+        let api = &self.mount.api;
         let content_type = self.head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let path = below(&self.path, &self.prefix);
-        if !self.mount.api.reads_body(&self.head.method, path, taken, content_type) {
-            return Ok(None);
+        let has_fields = api.reads_body(&self.head.method, path, taken, content_type);
+        if !has_fields && !api.proof_covers_body(taken) {
+            return Ok(Read::default());
         }
-        // Nothing is ever decompressed: a few bytes could become gigabytes.
+        // Nothing is ever decompressed: a few bytes could become gigabytes. What a proof covers is the bytes as sent.
         let mut codings = self.head.headers.get_all(CONTENT_ENCODING).iter();
-        if codings.any(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity")) {
+        if has_fields && codings.any(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity")) {
             return Err(Refusal::new(Reason::MediaType, "the body has a content coding, and is to be read"));
         }
-        let encodings = self.mount.api.encodings(&self.head.method, path);
-        let Some(body) = self.body.take() else { return Ok(None) };
+        let Some(body) = self.body.take() else { return Ok(Read::default()) };
         let limits = &self.gate.limits;
         let bytes = call_body::read(body, limits.call_bytes, limits.own_body).await?;
-        let fields = call_body::fields(content_type, &encodings, &bytes);
-        self.body = Some(Body::full(bytes));
-        fields
+        let fields = if has_fields {
+            call_body::fields(content_type, &api.encodings(&self.head.method, path), &bytes)
+        } else {
+            Ok(None)
+        };
+        self.body = Some(Body::full(bytes.clone()));
+        Ok(Read { fields: fields?, bytes: Some(bytes) })
     }
 
     /// A browser opens a WebSocket for any page, with its cookies: only pages of this origin may (DESIGN section 9).
@@ -331,7 +341,7 @@ impl<'g> Visit<'g> {
     fn refuse(&mut self, refusal: &Refusal) -> Admission<Finish> {
         self.facts.reason = Some(refusal.reason);
         self.facts.cause = Some(refusal.cause.clone());
-        let here = here(&self.head, &self.path, &self.prefix, self.peer, self.sharing);
+        let here = here(self.gate, &self.head, &self.path, &self.prefix, self.peer, self.now, self.sharing);
         let rendered = self.mount.api.refuse_at(self.located.as_ref(), refusal, &here);
         Admission::Answer(response(rendered), std::mem::take(&mut self.facts))
     }
@@ -356,6 +366,21 @@ fn told_to_pages(
     }
 }
 
+/// What was read of a body.
+#[derive(Default)]
+struct Read {
+    fields: Option<Fields>,
+    /// All of it.
+    bytes: Option<Bytes>,
+}
+
+/// The target of the request line as it was sent. The absolute form, which clients send to proxies, is none that a
+/// proof could be for.
+fn raw_target(head: &request::Parts) -> Option<&str> {
+    let is_absolute = head.version < Version::HTTP_2 && head.uri.scheme().is_some();
+    if is_absolute { None } else { head.uri.path_and_query().map(PathAndQuery::as_str) }
+}
+
 /// What the rules may ask of the world.
 fn world<'w>(gate: &'w Gate, strangers: &'w Budget<'w>, now: Time) -> World<'w> {
     World { lookups: &*gate.lookups, operations: &*gate.operations, signer: &*gate.signer, strangers, now }
@@ -373,13 +398,17 @@ fn link<'l>(gate: &'l Gate, mount: &ApiMount, peer: &'l Peer, sharing: Sharing) 
 }
 
 fn here<'h>(
+    gate: &'h Gate,
     head: &'h request::Parts,
     path: &'h str,
     prefix: &'h str,
     peer: &Peer,
+    now: Time,
     sharing: Sharing,
 ) -> Here<'h> {
     Here {
+        lookups: &*gate.lookups,
+        now,
         prefix,
         secure: peer.scheme == Wire::Https,
         method: &head.method,

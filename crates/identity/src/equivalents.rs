@@ -75,6 +75,11 @@ impl Kept {
         let ntlm = self.nt_hash.as_ref().map(|_| WeakerScheme::Ntlm);
         digest.into_iter().chain(ntlm).collect()
     }
+
+    pub(crate) fn ha1(&self, realm: &str, hash: DigestHash) -> Option<&Ha1> {
+        let all = self.digest.iter().flatten();
+        all.filter(|kept| kept.ha1.hash() == hash).find(|kept| *kept.realm == *realm).map(|kept| &kept.ha1)
+    }
 }
 
 /// Where Digest is spoken: accounts of this kind answer challenges of this realm.
@@ -87,6 +92,9 @@ struct Realm {
 
 /// A `userhash` (RFC 7616 section 3.4.4), with the kind of account that it names.
 type UserHash = (String, [u8; 32]);
+
+/// No account has this number.
+const NOBODY: u64 = 0;
 
 #[derive(Default)]
 struct Known {
@@ -156,6 +164,14 @@ impl Equivalents {
         if !realms.contains(&declared) {
             realms.push(declared);
         }
+        // Nobody's, so that looking nobody up takes as long as looking somebody up.
+        let all = realms.iter().map(|Realm { realm, hash, .. }| KeptHa1 {
+            realm: Arc::clone(realm),
+            ha1: Ha1::of(*hash, "", realm, ""),
+        });
+        let nobodys = Kept { digest: Some(all.collect()), nt_hash: None };
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        known.accounts.insert(NOBODY, Arc::new(nobodys));
     }
 
     /// What becomes of an account whose password is set: `schemes` is all that it opts in to. Without a password
@@ -259,6 +275,12 @@ impl Equivalents {
     /// What an account opted in to.
     pub(crate) fn schemes(&self, account: u64) -> Vec<WeakerScheme> {
         self.of(account).map(|kept| kept.schemes()).unwrap_or_default()
+    }
+
+    /// The account of a kind that a `userhash` names.
+    pub(crate) fn user_hashed(&self, kind: &str, hashed: &Hashed) -> Option<u64> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        known.user_hashes.get(&(kind.to_owned(), key_of(hashed))).copied()
     }
 }
 

@@ -6,6 +6,7 @@
 //! whoever waits may be on another runtime, and may stop waiting.
 
 pub mod administration;
+mod digests;
 pub mod directories;
 mod ending;
 pub mod equivalents;
@@ -30,13 +31,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use countersign_auth::account::AccountId;
 use countersign_auth::derive::DerivationKey;
 use countersign_auth::port::{Answer, Unavailable};
+use countersign_auth::scheme::digest::nonce::Nonces;
 use countersign_auth::time::{Clock, Random};
 use countersign_auth::token::TokenDigest;
 use hashbrown::{HashMap, HashSet};
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, broadcast};
 
-use crate::accounts::directory::Directory;
+use crate::accounts::directory::{Directory, Entry};
 use crate::accounts::rows;
 use crate::directory::Directories;
 use crate::equivalents::{Equivalents, KeyPlace};
@@ -183,6 +185,9 @@ pub(crate) struct Core {
     pub(crate) keys: Keys,
     values: Values,
     equivalents: Equivalents,
+    nonces: Nonces,
+    /// An account in the place of those that are not there.
+    nobody: Arc<Entry>,
     passwords: Passwords,
     flights: passwords::Flights,
     lockout: Lockout,
@@ -267,6 +272,8 @@ impl Service {
             objects: Known::new(),
             equivalents,
             values: Values::load(values),
+            nobody: Arc::new(rows::nobody().map_err(OpenError::Store)?),
+            nonces: nonces(&derivation_key, &*options.random)?,
             signing,
             issuers: Issuers::default(),
             negotiations: Negotiations::default(),
@@ -370,6 +377,13 @@ async fn spawned<T: Send + 'static>(
 
 fn lost(error: &tokio::task::JoinError) -> Unavailable {
     Unavailable(format!("a task of the control plane was lost: {error}"))
+}
+
+/// Nonces of this start: another one, like another node, draws another number.
+fn nonces(derivation_key: &DerivationKey, random: &dyn Random) -> Result<Nonces, Unavailable> {
+    let mut boot = [0; 8];
+    random.fill(&mut boot)?;
+    Ok(Nonces::new(derivation_key, u64::from_be_bytes(boot)))
 }
 
 async fn derivation_key(store: &dyn Store, random: &dyn Random) -> Result<[u8; 32], OpenError> {

@@ -7,11 +7,24 @@ use smallvec::SmallVec;
 
 use super::Request;
 use crate::api::Api;
-use crate::dialect::CredentialRule;
 use crate::dialect::place::Place;
+use crate::dialect::{CredentialRule, Site};
 use crate::fields::{Case, FieldError};
 use crate::intake::Taken;
 use crate::refusal::{Reason, Refusal};
+
+/// Whether the conditions of a conditional call hold.
+pub(super) fn conditions_hold(site: &Site, request: &Request<'_>, api: &Api) -> Result<bool, Refusal> {
+    let Some(endpoint) = &site.endpoint else { return Ok(true) };
+    let nothing = Taken::default();
+    for (place, literal) in &endpoint.when {
+        let value = one_value(place, request, &nothing, &[], api)?;
+        if !value.is_some_and(|value| value.eq_ignore_ascii_case(literal)) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
 
 pub(super) fn repeated(what: &str) -> Refusal {
     Refusal::new(Reason::Ambiguous, format!("{what} came twice")).carried_by(what)
@@ -21,6 +34,18 @@ pub(super) fn text<'v>(value: &'v HeaderValue, name: &str) -> Result<&'v str, Re
     value.to_str().map(str::trim).map_err(|_error| {
         Refusal::new(Reason::Malformed, format!("{name} holds bytes that are not visible ascii"))
             .carried_by(name)
+    })
+}
+
+/// An `Authorization` value. Digest's challenge says `charset=UTF-8`, so its users may have any letters; control
+/// characters are refused when it is read. All else is visible ASCII.
+pub(super) fn authorization_text(value: &HeaderValue) -> Result<&str, Refusal> {
+    let bytes = value.as_bytes();
+    if !bytes.get(..7).is_some_and(|word| word.eq_ignore_ascii_case(b"digest ")) {
+        return text(value, "Authorization");
+    }
+    std::str::from_utf8(bytes).map(str::trim).map_err(|_error| {
+        Refusal::new(Reason::Malformed, "Authorization is not utf-8").carried_by("Authorization")
     })
 }
 
@@ -130,7 +155,7 @@ pub(super) fn one_value<'v>(
         Place::Authorization(_) | Place::AuthorizationAssigned(_) | Place::AuthorizationBare => {
             match taken.authorization.as_slice() {
                 [] => Ok(None),
-                [value] => Ok(authorization(place, text(value, "Authorization")?).map(Cow::Borrowed)),
+                [value] => Ok(authorization(place, authorization_text(value)?).map(Cow::Borrowed)),
                 [_, _, ..] => Err(repeated("Authorization")),
             }
         }

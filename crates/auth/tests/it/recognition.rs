@@ -186,15 +186,7 @@ impl Call<'_> {
         let mut located = None;
         let result = self.admit(&mut headers, path, query, &mut located);
         let full = format!("/h{path}");
-        let here = Here {
-            prefix: "/h",
-            secure: true,
-            method: &self.method,
-            headers: &headers,
-            path: &full,
-            query,
-            sharing: Sharing::Own,
-        };
+        let here = self.here(&full, query, &headers);
         match result {
             Ok(Admitted::Forwarded(identity)) => {
                 let mut out = told(&identity) + &cookies(&self.stamped(&identity, HeaderMap::new(), &here));
@@ -246,6 +238,21 @@ impl Call<'_> {
         headers
     }
 
+    fn here<'h>(&'h self, path: &'h str, query: Option<&'h str>, headers: &'h HeaderMap) -> Here<'h> {
+        let method = &self.method;
+        Here {
+            prefix: "/h",
+            secure: true,
+            method,
+            headers,
+            path,
+            query,
+            lookups: self.world,
+            now: NOW,
+            sharing: Sharing::Own,
+        }
+    }
+
     fn serving(&self) -> serve::World<'_> {
         serve::World {
             lookups: self.world,
@@ -277,6 +284,8 @@ impl Call<'_> {
             connection: std::net::IpAddr::from([127, 0, 0, 1]),
             fields: fields.as_ref(),
             link: None,
+            target: None,
+            body: None,
         };
         let located = at.insert(api.locate_request(&request)?);
         let presented = recognize(api, located, &request, &taken)?;
@@ -287,15 +296,7 @@ impl Call<'_> {
             return Ok(Admitted::Forwarded(permit.identity().clone()));
         }
         let full = format!("/h{path}");
-        let here = Here {
-            prefix: "/h",
-            secure: true,
-            method: &self.method,
-            headers,
-            path: &full,
-            query,
-            sharing: Sharing::Own,
-        };
+        let here = self.here(&full, query, headers);
         let rendered = serve(api, located, &request, &taken, &identity, self.serving(), &here)
             .now_or_never()
             .unwrap()?;

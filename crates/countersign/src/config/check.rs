@@ -205,8 +205,23 @@ fn check_api(config: &Config, api: &Api, path: &str, folder: &Path, report: &mut
         }
     }
     pages::check(api, path, report);
+    if api.digest.algorithms.as_ref().is_some_and(Vec::is_empty) {
+        let hint = "name one, like \"SHA-256\", or take the line away";
+        report.add(
+            &format!("{path}.digest.algorithms"),
+            "no algorithm: nobody could answer",
+            Some(hint.to_owned()),
+        );
+    }
+    if api.digest.nonce_lifetime.0 < NONCE_LIFETIME_MIN {
+        let message = "shorter than 10s: clients would answer challenges all the time";
+        report.add(&format!("{path}.digest.nonce_lifetime"), message, None);
+    }
     check_dialect(config, api, path, folder, report);
 }
+
+/// A slow client's round trip and its user typing are within it.
+const NONCE_LIFETIME_MIN: std::time::Duration = std::time::Duration::from_secs(10);
 
 fn check_backends(backends: &Backends, path: &str, folder: &Path, report: &mut Report) {
     if backends.backends.is_empty() {

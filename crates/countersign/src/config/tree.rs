@@ -9,6 +9,8 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::assertion::Assertion;
+use super::digest::Digest;
 use super::directory::{Directory, Outbound, Use};
 use super::issuer::{Front, Introspection, Issuer};
 use super::negotiation::{Kerberos, Ntlm};
@@ -189,29 +191,6 @@ impl Default for Lockout {
     }
 }
 
-/// `[assertion]`
-#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct Assertion {
-    /// What `Countersign-Assertion` is signed with.
-    pub(crate) algorithm: Algorithm,
-}
-
-/// An algorithm for assertions.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-pub(crate) enum Algorithm {
-    /// Ed25519 (RFC 8037).
-    #[default]
-    #[serde(rename = "EdDSA")]
-    Ed25519,
-    /// RSA 2048 with SHA-256.
-    #[serde(rename = "RS256")]
-    Rs256,
-    /// P-256 with SHA-256.
-    #[serde(rename = "ES256")]
-    Es256,
-}
-
 /// `[log]`
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -325,6 +304,9 @@ pub(crate) struct Api {
     /// How NTLM is checked, which `ntlm` and `negotiate` credentials bring.
     #[serde(default)]
     pub(crate) ntlm: Option<Ntlm>,
+    /// What Digest offers, where the API takes it.
+    #[serde(default)]
+    pub(crate) digest: Digest,
     /// Who may do what. No rule means no.
     #[serde(default)]
     pub(crate) route: Vec<Route>,

@@ -99,6 +99,12 @@ impl Identities {
             let way_out = if error.contains("another process") { WAY_OUT } else { "" };
             anyhow!("{said}: {error}{way_out}")
         })?;
+        // Before any password is set: what is kept of one is what was declared by then.
+        for api in &apis {
+            for (kind, realm, hash) in api.digest_places() {
+                service.declare_digest(kind, realm, hash);
+            }
+        }
         let characters_min = loaded.config.passwords.length_min;
         Ok(Self { service, apis, characters_min })
     }

@@ -12,12 +12,13 @@ use crate::transcript::root;
 type Target = fn(&[u8]);
 
 /// Every target but `configuration`, which the binary replays by itself.
-const TARGETS: [(&str, Target); 14] = [
+const TARGETS: [(&str, Target); 15] = [
     ("assertions", targets::assertions),
     ("authorization", targets::authorization),
     ("bodies", targets::bodies),
     ("cookies", targets::cookies),
     ("dialects", targets::dialects),
+    ("digest", targets::digest),
     ("forwarded", targets::forwarded),
     ("hosts", targets::hosts),
     ("jwt", targets::jwt),

@@ -11,6 +11,7 @@
 
 mod bad_days;
 mod crash;
+mod digest;
 mod frames;
 mod fuzz;
 mod kerberos;
@@ -27,6 +28,7 @@ mod scale;
 mod shape;
 mod slapd;
 mod threats;
+mod timing;
 mod transcript;
 mod upstream;
 mod world;

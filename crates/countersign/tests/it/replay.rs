@@ -13,6 +13,7 @@ use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{DecodingKey, Validation};
 use serde_json::{Map, Value};
 
+use crate::digest;
 use crate::raw::{self, Client};
 use crate::transcript::compare::{self, OF_ANSWERS, OF_REQUESTS};
 use crate::transcript::pattern::Bindings;
@@ -159,6 +160,7 @@ fn play(
     client: &mut Client,
     keys: &JwkSet,
 ) -> Result<Vec<String>, String> {
+    digest::answer(&exchange.client, &mut world.bindings)?;
     let request = wire_bytes(&exchange.client, &world.bindings)?;
     if let Some(reply) = &exchange.reply {
         world.upstream.reply(wire_bytes(reply, &world.bindings)?);

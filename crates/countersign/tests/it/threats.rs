@@ -6,6 +6,7 @@
 
 mod addressed;
 mod bad_days;
+mod challenges;
 mod channels;
 mod directories;
 mod failing;

@@ -161,6 +161,13 @@ impl Setting {
         CONTROL.block_on(async {
             let clock = Arc::new(TurnedClock::default());
             let service = open(store, Arc::clone(&clock)).await;
+            // The dialect as it is in the repository says where Digest is spoken.
+            let text = Self::dialect_text(dialect);
+            if let Ok(dialect) = Dialect::load(dialect, &text).map(Arc::new) {
+                let apis =
+                    file.api.iter().filter_map(|api| Api::new(Arc::clone(&dialect), api.options()).ok());
+                apis.for_each(|api| declare(&service, &api));
+            }
             people(&service, &file, clock.now()).await;
             service.flush().await.unwrap();
         });
@@ -190,6 +197,13 @@ async fn open(store: Arc<dyn Store>, clock: Arc<TurnedClock>) -> Arc<Service> {
         ..ServiceOptions::at("")
     };
     Service::with_store(store, options, CONTROL.handle().clone()).await.unwrap()
+}
+
+/// Says where Digest is spoken, as the binary does.
+fn declare(service: &Service, api: &Api) {
+    for (kind, realm, hash) in api.digest_places() {
+        service.declare_digest(kind, realm, hash);
+    }
 }
 
 /// Makes accounts, applications and operator-set values.
@@ -302,6 +316,7 @@ impl World {
             store.hold_pages();
         }
         let service = CONTROL.block_on(open(Arc::clone(&store) as Arc<dyn Store>, Arc::clone(&clock)));
+        apis.iter().for_each(|api| declare(&service, api));
         let trusted: Vec<(&str, &str)> = setting
             .file
             .api

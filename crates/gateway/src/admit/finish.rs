@@ -90,8 +90,10 @@ impl Finish {
         }
     }
 
-    fn here(&self) -> Here<'_> {
+    fn here<'h>(&'h self, gate: &'h Gate) -> Here<'h> {
         Here {
+            lookups: &*gate.lookups,
+            now: gate.clock.now(),
             prefix: &self.prefix,
             secure: self.secure,
             method: &self.method,
@@ -105,7 +107,8 @@ impl Finish {
     fn refuse(&self, gate: &Gate, refusal: &Refusal) -> Response<Bytes> {
         match gate.api(self.api) {
             Some(mount) => {
-                let mut response = answer(mount.api.refuse_at(self.located.as_ref(), refusal, &self.here()));
+                let mut response =
+                    answer(mount.api.refuse_at(self.located.as_ref(), refusal, &self.here(gate)));
                 self.tell_pages(gate, response.headers_mut());
                 response
             }
@@ -152,7 +155,8 @@ impl Finishing for Finish {
         let budget = gate.openings.of(self.address);
         let world = world(gate, &budget, gate.clock.now());
         let path = below(&self.path, &self.prefix);
-        match mount.api.stamp(&self.method, path, &self.identity, world, &self.here(), &mut head.headers) {
+        match mount.api.stamp(&self.method, path, &self.identity, world, &self.here(gate), &mut head.headers)
+        {
             Ok(()) => {
                 self.tell_pages(gate, &mut head.headers);
                 None

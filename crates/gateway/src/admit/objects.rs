@@ -34,7 +34,7 @@ impl Visit<'_> {
             body = Some(bytes);
         }
         let cleared =
-            pending.clear(&self.request(None), body.as_ref(), &*self.gate.objects, self.now).await?;
+            pending.clear(&self.request(None, None), body.as_ref(), &*self.gate.objects, self.now).await?;
         let Cleared { permit, rewritten, follow } = cleared;
         let Rewritten { path, query, headers, body } = rewritten.unwrap_or_default();
         if let Some(body) = body {

@@ -45,7 +45,7 @@ impl Visit<'_> {
             After::GoOn => {}
             After::EndSession => serve::end(&identity, world).await?,
         }
-        let here = here(&self.head, &self.path, &self.prefix, self.peer, self.sharing);
+        let here = here(self.gate, &self.head, &self.path, &self.prefix, self.peer, self.now, self.sharing);
         api.stamp(&self.head.method, below(&self.path, &self.prefix), &identity, world, &here, &mut headers)?;
         Ok(Admission::Answer(answer(status, headers, body), std::mem::take(&mut self.facts)))
     }

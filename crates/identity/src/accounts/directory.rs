@@ -134,6 +134,11 @@ impl Directory {
         shard.get(&id).filter(|entry| !entry.disabled).map(|entry| Arc::clone(&entry.account))
     }
 
+    /// The number of the account of that name.
+    pub(crate) fn number_of(&self, kind: &str, name: &str) -> Option<u64> {
+        self.names.by_name.find(folded(kind, name).as_str())
+    }
+
     /// The account of that name.
     pub(crate) fn named(&self, kind: &str, name: &str) -> Option<Arc<Entry>> {
         self.find(self.names.by_name.find(folded(kind, name).as_str())?)

@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 
 use countersign_auth::account::{Account, AccountId};
 use countersign_auth::derive::DerivationKey;
+use countersign_auth::port::digest::Digests;
 use countersign_auth::port::{
     Answer, AtHand, IssuerKeys, Lookups, PasswordAnswer, PasswordClaim, ProofKey, Purpose, SharedAnswer,
     Signer, TokenAnswer, Unavailable, Verified,
@@ -159,6 +160,10 @@ impl Lookups for Service {
         let core = &self.core;
         let holders = core.values.applications(&core.derivation_key, api, secret);
         holders.into_iter().any(|id| core.directory.enabled(id).is_some())
+    }
+
+    fn digests(&self) -> Option<&dyn Digests> {
+        Some(self)
     }
 }
 

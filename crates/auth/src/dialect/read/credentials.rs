@@ -8,6 +8,7 @@ use crate::dialect::place::Place;
 use crate::dialect::source::{At, Table, did_you_mean};
 use crate::dialect::{CredentialRule, JwtCredential, Scheme, TokenRule};
 use crate::form::{Form, FormError};
+use crate::scheme::digest::algorithm::Algorithm;
 use crate::token::{AtLimit, TokenKind};
 
 const KINDS: [(&str, TokenKind); 6] = [
@@ -162,7 +163,8 @@ fn credential(
             false
         }
     };
-    algorithms(table);
+    let algorithms = algorithms(table);
+    let proves_keys = table.flag("keys").unwrap_or(true);
     let jwt = jwt(table, scheme, context);
     let raw = table.raw("from");
     let Some(scheme) = scheme else {
@@ -192,6 +194,8 @@ fn credential(
         first_live,
         token,
         jwt,
+        algorithms,
+        proves_keys,
     };
     rule.challenge = challenge_word(&rule).filter(|_| challenge.unwrap_or(true));
     fits_together(table, &rule);
@@ -203,6 +207,7 @@ fn goes_with_scheme(table: &Table<'_, '_>, scheme: Scheme) {
     for (key, its) in [
         ("token", Scheme::Token),
         ("algorithms", Scheme::Digest),
+        ("keys", Scheme::Digest),
         ("issuer", Scheme::Jwt),
         ("audience", Scheme::Jwt),
         ("claims", Scheme::Jwt),
@@ -243,15 +248,28 @@ fn fits_together(table: &Table<'_, '_>, rule: &CredentialRule) {
     }
 }
 
-/// Digest's (RFC 7616 section 6.1), strongest first.
-const ALGORITHMS: [&str; 3] = ["SHA-512-256", "SHA-256", "MD5"];
-
-fn algorithms(table: &Table<'_, '_>) {
+/// Digest's algorithms, strongest first; SHA-256 where none is named, which every client of today knows. MD5 has to be
+/// named.
+fn algorithms(table: &Table<'_, '_>) -> Vec<Algorithm> {
+    let mut algorithms = Vec::new();
     for text in table.texts("algorithms").unwrap_or_default() {
-        if !ALGORITHMS.contains(&text.value.as_str()) {
-            table.problem(text.span, format!("`algorithms` takes {}", ALGORITHMS.join(", ")));
+        match Algorithm::named(&text.value) {
+            Some(algorithm) => algorithms.push(algorithm),
+            None => {
+                let names = Algorithm::ALL.map(Algorithm::name).join(", ");
+                table.problem(text.span, format!("`algorithms` takes {names}"));
+            }
         }
     }
+    if algorithms.is_empty() {
+        if let Some(value) = table.raw("algorithms") {
+            table.problem(value.span(), "`algorithms` names none, so that nobody could answer");
+        }
+        algorithms.push(Algorithm::Sha256);
+    }
+    algorithms.sort_unstable();
+    algorithms.dedup();
+    algorithms
 }
 
 fn deployments(table: &Table<'_, '_>, context: &Context) -> Option<Vec<String>> {
@@ -358,6 +376,12 @@ fn parts(table: &Table<'_, '_>, scheme: Scheme) -> Option<Vec<Part>> {
         table.complain(
             "a password rides in \"authorization Basic\", or in a table with `user` and `password`",
         );
+        return None;
+    }
+    let is_digest =
+        |place: &Place| matches!(place, Place::Authorization(word) if word.eq_ignore_ascii_case("digest"));
+    if scheme == Scheme::Digest && !places.iter().all(is_digest) {
+        table.complain("a digest response rides in \"authorization Digest\"");
         return None;
     }
     if places.is_empty() { None } else { Some(vec![Part { name: PartName::Value, places, required: true }]) }

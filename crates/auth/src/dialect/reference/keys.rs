@@ -124,7 +124,16 @@ pub(super) const TABLES: [Described; 12] = [
                 "`first-live`",
                 "For cookies: of several with this name the first that lives counts. Without it two different ones are ambiguous.",
             ),
-            ("algorithms", "list of strings", "For `digest`: SHA-512-256, SHA-256, MD5, strongest first."),
+            (
+                "algorithms",
+                "list of strings",
+                "For `digest`: SHA-512-256, SHA-256, MD5, each also with `-sess`; offered strongest first. Default `[\"SHA-256\"]`.",
+            ),
+            (
+                "keys",
+                "boolean",
+                "For `digest`: whether it proves the account's keys, or only who it is. Default `true`.",
+            ),
             ("issuer", "string", "For `jwt`, required: its `iss`."),
             ("audience", "string", "For `jwt`, required: its `aud`, or one of them."),
             (

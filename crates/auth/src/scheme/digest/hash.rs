@@ -71,6 +71,21 @@ pub struct Hashed {
 }
 
 impl Hashed {
+    /// Reads hexadecimal digits of either case; `None` if they are not as many as the hash function gives.
+    pub fn parse(hash: DigestHash, digits: &str) -> Option<Self> {
+        let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+        let pairs = digits.as_bytes().chunks_exact(2);
+        if digits.len() != hash.bytes() * 2 {
+            return None;
+        }
+        let mut bytes = [0; BYTES_MAX];
+        for (byte, pair) in bytes.iter_mut().zip(pairs) {
+            let [high, low] = pair else { return None };
+            *byte = (digit(*high)? << 4) | digit(*low)?;
+        }
+        Some(Self { bytes, length: hash.bytes() })
+    }
+
     /// The bytes.
     pub fn as_bytes(&self) -> &[u8] {
         self.bytes.get(..self.length).unwrap_or(&self.bytes)
@@ -176,5 +191,17 @@ mod tests {
         assert!(again.expose() == ha1.expose());
         assert!(Ha1::kept(DigestHash::Sha256, ha1.expose().as_bytes()).is_none());
         assert!(Ha1::kept(DigestHash::Md5, &[]).is_none());
+    }
+
+    #[test]
+    fn digits_are_read_whole() {
+        let hashed = DigestHash::Md5.of(b"abc");
+        let digits = hashed.hex().as_str().to_owned();
+        assert!(Hashed::parse(DigestHash::Md5, &digits) == Some(hashed));
+        assert!(Hashed::parse(DigestHash::Md5, &digits.to_ascii_uppercase()) == Some(hashed));
+        assert!(Hashed::parse(DigestHash::Sha256, &digits).is_none());
+        for bad in ["", "90", "900150983cd24fb0d6963f7d28e17f7", "900150983cd24fb0d6963f7d28e17f7g"] {
+            assert!(Hashed::parse(DigestHash::Md5, bad).is_none(), "{bad}");
+        }
     }
 }

@@ -9,7 +9,7 @@ use crate::transcript::root;
 const THREATS: [(char, usize); 7] =
     [('A', 11), ('B', 10), ('C', 14), ('D', 15), ('E', 12), ('F', 8), ('G', 7)];
 /// Protocols whose rules have rows, and how many each has.
-const RULES: [(&str, usize); 4] = [("NTLM", 10), ("KRB", 7), ("JWT", 9), ("BAY", 10)];
+const RULES: [(&str, usize); 5] = [("NTLM", 10), ("KRB", 7), ("DIG", 9), ("JWT", 9), ("BAY", 10)];
 
 /// What a row says instead of naming a test, or beside it.
 const EXCUSES: [&str; 2] = ["open: ", "not applicable yet: "];

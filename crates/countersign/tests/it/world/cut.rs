@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use countersign_auth::account::{Account, AccountId};
 use countersign_auth::derive::DerivationKey;
+use countersign_auth::port::digest::Digests;
 use countersign_auth::port::foreign::{Foreign, FrontTerms, IssuerTerms, OpaqueAnswer, OpaqueClaim};
 use countersign_auth::port::{
     Answer, AtHand, IssuerKeys, Lookups, PasswordAnswer, PasswordClaim, ProofKey, SharedAnswer, TokenAnswer,
@@ -145,5 +146,10 @@ impl Lookups for Cut {
 
     fn application_secret(&self, api: &str, secret: &str) -> bool {
         self.service.application_secret(api, secret)
+    }
+
+    fn digests(&self) -> Option<&dyn Digests> {
+        // What is kept for Digest is in memory as a whole wherever the store is.
+        self.service.digests()
     }
 }

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use countersign_auth::api::digest::DigestOptions;
 use countersign_auth::api::{Api, ApiOptions, Mechanism, TokenSettings};
 use countersign_auth::cookie::SameSite;
 use countersign_auth::objects::{Foreign, KindOptions, RouteObjects};
 use countersign_auth::policy::{Allow, Conditions, RouteOptions};
+use countersign_auth::scheme::digest::algorithm::Algorithm;
 use countersign_gateway::cors::{CorsOptions, Credentials, Origins};
 use countersign_gateway::gate::Place;
 use countersign_identity::negotiation::{NegotiationSettings, NtlmSettings, NtlmVerifier};
@@ -74,6 +76,8 @@ pub(crate) struct ApiEntry {
     #[serde(default)]
     object: BTreeMap<String, KindEntry>,
     #[serde(default)]
+    digest: DigestEntry,
+    #[serde(default)]
     route: Vec<RouteEntry>,
 }
 
@@ -93,6 +97,27 @@ impl NtlmEntry {
         let ntlm =
             NtlmSettings { verifier: NtlmVerifier::Store, names, mic: Mic::IfPresent, binding: Demand::Off };
         NegotiationSettings { kerberos: None, ntlm: Some(ntlm) }
+    }
+}
+
+/// `[api.digest]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct DigestEntry {
+    algorithms: Option<Vec<String>>,
+    auth_int: bool,
+    userhash: bool,
+}
+
+impl DigestEntry {
+    fn options(&self) -> DigestOptions {
+        let named = |name: &String| Algorithm::named(name).expect("an algorithm of Digest");
+        DigestOptions {
+            algorithms: self.algorithms.as_ref().map(|names| names.iter().map(named).collect()),
+            auth_int: self.auth_int,
+            user_hash: self.userhash,
+            ..DigestOptions::default()
+        }
     }
 }
 
@@ -182,7 +207,7 @@ pub(crate) struct AccountEntry {
     /// It must be changed before it is good for anything else.
     #[serde(default)]
     pub(crate) due: bool,
-    /// What it opted in to: `ntlm`.
+    /// The schemes that its password is kept for as well.
     #[serde(default)]
     pub(crate) weaker: Vec<String>,
     pub(crate) subject: Option<String>,
@@ -263,6 +288,7 @@ impl ApiEntry {
             development: self.development,
             leave: self.left_to_upstream.clone(),
             same_site: self.other_sites.then_some(SameSite::None),
+            digest: self.digest.options(),
         }
     }
 

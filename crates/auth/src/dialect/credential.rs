@@ -1,0 +1,38 @@
+//! What a credential of a dialect says of itself.
+
+use super::part::Part;
+use super::place::Place;
+use super::{CredentialRule, Scheme};
+
+impl CredentialRule {
+    pub(crate) fn primary(&self) -> Option<&Part> {
+        self.parts.first()
+    }
+
+    pub(super) fn primary_is(&self, test: impl Fn(&Place) -> bool) -> bool {
+        self.primary().is_some_and(|part| part.places.iter().any(test))
+    }
+
+    /// Whether it rides in a call's body, so that only an endpoint can accept it.
+    pub(crate) fn in_body(&self) -> bool {
+        self.primary_is(|place| matches!(place, Place::Body(_)))
+    }
+
+    /// Whether a browser sends it by itself.
+    pub(crate) fn in_cookie(&self) -> bool {
+        self.primary_is(|place| matches!(place, Place::Cookie(_)))
+    }
+
+    /// Whether user and password ride together in `Authorization: Basic`.
+    pub(crate) fn is_basic(&self) -> bool {
+        self.scheme == Scheme::Password
+            && self.primary_is(
+                |place| matches!(place, Place::Authorization(word) if word.eq_ignore_ascii_case("basic")),
+            )
+    }
+
+    /// The header or cookie name that refusals print.
+    pub(crate) fn carrier(&self) -> &str {
+        self.primary().and_then(|part| part.places.first()).map_or("", Place::carrier)
+    }
+}

@@ -1,0 +1,115 @@
+//! What Digest is checked with.
+//!
+//! Whoever changes this file can forge an identity; it is reviewed as such.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use countersign_auth::account::AccountId;
+use countersign_auth::derive::derive;
+use countersign_auth::port::digest::{Attempt, DigestClaim, DigestHolder, DigestSecret, Digests, Settled};
+use countersign_auth::scheme::digest::hash::{Ha1, Hashed};
+use countersign_auth::scheme::digest::nonce::Nonces;
+use countersign_auth::scheme::digest::response::User;
+use countersign_auth::time::Time;
+
+use super::{Core, Service};
+use crate::audit;
+use crate::lockout::{Bucket, Verdict};
+
+/// Failures of users that are nobody are counted in so many buckets, by a keyed hash of their names: enough that two
+/// names rarely share one, and no more memory than a few thousand accounts.
+const NOBODYS: u64 = 4096;
+/// Accounts are numbered from one; no account has a number with this bit.
+const NOBODY: u64 = 1 << 63;
+
+impl Core {
+    /// The number of the account that a user names; 0, which no account has, if there is none.
+    fn whom(&self, claim: DigestClaim<'_>) -> u64 {
+        let found = match claim.user {
+            User::Named(name) => self.directory.number_of(claim.kind, name),
+            User::Hashed(digits) => Hashed::parse(claim.hash, digits)
+                .and_then(|hashed| self.equivalents.user_hashed(claim.kind, &hashed)),
+        };
+        found.unwrap_or(0)
+    }
+
+    fn secret(&self, claim: DigestClaim<'_>) -> DigestSecret {
+        // Made for everybody, and used for nobody: whoever is unknown costs what a wrong password costs. So do the
+        // look-ups: what is kept under the number 0 is as much as of an account, and nobody's.
+        let parts = [claim.kind, claim.user.text(), claim.realm];
+        let unknown = derive(&self.derivation_key, "digest nobody", &parts, claim.hash.bytes() + 8);
+        let (bucket, unknown) = unknown.split_first_chunk::<8>().unwrap_or((&[0; 8], &[]));
+        let unknown =
+            Ha1::kept(claim.hash, unknown).unwrap_or_else(|| Ha1::of(claim.hash, "", claim.realm, ""));
+        // The account before what is kept of it: a new password's hashes are never found beside an old account.
+        let number = self.whom(claim);
+        let found = self.directory.find(number);
+        let entry = found.as_ref().unwrap_or(&self.nobody);
+        let kept = self.equivalents.of(number);
+        let kept_or_nobodys = kept.clone().or_else(|| self.equivalents.of(0));
+        let ha1 = kept_or_nobodys.as_ref().and_then(|kept| kept.ha1(claim.realm, claim.hash));
+        let account = Arc::clone(&entry.account);
+        let why_not = match (&found, &kept, ha1) {
+            (None, _, _) => Some("no such user"),
+            (Some(_), None, _) => Some("the account did not opt in to digest"),
+            (Some(_), Some(_), None) => {
+                Some("nothing is kept of the account's password for this realm and algorithm; set it again")
+            }
+            (Some(entry), Some(_), Some(_)) => entry.disabled.then_some("the account is disabled"),
+        };
+        let ha1 = ha1.unwrap_or(&unknown).clone();
+        match why_not {
+            Some(cause) => DigestSecret {
+                ha1: unknown,
+                whose: DigestHolder::Nobody(cause),
+                bucket: NOBODY | (u64::from_be_bytes(*bucket) % NOBODYS),
+            },
+            None if entry.password_due => {
+                DigestSecret { ha1, whose: DigestHolder::Due(account), bucket: number }
+            }
+            None => DigestSecret { ha1, whose: DigestHolder::Account(account), bucket: number },
+        }
+    }
+
+    fn digest_bucket(&self, secret: &DigestSecret, address: IpAddr) -> Bucket {
+        self.lockout.bucket(secret.bucket, address)
+    }
+}
+
+impl Digests for Service {
+    fn nonces(&self) -> &Nonces {
+        &self.core.nonces
+    }
+
+    fn find(&self, claim: DigestClaim<'_>) -> DigestSecret {
+        self.core.secret(claim)
+    }
+
+    fn begin(&self, secret: &DigestSecret, address: IpAddr, now: Time) -> Attempt {
+        let core = &self.core;
+        if core.lockout.begin_address(address, now).is_err() {
+            return Attempt::TooMany;
+        }
+        match core.lockout.begin(core.digest_bucket(secret, address), now) {
+            Err(_) => Attempt::Locked,
+            Ok(Verdict::Counted) => Attempt::Open,
+            Ok(Verdict::NowLocked) => {
+                if let Some(entry) = core.directory.find(AccountId(secret.bucket).0) {
+                    core.note_lock(audit::name_of(&entry.account), address, now);
+                }
+                Attempt::Open
+            }
+        }
+    }
+
+    fn settle(&self, secret: &DigestSecret, address: IpAddr, now: Time, end: Settled) {
+        let core = &self.core;
+        let bucket = core.digest_bucket(secret, address);
+        core.lockout.forgive_address(address, now);
+        match end {
+            Settled::Succeeded => core.lockout.succeeded(bucket, address),
+            Settled::Void => core.lockout.undo(bucket),
+        }
+    }
+}
