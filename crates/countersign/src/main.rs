@@ -15,11 +15,6 @@ mod wire;
 
 use std::process::ExitCode;
 
-/// A request makes some forty allocations of a few sizes, all freed by the core that made them: with this allocator
-/// they cost half of what they cost with the C library's.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     cli::run()
 }
