@@ -1,11 +1,15 @@
 // A service that publishes events, and cometd.js clients that listen: who gets what, and who may say it.
 "use strict";
 
+const { execFileSync } = require("node:child_process");
 const { createHash, randomBytes } = require("node:crypto");
 const { assert, check, finish } = require("./gate.js");
 const { freePort, withGate } = require("./own.js");
 
-const KEY = randomBytes(32).toString("hex");
+const COUNTERSIGN = process.env.COUNTERSIGN ?? "target/debug/countersign";
+// One key as the command makes it, with the digest that it says; one made otherwise.
+const { key: KEY, sha256 } = JSON.parse(execFileSync(COUNTERSIGN, ["service-key", "calls", "--output", "json"]));
+const ARCHIVE = randomBytes(32).toString("hex");
 const USERS = [
   { user: "ann@redwings.com", password: "a password of Ann's", roles: ["ROLE_AGENT"] },
   { user: "bob@redwings.com", password: "a password of Bob's", roles: ["ROLE_AGENT", "ROLE_SUPERVISOR"] },
@@ -23,10 +27,16 @@ name = "centre"
 dialect = "genesys"
 at = ["/api/v2"]
 upstream = "http://127.0.0.1:9"
-[[api.publisher]]
+[api.object.call]
+owner = "agent"
+[[api.service_key]]
 name = "calls"
-key_sha256 = "${createHash("sha256").update(KEY).digest("hex")}"
-channels = ["/v2/me/*", "/v2/users"]
+sha256 = "${sha256}"
+publish = ["/v2/me/*", "/v2/users"]
+[[api.service_key]]
+name = "archive"
+sha256 = "${createHash("sha256").update(ARCHIVE).digest("hex")}"
+objects = ["call"]
 [[api.route]]
 at = "/**"
 allow = "authenticated"
@@ -97,6 +107,7 @@ async function main() {
         [401, event, { key: `${KEY} ` + "x" }],
         [401, event, { api: "other" }],
         [403, { ...event, channel: "/v2/elsewhere" }],
+        [403, event, { key: ARCHIVE }],
         [403, { ...event, channel: "/meta/connect" }],
         [404, { ...event, subject: "nobody@redwings.com" }],
         [404, { ...event, tenant: "another" }],
@@ -105,9 +116,21 @@ async function main() {
         [400, { ...event, channel: "/v2/me/*" }],
         [400, { ...event, colour: "red" }],
         [400, "["],
+        [400, { ...event, data: "x".repeat(80 * 1024) }],
+        [413, { ...event, data: "x".repeat(100 * 1024) }],
       ];
       for (const [status, ...args] of cases) assert.equal((await post(...args)).status, status, JSON.stringify(args).slice(0, 200));
       assert.deepEqual([ann.told, annsOther.told, bob.told], [[1], [1], [2, 3]]);
+    });
+
+    await check("a service says whose its objects are with a key that is for that, and no other", async () => {
+      const put = async (key, kind = "call") => {
+        const headers = key === null ? {} : { Authorization: `Bearer ${key}` };
+        const url = `http://127.0.0.1:${administration}/objects/centre/${kind}/9001`;
+        return (await fetch(url, { method: "PUT", headers, body: JSON.stringify({ owner: "17" }) })).status;
+      };
+      assert.deepEqual([await put(null), await put("0".repeat(64)), await put(KEY)], [401, 401, 403]);
+      assert.deepEqual([await put(ARCHIVE), await put(ARCHIVE, "other")], [204, 403]);
     });
 
     for (const { client } of [ann, annsOther, bob]) await new Promise((resolve) => client.disconnect(resolve));

@@ -4,6 +4,7 @@ mod dialect;
 mod init;
 mod key;
 mod object;
+mod service_key;
 mod session;
 mod user;
 
@@ -86,6 +87,8 @@ enum Command {
     /// the store is opened.
     #[command(subcommand)]
     Object(object::Command),
+    /// Make a key for a service behind the gate, which posts events or says whose its objects are
+    ServiceKey(service_key::ServiceKey),
     /// Write a configuration to begin with
     Init(init::Init),
     /// Print the JSON Schema of the configuration
@@ -179,6 +182,7 @@ fn execute(command: Command, output: Output) -> Result<(), Failure> {
         Command::Key(command) => key::run(command, output),
         Command::Session(command) => session::run(command, output),
         Command::Object(command) => object::run(command, output),
+        Command::ServiceKey(options) => service_key::run(options, output),
         Command::Init(options) => init::run(&options, output),
         Command::Schema => {
             let text = |schema: &schemars::Schema| serde_json::to_string_pretty(schema).unwrap_or_default();
@@ -240,6 +244,7 @@ mod tests {
             "session list --user ann",
             "session revoke --user ann 0123",
             "session revoke --user ann --all",
+            "service-key billing",
             "init --config a.toml",
             "schema",
         ];
@@ -255,6 +260,7 @@ mod tests {
             "session revoke --user ann",
             "guard http://127.0.0.1:1",
             "demo --listen localhost",
+            "service-key billing\"",
             "nonsense",
         ];
         for line in bad {

@@ -11,6 +11,7 @@ mod negotiation;
 mod objects;
 mod pages;
 mod plane;
+mod service_keys;
 
 use std::sync::Arc;
 
@@ -24,8 +25,8 @@ use countersign_auth::scheme::digest::algorithm::Algorithm;
 use countersign_services::mounted;
 
 pub(crate) use self::identities::{FirstAdministrator, Identities};
-pub(crate) use self::pages::channel_problem;
 pub(crate) use self::plane::{Running, start};
+pub(crate) use self::service_keys::{channel_problem, sha256};
 use crate::config::{self, AllowWord, DigestAlgorithm, Loaded, Mistake, UNPROVEN_FROM_ANYWHERE};
 use crate::dialects;
 

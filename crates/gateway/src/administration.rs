@@ -3,7 +3,7 @@
 //! It runs on the control plane's runtime and never on a core of the data plane, listens on loopback unless
 //! somebody says otherwise (T-F8), and answers only to hosts that it knows, so that no web page can reach it by
 //! letting its own name point here (T-E9). Nothing that it tells everybody is a secret; what services ask for with a
-//! secret of theirs is in [`calls`].
+//! key of theirs is in [`calls`].
 
 pub mod calls;
 
@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderValue};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderValue};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -25,8 +25,6 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
-
-use crate::body::{self, ReadError};
 
 /// Heads of monitoring systems are small; a slow one is no monitoring system.
 const HEAD: Duration = Duration::from_secs(10);
@@ -43,17 +41,6 @@ pub type Text = Arc<dyn Fn() -> String + Send + Sync>;
 
 /// Whether the gate can serve; see [`AdministrationOptions::ready`].
 pub type Ready = Arc<dyn Fn() -> Result<Vec<String>, String> + Send + Sync>;
-
-/// Takes an event for push clients: the API's name, the key that came as `Authorization: Bearer`, the body. Answers a
-/// status and JSON.
-pub type Publish = Arc<dyn Fn(&str, Option<&str>, &[u8]) -> (StatusCode, String) + Send + Sync>;
-
-/// Where events are posted; the API's name follows.
-const EVENTS: &str = "/events/";
-/// An event is 64 KiB at most; what is written around it is little.
-const EVENT_BYTES_MAX: usize = 96 * 1024;
-/// Services are near.
-const EVENT_TIME: Duration = Duration::from_secs(10);
 
 /// What the listener tells.
 #[derive(Clone)]
@@ -73,8 +60,6 @@ pub struct AdministrationOptions {
     pub token_keys: Text,
     /// Answers what services ask for.
     pub calls: Calls,
-    /// Takes events.
-    pub publish: Publish,
 }
 
 /// A running administration listener; dropping it stops it.
@@ -146,15 +131,12 @@ async fn serve(stream: TcpStream, options: Arc<AdministrationOptions>, mut stopp
     let service = service_fn(move |request: Request<Incoming>| {
         let options = Arc::clone(&options);
         async move {
-            let response = if request.uri().path().starts_with(calls::BELOW)
-                && is_known_host(&options, request.headers(), request.version())
-            {
-                calls::answer(&options.calls, request).await
+            let response = if !is_known_host(&options, request.headers(), request.version()) {
+                text(StatusCode::MISDIRECTED_REQUEST, "this host is not known here\n".into())
+            } else if let Some(body_bytes_max) = calls::body_bytes_max(request.uri().path()) {
+                calls::answer(&options.calls, request, body_bytes_max).await
             } else {
-                match answer(&options, &request) {
-                    Some(response) => response,
-                    None => publish(&options, request).await,
-                }
+                told(&options, &request)
             };
             Ok::<_, Infallible>(response)
         }
@@ -177,36 +159,7 @@ async fn serve(stream: TcpStream, options: Arc<AdministrationOptions>, mut stopp
     }
 }
 
-/// Takes an event. The key stands in a header that no page of another origin may send, so that none can publish.
-async fn publish(options: &AdministrationOptions, request: Request<Incoming>) -> Response<Full<Bytes>> {
-    let (head, body) = request.into_parts();
-    let api = head.uri.path().strip_prefix(EVENTS).unwrap_or_default();
-    let mut keys = head.headers.get_all(AUTHORIZATION).iter();
-    let key = match (keys.next(), keys.next()) {
-        (Some(value), None) => value.to_str().ok().and_then(|value| value.strip_prefix("Bearer ")),
-        (None, _) | (Some(_), Some(_)) => None,
-    };
-    let (status, text) = match body::read(body, EVENT_BYTES_MAX, EVENT_TIME).await {
-        Ok(body) => (options.publish)(api, key, &body),
-        Err(ReadError::TooLarge(_)) => {
-            (StatusCode::PAYLOAD_TOO_LARGE, String::from("{\"error\":\"the event is too large\"}"))
-        }
-        Err(ReadError::Late | ReadError::Broken(_)) => {
-            (StatusCode::BAD_REQUEST, String::from("{\"error\":\"the body did not come\"}"))
-        }
-    };
-    typed(status, "application/json", text)
-}
-
-/// What is answered without a body's being read; `None` for an event.
-fn answer<B>(options: &AdministrationOptions, request: &Request<B>) -> Option<Response<Full<Bytes>>> {
-    if !is_known_host(options, request.headers(), request.version()) {
-        return Some(text(StatusCode::MISDIRECTED_REQUEST, "this host is not known here\n".into()));
-    }
-    let is_event = request.uri().path().starts_with(EVENTS) && *request.method() == Method::POST;
-    (!is_event).then(|| told(options, request))
-}
-
+/// What is told to everybody.
 fn told<B>(options: &AdministrationOptions, request: &Request<B>) -> Response<Full<Bytes>> {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "GET only\n".into());
@@ -284,17 +237,20 @@ mod tests {
             metrics: Arc::new(|| "# EOF\n".into()),
             assertion_keys: Arc::new(|| "{\"keys\":[]}".into()),
             calls: Arc::new(|_| Box::pin(async { unreachable!("no test calls") })),
-            publish: Arc::new(|_, _, _| (StatusCode::NOT_FOUND, String::new())),
             token_keys: Arc::new(|| "{\"keys\":[1]}".into()),
         }
     }
 
-    fn ask(method: &str, path: &str, hosts: &[&str]) -> u16 {
-        let mut builder = Request::builder().method(method).uri(path);
+    fn is_known(hosts: &[&str]) -> bool {
+        let mut headers = HeaderMap::new();
         for host in hosts {
-            builder = builder.header(HOST, *host);
+            headers.append(HOST, host.parse().unwrap());
         }
-        answer(&options(), &builder.body(()).unwrap()).map_or(0, |answer| answer.status().as_u16())
+        is_known_host(&options(), &headers, Version::HTTP_11)
+    }
+
+    fn ask(method: &str, path: &str) -> u16 {
+        told(&options(), &Request::builder().method(method).uri(path).body(()).unwrap()).status().as_u16()
     }
 
     #[test]
@@ -302,28 +258,63 @@ mod tests {
         for host in
             ["localhost", "LOCALHOST:9901", "127.0.0.1:80", "[::1]:80", "gate.internal.", "Gate.Internal:1"]
         {
-            assert_eq!(ask("GET", "/live", &[host]), 200, "{host}");
+            assert!(is_known(&[host]), "{host}");
         }
         for host in
             ["evil.example", "localhost.evil.example", "10.0.0.1", "127.0.0.1.evil.example", "", "a b"]
         {
-            assert_eq!(ask("GET", "/live", &[host]), 421, "{host}");
+            assert!(!is_known(&[host]), "{host}");
         }
-        assert_eq!(ask("GET", "/live", &[]), 421);
-        assert_eq!(ask("GET", "/live", &["localhost", "evil.example"]), 421);
+        assert!(!is_known(&[]));
+        assert!(!is_known(&["localhost", "evil.example"]));
     }
 
     #[test]
     fn paths_and_methods() {
-        let host = ["localhost"];
-        assert_eq!(ask("GET", "/ready", &host), 503);
-        assert_eq!(ask("HEAD", "/metrics", &host), 200);
-        assert_eq!(ask("POST", "/metrics", &host), 405);
-        assert_eq!(ask("GET", "/jwks/token", &host), 200);
-        assert_eq!(ask("GET", "/debug", &host), 404);
-        assert_eq!(ask("POST", "/events/x", &host), 0, "goes to the publishers");
-        assert_eq!(ask("GET", "/events/x", &host), 404);
-        assert_eq!(ask("POST", "/events/x", &["evil.example"]), 421);
+        assert_eq!(ask("GET", "/ready"), 503);
+        assert_eq!(ask("HEAD", "/metrics"), 200);
+        assert_eq!(ask("POST", "/metrics"), 405);
+        assert_eq!(ask("GET", "/jwks/token"), 200);
+        assert_eq!(ask("GET", "/debug"), 404);
+        assert!(
+            calls::body_bytes_max("/events/x").is_some() && calls::body_bytes_max("/objects/x/y").is_some()
+        );
+        assert!(calls::body_bytes_max("/ready").is_none() && calls::body_bytes_max("/events").is_none());
+    }
+
+    #[test]
+    fn a_body_that_is_too_long_is_refused_and_not_cut_off() {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let running = start(runtime.handle(), options()).unwrap();
+        for (path, bytes) in [("/events/x", 96 * 1024 + 1), ("/objects/x/y", 256 * 1024 + 1)] {
+            let mut stream = std::net::TcpStream::connect(running.address()).unwrap();
+            let head = format!(
+                "POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {bytes}\r\n\r\n"
+            );
+            stream.write_all(head.as_bytes()).unwrap();
+            stream.write_all(&vec![b' '; bytes]).unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).unwrap();
+            assert!(answer.starts_with("HTTP/1.1 413 "), "{path}: {answer}");
+        }
+        runtime.block_on(running.stop());
+    }
+
+    #[test]
+    fn a_page_of_another_host_calls_nothing() {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let running = start(runtime.handle(), options()).unwrap();
+        for path in ["/live", "/events/x", "/objects/x/y/z"] {
+            let mut stream = std::net::TcpStream::connect(running.address()).unwrap();
+            let request = format!("POST {path} HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n");
+            stream.write_all(request.as_bytes()).unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).unwrap();
+            assert!(answer.starts_with("HTTP/1.1 421 "), "{path}: {answer}");
+        }
+        runtime.block_on(running.stop());
     }
 
     #[test]

@@ -1,12 +1,9 @@
-//! Events from services behind the gate: who may publish, and what a request says.
+//! Events from services behind the gate: where they may publish, and what a request says.
 
 use std::sync::Arc;
 
-use aws_lc_rs::constant_time::verify_slices_are_equal;
-use aws_lc_rs::digest::{SHA256, digest};
 use countersign_auth::port::Lookups;
 use countersign_bayeux::{Channel, PublishError};
-use hashbrown::HashMap;
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -18,17 +15,6 @@ use crate::push::Audience;
 
 /// Which accounts events are for, unless they say otherwise.
 const KIND: &str = "users";
-
-/// A service that may publish.
-#[derive(Clone, Debug)]
-pub struct Publisher {
-    /// What the log calls it.
-    pub name: String,
-    /// SHA-256 of its key.
-    pub key_sha256: [u8; 32],
-    /// Where it may publish.
-    pub channels: Vec<Pattern>,
-}
 
 /// What a service posts: on which channel, for whom, what.
 #[derive(Debug, Deserialize)]
@@ -47,47 +33,23 @@ struct Posted<'b> {
     data: &'b RawValue,
 }
 
-/// What a publisher is answered: a status, and JSON.
+/// What a service is answered: a status, and JSON.
 pub type PublishAnswer = (StatusCode, String);
 
-/// The publishers of all APIs, and where their events go.
+/// Where the events of services go.
 pub struct Publishing {
     mounted: Arc<Mounted>,
     lookups: Arc<dyn Lookups>,
-    publishers: HashMap<String, Vec<Publisher>>,
 }
 
 impl Publishing {
-    /// Publishers by the name of their API.
-    pub fn new(
-        mounted: Arc<Mounted>,
-        lookups: Arc<dyn Lookups>,
-        publishers: impl IntoIterator<Item = (String, Vec<Publisher>)>,
-    ) -> Self {
-        Self { mounted, lookups, publishers: publishers.into_iter().collect() }
+    /// To the push channels of `mounted`; `lookups` knows who the subjects are.
+    pub fn new(mounted: Arc<Mounted>, lookups: Arc<dyn Lookups>) -> Self {
+        Self { mounted, lookups }
     }
 
-    /// Takes an event for an API. `key` is what came as `Authorization: Bearer`.
-    ///
-    /// An unknown API and a wrong key are answered alike: nobody learns which APIs there are.
-    pub fn post(&self, api: &str, key: Option<&str>, body: &[u8]) -> PublishAnswer {
-        let Some(publisher) = key.and_then(|key| self.publisher(api, key)) else {
-            return refused(StatusCode::UNAUTHORIZED, "the key is no publisher's of this api");
-        };
-        let answer = self.publish(api, publisher, body);
-        let (status, _) = &answer;
-        tracing::debug!(api, publisher = publisher.name, http.status = status.as_u16(), "took an event");
-        answer
-    }
-
-    fn publisher(&self, api: &str, key: &str) -> Option<&Publisher> {
-        let shown = digest(&SHA256, key.as_bytes());
-        let is_his =
-            |publisher: &&Publisher| verify_slices_are_equal(&publisher.key_sha256, shown.as_ref()).is_ok();
-        self.publishers.get(api)?.iter().find(is_his)
-    }
-
-    fn publish(&self, api: &str, publisher: &Publisher, body: &[u8]) -> PublishAnswer {
+    /// Takes an event for an API, from a service that may publish on `channels` alone.
+    pub fn post(&self, api: &str, channels: &[Pattern], body: &[u8]) -> PublishAnswer {
         let Some(push) = self.mounted.push(api) else {
             return refused(StatusCode::NOT_FOUND, "the api has no push channels");
         };
@@ -98,8 +60,8 @@ impl Publishing {
         let Ok(channel) = Channel::parse(&posted.channel) else {
             return refused(StatusCode::BAD_REQUEST, "the channel is malformed");
         };
-        if !publisher.channels.iter().any(|pattern| pattern.matches(&channel)) {
-            return refused(StatusCode::FORBIDDEN, "the publisher may not publish on this channel");
+        if !channels.iter().any(|pattern| pattern.matches(&channel)) {
+            return refused(StatusCode::FORBIDDEN, "the key is not for this channel");
         }
         let audience = match (&posted.subject, &posted.role) {
             (Some(subject), None) => {

@@ -2,6 +2,7 @@
 //! there, and what is too dangerous to be said only once.
 
 mod pages;
+mod service_keys;
 mod words;
 
 use std::collections::HashMap;
@@ -205,6 +206,7 @@ fn check_api(config: &Config, api: &Api, path: &str, folder: &Path, report: &mut
         }
     }
     pages::check(api, path, report);
+    service_keys::check(api, path, report);
     if api.digest.algorithms.as_ref().is_some_and(Vec::is_empty) {
         let hint = "name one, like \"SHA-256\", or take the line away";
         report.add(

@@ -16,8 +16,8 @@ use super::issuer::{Front, Introspection, Issuer};
 use super::negotiation::{Kerberos, Ntlm};
 use super::objects::ObjectKind;
 use super::pages::{Cors, SameSite};
-use super::publisher::Publisher;
 use super::route::Route;
+use super::service_key::ServiceKey;
 use super::value::{Address, Network, Origin, Period, Place};
 pub(crate) use limits::Limits;
 
@@ -267,9 +267,9 @@ pub(crate) struct Api {
     /// Which pages of other origins may call it; none if it is not given.
     #[serde(default)]
     pub(crate) cors: Option<Cors>,
-    /// Services that may post events for its push clients.
+    /// Keys with which services behind the gate ask it for something, at the administration listener.
     #[serde(default)]
-    pub(crate) publisher: Vec<Publisher>,
+    pub(crate) service_key: Vec<ServiceKey>,
     /// Services of the dialect (`bayeux`, `contact-centre`), or single endpoints that mount one, that the upstream
     /// answers instead of the gate.
     #[serde(default)]

@@ -20,8 +20,9 @@ use countersign_gateway::upstream::{
 };
 
 use countersign_services::mounted::{Mounted, World};
+use countersign_services::publish::Publishing;
 
-use super::{ASSERTION_HEADER, Identities, desk, health, pages};
+use super::{ASSERTION_HEADER, Identities, health, pages, service_keys};
 use countersign_identity::world::{OsRandom, WallClock};
 
 use crate::config::value::{Network, Origin, OriginScheme};
@@ -122,7 +123,7 @@ pub(crate) async fn start(
 
     let (assertions, tokens, directories, state) =
         (service.clone(), service.clone(), service.clone(), service);
-    let publishing = pages::publishing(config, Arc::clone(&services), identities);
+    let publishing = Publishing::new(Arc::clone(&services), identities.service());
     let control = administration::start(
         &tokio::runtime::Handle::current(),
         AdministrationOptions {
@@ -139,9 +140,8 @@ pub(crate) async fn start(
                 health::with_metrics(metrics.render().unwrap_or_default(), &directories)
             }),
             assertion_keys: Arc::new(move || assertions.jwks(Purpose::Assertion)),
-            publish: Arc::new(move |api, key, body| publishing.post(api, key, body)),
             token_keys: Arc::new(move || tokens.jwks(Purpose::Token)),
-            calls: desk::calls(Arc::clone(identities)),
+            calls: service_keys::calls(config, identities, publishing),
         },
     )?;
     Ok(Running {

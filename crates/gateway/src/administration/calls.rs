@@ -1,19 +1,24 @@
-//! Calls of services: what is not a plain text for everybody, but asked for with a secret.
+//! Calls of services: what is not a plain text for everybody, but asked for with a key.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use countersign_auth::port::Answer;
 use countersign_auth::secret::Secret;
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt as _, Full, Limited};
+use http_body_util::Full;
 use hyper::body::Incoming;
 
 use super::{text, typed};
+use crate::body::{ReadError, read};
 
-/// A thousand objects; a file of many is sent in pieces.
-const BODY_BYTES_MAX: usize = 256 * 1024;
+/// Where calls are, everything below, with the longest body there: an event is 64 KiB at most and what is written
+/// around it is little; a thousand objects, a file of many is sent in pieces.
+const BELOW: [(&str, usize); 2] = [("/events/", 96 * 1024), ("/objects/", 256 * 1024)];
+/// Services are near.
+const BODY_TIME: Duration = Duration::from_secs(10);
 
 /// A call of a service.
 #[derive(Debug)]
@@ -22,8 +27,9 @@ pub struct Call {
     pub method: Method,
     /// Its path.
     pub path: String,
-    /// The secret of `Authorization: Bearer`; nobody is known without.
-    pub secret: Option<Secret>,
+    /// The key of `Authorization: Bearer`; nobody is known without. It stands in a header that no page of another
+    /// origin may send, so that none can call.
+    pub key: Option<Secret>,
     /// Its body.
     pub body: Bytes,
 }
@@ -37,31 +43,44 @@ pub struct Reply {
     pub body: String,
 }
 
+impl Reply {
+    /// Says no, and why.
+    pub fn refused(status: StatusCode, why: &str) -> Self {
+        Self { status, body: serde_json::json!({ "error": why }).to_string() }
+    }
+}
+
 /// Answers calls of services.
 pub type Calls = Arc<dyn Fn(Call) -> Answer<Reply> + Send + Sync>;
 
-/// Where calls are: everything below.
-pub(super) const BELOW: &str = "/objects/";
+/// The longest body of a call with this path; `None` if it is none.
+pub(super) fn body_bytes_max(path: &str) -> Option<usize> {
+    BELOW.iter().find(|(below, _)| path.starts_with(below)).map(|(_, bytes)| *bytes)
+}
 
-pub(super) async fn answer(calls: &Calls, request: Request<Incoming>) -> Response<Full<Bytes>> {
+pub(super) async fn answer(
+    calls: &Calls,
+    request: Request<Incoming>,
+    body_bytes_max: usize,
+) -> Response<Full<Bytes>> {
     let (head, body) = request.into_parts();
-    let Ok(body) = Limited::new(body, BODY_BYTES_MAX).collect().await else {
-        return text(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large\n".into());
+    let Reply { status, body } = match read(body, body_bytes_max, BODY_TIME).await {
+        Ok(body) => {
+            let (method, path) = (head.method, head.uri.path().to_owned());
+            calls(Call { key: key(&head.headers), method, path, body }).await
+        }
+        Err(ReadError::TooLarge(_)) => Reply::refused(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large"),
+        Err(ReadError::Late | ReadError::Broken(_)) => {
+            Reply::refused(StatusCode::BAD_REQUEST, "the body did not come")
+        }
     };
-    let call = Call {
-        secret: secret(&head.headers),
-        method: head.method,
-        path: head.uri.path().to_owned(),
-        body: body.to_bytes(),
-    };
-    let Reply { status, body } = calls(call).await;
     if body.is_empty() { text(status, String::new()) } else { typed(status, "application/json", body) }
 }
 
-/// The one bearer secret of a request.
-fn secret(headers: &HeaderMap) -> Option<Secret> {
+/// The one bearer key of a request.
+fn key(headers: &HeaderMap) -> Option<Secret> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let (Some(value), None) = (values.next(), values.next()) else { return None };
-    let (scheme, secret) = value.to_str().ok()?.split_once(' ')?;
-    (scheme.eq_ignore_ascii_case("bearer") && !secret.is_empty()).then(|| Secret::new(secret))
+    let (scheme, key) = value.to_str().ok()?.split_once(' ')?;
+    (scheme.eq_ignore_ascii_case("bearer") && !key.is_empty()).then(|| Secret::new(key))
 }

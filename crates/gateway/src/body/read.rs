@@ -42,7 +42,8 @@ pub(crate) async fn read(incoming: Incoming, bytes_max: usize, limit: Duration) 
         tokio::time::timeout(limit, collect(&mut incoming, bytes_max)).await.unwrap_or(Err(ReadError::Late))
     };
     if matches!(read, Err(ReadError::TooLarge(_))) {
-        tokio::task::spawn_local(linger(incoming));
+        // Not `spawn_local`: the administration listener reads bodies too, on a runtime without a local set.
+        tokio::spawn(linger(incoming));
     }
     read
 }

@@ -1,6 +1,4 @@
-//! Checks what an API says about pages of other origins and about publishers.
-
-use std::collections::HashSet;
+//! Checks what an API says about pages of other origins.
 
 use crate::config::pages::SameSite;
 use crate::config::report::Report;
@@ -26,26 +24,6 @@ pub(super) fn check(api: &Api, path: &str, report: &mut Report) {
             report.add(&format!("{}[{at}]", key("origins")), message, Some(hint.to_owned()));
         } else if let Some(at) = all.filter(|_| cors.origins.len() > 1) {
             report.add(&format!("{}[{at}]", key("origins")), "stands alone, or not at all", None);
-        }
-    }
-    let mut names = HashSet::new();
-    for (at, publisher) in api.publisher.iter().enumerate() {
-        let path = format!("{path}.publisher[{at}]");
-        if !names.insert((publisher.name.as_str(), publisher.key_sha256.0)) {
-            report.add(&format!("{path}.name"), format!("`{}` is there already", publisher.name), None);
-        }
-        if publisher.channels.is_empty() {
-            let hint = "name channels or patterns like \"/v2/me/*\"";
-            report.add(
-                &format!("{path}.channels"),
-                "no channel: it could publish nothing",
-                Some(hint.to_owned()),
-            );
-        }
-        for (at, channel) in publisher.channels.iter().enumerate() {
-            if let Some(problem) = crate::wire::channel_problem(channel) {
-                report.add(&format!("{path}.channels[{at}]"), format!("`{channel}`: {problem}"), None);
-            }
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Values about pages and publishers: origins, names of headers, digests.
+//! Values about pages and keys of services: origins, names of headers, digests.
 
 use std::borrow::Cow;
 use std::fmt;
