@@ -179,6 +179,10 @@ impl Centre {
                 ended.map_err(answer::account_failure)?;
                 Ok(done())
             }
+            (["sessions", session], &Method::DELETE) => {
+                let view = self.changeable(me, user)?;
+                self.end_session(&view, session).await
+            }
             _ => Err(Failure::Gate(Refusal::new(Reason::NotFound, "the service has no such call"))),
         }
     }

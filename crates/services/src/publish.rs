@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use countersign_auth::port::Lookups;
-use countersign_bayeux::{Channel, PublishError};
+use countersign_bayeux::PublishError;
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-pub use countersign_bayeux::Pattern;
+pub use countersign_bayeux::{Channel, Pattern};
 
 use crate::mounted::Mounted;
 use crate::push::Audience;

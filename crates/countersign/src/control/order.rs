@@ -166,7 +166,7 @@ pub(super) async fn perform(identities: &Identities, order: Order) -> Result<Val
         Order::RemoveObject { api, kind, id } => {
             json!(identities.remove_object(&api, &kind, &id, COMMAND_LINE).await?)
         }
-        Order::Sessions { whose } => json!(identities.sessions(&whose).await?),
+        Order::Sessions { whose } => json!(identities.sessions(&whose)?),
         Order::Revoke { whose, reference } => {
             json!(identities.revoke_sessions(&whose, reference.as_deref()).await?)
         }

@@ -306,12 +306,12 @@ impl Identities {
         Ok(self.service.set_application_secret(api, self.id(&whose)?, secret, by(), now()).await?)
     }
 
-    /// The sessions that an account holds.
-    pub(crate) async fn sessions(&self, whose: &Whose) -> Result<Vec<Session>, Failure> {
+    /// The sessions and tokens that an account holds.
+    pub(crate) fn sessions(&self, whose: &Whose) -> Result<Vec<Session>, Failure> {
         let id = self.id(whose)?;
         let mut sessions = Vec::new();
         for api in &self.apis {
-            for token in self.service.sessions(id, Arc::clone(api.name()), now()).await? {
+            for token in self.service.tokens(id, api.name(), now())? {
                 sessions.push(Session {
                     reference: token.reference.to_string(),
                     api: token.api.to_string(),
@@ -325,12 +325,11 @@ impl Identities {
         Ok(sessions)
     }
 
-    /// Ends what an account holds: one session by its public name, or all sessions and tokens; says how many
-    /// sessions.
+    /// Ends what an account holds: one by its public name, or all sessions and tokens; says how many.
     pub(crate) async fn revoke_sessions(&self, whose: &Whose, name: Option<&str>) -> Result<usize, Failure> {
         let id = self.id(whose)?;
         let Some(name) = name else {
-            let ended = self.sessions(whose).await?.len();
+            let ended = self.sessions(whose)?.len();
             self.service.end_sessions(id, by(), now()).await?;
             return Ok(ended);
         };

@@ -7,7 +7,6 @@
 mod addressed;
 mod bad_days;
 mod challenges;
-mod channels;
 mod directories;
 mod failing;
 mod floods;
@@ -89,6 +88,13 @@ impl Ground {
     /// Another world.
     fn with(dialect: &str, world: &str) -> Self {
         let setting = Setting::from_text(dialect, "a test's world", world);
+        Self::made(dialect, setting, &Setting::dialect_text(dialect), Fronts::default())
+    }
+
+    /// Another world, some of whose APIs speak other dialects: names and texts.
+    fn with_others(dialect: &str, world: &str, others: &[(&str, String)]) -> Self {
+        let others = others.iter().map(|(name, text)| dialect_of(name, text)).collect();
+        let setting = Setting::with_others(dialect, "a test's world", world, others);
         Self::made(dialect, setting, &Setting::dialect_text(dialect), Fronts::default())
     }
 

@@ -37,6 +37,7 @@ use countersign_identity::store::sqlite::SqliteStore;
 use countersign_identity::store::switchable::{Power, Switchable};
 use countersign_identity::world::OsRandom;
 use countersign_services::mounted::{self as services, Mounted};
+use countersign_services::push::Push;
 use jsonwebtoken::jwk::JwkSet;
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
@@ -45,7 +46,7 @@ use crate::transcript::pattern::Bindings;
 use crate::transcript::{Load, Manners, Reach, Transcript, root};
 use crate::upstream::Upstream;
 use cut::Cut;
-use file::WorldFile;
+use file::{ApiEntry, WorldFile};
 use memory::MemoryStore;
 
 /// The control plane of all worlds of the run.
@@ -61,6 +62,8 @@ const SHORT_PATIENCE: Duration = Duration::from_millis(500);
 /// What worlds of one dialect have in common: `world.toml`, and a store in which its accounts are.
 pub(crate) struct Setting {
     file: WorldFile,
+    /// Dialects of APIs that do not speak the one that the world is about.
+    others: Vec<Arc<Dialect>>,
     seed: Arc<MemoryStore>,
 }
 
@@ -110,7 +113,7 @@ pub(crate) struct World {
     lookups: Arc<Cut>,
     clock: Arc<TurnedClock>,
     metrics: Arc<Metrics>,
-    _services: Arc<Mounted>,
+    services: Arc<Mounted>,
     _running: Running,
     _folder: Option<TempDir>,
 }
@@ -152,9 +155,15 @@ impl Setting {
 
     /// Reads the text of another `world.toml` and makes its accounts; `origin` names it in messages.
     pub(crate) fn from_text(dialect: &str, origin: &str, text: &str) -> Self {
+        Self::with_others(dialect, origin, text, Vec::new())
+    }
+
+    /// The same with APIs that speak other dialects.
+    pub(crate) fn with_others(dialect: &str, origin: &str, text: &str, others: Vec<Arc<Dialect>>) -> Self {
         let file: WorldFile = toml::from_str(text).unwrap_or_else(|error| panic!("{origin}: {error}"));
         for api in &file.api {
-            assert_eq!(api.dialect, dialect, "{origin}: api {}", api.name);
+            let is_known = api.dialect == dialect || others.iter().any(|other| *other.name == *api.dialect);
+            assert!(is_known, "{origin}: api {} speaks {}", api.name, api.dialect);
         }
         let seed = Arc::new(MemoryStore::default());
         let store: Arc<dyn Store> = Arc::clone(&seed) as Arc<dyn Store>;
@@ -164,14 +173,19 @@ impl Setting {
             // The dialect as it is in the repository says where Digest is spoken.
             let text = Self::dialect_text(dialect);
             if let Ok(dialect) = Dialect::load(dialect, &text).map(Arc::new) {
-                let apis =
-                    file.api.iter().filter_map(|api| Api::new(Arc::clone(&dialect), api.options()).ok());
+                let spoken = file.api.iter().filter(|api| *api.dialect == *dialect.name);
+                let apis = spoken.filter_map(|api| Api::new(Arc::clone(&dialect), api.options()).ok());
                 apis.for_each(|api| declare(&service, &api));
             }
             people(&service, &file, clock.now()).await;
             service.flush().await.unwrap();
         });
-        Self { file, seed }
+        Self { file, others, seed }
+    }
+
+    /// The dialect of an API: `main`, unless it speaks another.
+    fn dialect_of<'s>(&'s self, api: &ApiEntry, main: &'s Arc<Dialect>) -> &'s Arc<Dialect> {
+        self.others.iter().find(|other| *other.name == *api.dialect).unwrap_or(main)
     }
 
     /// The dialect file's text as it is in the repository.
@@ -307,7 +321,9 @@ impl World {
             .file
             .api
             .iter()
-            .map(|entry| Api::new(Arc::clone(dialect), entry.options()).map(Arc::new))
+            .map(|entry| {
+                Api::new(Arc::clone(setting.dialect_of(entry, dialect)), entry.options()).map(Arc::new)
+            })
             .collect::<Result<Vec<_>, _>>()
             .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))?;
         let clock = Arc::new(TurnedClock::default());
@@ -371,7 +387,7 @@ impl World {
             lookups,
             clock,
             metrics,
-            _services: services,
+            services,
             _running: running,
             _folder: folder,
         })
@@ -404,6 +420,11 @@ impl World {
     /// The service, for what an administrator does.
     pub(crate) fn service(&self) -> &Service {
         &self.service
+    }
+
+    /// The push channels of an API that mounts them.
+    pub(crate) fn push(&self, api: &str) -> &Push {
+        self.services.push(api).unwrap()
     }
 
     /// What time it is in this world.

@@ -53,11 +53,18 @@ impl Core {
         self.issued(api, plan, value, &record).map(Some)
     }
 
-    fn sessions(&self, account: AccountId, api: &str, now: Time) -> Vec<TokenInfo> {
+    /// What an account holds at an API of the kinds that are asked for.
+    fn held(
+        &self,
+        account: AccountId,
+        api: &str,
+        is_meant: impl Fn(TokenKind) -> bool,
+        now: Time,
+    ) -> Vec<TokenInfo> {
         let Some(holder) = self.directory.enabled(account.0) else { return Vec::new() };
         let now = record::floor(now);
         let live = self.tokens.of_account(account.0).into_iter();
-        let live = live.filter(|record| record.kind == TokenKind::Session && record.is_live(now));
+        let live = live.filter(|record| is_meant(record.kind) && record.is_live(now));
         live.filter_map(|record| {
             let (token_api, word) = self.tokens.words.names(record.word)?;
             (*token_api == *api).then(|| TokenInfo {
@@ -71,6 +78,20 @@ impl Core {
             })
         })
         .collect()
+    }
+}
+
+impl Service {
+    /// The sessions and tokens that an account holds at an API, its API keys aside: whatever [`Operations::end_named`]
+    /// ends. Ending one ends what was issued with it.
+    ///
+    /// # Errors
+    /// As long as tokens are being loaded.
+    pub fn tokens(&self, account: AccountId, api: &str, now: Time) -> Result<Vec<TokenInfo>, Unavailable> {
+        if !self.core.is_loaded() {
+            return Err(still_loading());
+        }
+        Ok(self.core.held(account, api, |kind| kind != TokenKind::Key, now))
     }
 }
 
@@ -107,7 +128,7 @@ impl Operations for Service {
         if !self.core.is_loaded() {
             return Box::pin(async { Err(still_loading()) });
         }
-        let sessions = self.core.sessions(account, &api, now);
+        let sessions = self.core.held(account, &api, |kind| kind == TokenKind::Session, now);
         Box::pin(async { Ok(sessions) })
     }
 

@@ -4,6 +4,7 @@ use countersign_auth::account::Account;
 use countersign_auth::port::Operations;
 use countersign_auth::port::services::{ServiceAnswer, ServiceCall};
 use countersign_auth::secret::Secret;
+use countersign_auth::token::TokenRef;
 use countersign_identity::accounts::{AccountDraft, AccountError, AccountView, PasswordState, Standing};
 use countersign_identity::service::equivalents::NewPassword;
 use serde_json::{Map, Value, json};
@@ -235,6 +236,19 @@ impl Centre {
             })
             .collect();
         Ok(done_with(json!({ "sessions": shown })))
+    }
+
+    /// Ends one of them, by its public name.
+    pub(super) async fn end_session(
+        &self,
+        view: &AccountView,
+        session: &str,
+    ) -> Result<ServiceAnswer, Failure> {
+        let unknown = || Failure::new(Code::NotFound, "Session not found");
+        let reference = TokenRef::parse(session).ok_or_else(unknown)?;
+        let now = self.clock.now();
+        let ended = Operations::end_named(&*self.service, view.account.id, reference, now).await;
+        if ended.map_err(|error| Failure::Gate(error.into()))? { Ok(done()) } else { Err(unknown()) }
     }
 }
 

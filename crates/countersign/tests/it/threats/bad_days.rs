@@ -1,6 +1,10 @@
 //! Push channels on bad days: strangers, bombs, floods, and a gate that starts anew.
 
-use serde_json::json;
+use std::time::Duration;
+
+use countersign_services::publish::Channel;
+use countersign_services::push::Audience;
+use serde_json::{Value, json};
 
 use super::{Ground, Told, basic};
 
@@ -74,6 +78,87 @@ fn bay_without_session_or_proof_nobody_shakes_hands() {
 }
 
 #[test]
+fn bay_unknown_and_foreign_clients_look_alike_and_nothing_is_done_in_their_name() {
+    let ground = Ground::of("genesys");
+    let (paul, mike) =
+        (Session::agent(&ground), Session::new(&ground, "mikeb@redwings.com", "password-of-mike"));
+    // Another session of the same user is another session.
+    let again = Session::agent(&ground);
+    let client = paul.client();
+    paul.say(&connect(&client)).answered();
+    let unknown = "0".repeat(32);
+    for channel in ["/meta/connect", "/meta/subscribe", "/meta/unsubscribe", "/meta/disconnect", "/v2/me/x"] {
+        let message = |client: &str| {
+            json!([{ "channel": channel, "clientId": client, "connectionType": "long-polling", "id": "1",
+                     "subscription": "/v2/me/*", "data": {} }])
+            .to_string()
+        };
+        let expected = paul.say(&message(&unknown)).answered().body();
+        assert!(
+            expected.contains("402::Unknown client") && expected.contains("\"reconnect\":\"handshake\""),
+            "{expected}"
+        );
+        for thief in [&mike, &again] {
+            assert_eq!(thief.say(&message(&client)).answered().body(), expected, "{channel}");
+        }
+    }
+    let subscribe =
+        json!([{ "channel": "/meta/subscribe", "clientId": client, "subscription": "/v2/me/*" }]).to_string();
+    assert!(paul.say(&subscribe).body().contains("\"successful\":true"), "it was not disconnected");
+}
+
+#[test]
+fn bay_a_session_that_expires_takes_its_clients_along() {
+    let ground = Ground::of("genesys");
+    let session = Session::agent(&ground);
+    let client = session.client();
+    session.say(&connect(&client)).answered();
+    // Longer than a session lives that nobody uses.
+    ground.world.wait(Duration::from_secs(24 * 3600));
+    let told = session.say(&connect(&client));
+    assert_eq!(told.status(), 200, "{}", told.body());
+    assert!(told.body().contains("402::Unknown client") && told.body().contains("\"reconnect\":\"none\""));
+    session.say(&connect(&"0".repeat(32))).refused(403);
+    session.say(HELLO).refused(403);
+}
+
+#[test]
+fn bay_a_client_that_never_reads_is_dropped_and_the_others_miss_nothing() {
+    const EVENTS: usize = 300;
+    let ground = Ground::of("genesys");
+    let (deaf, other) = (Session::agent(&ground), Session::agent(&ground));
+    let listen = |session: &Session<'_>| {
+        let client = session.client();
+        let subscribe =
+            json!([{ "channel": "/meta/subscribe", "clientId": client, "subscription": "/v2/me/*" }]);
+        assert!(session.say(&subscribe.to_string()).body().contains("\"successful\":true"));
+        session.say(&connect(&client)).answered();
+        client
+    };
+    let (deaf_client, client) = (listen(&deaf), listen(&other));
+    let account = ground.world.service().account_named("users", "paveld@redwings.com").unwrap().account.id;
+    let channel = Channel::parse("/v2/me/calls").unwrap();
+    let mut dropped = 0;
+    let mut heard: Vec<Value> = Vec::new();
+    for number in 0..EVENTS {
+        let data = json!({ "n": number, "filler": "x".repeat(1000) }).to_string();
+        let push = ground.world.push("mounted");
+        dropped += push.publish(&Audience::Account(account), &channel, &data).unwrap().dropped;
+        // One of the two reads now and then.
+        if number % 100 == 99 {
+            let told: Vec<Value> = serde_json::from_str(&other.say(&connect(&client)).body()).unwrap();
+            heard.extend(told.into_iter().filter(|message| message["channel"] == "/v2/me/calls"));
+        }
+    }
+    assert_eq!(dropped, 1);
+    let numbers: Vec<usize> = (0..EVENTS).collect();
+    assert_eq!(heard.iter().map(|event| event["data"]["n"].clone()).collect::<Vec<_>>(), numbers);
+    let told = deaf.say(&connect(&deaf_client)).body();
+    assert!(told.contains("402::Unknown client") && told.contains("\"reconnect\":\"handshake\""), "{told}");
+    assert!(!told.contains("filler"), "what had waited for it is gone");
+}
+
+#[test]
 fn bay_bombs_are_refused_and_others_are_undisturbed() {
     let ground = Ground::of("genesys");
     let session = Session::agent(&ground);
@@ -107,6 +192,8 @@ fn bay_a_flood_of_handshakes_pushes_out_its_own_clients_alone() {
     for _ in 0..100 {
         flood.say(HELLO).answered();
     }
+    let push = ground.world.push("mounted");
+    assert_eq!(push.clients(), 32 + 1, "so many a session may have, and the bystander's");
     assert!(flood.say(&connect(&first)).body().contains("402::Unknown client"));
     assert!(other.say(&connect(&bystander)).body().contains("\"successful\":true"));
 }
