@@ -10,15 +10,17 @@
 //! all the first. Unknown names need no bucket: a locked account looks to clients like a wrong password, at the
 //! same cost, so there is nothing to tell the two apart by.
 
+mod addresses;
+
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use countersign_auth::time::Time;
 use hashbrown::HashMap;
-use quick_cache::sync::Cache;
 use smallvec::SmallVec;
 
+use self::addresses::{Addresses, Origin};
 use crate::rcu::Rcu;
 
 /// How patient the gate is.
@@ -32,6 +34,8 @@ pub struct Patience {
     pub delay_max: Duration,
     /// Failures a minute from one address, whoever the user.
     pub address_failures: u32,
+    /// Ids and references a minute from one address that turn out not to be the caller's.
+    pub address_guesses: u32,
 }
 
 impl Default for Patience {
@@ -41,6 +45,7 @@ impl Default for Patience {
             delay_first: Duration::from_secs(1),
             delay_max: Duration::from_secs(15 * 60),
             address_failures: 50,
+            address_guesses: 300,
         }
     }
 }
@@ -49,22 +54,6 @@ impl Default for Patience {
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(60 * 60);
 /// Addresses that an account is known to log in from; the oldest gives way.
 const KNOWN_ADDRESSES_MAX: usize = 8;
-/// Addresses that are watched at once; the least watched give way.
-const ADDRESSES_MAX: usize = 65_536;
-const ADDRESS_WINDOW: Duration = Duration::from_secs(60);
-
-/// Where attempts come from: an IPv4 address, or an IPv6 /64.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-struct Origin(u64, u8);
-
-impl Origin {
-    fn of(address: IpAddr) -> Self {
-        match address.to_canonical() {
-            IpAddr::V4(address) => Self(u64::from(u32::from(address)), 4),
-            IpAddr::V6(address) => Self((u128::from(address) >> 64) as u64, 6),
-        }
-    }
-}
 
 /// A bucket of failures: an account, and the address if it is a known one.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -96,11 +85,6 @@ struct Accounts {
     known: HashMap<u64, SmallVec<[Origin; KNOWN_ADDRESSES_MAX]>>,
 }
 
-struct Window {
-    since: Time,
-    failures: u32,
-}
-
 /// The bucket is locked.
 #[derive(Debug)]
 pub(crate) struct Locked;
@@ -121,16 +105,20 @@ pub(crate) struct Lockout {
     /// Accounts with a locked bucket, and when the last of it ends: whoever asks about another account, on each of
     /// its requests, takes no mutex.
     locked: Rcu<HashMap<u64, Time>>,
-    addresses: Cache<Origin, Arc<Mutex<Window>>>,
+    /// Wrong proofs from addresses.
+    pub(crate) addresses: Addresses,
+    /// Ids and references from addresses that were not the caller's.
+    pub(crate) guesses: Addresses,
 }
 
 impl Lockout {
     pub(crate) fn new(patience: Patience) -> Self {
         Self {
-            patience,
             accounts: Mutex::default(),
             locked: Rcu::default(),
-            addresses: Cache::new(ADDRESSES_MAX),
+            addresses: Addresses::new(patience.address_failures),
+            guesses: Addresses::new(patience.address_guesses),
+            patience,
         }
     }
 
@@ -208,36 +196,6 @@ impl Lockout {
     /// Empties all buckets of an account.
     pub(crate) fn unlock(&self, account: u64) {
         self.accounts().buckets.retain(|bucket, _| bucket.account != account);
-    }
-
-    /// Counts an attempt from an address; `Err` if there were too many.
-    pub(crate) fn begin_address(&self, address: IpAddr, now: Time) -> Result<(), Locked> {
-        let window = self.window(address, now);
-        let mut window = window.lock().unwrap_or_else(PoisonError::into_inner);
-        if now.since(window.since) >= ADDRESS_WINDOW || now < window.since {
-            *window = Window { since: now, failures: 0 };
-        }
-        if window.failures >= self.patience.address_failures {
-            return Err(Locked);
-        }
-        window.failures += 1;
-        Ok(())
-    }
-
-    /// Gives an attempt back that was not a failure.
-    pub(crate) fn forgive_address(&self, address: IpAddr, now: Time) {
-        let window = self.window(address, now);
-        let mut window = window.lock().unwrap_or_else(PoisonError::into_inner);
-        window.failures = window.failures.saturating_sub(1);
-    }
-
-    fn window(&self, address: IpAddr, now: Time) -> Arc<Mutex<Window>> {
-        let new =
-            || Ok::<_, std::convert::Infallible>(Arc::new(Mutex::new(Window { since: now, failures: 0 })));
-        match self.addresses.get_or_insert_with(&Origin::of(address), new) {
-            Ok(window) => window,
-            Err(never) => match never {},
-        }
     }
 
     /// Forgets what is over.
@@ -319,18 +277,5 @@ mod tests {
         }
         lockout.sweep(at(2 * 3_600_000 + 10));
         assert!(lockout.accounts().buckets.is_empty());
-    }
-
-    #[test]
-    fn an_address_has_fifty_failures_a_minute() {
-        let lockout = Lockout::new(Patience::default());
-        for _ in 0..50 {
-            lockout.begin_address(ip("10.0.0.1"), at(0)).unwrap();
-            lockout.begin_address(ip("::ffff:10.0.0.2"), at(0)).unwrap();
-            lockout.forgive_address(ip("10.0.0.2"), at(0));
-        }
-        assert!(lockout.begin_address(ip("10.0.0.1"), at(59_999)).is_err());
-        assert!(lockout.begin_address(ip("10.0.0.2"), at(0)).is_ok());
-        assert!(lockout.begin_address(ip("10.0.0.1"), at(60_000)).is_ok());
     }
 }

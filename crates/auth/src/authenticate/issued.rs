@@ -10,7 +10,7 @@ use super::{LEEWAY_SECS, OWN_API_CLAIM, Verifier, foreign};
 use crate::account::Account;
 use crate::credential::Credential;
 use crate::dialect::{CredentialRule, JwtCredential, Scheme};
-use crate::identity::Proven;
+use crate::identity::{CLAIM_FIELDS, Proven};
 use crate::port::foreign::{IssuerTerms, OpaqueAnswer, OpaqueClaim};
 use crate::port::{IssuerKeys, ProofKey, Verified};
 use crate::refusal::{Reason, Refusal};
@@ -53,6 +53,14 @@ impl<'d> Demands<'d> {
     }
 }
 
+/// What a token for a tenant came to.
+struct Narrowed<'d> {
+    tenant: String,
+    /// The claim that says which tenants a token is for.
+    claim: &'d str,
+    until: Time,
+}
+
 impl Verifier<'_> {
     /// A signed token, and the one for a tenant that may come beside it.
     pub(super) async fn jwt(
@@ -88,9 +96,20 @@ impl Verifier<'_> {
             Arc::new(account_of(&rule.accounts, demands.claims, demands.roles, claims.claims()))
         };
         if let Some(site) = site {
-            let (tenant, end) = self.narrowed(rule, &demands, &claims, site).await?;
+            let Narrowed { tenant, claim, until: end } = self.narrowed(rule, &demands, &claims, site).await?;
             until = until.min(end);
-            account = Arc::new(for_tenant(&account, tenant));
+            account = match (ours, account.tenant.as_ref() == Some(&tenant)) {
+                // Of an account of the gate the gate knows the tenant, whatever its token said when it was issued.
+                (true, true) => account,
+                (true, false) => {
+                    return Err(Refusal::new(
+                        Reason::BadToken,
+                        "the token for a tenant is for another than the account's",
+                    )
+                    .carried_by(rule.carrier()));
+                }
+                (false, _) => Arc::new(for_tenant(&account, tenant, claim, demands.claims)),
+            };
         }
         self.lookups.remember(key, Verified { account: Arc::clone(&account), proven_at: issued_at, until });
         Ok(self.proven(rule, account, issued_at))
@@ -147,13 +166,13 @@ impl Verifier<'_> {
     }
 
     /// The tenant that the token beside a caller's own is for: one of those that his own is for, never another.
-    async fn narrowed(
+    async fn narrowed<'d>(
         &self,
         rule: &CredentialRule,
-        demands: &Demands<'_>,
+        demands: &Demands<'d>,
         own: &VerifiedClaims,
         site: &str,
-    ) -> Result<(String, Time), Refusal> {
+    ) -> Result<Narrowed<'d>, Refusal> {
         let refuse =
             |cause: &'static str| Err(Refusal::new(Reason::BadToken, cause).carried_by(rule.carrier()));
         let name = demands.claims.iter().find(|(target, _)| target == "tenant").map(|(_, claim)| claim);
@@ -170,7 +189,7 @@ impl Verifier<'_> {
         if !allowed {
             return refuse("the token for a tenant is for one that the caller's own is not for");
         }
-        Ok((tenant, claims.expires_at()))
+        Ok(Narrowed { tenant, claim: name, until: claims.expires_at() })
     }
 
     /// A value that the gate did not issue: whoever did is asked, where the API says whom.
@@ -257,8 +276,13 @@ fn account_of(
     account
 }
 
-/// The same caller, for one tenant.
-fn for_tenant(account: &Account, tenant: String) -> Account {
+/// The same caller, for one tenant. Keys that the same claim fills are that tenant as well: rules on them must not see
+/// more, or less, than rules on the tenant do.
+fn for_tenant(account: &Account, tenant: String, claim: &str, mapping: &[(String, String)]) -> Account {
+    let mut keys = account.keys.clone();
+    let filled =
+        mapping.iter().filter(|(target, name)| name == claim && !CLAIM_FIELDS.contains(&target.as_str()));
+    keys.extend(filled.map(|(target, _)| (target.clone(), tenant.clone())));
     Account {
         id: account.id,
         kind: account.kind.clone(),
@@ -270,7 +294,7 @@ fn for_tenant(account: &Account, tenant: String) -> Account {
         email: account.email.clone(),
         tenant: Some(tenant),
         roles: account.roles.clone(),
-        keys: account.keys.clone(),
+        keys,
         proofs_from: account.proofs_from,
         live: account.live.clone(),
     }

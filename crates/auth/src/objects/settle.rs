@@ -1,5 +1,6 @@
 //! Whether the objects of a request are the caller's; what is sent on in their place.
 
+use std::net::IpAddr;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -129,7 +130,7 @@ impl Pending {
         })?;
         let mut held = SmallVec::new();
         for wanted in &named.wanted {
-            let own = self.own(wanted, objects, now).await?;
+            let own = self.own(wanted, request.address, objects, now).await?;
             held.push(own);
         }
         let rewritten = rewrite(request, read.as_ref(), &named.spots, &named.wanted, &held)?;
@@ -140,7 +141,13 @@ impl Pending {
     }
 
     /// The object that is meant, if it is the caller's.
-    async fn own(&self, wanted: &Wanted, objects: &dyn Objects, now: Time) -> Result<Arc<Binding>, Refusal> {
+    async fn own(
+        &self,
+        wanted: &Wanted,
+        address: IpAddr,
+        objects: &dyn Objects,
+        now: Time,
+    ) -> Result<Arc<Binding>, Refusal> {
         let Wanted { rule, kind, said } = wanted;
         let refused = || another(self.rules.ids.get(*rule).map_or("", |rule| &rule.label));
         let identity = &self.grant.identity;
@@ -152,7 +159,32 @@ impl Pending {
         if let Some(binding) = own_of(objects.at_hand(&digest), kind, identity, now) {
             return Ok(binding);
         }
-        // Whoever is refused is refused by the store: unknown, over and another's take one way.
+        // Whoever is refused is refused by the store: unknown, over and another's take one way. It costs a read, of
+        // which strangers have a budget.
+        if !objects.may_guess(address, now) {
+            return Err(Refusal::new(
+                Reason::TooMany,
+                "too many ids from this address were not the caller's",
+            ));
+        }
+        let found = self.stored(wanted, digest, objects, now).await;
+        if !matches!(&found, Err(refusal) if refusal.reason == Reason::NotFound) {
+            objects.forgive_guess(address, now);
+        }
+        found
+    }
+
+    /// The object as the store has it, if it is the caller's or becomes his.
+    async fn stored(
+        &self,
+        wanted: &Wanted,
+        digest: ObjectDigest,
+        objects: &dyn Objects,
+        now: Time,
+    ) -> Result<Arc<Binding>, Refusal> {
+        let Wanted { rule, kind, said } = wanted;
+        let refused = || another(self.rules.ids.get(*rule).map_or("", |rule| &rule.label));
+        let identity = &self.grant.identity;
         let found = match kind.references {
             Some(_) => objects.find_reference(digest).await?,
             None => objects.find(kind.object(said)).await?,

@@ -4,6 +4,7 @@
 //! [`Lookups`](super::Lookups).
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -108,6 +109,14 @@ pub type FoundObject = Option<Arc<Binding>>;
 pub trait Objects: Send + Sync {
     /// An object that memory has, by either digest; never waits.
     fn at_hand(&self, digest: &ObjectDigest) -> FoundObject;
+
+    /// Whether an object that somebody at an address named may be looked up where memory does not have it. It counts
+    /// as a guess until [`Objects::forgive_guess`] takes that back; too many in a minute stop further ones, right or
+    /// wrong. Never waits.
+    fn may_guess(&self, address: IpAddr, now: Time) -> bool;
+
+    /// What was looked up is the caller's, or could not be looked up: it was no guess.
+    fn forgive_guess(&self, address: IpAddr, now: Time);
 
     /// An object by the service's own id, as the store has it.
     fn find(&self, name: ObjectName) -> Answer<Result<FoundObject, Unavailable>>;

@@ -183,11 +183,21 @@ pub(crate) struct Lockout {
     /// So many wrong passwords a minute from one address stop new proofs from there, whoever the user.
     #[schemars(range(min = 3, max = 1_000_000))]
     pub(crate) address_failures: u32,
+    /// So many ids and references a minute from one address that are not the caller's stop further look-ups for it:
+    /// each costs a read of the store. What is his and was asked for lately is not touched.
+    #[schemars(range(min = 3, max = 1_000_000))]
+    pub(crate) address_guesses: u32,
 }
 
 impl Default for Lockout {
     fn default() -> Self {
-        Self { failures: 5, first: Period::secs(1), longest: Period::secs(15 * 60), address_failures: 50 }
+        Self {
+            failures: 5,
+            first: Period::secs(1),
+            longest: Period::secs(15 * 60),
+            address_failures: 50,
+            address_guesses: 300,
+        }
     }
 }
 

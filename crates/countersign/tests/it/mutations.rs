@@ -15,7 +15,8 @@ use countersign_auth::dialect::Dialect;
 
 use crate::replay::replay;
 use crate::transcript::{Transcript, of_dialect};
-use crate::world::{Keeping, Setting, World};
+use crate::world::setting::Setting;
+use crate::world::{Keeping, World};
 use change::{Mutation, mutations};
 
 /// The list of what is not noticed: `dialect name | reason`.

@@ -2,9 +2,11 @@
 
 mod answers;
 mod generous;
+mod guesses;
 mod random;
 mod references;
 mod sweep;
+mod tenants;
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -16,7 +18,8 @@ use countersign_gateway::address::Fronts;
 use countersign_identity::service::By;
 
 use crate::raw::{self, Answer, Client};
-use crate::world::{Keeping, Setting, World};
+use crate::world::setting::Setting;
+use crate::world::{Keeping, World};
 
 /// So many callers, each with an object of each kind.
 const CALLERS: usize = 20;

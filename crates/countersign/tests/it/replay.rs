@@ -19,7 +19,8 @@ use crate::transcript::compare::{self, OF_ANSWERS, OF_REQUESTS};
 use crate::transcript::pattern::Bindings;
 use crate::transcript::{Claims, Exchange, Message, Step, Transcript, of_dialect};
 use crate::upstream::Received;
-use crate::world::{ASSERTION, Keeping, Setting, World};
+use crate::world::setting::Setting;
+use crate::world::{ASSERTION, Keeping, World};
 
 /// Worlds at work at the same time.
 const WORLDS: usize = 4;

@@ -33,7 +33,8 @@ use countersign_gateway::limits::Limits;
 
 use crate::raw::{Answer, Client};
 use crate::upstream::Received;
-use crate::world::{ASSERTION, Keeping, Setting, World};
+use crate::world::setting::Setting;
+use crate::world::{ASSERTION, Keeping, World};
 
 /// A gate under attack.
 pub(crate) struct Ground {

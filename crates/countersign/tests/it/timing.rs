@@ -9,7 +9,8 @@ use countersign_identity::service::By;
 
 use crate::digest::{Challenge, Response};
 use crate::raw::Client;
-use crate::world::{Keeping, Setting, World};
+use crate::world::setting::Setting;
+use crate::world::{Keeping, World};
 
 const WORLD: &str = r#"
 [[api]]

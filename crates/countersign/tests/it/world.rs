@@ -1,15 +1,16 @@
 //! Worlds for transcripts: a gate that listens, a service behind it, accounts, a clock that is turned by hand.
 
+mod clock;
 mod cut;
 mod file;
+mod gate;
 pub(crate) mod keys;
 mod memory;
+pub(crate) mod setting;
 
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, LazyLock};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -18,36 +19,31 @@ use countersign_auth::dialect::Dialect;
 use countersign_auth::port::Purpose;
 use countersign_auth::port::foreign::{FrontProof, FrontTerms};
 use countersign_auth::secret::Secret;
-use countersign_auth::time::{Clock, Time};
+use countersign_auth::time::{Clock as _, Time};
 use countersign_gateway::address::Fronts;
-use countersign_gateway::gate::{self, Gate, GateOptions};
-use countersign_gateway::hop::Protected;
 use countersign_gateway::limits::Limits;
-use countersign_gateway::listen::{Http2, Listener};
 use countersign_gateway::metrics::Metrics;
-use countersign_gateway::serve::{Running, ServeOptions, start};
-use countersign_gateway::upstream::{Times, Upstream as Backend, UpstreamOptions};
-use countersign_identity::accounts::AccountDraft;
-use countersign_identity::equivalents::{KeyPlace, WeakerScheme};
+use countersign_gateway::serve::Running;
+use countersign_gateway::upstream::Times;
 use countersign_identity::issuers::TrustedIssuer;
-use countersign_identity::password::PasswordOptions;
-use countersign_identity::service::{By, Service, ServiceOptions, Upkeep};
+use countersign_identity::lockout::Patience;
+use countersign_identity::service::Service;
 use countersign_identity::store::Store;
-use countersign_identity::store::sqlite::SqliteStore;
 use countersign_identity::store::switchable::{Power, Switchable};
-use countersign_identity::world::OsRandom;
-use countersign_services::mounted::{self as services, Mounted};
+use countersign_services::mounted::Mounted;
 use countersign_services::push::Push;
 use jsonwebtoken::jwk::JwkSet;
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 
+use self::clock::TurnedClock;
+use self::cut::Cut;
+use self::file::WorldFile;
+use self::gate::{Listening, listen};
+use self::setting::{Setting, declare, open, place};
 use crate::transcript::pattern::Bindings;
-use crate::transcript::{Load, Manners, Reach, Transcript, root};
+use crate::transcript::{Load, Manners, Reach, Transcript};
 use crate::upstream::Upstream;
-use cut::Cut;
-use file::{ApiEntry, WorldFile};
-use memory::MemoryStore;
 
 /// The control plane of all worlds of the run.
 static CONTROL: LazyLock<Runtime> =
@@ -59,12 +55,9 @@ pub(crate) const ASSERTION: &str = "Countersign-Assertion";
 /// How long the gate waits for a service that says nothing.
 const SHORT_PATIENCE: Duration = Duration::from_millis(500);
 
-/// What worlds of one dialect have in common: `world.toml`, and a store in which its accounts are.
-pub(crate) struct Setting {
-    file: WorldFile,
-    /// Dialects of APIs that do not speak the one that the world is about.
-    others: Vec<Arc<Dialect>>,
-    seed: Arc<MemoryStore>,
+/// The sweeps guess from one address, more than any that is to be served may.
+fn guesses_go_on() -> Patience {
+    Patience { address_guesses: u32::MAX, ..Patience::default() }
 }
 
 /// Where a world keeps its truth.
@@ -74,29 +67,6 @@ pub(crate) enum Keeping {
     File,
     /// In memory.
     Memory,
-}
-
-/// Real time, and what was waited on top.
-#[derive(Default)]
-struct TurnedClock {
-    ahead_ms: AtomicI64,
-    /// When it was stopped, 0 if it goes.
-    stopped_ms: AtomicI64,
-}
-
-impl Clock for TurnedClock {
-    fn now(&self) -> Time {
-        let ms = match self.stopped_ms.load(Ordering::SeqCst) {
-            0 => real_ms(),
-            stopped => stopped,
-        };
-        Time::from_unix_ms(ms + self.ahead_ms.load(Ordering::SeqCst))
-    }
-}
-
-fn real_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    i64::try_from(since.as_millis()).unwrap()
 }
 
 /// A gate at work, with all that a transcript needs. It ends when it is dropped.
@@ -130,8 +100,10 @@ enum Reading {
 struct Variant {
     fronts: Fronts,
     reading: Reading,
-    patience: Duration,
+    /// How long a service may say nothing.
+    silence: Duration,
     limits: Limits,
+    patience: Patience,
 }
 
 impl Default for Variant {
@@ -139,125 +111,10 @@ impl Default for Variant {
         Self {
             fronts: Fronts::default(),
             reading: Reading::Going,
-            patience: Times::default().head,
+            silence: Times::default().head,
             limits: Limits::default(),
+            patience: guesses_go_on(),
         }
-    }
-}
-
-impl Setting {
-    /// Reads `world.toml` of a dialect and makes its accounts.
-    pub(crate) fn of(dialect: &str) -> Self {
-        let path = root().join("dialects").join(dialect).join("transcripts/world.toml");
-        let text = std::fs::read_to_string(&path).unwrap();
-        Self::from_text(dialect, &path.display().to_string(), &text)
-    }
-
-    /// Reads the text of another `world.toml` and makes its accounts; `origin` names it in messages.
-    pub(crate) fn from_text(dialect: &str, origin: &str, text: &str) -> Self {
-        Self::with_others(dialect, origin, text, Vec::new())
-    }
-
-    /// The same with APIs that speak other dialects.
-    pub(crate) fn with_others(dialect: &str, origin: &str, text: &str, others: Vec<Arc<Dialect>>) -> Self {
-        let file: WorldFile = toml::from_str(text).unwrap_or_else(|error| panic!("{origin}: {error}"));
-        for api in &file.api {
-            let is_known = api.dialect == dialect || others.iter().any(|other| *other.name == *api.dialect);
-            assert!(is_known, "{origin}: api {} speaks {}", api.name, api.dialect);
-        }
-        let seed = Arc::new(MemoryStore::default());
-        let store: Arc<dyn Store> = Arc::clone(&seed) as Arc<dyn Store>;
-        CONTROL.block_on(async {
-            let clock = Arc::new(TurnedClock::default());
-            let service = open(store, Arc::clone(&clock)).await;
-            // The dialect as it is in the repository says where Digest is spoken.
-            let text = Self::dialect_text(dialect);
-            if let Ok(dialect) = Dialect::load(dialect, &text).map(Arc::new) {
-                let spoken = file.api.iter().filter(|api| *api.dialect == *dialect.name);
-                let apis = spoken.filter_map(|api| Api::new(Arc::clone(&dialect), api.options()).ok());
-                apis.for_each(|api| declare(&service, &api));
-            }
-            people(&service, &file, clock.now()).await;
-            service.flush().await.unwrap();
-        });
-        Self { file, others, seed }
-    }
-
-    /// The dialect of an API: `main`, unless it speaks another.
-    fn dialect_of<'s>(&'s self, api: &ApiEntry, main: &'s Arc<Dialect>) -> &'s Arc<Dialect> {
-        self.others.iter().find(|other| *other.name == *api.dialect).unwrap_or(main)
-    }
-
-    /// The dialect file's text as it is in the repository.
-    pub(crate) fn dialect_text(dialect: &str) -> String {
-        std::fs::read_to_string(root().join("dialects").join(dialect).join("dialect.toml")).unwrap()
-    }
-
-    /// The names of its APIs.
-    pub(crate) fn apis(&self) -> impl Iterator<Item = &str> {
-        self.file.api.iter().map(|api| api.name.as_str())
-    }
-}
-
-/// A service at a low price: the parameters of argon2 are not what transcripts are about.
-async fn open(store: Arc<dyn Store>, clock: Arc<TurnedClock>) -> Arc<Service> {
-    let passwords = PasswordOptions { memory_kib: 8, passes: 1, threads: 1, ..PasswordOptions::default() };
-    let options = ServiceOptions {
-        equivalents_key: KeyPlace::Memory([7; 32].into()),
-        passwords,
-        clock,
-        random: Arc::new(OsRandom::default()),
-        upkeep: Upkeep::ByHand,
-        ..ServiceOptions::at("")
-    };
-    Service::with_store(store, options, CONTROL.handle().clone()).await.unwrap()
-}
-
-/// Says where Digest is spoken, as the binary does.
-fn declare(service: &Service, api: &Api) {
-    for (kind, realm, hash) in api.digest_places() {
-        service.declare_digest(kind, realm, hash);
-    }
-}
-
-/// Makes accounts, applications and operator-set values.
-async fn people(service: &Service, file: &WorldFile, now: Time) {
-    let by = By::gate;
-    for entry in &file.account {
-        let draft = AccountDraft {
-            subject: entry.subject.clone(),
-            full_name: entry.full_name.clone(),
-            first_name: entry.first_name.clone(),
-            last_name: entry.last_name.clone(),
-            email: entry.email.clone(),
-            tenant: entry.tenant.clone(),
-            roles: entry.roles.clone(),
-            keys: entry.keys.clone(),
-            password: Some(Secret::new(entry.password.as_str())),
-            password_due: entry.due,
-            weaker: entry.weaker.iter().map(|name| WeakerScheme::named(name).unwrap()).collect(),
-            ..AccountDraft::new(&entry.kind, &entry.name)
-        };
-        service.create_account(draft, by(), now).await.unwrap();
-    }
-    for entry in &file.application {
-        let draft = AccountDraft {
-            tenant: entry.tenant.clone(),
-            keys: entry.keys.clone(),
-            ..AccountDraft::new("applications", &entry.name)
-        };
-        let account = service.create_account(draft, by(), now).await.unwrap();
-        for api in &file.api {
-            let secret = Secret::new(entry.secret.as_str());
-            service.set_application_secret(&api.name, account.id, secret, by(), now).await.unwrap();
-        }
-    }
-    for entry in &file.secret {
-        // Whoever holds the value acts as an account made for it.
-        let name = format!("{}-{}", entry.api, entry.token);
-        let account = service.create_account(AccountDraft::new("devices", &name), by(), now).await.unwrap();
-        let value = Secret::new(entry.value.as_str());
-        service.set_shared_value(&entry.api, &entry.token, account.id, value, by(), now).await.unwrap();
     }
 }
 
@@ -273,8 +130,8 @@ impl World {
         transcript: &Transcript,
     ) -> Result<Self, String> {
         let (truth, folder) = CONTROL.block_on(place(setting, keeping));
-        let patience = if transcript.has_silence() { SHORT_PATIENCE } else { Times::default().head };
-        Self::over(setting, dialect, (truth, folder), Variant { patience, ..Variant::default() })
+        let silence = if transcript.has_silence() { SHORT_PATIENCE } else { Times::default().head };
+        Self::over(setting, dialect, (truth, folder), Variant { silence, ..Variant::default() })
     }
 
     /// Starts a world that believes fronts.
@@ -297,8 +154,22 @@ impl World {
     /// What the APIs cannot do with the dialect.
     pub(crate) fn limited(setting: &Setting, dialect: &Arc<Dialect>, limits: Limits) -> Result<Self, String> {
         let place = CONTROL.block_on(place(setting, Keeping::Memory));
-        let patience = SHORT_PATIENCE;
-        Self::over(setting, dialect, place, Variant { limits, patience, ..Variant::default() })
+        let silence = SHORT_PATIENCE;
+        Self::over(setting, dialect, place, Variant { limits, silence, ..Variant::default() })
+    }
+
+    /// Starts a world with another patience with whoever fails, that believes fronts.
+    ///
+    /// # Errors
+    /// What the APIs cannot do with the dialect.
+    pub(crate) fn patient(
+        setting: &Setting,
+        dialect: &Arc<Dialect>,
+        patience: Patience,
+        fronts: Fronts,
+    ) -> Result<Self, String> {
+        let place = CONTROL.block_on(place(setting, Keeping::File));
+        Self::over(setting, dialect, place, Variant { patience, fronts, ..Variant::default() })
     }
 
     /// A second gate over the same store, as after a restart, that has not loaded the tokens and never will.
@@ -331,7 +202,11 @@ impl World {
         if variant.reading == Reading::Held {
             store.hold_pages();
         }
-        let service = CONTROL.block_on(open(Arc::clone(&store) as Arc<dyn Store>, Arc::clone(&clock)));
+        let service = CONTROL.block_on(open(
+            Arc::clone(&store) as Arc<dyn Store>,
+            Arc::clone(&clock),
+            variant.patience,
+        ));
         apis.iter().for_each(|api| declare(&service, api));
         let trusted: Vec<(&str, &str)> = setting
             .file
@@ -395,8 +270,7 @@ impl World {
 
     /// Lets time pass.
     pub(crate) fn wait(&self, span: Duration) {
-        let ms = i64::try_from(span.as_millis()).unwrap();
-        self.clock.ahead_ms.fetch_add(ms, Ordering::SeqCst);
+        self.clock.turn(span);
         // What the background does meanwhile.
         let _ = CONTROL.block_on(self.service.flush());
         let _ = CONTROL.block_on(self.service.sweep(self.clock.now()));
@@ -404,7 +278,7 @@ impl World {
 
     /// Stops the clock: from now on time passes when it is told to, however slow the machine is.
     pub(crate) fn stop_clock(&self) {
-        self.clock.stopped_ms.store(real_ms(), Ordering::SeqCst);
+        self.clock.stop();
     }
 
     /// Takes the account store away, or gives it back: nothing can be written, and what would be asked of a store
@@ -456,90 +330,6 @@ impl World {
     pub(crate) fn assertion_keys(&self) -> JwkSet {
         serde_json::from_str(&self.service.jwks(Purpose::Assertion)).unwrap()
     }
-}
-
-async fn place(setting: &Setting, keeping: Keeping) -> (Arc<dyn Store>, Option<TempDir>) {
-    match keeping {
-        Keeping::Memory => (setting.seed.copy(), None),
-        Keeping::File => {
-            let folder = tempfile::tempdir().unwrap();
-            let store = SqliteStore::open(&folder.path().join("world.db"), CONTROL.handle()).await.unwrap();
-            store.write(setting.seed.changes()).await.unwrap();
-            (store, Some(folder))
-        }
-    }
-}
-
-struct Listening<'w> {
-    service: &'w Arc<Service>,
-    lookups: &'w Arc<Cut>,
-    clock: &'w Arc<TurnedClock>,
-    metrics: &'w Arc<Metrics>,
-    variant: Variant,
-}
-
-fn listen(
-    setting: &Setting,
-    apis: Vec<Arc<Api>>,
-    listening: Listening<'_>,
-    upstream: &Upstream,
-) -> (Running, SocketAddr, Arc<Mounted>) {
-    let Listening { service, lookups, clock, metrics, variant } = listening;
-    let url = format!("http://{}", upstream.address());
-    let mut options = UpstreamOptions::new("service", &url).unwrap();
-    options.times.head = variant.patience;
-    let backend = Backend::new(options).unwrap();
-    // As the binary does it.
-    let mut protected = vec![ASSERTION.to_owned()];
-    protected
-        .extend(apis.iter().flat_map(|api| api.identity_header_names()).map(|name| name.as_str().to_owned()));
-    let mounting = services::World {
-        service: Arc::clone(service),
-        clock: Arc::clone(clock) as Arc<_>,
-        random: Arc::new(OsRandom::default()),
-    };
-    let services = CONTROL.block_on(Mounted::new(&apis, &mounting, CONTROL.handle())).unwrap();
-    let services = Arc::new(services);
-    let apis = setting
-        .file
-        .api
-        .iter()
-        .zip(apis)
-        .map(|(entry, api)| gate::ApiOptions {
-            cors: entry.cors(&api),
-            api,
-            places: entry.places(),
-            upstream: Arc::clone(&backend),
-        })
-        .collect();
-    let gate = Gate::new(GateOptions {
-        apis,
-        lookups: Arc::clone(lookups) as Arc<_>,
-        operations: Arc::clone(service) as Arc<_>,
-        signer: Arc::clone(service) as Arc<_>,
-        negotiation: Some(Arc::clone(service) as Arc<_>),
-        objects: Arc::clone(service) as Arc<_>,
-        services: Arc::clone(&services) as Arc<_>,
-        clock: Arc::clone(clock) as Arc<_>,
-        random: Arc::new(OsRandom::default()),
-        limits: variant.limits,
-        fronts: variant.fronts,
-        protected: Protected::new(protected.iter().map(String::as_str)),
-        metrics: Arc::clone(metrics),
-        access: Some(crate::threats::heard::access()),
-    })
-    .unwrap();
-    let listener = Listener {
-        name: "main".to_owned(),
-        address: SocketAddr::from(([127, 0, 0, 1], 0)),
-        tls: None,
-        proxy_protocol: countersign_gateway::address::Networks::default(),
-        http2: Http2::On,
-    };
-    let running =
-        start(gate, ServeOptions { listeners: vec![listener], cores: NonZeroUsize::new(1) }).unwrap();
-    let address = running.address("main").unwrap();
-    (running, address, services)
 }
 
 fn bindings(file: &WorldFile, now: Time) -> Bindings {

@@ -185,6 +185,10 @@ impl Objects for Nobody {
     fn at_hand(&self, _digest: &ObjectDigest) -> FoundObject {
         None
     }
+    fn may_guess(&self, _address: IpAddr, _now: Time) -> bool {
+        true
+    }
+    fn forgive_guess(&self, _address: IpAddr, _now: Time) {}
     fn find(&self, _name: ObjectName) -> Answer<Result<FoundObject, Unavailable>> {
         away()
     }

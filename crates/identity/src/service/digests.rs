@@ -88,7 +88,7 @@ impl Digests for Service {
 
     fn begin(&self, secret: &DigestSecret, address: IpAddr, now: Time) -> Attempt {
         let core = &self.core;
-        if core.lockout.begin_address(address, now).is_err() {
+        if core.lockout.addresses.begin(address, now).is_err() {
             return Attempt::TooMany;
         }
         match core.lockout.begin(core.digest_bucket(secret, address), now) {
@@ -106,7 +106,7 @@ impl Digests for Service {
     fn settle(&self, secret: &DigestSecret, address: IpAddr, now: Time, end: Settled) {
         let core = &self.core;
         let bucket = core.digest_bucket(secret, address);
-        core.lockout.forgive_address(address, now);
+        core.lockout.addresses.forgive(address, now);
         match end {
             Settled::Succeeded => core.lockout.succeeded(bucket, address),
             Settled::Void => core.lockout.undo(bucket),

@@ -125,7 +125,7 @@ impl Core {
         let (name, remembered) = (directory.name.clone(), directory.settings.remembered);
         let outcome = self.ask(directory, found, claim, now).await;
         if !matches!(outcome, Outcome::Refused(_)) {
-            self.lockout.forgive_address(claim.address, now);
+            self.lockout.addresses.forgive(claim.address, now);
         }
         match outcome {
             Outcome::Right(entry) => {

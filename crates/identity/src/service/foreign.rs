@@ -125,12 +125,12 @@ impl Foreign for Service {
         };
         self.run(move |core| async move {
             // Counted before it is asked, given back unless it was wrong: as passwords are.
-            if core.lockout.begin_address(claim.address, now).is_err() {
+            if core.lockout.addresses.begin(claim.address, now).is_err() {
                 return Ok(OpaqueAnswer::TooMany);
             }
             let answer = whom.ask(&claim.value, now).await;
             if !matches!(answer, Ok(OpaqueAnswer::Refused(_))) {
-                core.lockout.forgive_address(claim.address, now);
+                core.lockout.addresses.forgive(claim.address, now);
             }
             answer
         })

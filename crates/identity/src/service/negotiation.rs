@@ -73,7 +73,7 @@ impl Core {
             return Err(Unavailable("nothing says how this api checks kerberos and ntlm".to_owned()));
         };
         let Leg { api: _, accounts, scheme, token, exchange, sharing, certificate, address } = leg;
-        if self.lockout.begin_address(address, now).is_err() {
+        if self.lockout.addresses.begin(address, now).is_err() {
             return Ok(LegAnswer::TooMany);
         }
         let waiting = exchange.and_then(|exchange| exchange.0.downcast::<Waiting>().ok());
@@ -81,7 +81,7 @@ impl Core {
         let outcome = self.routed(&mechanisms, &client, &token, waiting.map(|waiting| *waiting), now).await;
         let failed = matches!(outcome, Ok(LegAnswer::Refused(_)));
         if !failed {
-            self.lockout.forgive_address(address, now);
+            self.lockout.addresses.forgive(address, now);
         }
         outcome
     }

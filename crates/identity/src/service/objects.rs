@@ -2,6 +2,7 @@
 //!
 //! Whoever changes this file can give any object to anybody; it is reviewed like the look-ups.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use countersign_auth::objects::reference::{RANDOM_BYTES, reference};
@@ -188,6 +189,14 @@ impl Service {
 impl Objects for Service {
     fn at_hand(&self, digest: &ObjectDigest) -> FoundObject {
         self.core.objects.get(digest)
+    }
+
+    fn may_guess(&self, address: IpAddr, now: Time) -> bool {
+        self.core.lockout.guesses.begin(address, now).is_ok()
+    }
+
+    fn forgive_guess(&self, address: IpAddr, now: Time) {
+        self.core.lockout.guesses.forgive(address, now);
     }
 
     fn find(&self, name: ObjectName) -> Answer<Result<FoundObject, Unavailable>> {

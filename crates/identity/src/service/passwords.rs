@@ -102,7 +102,7 @@ impl Core {
         if !self.providers.know(claim) {
             return Ok(PasswordAnswer::BadProvider.into());
         }
-        if self.lockout.begin_address(claim.address, now).is_err() {
+        if self.lockout.addresses.begin(claim.address, now).is_err() {
             return Ok(PasswordAnswer::TooMany.into());
         }
         if let Err(problem) = well_formed(claim.password.expose()) {
@@ -122,7 +122,7 @@ impl Core {
         let refused = |text| Ok(PasswordAnswer::Refused(text).into());
         match outcome {
             Outcome::Busy => {
-                self.lockout.forgive_address(claim.address, now);
+                self.lockout.addresses.forgive(claim.address, now);
                 Ok(PasswordAnswer::TooMany.into())
             }
             Outcome::Lost => {
@@ -140,7 +140,7 @@ impl Core {
 
     /// The password was right; whether the account is, is asked after the KDF: it may have changed meanwhile.
     fn proven(&self, found: Option<Arc<Entry>>, address: IpAddr, now: Time) -> Checked {
-        self.lockout.forgive_address(address, now);
+        self.lockout.addresses.forgive(address, now);
         let current = found.as_ref().and_then(|entry| self.directory.find(entry.account.id.0));
         let (Some(found), Some(entry)) = (found, current) else {
             return PasswordAnswer::Refused("the account is gone").into();

@@ -8,6 +8,7 @@ use crate::dialect::place::Place;
 use crate::dialect::source::{At, Table, did_you_mean};
 use crate::dialect::{CredentialRule, JwtCredential, Scheme, TokenRule};
 use crate::form::{Form, FormError};
+use crate::identity::CLAIM_FIELDS;
 use crate::scheme::digest::algorithm::Algorithm;
 use crate::token::{AtLimit, TokenKind};
 
@@ -314,9 +315,9 @@ fn jwt(table: &Table<'_, '_>, scheme: Option<Scheme>, context: &Context) -> Opti
     let mut claims = Vec::new();
     if let Some(inner) = table.table("claims") {
         for key in inner.keys() {
-            let known = CLAIM_TARGETS.contains(&key.value.as_str()) || context.keys.contains(&key.value);
+            let known = CLAIM_FIELDS.contains(&key.value.as_str()) || context.keys.contains(&key.value);
             if !known {
-                let targets = CLAIM_TARGETS.into_iter().chain(context.keys.iter().map(String::as_str));
+                let targets = CLAIM_FIELDS.into_iter().chain(context.keys.iter().map(String::as_str));
                 let hint = did_you_mean(&key.value, targets);
                 inner.problem(
                     key.span.clone(),
@@ -345,9 +346,6 @@ fn jwt(table: &Table<'_, '_>, scheme: Option<Scheme>, context: &Context) -> Opti
         }
     }
 }
-
-/// Fields of an identity that a claim may fill, beside the dialect's keys.
-const CLAIM_TARGETS: [&str; 7] = ["subject", "tenant", "roles", "name", "email", "first_name", "last_name"];
 
 fn token_of(
     table: &Table<'_, '_>,

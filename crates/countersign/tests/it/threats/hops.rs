@@ -4,7 +4,7 @@ use countersign_gateway::address::{ForwardingFields, Fronts};
 
 use super::heard::{self, Hearing};
 use super::{Ground, all, basic, claims, fronts, lines_with};
-use crate::world::Setting;
+use crate::world::setting::Setting;
 
 /// Anybody may look at `/public`; `ann` may look at all.
 const WORLD: &str = r#"

@@ -210,6 +210,10 @@ impl Store for MemoryStore {
         })
     }
 
+    fn token_count(&self) -> StoreFuture<u64> {
+        self.read(|rows| rows.tokens.len() as u64)
+    }
+
     fn token(&self, digest: [u8; 32]) -> StoreFuture<Option<TokenRow>> {
         self.read(|rows| rows.tokens.get(&digest).cloned())
     }

@@ -13,7 +13,7 @@ use super::{BOUND, Cause, Channel, Fate, LOOK, SLACK};
 use crate::raw::Wire;
 use crate::threats::{Ground, Told, basic, claims};
 use crate::transcript::Manners;
-use crate::world::Setting;
+use crate::world::setting::Setting;
 
 const PASSWORD: &str = "a long enough password";
 const ROLE: &str = "ROLE_AGENT";

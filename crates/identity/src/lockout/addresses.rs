@@ -1,0 +1,99 @@
+//! What fails from one address, a minute at a time.
+
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use countersign_auth::time::Time;
+use quick_cache::sync::Cache;
+
+use super::Locked;
+
+/// Addresses that are watched at once; the least watched give way.
+const ADDRESSES_MAX: usize = 65_536;
+const WINDOW: Duration = Duration::from_secs(60);
+
+/// Where attempts come from: an IPv4 address, or an IPv6 /64.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Origin(pub(super) u64, pub(super) u8);
+
+impl Origin {
+    pub(super) fn of(address: IpAddr) -> Self {
+        match address.to_canonical() {
+            IpAddr::V4(address) => Self(u64::from(u32::from(address)), 4),
+            IpAddr::V6(address) => Self((u128::from(address) >> 64) as u64, 6),
+        }
+    }
+}
+
+struct Window {
+    since: Time,
+    failures: u32,
+}
+
+/// So many failures a minute from one address; what was counted and is none is given back.
+pub(crate) struct Addresses {
+    per_minute: u32,
+    windows: Cache<Origin, Arc<Mutex<Window>>>,
+}
+
+impl Addresses {
+    pub(crate) fn new(per_minute: u32) -> Self {
+        Self { per_minute, windows: Cache::new(ADDRESSES_MAX) }
+    }
+
+    /// Counts an attempt as failed before it is made; `Err` if there were too many.
+    pub(crate) fn begin(&self, address: IpAddr, now: Time) -> Result<(), Locked> {
+        let window = self.window(address, now);
+        let mut window = locked(&window);
+        if now.since(window.since) >= WINDOW || now < window.since {
+            *window = Window { since: now, failures: 0 };
+        }
+        if window.failures >= self.per_minute {
+            return Err(Locked);
+        }
+        window.failures += 1;
+        Ok(())
+    }
+
+    /// Gives an attempt back that was not a failure.
+    pub(crate) fn forgive(&self, address: IpAddr, now: Time) {
+        let window = self.window(address, now);
+        let mut window = locked(&window);
+        window.failures = window.failures.saturating_sub(1);
+    }
+
+    fn window(&self, address: IpAddr, now: Time) -> Arc<Mutex<Window>> {
+        let new =
+            || Ok::<_, std::convert::Infallible>(Arc::new(Mutex::new(Window { since: now, failures: 0 })));
+        match self.windows.get_or_insert_with(&Origin::of(address), new) {
+            Ok(window) => window,
+            Err(never) => match never {},
+        }
+    }
+}
+
+fn locked(window: &Mutex<Window>) -> MutexGuard<'_, Window> {
+    window.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn an_address_has_its_failures_a_minute() {
+        let at = |ms: i64| Time::from_unix_ms(1_700_000_000_000 + ms);
+        let ip = |text: &str| -> IpAddr { text.parse().unwrap() };
+        let addresses = Addresses::new(50);
+        for _ in 0..50 {
+            addresses.begin(ip("10.0.0.1"), at(0)).unwrap();
+            addresses.begin(ip("::ffff:10.0.0.2"), at(0)).unwrap();
+            addresses.forgive(ip("10.0.0.2"), at(0));
+        }
+        assert!(addresses.begin(ip("10.0.0.1"), at(59_999)).is_err());
+        assert!(addresses.begin(ip("10.0.0.2"), at(0)).is_ok());
+        assert!(addresses.begin(ip("10.0.0.1"), at(60_000)).is_ok());
+    }
+}
