@@ -11,6 +11,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
 use crate::api::digest::Freshness;
 use crate::api::{Api, Located, Mechanism};
+use crate::canonical::path::CanonicalPath;
 use crate::cookie::{self, Attributes, SameSite, ScriptAccess, Transport};
 use crate::date::DateFormat;
 use crate::dialect::place::Place;
@@ -434,7 +435,7 @@ impl Values for RefusalValues<'_> {
     fn value(&self, name: &str, _index: Option<usize>) -> Value<'_> {
         match name {
             "api" => Value::Text((*self.api.name).into()),
-            "prefix" => Value::Text(self.here.prefix.into()),
+            "prefix" => Value::Address(self.here.prefix.into()),
             "media" => Value::Text(self.media.into()),
             "realm" => Value::Text(self.api.realm.as_str().into()),
             "status" => Value::Int(i64::from(self.status)),
@@ -444,7 +445,7 @@ impl Values for RefusalValues<'_> {
             "code" => Value::Text(self.code.as_str().into()),
             "message" => Value::Text(self.message.as_str().into()),
             "trace" if self.api.development => Value::Text(self.refusal.cause.as_ref().into()),
-            "return_to" => Value::Text(self.return_to().into()),
+            "return_to" => Value::Address(self.return_to().into()),
             _ => Value::Absent,
         }
     }
@@ -454,17 +455,18 @@ impl Values for RefusalValues<'_> {
     }
 }
 
-/// Whether a path leads back into the API: its prefix, nothing that a browser reads as another origin (T-E6), and
-/// nothing that would be markup where a page prints it: no browser leaves that in an address (T-E10).
-pub(crate) fn is_own_path(path: &str, prefix: &str) -> bool {
+/// Whether an address leads back into the API: its prefix, a path that the gate itself would take, so that no escape
+/// hides a separator, a dot segment or a line end and no browser reads it as another origin (T-E6), and nothing that
+/// would be markup where a page prints it: no browser leaves that in an address (T-E10).
+pub(crate) fn is_own_path(address: &str, prefix: &str) -> bool {
+    let path = address.split(['?', '#']).next().unwrap_or_default();
     let below = path.strip_prefix(prefix);
     below.is_some_and(|below| below.starts_with('/') || (below.is_empty() && !prefix.is_empty()))
-        && path.starts_with('/')
-        && !path.starts_with("//")
-        && path
+        && CanonicalPath::parse(path).is_ok()
+        && !path.split('/').any(|segment| segment == ".." || segment == ".")
+        && address
             .bytes()
             .all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'\\' | b'"' | b'<' | b'>' | b'`'))
-        && !path.split(['/', '?', '#']).any(|segment| segment == ".." || segment == ".")
 }
 
 /// What a dialect that says nothing says.

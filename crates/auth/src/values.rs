@@ -151,10 +151,10 @@ impl Values for Caller<'_> {
     fn value(&self, name: &str, index: Option<usize>) -> Value<'_> {
         match name {
             "api" => Value::Text((*self.api.name).into()),
-            "prefix" => Value::Text(self.prefix.into()),
+            "prefix" => Value::Address(self.prefix.into()),
             "media" => Value::Text(self.media.into()),
             "realm" => Value::Text(self.api.realm.as_str().into()),
-            "return_to" => Value::Text(self.return_to.into()),
+            "return_to" => Value::Address(self.return_to.into()),
             "csrf.header" => Value::Text(csrf::header_name(self.api).into()),
             "csrf.token" => self.csrf_token(),
             "keys" => Value::List(self.keys.len()),

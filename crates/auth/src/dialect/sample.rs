@@ -173,12 +173,12 @@ struct Place<'s> {
 impl Values for Place<'_> {
     fn value(&self, name: &str, index: Option<usize>) -> Value<'_> {
         match name {
-            "prefix" => Value::Text(self.prefix.into()),
+            "prefix" => Value::Address(self.prefix.into()),
             "return_to" if self.inner.asked.get(name) == Some(&false) => Value::Absent,
             "return_to" if self.inner.text.is_empty() && !self.inner.asked.contains_key(name) => {
                 Value::Absent
             }
-            "return_to" => Value::Text(format!("{}/back", self.prefix).into()),
+            "return_to" => Value::Address(format!("{}/back", self.prefix).into()),
             _ => self.inner.value(name, index),
         }
     }

@@ -77,6 +77,9 @@ pub(crate) struct Template {
 pub(crate) enum Value<'v> {
     Absent,
     Text(Cow<'v, str>),
+    /// A path of this API, with a query perhaps, as it stands in an address: its escapes are its own, and are not
+    /// escaped again where a header takes it.
+    Address(Cow<'v, str>),
     Int(i64),
     Time(Time),
     Flag(bool),
@@ -220,7 +223,7 @@ fn look_up<'v>(name: &str, values: &'v dyn Values, loops: &Loops<'_>) -> Value<'
 fn is_true(value: &Value<'_>) -> bool {
     match value {
         Value::Absent => false,
-        Value::Text(text) => !text.is_empty(),
+        Value::Text(text) | Value::Address(text) => !text.is_empty(),
         Value::Int(_) | Value::Time(_) => true,
         Value::Flag(flag) => *flag,
         Value::List(length) => *length > 0,
@@ -228,6 +231,18 @@ fn is_true(value: &Value<'_>) -> bool {
 }
 
 fn print(value: Value<'_>, filter: Option<Filter>, date: &DateFormat, medium: Medium, out: &mut String) {
+    let value = match value {
+        Value::Address(address) if filter.is_none() && medium == Medium::Header => {
+            return address_in_header(&address, out);
+        }
+        Value::Address(address) => Value::Text(address),
+        value @ (Value::Absent
+        | Value::Text(_)
+        | Value::Int(_)
+        | Value::Time(_)
+        | Value::Flag(_)
+        | Value::List(_)) => value,
+    };
     let text: Cow<'_, str> = match (value, filter) {
         (Value::List(length), _) => length.to_string().into(),
         (Value::Absent, Some(Filter::Length)) => "0".into(),
@@ -250,7 +265,7 @@ fn print(value: Value<'_>, filter: Option<Filter>, date: &DateFormat, medium: Me
         (Value::Time(time), Some(Filter::Unix)) => time.unix_secs().to_string().into(),
         (Value::Time(time), Some(Filter::UnixMs)) => time.unix_ms().to_string().into(),
         (Value::Time(time), _) => DateFormat::RFC3339.format(time).into(),
-        (Value::Text(text), _) => text,
+        (Value::Text(text) | Value::Address(text), _) => text,
         (Value::Int(number), _) => number.to_string().into(),
         (Value::Flag(flag), _) => if flag { "true" } else { "false" }.into(),
         (Value::Absent, _) => "".into(),
@@ -262,6 +277,18 @@ fn no_number(medium: Medium) -> &'static str {
     match medium {
         Medium::Json => "null",
         Medium::Header | Medium::Cookie | Medium::Xml | Medium::Html | Medium::Text => "",
+    }
+}
+
+/// Leaves `%` with its two digits as they are, and escapes what a header escapes.
+fn address_in_header(address: &str, out: &mut String) {
+    let is_escape =
+        |rest: &str| rest.as_bytes().get(..2).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit));
+    for (nth, part) in address.split('%').enumerate() {
+        if nth > 0 {
+            out.push_str(if is_escape(part) { "%" } else { "%25" });
+        }
+        escape(part, Medium::Header, out);
     }
 }
 

@@ -144,11 +144,49 @@ fn e10_what_a_request_says_is_not_printed_or_is_text() {
         ("/x%0D%0ASet-Cookie:%20a=b", "/login/home"),
         ("/crm/%22%3E%3Cscript%3E", "/login/home"),
         ("/crm/x?q=a,b(c)", "/crm/x?q=a,b(c)"),
+        // Escapes stay what they were, once; what they may hide is looked for as the gate looks for it in requests.
+        ("/crm/a%2520b?c=d%2526e%253Df%23g", "/crm/a%20b?c=d%26e%3Df#g"),
+        ("/crm/%25C3%25A9", "/crm/%C3%A9"),
+        ("/crm/x?q=100%25", "/crm/x?q=100%25"),
+        ("/crm/x?y=%250d%250aSet-Cookie:a=b", "/crm/x?y=%0d%0aSet-Cookie:a=b"),
+        ("/crm/100%25", "/login/home"),
+        ("/crm/%C3%A9", "/login/home"),
+        ("///evil.example", "/login/home"),
+        ("/crm//evil.example", "/login/home"),
+        ("/%252f%252fevil.example", "/login/home"),
+        ("/%252F/evil.example", "/login/home"),
+        ("/%255cevil.example", "/login/home"),
+        ("/crm/%252e%252E/x", "/login/home"),
+        ("/crm/.%252e/x", "/login/home"),
+        ("/crm/../x", "/login/home"),
+        ("/crm/x%250d%250aSet-Cookie:a=b", "/login/home"),
+        ("/crm/x%2500", "/login/home"),
+        ("/crm/x%09", "/login/home"),
+        ("%09//evil.example", "/login/home"),
+        ("/%09/evil.example", "/login/home"),
+        ("/crm/x%257F", "/login/home"),
+        ("/crm/x%252525", "/login/home"),
+        ("https:evil.example", "/login/home"),
+        ("%2F%2Fevil.example", "/login/home"),
     ] {
         let told = ground.send(&format!("POST /login?return_to={place} HTTP/1.1\nHost: a.example\nContent-Type: application/x-www-form-urlencoded\n\nuserName=hatter&password=wonderland-7"));
         let found = told.header("location");
         assert_eq!(found, location, "{place}");
         assert_eq!(told.answer.head.header("set-cookie").map(|line| line.starts_with("a=")), Some(false));
+    }
+}
+
+#[test]
+fn e6_a_browser_comes_back_to_the_very_address() {
+    let ground = crm();
+    for address in ["/pages/a%20b?x=1%262&y=%2525", "/pages/start?q=%C3%A9+z", "/pages/x?back=%2Fy%3Fz"] {
+        let told = ground.send(&format!(
+            "GET {address} HTTP/1.1\nHost: a.example\nAccept: text/html\nSec-Fetch-Mode: navigate"
+        ));
+        let sign_in = told.header("location");
+        assert!(sign_in.starts_with("/login?return_to="), "{sign_in}");
+        let told = ground.send(&format!("POST {sign_in} HTTP/1.1\nHost: a.example\nContent-Type: application/x-www-form-urlencoded\n\nuserName=hatter&password=wonderland-7"));
+        assert_eq!(told.header("location"), address);
     }
 }
 
