@@ -331,6 +331,9 @@ pub trait Store: Send + Sync {
     /// the second value is the place that this page ends at.
     fn tokens(&self, after: i64, limit: u32) -> StoreFuture<(Vec<TokenRow>, i64)>;
 
+    /// How many tokens there are, or nearly: for whoever makes room for all of them.
+    fn token_count(&self) -> StoreFuture<u64>;
+
     /// One token.
     fn token(&self, digest: [u8; 32]) -> StoreFuture<Option<TokenRow>>;
 

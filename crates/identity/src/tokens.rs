@@ -87,6 +87,11 @@ impl Tokens {
         }
     }
 
+    /// Makes room for so many tokens at once, which are about to be added.
+    pub(crate) fn reserve(&self, count: usize) {
+        self.table.reserve(count);
+    }
+
     /// Looks a token up for somebody who presents it; never waits.
     ///
     /// That it was used is noted if nobody changes the same part of the memory meanwhile: the next use notes it too.

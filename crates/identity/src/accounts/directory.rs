@@ -128,6 +128,11 @@ impl Directory {
         self.entries.find(&id)
     }
 
+    /// Whether there is an account of that number, disabled or not.
+    pub(crate) fn has(&self, id: u64) -> bool {
+        self.entries.shard(&id).read().contains_key(&id)
+    }
+
     /// The account of that number, if anybody may act as it.
     pub(crate) fn enabled(&self, id: u64) -> Option<Arc<Account>> {
         let shard = self.entries.shard(&id).read();

@@ -33,7 +33,7 @@ impl Core {
         let row = self.store.token(digest.0).await.map_err(unavailable)?;
         if let Some(row) = row {
             let ledger = self.ledger();
-            self.adopt(&ledger, &row);
+            self.adopt(&ledger, std::slice::from_ref(&row));
         }
         Ok(())
     }

@@ -62,26 +62,32 @@ async fn sweep_again_and_again(core: Weak<Core>) {
     }
 }
 
-/// Brings all tokens of the store into memory, a page at a time, while the service is at work already.
+/// Brings all tokens of the store into memory, a page at a time, while the service is at work already. While one page
+/// is taken in, the next is read.
 async fn load(core: Weak<Core>) {
     let Some(clock) = core.upgrade().map(|core| Arc::clone(&core.clock)) else { return };
     let started = clock.now();
+    make_room(&core).await;
     let (mut after, mut rows, mut retry) = (0, 0_usize, RETRY_FIRST);
+    let Some(mut reading) = core.upgrade().map(|core| core.store.tokens(after, PAGE_ROWS)) else { return };
     loop {
-        let page = match core.upgrade() {
-            Some(core) => core.store.tokens(after, PAGE_ROWS),
-            None => return,
-        };
-        let (page, end) = match page.await {
-            Ok(page) => page,
-            Err(error) => {
-                tracing::error!(error = %error, "could not load tokens, will go on trying");
-                tokio::time::sleep(retry).await;
-                retry = (retry * 2).min(RETRY_MAX);
+        let read = reading.await;
+        if let Err(error) = &read {
+            tracing::error!(%error, "could not load tokens, will go on trying");
+            tokio::time::sleep(retry).await;
+            retry = (retry * 2).min(RETRY_MAX);
+        }
+        let Some(core) = core.upgrade() else { return };
+        let page = match read {
+            Ok((page, end)) => {
+                after = end;
+                page
+            }
+            Err(_told) => {
+                reading = core.store.tokens(after, PAGE_ROWS);
                 continue;
             }
         };
-        let Some(core) = core.upgrade() else { return };
         if page.is_empty() {
             core.ledger().loading = None;
             core.loaded.store(true, Ordering::Release);
@@ -93,14 +99,21 @@ async fn load(core: Weak<Core>) {
             );
             return;
         }
-        after = end;
+        reading = core.store.tokens(after, PAGE_ROWS);
         rows += page.len();
         for rows in page.chunks(ADOPTED_AT_ONCE) {
-            let ledger = core.ledger();
-            for row in rows {
-                core.adopt(&ledger, row);
-            }
+            core.adopt(&core.ledger(), rows);
         }
+    }
+}
+
+/// Tables that grow step by step copy each record several times.
+async fn make_room(core: &Weak<Core>) {
+    let Some(counting) = core.upgrade().map(|core| core.store.token_count()) else { return };
+    // Where they cannot be counted they cannot be read either, and that is told.
+    let count = counting.await.unwrap_or(0);
+    if let Some(core) = core.upgrade() {
+        core.tokens.reserve(usize::try_from(count).unwrap_or(0));
     }
 }
 
@@ -122,19 +135,30 @@ impl Service {
 }
 
 impl Core {
-    /// Brings a token of the store into memory, unless it ended since the row was read.
-    pub(super) fn adopt(&self, ledger: &Ledger, row: &TokenRow) {
-        if let Some(ended) = &ledger.loading {
-            let with_account = ended.accounts.get(&row.account).is_some_and(|keep| *keep != Some(row.digest));
-            if with_account || ended.tokens.contains(&row.digest) {
-                return;
+    /// Brings tokens of the store into memory, but for those that ended since their rows were read.
+    pub(super) fn adopt(&self, ledger: &Ledger, rows: &[TokenRow]) {
+        // Rows side by side are of the same few words.
+        let mut last: Option<(&TokenRow, u16)> = None;
+        for row in rows {
+            if let Some(ended) = &ledger.loading {
+                let kept = ended.accounts.get(&row.account);
+                if kept.is_some_and(|keep| *keep != Some(row.digest)) || ended.tokens.contains(&row.digest) {
+                    continue;
+                }
             }
-        }
-        if row.account != 0 && self.directory.find(row.account).is_none() {
-            return;
-        }
-        if let Some(word) = self.tokens.words.number(&row.api, &row.word) {
-            self.tokens.insert(Record::from_row(row, word));
+            if row.account != 0 && !self.directory.has(row.account) {
+                continue;
+            }
+            let same =
+                |other: &TokenRow| Arc::ptr_eq(&other.api, &row.api) && Arc::ptr_eq(&other.word, &row.word);
+            let word = match last {
+                Some((other, word)) if same(other) => Some(word),
+                Some(_) | None => self.tokens.words.number(&row.api, &row.word),
+            };
+            if let Some(word) = word {
+                last = Some((row, word));
+                self.tokens.insert(Record::from_row(row, word));
+            }
         }
     }
 

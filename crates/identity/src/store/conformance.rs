@@ -151,6 +151,7 @@ async fn tokens(store: &dyn Store) {
     assert!(store.token([11; 32]).await.unwrap().is_some());
     store.write(vec![Change::DeleteTokens(vec![[11; 32], [3; 32]])]).await.unwrap();
     assert_eq!(store.tokens(0, 100).await.unwrap().0.len(), 2);
+    assert_eq!(store.token_count().await.unwrap(), 2);
 }
 
 async fn keys_and_values(store: &dyn Store) {

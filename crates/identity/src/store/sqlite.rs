@@ -5,6 +5,7 @@
 //! its owner only, and a lock file beside it keeps a second gate from opening it: memory is the truth for
 //! sessions, and two memories would differ.
 
+mod bulk;
 mod objects;
 mod rows;
 mod writer;
@@ -26,13 +27,14 @@ use super::{
     AccountRow, AuditRow, Change, EquivalentRow, KeyRow, NoteRow, ObjectRow, SigningKeyRow, Store,
     StoreError, StoreFuture, TokenRow, ValueRow,
 };
+use bulk::Bulk;
 use writer::Writer;
 
 /// How long a statement waits for another process that holds the file (a backup tool, say).
 const BUSY_WAIT: Duration = Duration::from_secs(5);
 /// Readers beside the writer; reads are rare, memory answers nearly all look-ups.
 const READERS_MAX: u32 = 4;
-/// Rows that travel from SQLite's thread to ours at once; the default of 50 makes loading a million slow.
+/// Rows that travel from SQLite's thread to ours at once; the default of 50 makes loading many accounts slow.
 const ROW_BUFFER: usize = 1024;
 /// Each entry brings the file from schema N to schema N + 1.
 const SCHEMAS: [&str; 4] = [
@@ -45,6 +47,7 @@ const SCHEMAS: [&str; 4] = [
 /// One SQLite file. See the module's words.
 pub struct SqliteStore {
     readers: SqlitePool,
+    bulk: Bulk,
     writer: Writer,
     lock: Arc<Mutex<Option<File>>>,
 }
@@ -77,8 +80,9 @@ impl SqliteStore {
             .connect_with(options.read_only(true).create_if_missing(false))
             .await
             .map_err(down)?;
+        let bulk = Bulk::open(path, handle)?;
         let writer = Writer::start(connection, handle);
-        Ok(Arc::new(Self { readers, writer, lock: Arc::new(Mutex::new(Some(lock))) }))
+        Ok(Arc::new(Self { readers, bulk, writer, lock: Arc::new(Mutex::new(Some(lock))) }))
     }
 
     fn read<T, F>(&self, query: impl FnOnce(SqlitePool) -> F) -> StoreFuture<T>
@@ -115,23 +119,11 @@ impl Store for SqliteStore {
     }
 
     fn tokens(&self, after: i64, limit: u32) -> StoreFuture<(Vec<TokenRow>, i64)> {
-        self.read(move |pool| async move {
-            let mut names = rows::Names::default();
-            let mut end = after;
-            let page = sqlx::query(
-                "SELECT digest, api, word, kind, account, issued_at, used_at, idle_secs, ends_at, proven_at, \
-                 family, spent, rowid FROM tokens WHERE rowid > ? ORDER BY rowid LIMIT ?",
-            )
-            .bind(after)
-            .bind(limit)
-            .try_map(|row| {
-                end = sqlx::Row::try_get(&row, 12)?;
-                rows::token(&row, &mut names)
-            })
-            .fetch_all(&pool)
-            .await?;
-            Ok((page, end))
-        })
+        self.bulk.tokens(after, limit)
+    }
+
+    fn token_count(&self) -> StoreFuture<u64> {
+        self.bulk.token_count()
     }
 
     fn token(&self, digest: [u8; 32]) -> StoreFuture<Option<TokenRow>> {
@@ -220,6 +212,7 @@ impl Store for SqliteStore {
         let writer = self.writer.close();
         let readers = self.readers.clone();
         let lock = Arc::clone(&self.lock);
+        self.bulk.close();
         Box::pin(async move {
             readers.close().await;
             let closed = writer.await;

@@ -83,6 +83,10 @@ impl Store for Switchable {
         })
     }
 
+    fn token_count(&self) -> StoreFuture<u64> {
+        self.pass(|store| store.token_count())
+    }
+
     fn token(&self, digest: [u8; 32]) -> StoreFuture<Option<TokenRow>> {
         self.pass(|store| store.token(digest))
     }

@@ -117,7 +117,7 @@ impl Locked<'_> {
             return false;
         }
         if (self.changes.taken + 1) * 1000 > slots.capacity() * TAKEN_MAX_PER_MILLE {
-            slots = self.rebuild();
+            slots = self.rebuild(1);
         }
         let Some((place, is_new)) = slots.room(record.mark()) else { return false };
         self.write(|| slots.put(place, record));
@@ -129,9 +129,10 @@ impl Locked<'_> {
         true
     }
 
-    /// Puts the records into other slots: more of them, or as many without the gone ones.
-    fn rebuild(&mut self) -> Arc<Slots> {
-        let capacity = ((self.changes.records + 1) * SLOTS_PER_MILLE / 1000).max(SLOTS_MIN);
+    /// Puts the records into other slots: more of them, or as many without the gone ones, and some for `more`
+    /// records that are about to be added.
+    fn rebuild(&mut self, more: usize) -> Arc<Slots> {
+        let capacity = ((self.changes.records + more) * SLOTS_PER_MILLE / 1000).max(SLOTS_MIN);
         let (old, new) = (self.slots(), Arc::new(Slots::new(capacity)));
         for record in old.records() {
             if let Some((place, _)) = new.room(record.mark()) {
@@ -191,6 +192,18 @@ impl Table {
     /// Looks a record up without waiting for anybody.
     pub(crate) fn read(&self, digest: &[u8; 32]) -> Read {
         self.shard(Mark::of(digest)).read(digest)
+    }
+
+    /// Makes room for so many records, which are about to be added: digests spread them evenly.
+    pub(crate) fn reserve(&self, count: usize) {
+        for shard in &self.shards {
+            let mut locked = shard.lock();
+            if (locked.changes.taken + count / SHARDS) * 1000
+                > locked.slots().capacity() * TAKEN_MAX_PER_MILLE
+            {
+                locked.rebuild(count / SHARDS);
+            }
+        }
     }
 
     /// Adds a record; false if its digest is there already.

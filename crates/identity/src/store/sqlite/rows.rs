@@ -23,7 +23,7 @@ pub(super) struct Names {
 const NAMES_MAX: usize = 16;
 
 impl Names {
-    fn share(&mut self, name: &str) -> Arc<str> {
+    pub(super) fn share(&mut self, name: &str) -> Arc<str> {
         if let Some(known) = self.last.iter().find(|known| &***known == name) {
             return Arc::clone(known);
         }
@@ -44,12 +44,12 @@ pub(super) fn kind_number(kind: TokenKind) -> Option<i64> {
     }
 }
 
-fn kind(number: i64) -> Read<TokenKind> {
+pub(super) fn kind_of(number: i64) -> Option<TokenKind> {
     match number {
-        0 => Ok(TokenKind::Session),
-        1 => Ok(TokenKind::Access),
-        2 => Ok(TokenKind::Refresh),
-        _ => Err(wrong("kind of a token")),
+        0 => Some(TokenKind::Session),
+        1 => Some(TokenKind::Access),
+        2 => Some(TokenKind::Refresh),
+        _ => None,
     }
 }
 
@@ -96,7 +96,7 @@ pub(super) fn token(row: &SqliteRow, names: &mut Names) -> Read<TokenRow> {
         digest: bytes(row, 0)?,
         api: names.share(row.try_get(1)?),
         word: names.share(row.try_get(2)?),
-        kind: kind(row.try_get(3)?)?,
+        kind: kind_of(row.try_get(3)?).ok_or_else(|| wrong("kind of a token"))?,
         account: account.map_or(0, i64::cast_unsigned),
         issued_at: row.try_get(5)?,
         used_at: row.try_get(6)?,
