@@ -5,6 +5,7 @@ mod switches;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use http::{HeaderName, Method};
@@ -84,10 +85,14 @@ pub struct TokenSettings {
     pub per_account: Option<u32>,
 }
 
+static NEXT_EDITION: AtomicU64 = AtomicU64::new(1);
+
 /// A dialect with everything settled.
 #[derive(Debug)]
 pub struct Api {
     pub(crate) name: Arc<str>,
+    /// No other API of the process has this number, not even one of the same name that takes its place.
+    pub(crate) edition: u64,
     pub(crate) dialect: Arc<Dialect>,
     /// By credential index.
     on: Vec<bool>,
@@ -204,6 +209,7 @@ impl Api {
         let realm = options.realm.or_else(|| dialect.realm.clone()).unwrap_or(options.name);
         Ok(Self {
             name,
+            edition: NEXT_EDITION.fetch_add(1, Ordering::Relaxed),
             on,
             realm,
             csrf_on: !options.csrf_off,

@@ -300,6 +300,8 @@ impl Verifier<'_> {
         let mut context = Context::new(&SHA256);
         context.update(b"countersign proof");
         context.update(self.lookups.derivation_key().expose());
+        // What was verified by other rules for the same API proves nothing by these.
+        context.update(&self.api.edition.to_be_bytes());
         for part in [&*self.api.name, &*rule.name].into_iter().chain(parts.iter().copied()) {
             context.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
             context.update(part.as_bytes());

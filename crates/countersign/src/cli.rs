@@ -47,7 +47,8 @@ enum Command {
     /// Run the gate that a configuration describes
     ///
     /// Stops on SIGTERM or Ctrl-C after what runs has ended (`limits.drain`). The first start makes the store
-    /// and an administrator, whose random password is shown once.
+    /// and an administrator, whose random password is shown once. On SIGHUP it reads configuration, dialects and
+    /// certificates again; what is wrong with them is logged, and the running ones stay.
     Serve(ConfigFile),
     /// Run a gate with every dialect in front of sample services, and print what to try
     ///

@@ -28,7 +28,7 @@ use crate::config::{Loaded, LogFormat};
 use crate::logging;
 use crate::output::{Failure, Output};
 use crate::record::{NewAccount, NewKey, Whose};
-use crate::serve::{self, Signals};
+use crate::serve::{self, OnHangup, Signals};
 use crate::wire::{self, Identities, Running};
 
 pub(crate) use self::guard::run as guard;
@@ -74,7 +74,7 @@ pub(crate) fn run(options: &Demo, output: Output) -> Result<(), Failure> {
 
         let document = document(&running, &kept, &accounts, folder.path());
         output.answer(&document, text_of)?;
-        serve::until_stopped(&loaded, &identities, running, signals).await?;
+        serve::until_stopped(&loaded, &identities, running, signals, OnHangup::Stop).await?;
         drop(servers);
         Ok::<_, Failure>(())
     })?;

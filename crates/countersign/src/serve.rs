@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::config::{self, Loaded};
+use crate::config::{self, Loaded, Mistake};
 use crate::control;
 use crate::logging;
 use crate::output::{Failure, Output};
@@ -40,8 +40,17 @@ pub(crate) fn serve(loaded: &Loaded, output: Output) -> Result<(), Failure> {
         }
         let running = wire::start(loaded, &identities, log.access()).await?;
         announce(&running);
-        until_stopped(loaded, &identities, running, signals).await
+        until_stopped(loaded, &identities, running, signals, OnHangup::Reload).await
     })
+}
+
+/// What SIGHUP means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OnHangup {
+    /// The configuration is read again.
+    Reload,
+    /// The terminal is gone, and so is whoever started this.
+    Stop,
 }
 
 /// Says in the log where the gate listens.
@@ -59,19 +68,53 @@ pub(crate) fn announce(running: &Running) {
 pub(crate) async fn until_stopped(
     loaded: &Loaded,
     identities: &Arc<Identities>,
-    running: Running,
-    signals: Signals,
+    mut running: Running,
+    mut signals: Signals,
+    on_hangup: OnHangup,
 ) -> Result<(), Failure> {
     let socket = control::socket_of(loaded);
     let door = control::Door::open(socket.clone(), Arc::clone(identities))
         .with_context(|| format!("could not listen for orders at {}", socket.display()))?;
-    signals.stop_asked().await;
+    let mut newer: Option<Loaded> = None;
+    while signals.next(on_hangup).await == Asked::Reload {
+        if let Some(taken) = reload(newer.as_ref().unwrap_or(loaded), &mut running, identities).await {
+            newer = Some(taken);
+        }
+    }
     tracing::info!("stopping: no new connections, what runs may end");
     drop(door);
     running.stop().await;
     identities.close().await?;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Reads the configuration of a running gate again. What is wrong with it is logged, and the running one stays.
+async fn reload(before: &Loaded, running: &mut Running, identities: &Arc<Identities>) -> Option<Loaded> {
+    let read = Loaded::read(&before.file).map_err(Failure::Mistakes);
+    let failure = match read {
+        Ok(after) => match running.reload(before, &after, identities).await {
+            Ok(()) => {
+                tracing::info!(config.file = %after.file.display(), "took the configuration anew");
+                return Some(after);
+            }
+            Err(failure) => failure,
+        },
+        Err(failure) => failure,
+    };
+    match failure {
+        Failure::Mistakes(mistakes) => {
+            for Mistake { file, line, key, message, hint } in mistakes {
+                let hint = hint.unwrap_or_default();
+                tracing::error!(config.file = %file, config.line = line, config.key = %key, config.hint = %hint, "{message}");
+            }
+        }
+        failure @ (Failure::Usage(_) | Failure::Failed(_)) => {
+            tracing::error!(error = %failure, "could not take the configuration anew")
+        }
+    }
+    tracing::error!(config.file = %before.file.display(), "the configuration was not taken; the gate runs on as it was");
+    None
 }
 
 /// The runtime of the control plane.
@@ -94,11 +137,19 @@ pub(crate) fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Res
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
 }
 
-/// SIGTERM and SIGINT, listened to from the moment this is made.
+/// SIGTERM, SIGINT and SIGHUP, listened to from the moment this is made.
 #[derive(Debug)]
 pub(crate) struct Signals {
     terminate: tokio::signal::unix::Signal,
     interrupt: tokio::signal::unix::Signal,
+    hangup: tokio::signal::unix::Signal,
+}
+
+/// What a signal asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asked {
+    Stop,
+    Reload,
 }
 
 impl Signals {
@@ -107,14 +158,22 @@ impl Signals {
     /// # Errors
     /// If the system refuses.
     pub(crate) fn listen() -> std::io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
     }
 
-    /// Waits until somebody asks the process to stop.
-    pub(crate) async fn stop_asked(mut self) {
+    /// Waits until somebody asks the process for something.
+    async fn next(&mut self, on_hangup: OnHangup) -> Asked {
         tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => Asked::Stop,
+            _ = self.interrupt.recv() => Asked::Stop,
+            _ = self.hangup.recv() => match on_hangup {
+                OnHangup::Reload => Asked::Reload,
+                OnHangup::Stop => Asked::Stop,
+            },
         }
     }
 }

@@ -11,6 +11,7 @@ mod negotiation;
 mod objects;
 mod pages;
 mod plane;
+mod reload;
 mod service_keys;
 
 use std::sync::Arc;
@@ -29,6 +30,7 @@ pub(crate) use self::plane::{Running, start};
 pub(crate) use self::service_keys::{channel_problem, sha256};
 use crate::config::{self, AllowWord, DigestAlgorithm, Loaded, Mistake, UNPROVEN_FROM_ANYWHERE};
 use crate::dialects;
+use crate::output::Failure;
 
 pub(crate) use countersign_identity::accounts::KINDS as ACCOUNT_KINDS;
 pub(crate) use countersign_identity::equivalents::WeakerScheme;
@@ -54,7 +56,7 @@ pub(crate) fn problems(loaded: &Loaded) -> Vec<Mistake> {
             mistakes.push(loaded.mistake(&format!("{path}.{key}"), problem));
         }
         match settle(loaded, api) {
-            Ok(settled) => {
+            Ok(Settled { api: settled, .. }) => {
                 mistakes.extend(issuers::problems(loaded, api, &settled, &path));
                 let found = mounted::problems(&settled);
                 mistakes.extend(found.into_iter().map(|problem| loaded.mistake(&path, problem)));
@@ -87,15 +89,50 @@ pub(crate) fn dialect_problems(file: &str, text: &str) -> Vec<Mistake> {
     }
 }
 
+/// An API with its dialect, and what the two were made from.
+#[derive(Clone)]
+struct Settled {
+    api: Arc<Api>,
+    /// The configuration's words.
+    words: serde_json::Value,
+    /// The dialect file's text.
+    dialect: String,
+}
+
+impl Settled {
+    /// Whether nothing has changed from what another was made from.
+    fn is_still(&self, other: &Self) -> bool {
+        self.words == other.words && self.dialect == other.dialect
+    }
+}
+
 /// An API with its dialect, or what is wrong with the two.
-fn settle(loaded: &Loaded, api: &config::Api) -> Result<Arc<Api>, Vec<String>> {
+fn settle(loaded: &Loaded, api: &config::Api) -> Result<Settled, Vec<String>> {
     let told = |problems: Vec<Problem>| problems.iter().map(ToString::to_string).collect::<Vec<_>>();
     let text = dialects::fetch(&api.dialect, &loaded.folder).map_err(|error| vec![error.to_string()])?;
     let dialect = Dialect::load(&text.file, &text.text).map_err(told)?;
+    let words = serde_json::to_value(api).map_err(|error| vec![error.to_string()])?;
     // An API's own problems name no line and no file: the configuration's line is said by the caller.
     let told =
         |problems: Vec<Problem>| problems.into_iter().map(|problem| problem.message).collect::<Vec<_>>();
-    Api::new(Arc::new(dialect), options(api)).map(Arc::new).map_err(told)
+    let made = Api::new(Arc::new(dialect), options(api)).map(Arc::new).map_err(told)?;
+    Ok(Settled { api: made, words, dialect: text.text })
+}
+
+/// All APIs of a configuration.
+fn settle_all(loaded: &Loaded) -> Result<Vec<Settled>, Failure> {
+    let mut settled = Vec::with_capacity(loaded.config.api.len());
+    let mut mistakes: Vec<Mistake> = Vec::new();
+    for (at, api) in loaded.config.api.iter().enumerate() {
+        match settle(loaded, api) {
+            Ok(api) => settled.push(api),
+            Err(found) => {
+                let path = format!("api[{at}]");
+                mistakes.extend(found.into_iter().map(|problem| loaded.mistake(&path, problem)));
+            }
+        }
+    }
+    if mistakes.is_empty() { Ok(settled) } else { Err(Failure::Mistakes(mistakes)) }
 }
 
 fn options(api: &config::Api) -> ApiOptions {

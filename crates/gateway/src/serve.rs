@@ -9,6 +9,7 @@ use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use rustls::sign::CertifiedKey;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::Notify;
@@ -75,6 +76,16 @@ pub struct Running {
     switch: DrainSwitch,
     acceptors: Vec<(String, Acceptor)>,
     cores: Vec<JoinHandle<usize>>,
+}
+
+/// Certificates that were read and are good.
+pub struct Certificates(Vec<(Acceptor, Arc<CertifiedKey>)>);
+
+impl Certificates {
+    /// Shows them to new connections, all at once; connections that are open are not touched.
+    pub fn show(self) {
+        self.0.into_iter().for_each(|(acceptor, certificate)| acceptor.show(certificate));
+    }
 }
 
 /// Starts the data plane. When this returns, all listeners take connections.
@@ -169,15 +180,18 @@ impl Running {
         self.shared.replace(gate);
     }
 
-    /// Reads the certificates of all TLS listeners again; connections that are open are not touched.
+    /// Reads the certificates of all TLS listeners again, to be shown from [`Certificates::show`] on.
     ///
     /// # Errors
-    /// The first that cannot be used, with its listener's name; that listener keeps its old one, and so do those
-    /// after it.
-    pub fn reload_certificates(&self) -> Result<(), StartError> {
-        self.acceptors.iter().try_for_each(|(listener, acceptor)| {
-            acceptor.reload().map_err(|source| StartError::Tls { listener: listener.clone(), source })
-        })
+    /// The first that cannot be used, with its listener's name.
+    pub fn read_certificates(&self) -> Result<Certificates, StartError> {
+        let read = |(listener, acceptor): &(String, Acceptor)| {
+            let certificate = acceptor.read_again();
+            let certificate =
+                certificate.map_err(|source| StartError::Tls { listener: listener.clone(), source })?;
+            Ok((acceptor.clone(), certificate))
+        };
+        self.acceptors.iter().map(read).collect::<Result<_, _>>().map(Certificates)
     }
 
     /// Begins to stop: listeners close, requests in flight are finished, idle connections end, tunnels are cut;

@@ -36,11 +36,11 @@ pub struct World {
 }
 
 /// The services of one API.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Mounts {
     push: Option<Arc<Push>>,
     centre: Option<Arc<Centre>>,
-    endpoints: HashMap<Arc<str>, Named>,
+    endpoints: HashMap<Arc<str>, (Named, ServiceOptions)>,
 }
 
 /// All services of a gate. They end with it: dropping this stops what runs in the background.
@@ -67,13 +67,51 @@ impl Mounted {
     /// # Errors
     /// What is wrong with their options, or what could not be read from the store.
     pub async fn new(apis: &[Arc<Api>], world: &World, runtime: &Handle) -> Result<Self, Unavailable> {
+        Self::instead_of(None, apis, world, runtime).await
+    }
+
+    /// Builds the services that `apis` mount after the configuration has changed. Those of an API that mounts what it
+    /// mounted before go on, with all who listen to them.
+    ///
+    /// # Errors
+    /// As [`Mounted::new`].
+    pub async fn renewed(
+        &self,
+        apis: &[Arc<Api>],
+        world: &World,
+        runtime: &Handle,
+    ) -> Result<Self, Unavailable> {
+        Self::instead_of(Some(self), apis, world, runtime).await
+    }
+
+    async fn instead_of(
+        before: Option<&Self>,
+        apis: &[Arc<Api>],
+        world: &World,
+        runtime: &Handle,
+    ) -> Result<Self, Unavailable> {
         let mut mounts = HashMap::new();
         for api in apis {
-            mounts.insert(Arc::clone(api.name()), mounts_of(api, world).await?);
+            let known = before.and_then(|before| before.mounts.get(api.name()));
+            let own = match known.filter(|known| known.endpoints == endpoints(api)) {
+                Some(same) => same.clone(),
+                None => mounts_of(api, world).await?,
+            };
+            mounts.insert(Arc::clone(api.name()), own);
         }
         let mounts = Arc::new(mounts);
         let background = runtime.spawn(follow(Arc::clone(&mounts), Arc::clone(&world.service)));
         Ok(Self { mounts, background })
+    }
+
+    /// Answers what is held by services that `after` does not go on with.
+    pub fn close_what_ended(&self, after: &Self) {
+        for (api, mounts) in &*self.mounts {
+            let Some(push) = &mounts.push else { continue };
+            if after.push(api).is_none_or(|other| !Arc::ptr_eq(other, push)) {
+                push.close();
+            }
+        }
     }
 
     /// The push channels of an API.
@@ -93,11 +131,17 @@ impl Drop for Mounted {
     }
 }
 
+fn endpoints(api: &Api) -> HashMap<Arc<str>, (Named, ServiceOptions)> {
+    let of = |(endpoint, named, options): (&Arc<str>, Named, &ServiceOptions)| {
+        (Arc::clone(endpoint), (named, options.clone()))
+    };
+    api.services().map(of).collect()
+}
+
 async fn mounts_of(api: &Api, world: &World) -> Result<Mounts, Unavailable> {
-    let mut mounts = Mounts::default();
+    let mut mounts = Mounts { endpoints: endpoints(api), ..Mounts::default() };
     let mut centre: Option<CentreOptions> = None;
-    for (endpoint, named, options) in api.services() {
-        mounts.endpoints.insert(Arc::clone(endpoint), named);
+    for (_, named, options) in api.services() {
         match named {
             Named::Bayeux => {
                 let World { service, clock, random } = world.clone();
@@ -158,7 +202,7 @@ fn look_at_all(mounts: &HashMap<Arc<str>, Mounts>) {
 impl Services for Mounted {
     fn serve(&self, call: ServiceCall) -> Answer<Result<ServiceAnswer, Refusal>> {
         let mounts = self.mounts.get(&call.api);
-        let named = mounts.and_then(|mounts| Some((mounts, mounts.endpoints.get(&call.endpoint)?)));
+        let named = mounts.and_then(|mounts| Some((mounts, &mounts.endpoints.get(&call.endpoint)?.0)));
         match named {
             Some((Mounts { push: Some(push), .. }, Named::Bayeux)) => push.serve(&call),
             Some((Mounts { centre: Some(centre), .. }, Named::ContactCentre)) => {
@@ -174,7 +218,7 @@ impl Services for Mounted {
 
     fn has_last_word(&self, api: &str, endpoint: &str) -> bool {
         let named = self.mounts.get(api).and_then(|mounts| mounts.endpoints.get(endpoint));
-        named.is_some_and(|named| match named {
+        named.is_some_and(|(named, _)| match named {
             Named::Bayeux => true,
             Named::ContactCentre => false,
         })

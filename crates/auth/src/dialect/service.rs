@@ -92,7 +92,7 @@ pub enum OptionValue {
 }
 
 /// What an endpoint says to the service that it mounts; every name and kind was checked.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ServiceOptions(pub(crate) BTreeMap<&'static str, OptionValue>);
 
 impl ServiceOptions {

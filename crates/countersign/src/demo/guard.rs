@@ -16,7 +16,7 @@ use crate::config::{Loaded, LogFormat, nearest};
 use crate::dialects::{self, CredentialOutline, EMBEDDED, Outline};
 use crate::output::{Failure, Output};
 use crate::record::{NewAccount, Whose};
-use crate::serve::{self, Signals};
+use crate::serve::{self, OnHangup, Signals};
 use crate::wire::{self, Identities};
 use crate::{entropy, logging};
 
@@ -73,7 +73,7 @@ pub(crate) fn run(options: &Guard, output: Output) -> Result<(), Failure> {
         let administration = format!("http://{}", reachable(running.administration));
         let document = Document { administration, api, data: folder.path().display().to_string() };
         output.answer(&document, |document| text_of(document, &upstream, family, &outline, listen))?;
-        serve::until_stopped(&loaded, &identities, running, signals).await?;
+        serve::until_stopped(&loaded, &identities, running, signals, OnHangup::Stop).await?;
         Ok::<_, Failure>(())
     })
 }

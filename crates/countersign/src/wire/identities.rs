@@ -2,9 +2,11 @@
 
 mod keys;
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::anyhow;
+use arc_swap::ArcSwap;
 use countersign_auth::account::AccountId;
 use countersign_auth::api::Api;
 use countersign_auth::port::Operations;
@@ -15,16 +17,17 @@ use countersign_identity::accounts::{AccountDraft, AccountError, AccountView, St
 use countersign_identity::equivalents::{KeyPlace, WeakerScheme};
 use countersign_identity::issuers::TrustedIssuer;
 use countersign_identity::lockout::Patience;
+use countersign_identity::outbound::Outbound;
 use countersign_identity::password::PasswordOptions;
 use countersign_identity::service::equivalents::NewPassword;
 use countersign_identity::service::{By, Service, ServiceOptions, Upkeep};
 use countersign_identity::signing::{SigningAlgorithm, SigningOptions};
 use serde::Serialize;
 
-use super::{ADMINISTRATOR_ROLE, directories, issuers, negotiation, objects, settle};
+use super::{ADMINISTRATOR_ROLE, Settled, directories, issuers, negotiation, objects, reload, settle_all};
 use countersign_identity::world::{OsRandom, WallClock};
 
-use crate::config::{Algorithm, Config, Loaded, Mistake};
+use crate::config::{self, Algorithm, Config, Loaded};
 use crate::output::Failure;
 use crate::prompt;
 use crate::record::{Account, AccountState, NewAccount, Session, Whose};
@@ -38,7 +41,9 @@ const ADMINISTRATOR_NAME: &str = "admin";
 /// The identity service of a configuration, opened, with the APIs that it knows.
 pub(crate) struct Identities {
     service: Arc<Service>,
-    apis: Vec<Arc<Api>>,
+    apis: ArcSwap<Vec<Settled>>,
+    /// What was said of each API to the service, by its name, since the start: it is not unsaid while the gate runs.
+    declared: Mutex<BTreeMap<String, serde_json::Value>>,
     /// Of a new password.
     characters_min: u32,
 }
@@ -62,21 +67,7 @@ impl Identities {
     /// # Errors
     /// If a dialect does not suit its API, the store cannot be opened, or somebody else has it open.
     pub(crate) async fn open(loaded: &Loaded) -> Result<Self, Failure> {
-        let mut apis = Vec::with_capacity(loaded.config.api.len());
-        let mut mistakes: Vec<Mistake> = Vec::new();
-        for (at, api) in loaded.config.api.iter().enumerate() {
-            match settle(loaded, api) {
-                Ok(api) => apis.push(api),
-                Err(found) => {
-                    mistakes.extend(
-                        found.into_iter().map(|problem| loaded.mistake(&format!("api[{at}]"), problem)),
-                    );
-                }
-            }
-        }
-        if !mistakes.is_empty() {
-            return Err(Failure::Mistakes(mistakes));
-        }
+        let apis = settle_all(loaded)?;
         let database = loaded.path(&loaded.config.store.path);
         let said = format!("could not open the store {}", database.display());
         let usual = ServiceOptions::at(database);
@@ -100,13 +91,13 @@ impl Identities {
             anyhow!("{said}: {error}{way_out}")
         })?;
         // Before any password is set: what is kept of one is what was declared by then.
-        for api in &apis {
+        for Settled { api, .. } in &apis {
             for (kind, realm, hash) in api.digest_places() {
                 service.declare_digest(kind, realm, hash);
             }
         }
         let characters_min = loaded.config.passwords.length_min;
-        Ok(Self { service, apis, characters_min })
+        Ok(Self { service, apis: ArcSwap::from_pointee(apis), declared: Mutex::default(), characters_min })
     }
 
     /// The service itself.
@@ -115,8 +106,18 @@ impl Identities {
     }
 
     /// The APIs, in the order of the configuration.
-    pub(super) fn apis(&self) -> &[Arc<Api>] {
-        &self.apis
+    pub(super) fn apis(&self) -> Arc<Vec<Settled>> {
+        self.apis.load_full()
+    }
+
+    /// From now on the APIs are these.
+    pub(super) fn adopt(&self, apis: Vec<Settled>) {
+        self.apis.store(Arc::new(apis));
+    }
+
+    /// What was said of an API to the service, if anything was.
+    pub(super) fn declared(&self, api: &str) -> Option<serde_json::Value> {
+        self.declared.lock().unwrap_or_else(PoisonError::into_inner).get(api).cloned()
     }
 
     /// Brings issuers, identity providers and operator-set values to what the configuration says. A value that
@@ -124,39 +125,57 @@ impl Identities {
     pub(super) async fn apply(&self, loaded: &Loaded) -> Result<(), Failure> {
         let outbound = directories::outbound(loaded).map_err(|error| anyhow!("outbound.ca: {error}"))?;
         directories::apply(loaded, &self.service, &outbound).map_err(|error| anyhow!(error))?;
-        objects::apply(loaded, &self.service, &outbound).map_err(|error| anyhow!(error))?;
-        for (config, api) in loaded.config.api.iter().zip(&self.apis) {
-            for issuer in api.own_issuers() {
-                self.service.trust_issuer(&config.name, issuer, TrustedIssuer::Ours);
+        for (config, settled) in loaded.config.api.iter().zip(&*self.apis()) {
+            self.declare(loaded, config, settled, &outbound).await?;
+        }
+        Ok(())
+    }
+
+    /// Says to the service what it has to know of an API; again, for an API that it knows.
+    pub(super) async fn declare(
+        &self,
+        loaded: &Loaded,
+        config: &config::Api,
+        settled: &Settled,
+        outbound: &Outbound,
+    ) -> Result<(), Failure> {
+        let api = &settled.api;
+        let declarations = reload::declarations(&settled.words);
+        self.declared
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(config.name.clone(), declarations);
+        for issuer in api.own_issuers() {
+            self.service.trust_issuer(&config.name, issuer, TrustedIssuer::Ours);
+        }
+        objects::apply(config, &self.service, outbound).map_err(|error| anyhow!(error))?;
+        issuers::apply(loaded, config, &self.service, outbound).map_err(|error| anyhow!(error))?;
+        if let Some(settings) = negotiation::settings(loaded, config) {
+            let declared = self.service.declare_negotiation(&config.name, settings);
+            declared.map_err(|error| anyhow!("api {}: {error}", config.name))?;
+        }
+        for (provider, domains) in &config.providers {
+            if domains.is_empty() {
+                self.service.declare_provider(&config.name, provider, None);
             }
-            issuers::apply(loaded, config, &self.service, &outbound).map_err(|error| anyhow!(error))?;
-            if let Some(settings) = negotiation::settings(loaded, config) {
-                let declared = self.service.declare_negotiation(&config.name, settings);
-                declared.map_err(|error| anyhow!("api {}: {error}", config.name))?;
+            for domain in domains {
+                self.service.declare_provider(&config.name, provider, Some(domain));
             }
-            for (provider, domains) in &config.providers {
-                if domains.is_empty() {
-                    self.service.declare_provider(&config.name, provider, None);
-                }
-                for domain in domains {
-                    self.service.declare_provider(&config.name, provider, Some(domain));
-                }
-            }
-            if let Some(word) =
-                config.shared.keys().find(|word| api.shared_words().all(|(known, _)| **known != ***word))
-            {
-                return Err(Failure::Failed(anyhow!(
-                    "the dialect of {} has no shared token `{word}`",
-                    config.name
-                )));
-            }
-            for (word, kind) in api.shared_words() {
-                let value = match config.shared.get(&**word) {
-                    Some(shared) => Some(prompt::from_file(&loaded.path(&shared.file))?),
-                    None => None,
-                };
-                self.set_shared(&config.name, word, kind, value).await?;
-            }
+        }
+        if let Some(word) =
+            config.shared.keys().find(|word| api.shared_words().all(|(known, _)| **known != ***word))
+        {
+            return Err(Failure::Failed(anyhow!(
+                "the dialect of {} has no shared token `{word}`",
+                config.name
+            )));
+        }
+        for (word, kind) in api.shared_words() {
+            let value = match config.shared.get(&**word) {
+                Some(shared) => Some(prompt::from_file(&loaded.path(&shared.file))?),
+                None => None,
+            };
+            self.set_shared(&config.name, word, kind, value).await?;
         }
         Ok(())
     }
@@ -310,7 +329,7 @@ impl Identities {
     pub(crate) fn sessions(&self, whose: &Whose) -> Result<Vec<Session>, Failure> {
         let id = self.id(whose)?;
         let mut sessions = Vec::new();
-        for api in &self.apis {
+        for Settled { api, .. } in &*self.apis() {
             for token in self.service.tokens(id, api.name(), now())? {
                 sessions.push(Session {
                     reference: token.reference.to_string(),
@@ -348,9 +367,12 @@ impl Identities {
         Ok(found.account.id)
     }
 
-    fn api(&self, name: &str) -> Result<&Arc<Api>, Failure> {
-        let found = self.apis.iter().find(|api| **api.name() == *name);
-        Ok(found.ok_or_else(|| anyhow!("no API is called `{name}`"))?)
+    fn api(&self, name: &str) -> Result<Arc<Api>, Failure> {
+        let apis = self.apis();
+        let found = apis.iter().find(|settled| **settled.api.name() == *name);
+        Ok(found
+            .map(|settled| Arc::clone(&settled.api))
+            .ok_or_else(|| anyhow!("no API is called `{name}`"))?)
     }
 }
 
@@ -406,6 +428,7 @@ fn patience(config: &Config) -> Patience {
         delay_first: lockout.first.0,
         delay_max: lockout.longest.0,
         address_failures: lockout.address_failures,
+        address_guesses: lockout.address_guesses,
     }
 }
 

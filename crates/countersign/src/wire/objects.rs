@@ -13,7 +13,7 @@ use countersign_identity::service::{By, Service};
 
 use super::Identities;
 use super::identities::now;
-use crate::config::{self, Loaded, ObjectKind, Places, Route};
+use crate::config::{self, ObjectKind, Places, Route};
 use crate::record::{NewObject, Object};
 
 /// The kinds of an API.
@@ -62,16 +62,14 @@ pub(super) fn problems(api: &config::Api) -> Vec<(String, String)> {
         .collect()
 }
 
-/// Tells a service whom to ask about objects.
-pub(super) fn apply(loaded: &Loaded, service: &Service, outbound: &Outbound) -> Result<(), String> {
-    for api in &loaded.config.api {
-        for (name, kind) in &api.object {
-            let Some(url) = &kind.ask else { continue };
-            let key = Owner::named(kind.owner.as_deref().unwrap_or("subject"));
-            let question = Question::new(url, key, outbound.clone())
-                .map_err(|error| format!("object.{name}.ask: {error}"))?;
-            service.ask_owners(&api.name, name, question);
-        }
+/// Tells a service whom to ask about the objects of an API.
+pub(super) fn apply(api: &config::Api, service: &Service, outbound: &Outbound) -> Result<(), String> {
+    for (name, kind) in &api.object {
+        let Some(url) = &kind.ask else { continue };
+        let key = Owner::named(kind.owner.as_deref().unwrap_or("subject"));
+        let question = Question::new(url, key, outbound.clone())
+            .map_err(|error| format!("object.{name}.ask: {error}"))?;
+        service.ask_owners(&api.name, name, question);
     }
     Ok(())
 }
@@ -96,10 +94,11 @@ pub(crate) enum ObjectError {
 }
 
 impl Identities {
-    fn kind(&self, api: &str, kind: &str) -> Result<&Arc<Kind>, ObjectError> {
-        let known = self.apis().iter().find(|known| **known.name() == *api);
+    fn kind(&self, api: &str, kind: &str) -> Result<Arc<Kind>, ObjectError> {
+        let apis = self.apis();
+        let known = apis.iter().find(|known| **known.api.name() == *api);
         let missing = || ObjectError::NoKind { api: api.to_owned(), kind: kind.to_owned() };
-        known.and_then(|api| api.kind(kind)).ok_or_else(missing)
+        known.and_then(|known| known.api.kind(kind)).cloned().ok_or_else(missing)
     }
 
     /// Says whose objects are.

@@ -5,8 +5,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
+use countersign_auth::api::Api;
 use countersign_auth::port::Purpose;
 use countersign_gateway::address::{ForwardingFields, Fronts, Networks};
+use countersign_gateway::administration::calls::Calls;
 use countersign_gateway::administration::{self, Administration, AdministrationOptions};
 use countersign_gateway::gate::{ApiOptions, Gate, GateOptions, Place};
 use countersign_gateway::hop::Protected;
@@ -22,11 +25,11 @@ use countersign_gateway::upstream::{
 use countersign_services::mounted::{Mounted, World};
 use countersign_services::publish::Publishing;
 
-use super::{ASSERTION_HEADER, Identities, health, pages, service_keys};
+use super::{ASSERTION_HEADER, Identities, Settled, health, pages, service_keys};
 use countersign_identity::world::{OsRandom, WallClock};
 
 use crate::config::value::{Network, Origin, OriginScheme};
-use crate::config::{self, Backends, Forwarding, HostFrom, Loaded};
+use crate::config::{self, Backends, Config, Forwarding, HostFrom, Loaded};
 use crate::output::Failure;
 
 /// How often a backend is asked whether it is well: one that died gets no requests after two of these.
@@ -41,10 +44,21 @@ pub(crate) struct Running {
     pub(crate) administration: SocketAddr,
     /// Where its listeners are, by name.
     pub(crate) listeners: Vec<(String, SocketAddr)>,
-    data: serve::Running,
-    services: Arc<Mounted>,
+    pub(super) data: serve::Running,
+    pub(super) present: Present,
+    /// What services ask for at the administration listener.
+    pub(super) calls: Arc<ArcSwap<Calls>>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) access: Option<Access>,
     control: Administration,
-    drain: Duration,
+    pub(super) drain: Duration,
+}
+
+/// What the present configuration came to.
+pub(super) struct Present {
+    pub(super) services: Arc<Mounted>,
+    /// The services behind the APIs, by the words of the configuration.
+    pub(super) upstreams: Vec<(serde_json::Value, Arc<Upstream>)>,
 }
 
 impl Running {
@@ -52,7 +66,7 @@ impl Running {
     pub(crate) async fn stop(self) {
         self.data.shutdown(self.drain);
         // What is held would keep its connection from ending.
-        self.services.close();
+        self.present.services.close();
         match tokio::task::spawn_blocking(move || self.data.wait()).await {
             Ok(Ok(0)) => {}
             Ok(Ok(cut)) => {
@@ -78,52 +92,20 @@ pub(crate) async fn start(
     let config = &loaded.config;
     let metrics = Metrics::new(std::thread::available_parallelism().map_or(1, std::num::NonZero::get));
     let service = identities.service();
-    let mut apis = Vec::with_capacity(config.api.len());
-    for (api, settled) in config.api.iter().zip(identities.apis()) {
-        let upstream = Upstream::new(upstream(loaded, api)?)?;
-        apis.push(ApiOptions {
-            api: Arc::clone(settled),
-            places: places(api),
-            upstream,
-            cors: pages::cors(api, settled),
-        });
-    }
-    let mut protected = vec![ASSERTION_HEADER];
-    for api in identities.apis() {
-        protected.extend(api.identity_header_names().cloned());
-    }
-    let world =
-        World { service: service.clone(), clock: Arc::new(WallClock), random: Arc::new(OsRandom::default()) };
-    let services = Mounted::new(identities.apis(), &world, &tokio::runtime::Handle::current()).await?;
+    let settled = identities.apis();
+    let apis: Vec<Arc<Api>> = settled.iter().map(|settled| Arc::clone(&settled.api)).collect();
+    let services = Mounted::new(&apis, &world(identities), &tokio::runtime::Handle::current()).await?;
     let services = Arc::new(services);
-    let gate = Gate::new(GateOptions {
-        apis,
-        lookups: service.clone(),
-        operations: service.clone(),
-        signer: service.clone(),
-        negotiation: Some(service.clone()),
-        objects: service.clone(),
-        services: services.clone(),
-        clock: Arc::new(WallClock),
-        random: Arc::new(OsRandom::default()),
-        limits: limits(&config.limits),
-        fronts: Fronts {
-            networks: networks(&config.network.trusted_proxies),
-            fields: match config.network.forwarding {
-                Forwarding::XForwarded => ForwardingFields::XForwarded,
-                Forwarding::Forwarded => ForwardingFields::Forwarded,
-            },
-        },
-        protected: Protected::new(protected.iter().map(http::HeaderName::as_str)),
-        metrics: Arc::clone(&metrics),
-        access,
-    })?;
+    let upstreams = upstreams(loaded, &[])?;
+    let present = Present { services: Arc::clone(&services), upstreams };
+    let gate = gate(loaded, identities, &settled, &present, &metrics, access.clone())?;
     let listeners = config.listener.iter().map(|listener| self::listener(loaded, listener)).collect();
     let data = serve::start(gate, ServeOptions { listeners, cores: None })?;
 
     let (assertions, tokens, directories, state) =
         (service.clone(), service.clone(), service.clone(), service);
-    let publishing = Publishing::new(Arc::clone(&services), identities.service());
+    let calls = Arc::new(ArcSwap::from_pointee(calls(config, identities, services)));
+    let (present_calls, counted) = (Arc::clone(&calls), Arc::clone(&metrics));
     let control = administration::start(
         &tokio::runtime::Handle::current(),
         AdministrationOptions {
@@ -137,21 +119,100 @@ pub(crate) async fn start(
                 }
             }),
             metrics: Arc::new(move || {
-                health::with_metrics(metrics.render().unwrap_or_default(), &directories)
+                health::with_metrics(counted.render().unwrap_or_default(), &directories)
             }),
             assertion_keys: Arc::new(move || assertions.jwks(Purpose::Assertion)),
             token_keys: Arc::new(move || tokens.jwks(Purpose::Token)),
-            calls: service_keys::calls(config, identities, publishing),
+            calls: Arc::new(move |call| (*present_calls.load_full())(call)),
         },
     )?;
     Ok(Running {
         administration: control.address(),
         listeners: data.addresses().to_vec(),
         data,
-        services,
+        present,
+        calls,
+        metrics,
+        access,
         control,
         drain: config.limits.drain.0,
     })
+}
+
+/// Answers the services of a configuration.
+pub(super) fn calls(config: &Config, identities: &Arc<Identities>, services: Arc<Mounted>) -> Calls {
+    service_keys::calls(config, identities, Publishing::new(services, identities.service()))
+}
+
+/// What services need of the world.
+pub(super) fn world(identities: &Identities) -> World {
+    World { service: identities.service(), clock: Arc::new(WallClock), random: Arc::new(OsRandom::default()) }
+}
+
+/// The services behind the APIs, in their order; those of which the same was said `before` go on with their
+/// connections.
+pub(super) fn upstreams(
+    loaded: &Loaded,
+    before: &[(serde_json::Value, Arc<Upstream>)],
+) -> Result<Vec<(serde_json::Value, Arc<Upstream>)>, Failure> {
+    let mut upstreams = Vec::with_capacity(loaded.config.api.len());
+    for api in &loaded.config.api {
+        // The name is in its metrics and log lines.
+        let words = serde_json::to_value((&api.name, &api.upstream))?;
+        let same = before.iter().find(|(other, _)| *other == words);
+        let upstream = match same {
+            Some((_, upstream)) => Arc::clone(upstream),
+            None => Upstream::new(upstream(loaded, api)?)?,
+        };
+        upstreams.push((words, upstream));
+    }
+    Ok(upstreams)
+}
+
+/// The gate of a checked configuration.
+pub(super) fn gate(
+    loaded: &Loaded,
+    identities: &Identities,
+    settled: &[Settled],
+    present: &Present,
+    metrics: &Arc<Metrics>,
+    access: Option<Access>,
+) -> Result<Gate, Failure> {
+    let config = &loaded.config;
+    let service = identities.service();
+    let apis = config.api.iter().zip(settled).zip(&present.upstreams);
+    let apis = apis.map(|((api, settled), (_, upstream))| ApiOptions {
+        api: Arc::clone(&settled.api),
+        places: places(api),
+        upstream: Arc::clone(upstream),
+        cors: pages::cors(api, &settled.api),
+    });
+    let mut protected = vec![ASSERTION_HEADER];
+    for Settled { api, .. } in settled {
+        protected.extend(api.identity_header_names().cloned());
+    }
+    Ok(Gate::new(GateOptions {
+        apis: apis.collect(),
+        lookups: service.clone(),
+        operations: service.clone(),
+        signer: service.clone(),
+        negotiation: Some(service.clone()),
+        objects: service,
+        services: Arc::clone(&present.services) as Arc<_>,
+        clock: Arc::new(WallClock),
+        random: Arc::new(OsRandom::default()),
+        limits: limits(&config.limits),
+        fronts: Fronts {
+            networks: networks(&config.network.trusted_proxies),
+            fields: match config.network.forwarding {
+                Forwarding::XForwarded => ForwardingFields::XForwarded,
+                Forwarding::Forwarded => ForwardingFields::Forwarded,
+            },
+        },
+        protected: Protected::new(protected.iter().map(http::HeaderName::as_str)),
+        metrics: Arc::clone(metrics),
+        access,
+    })?)
 }
 
 fn networks(networks: &[Network]) -> Networks {

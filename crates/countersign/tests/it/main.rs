@@ -22,6 +22,7 @@ mod objects;
 mod process;
 mod properties;
 mod raw;
+mod reload;
 mod replay;
 mod requirements;
 mod scale;

@@ -20,7 +20,8 @@ use crate::upstream::Upstream;
 
 /// Longer than anything takes that the gate says in its log, on a machine that compiles beside it.
 const DEADLINE: Duration = Duration::from_secs(60);
-const CONFIG: &str = "countersign.toml";
+/// The name of the configuration file.
+pub(crate) const CONFIG: &str = "countersign.toml";
 const STORE: &str = "gate.db";
 
 /// A folder with a configuration and a store, and a service to stand in front of.
@@ -78,6 +79,16 @@ impl Site {
     /// The store's file.
     pub(crate) fn store(&self) -> PathBuf {
         self.folder.path().join(STORE)
+    }
+
+    /// What its configuration says.
+    pub(crate) fn configuration(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join(CONFIG)).unwrap()
+    }
+
+    /// Writes a file beside its configuration, or that.
+    pub(crate) fn write(&self, file: &str, text: &str) {
+        std::fs::write(self.folder.path().join(file), text).unwrap();
     }
 
     /// Starts the gate. `COUNTERSIGN` in the environment names another build.
@@ -155,6 +166,30 @@ impl Gate {
         }
         let said: Vec<String> = self.said.iter().map(Value::to_string).collect();
         panic!("the gate never said `{message}`, but:\n{}", said.join("\n"))
+    }
+
+    /// The next line of the log with one of these messages, of those that nobody has looked at yet.
+    pub(crate) fn says_next(&mut self, messages: &[&str]) -> Value {
+        let until = Instant::now() + DEADLINE;
+        while let Ok(line) = self.log.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            self.said.push(line.clone());
+            if messages.iter().any(|message| line["message"] == *message) {
+                return line;
+            }
+        }
+        let said: Vec<String> = self.said.iter().map(Value::to_string).collect();
+        panic!("the gate said none of {messages:?}, but:\n{}", said.join("\n"))
+    }
+
+    /// The errors that were looked at so far.
+    pub(crate) fn errors(&self) -> Vec<Value> {
+        self.said.iter().filter(|line| line["level"] == "ERROR").cloned().collect()
+    }
+
+    /// Sends it SIGHUP.
+    pub(crate) fn hang_up(&self) {
+        let sent = Command::new("kill").arg("-HUP").arg(self.child.id().to_string()).status().unwrap();
+        assert!(sent.success());
     }
 
     /// Whether such a line is in the log by now.

@@ -76,13 +76,17 @@ impl Acceptor {
         Ok(Self { tls: TlsAcceptor::from(Arc::new(config)), files: files.clone(), shown })
     }
 
-    /// Reads the files again; connections that are open keep what they were shown.
+    /// Reads the files again.
     ///
     /// # Errors
-    /// If the new files cannot be used; the old certificate stays.
-    pub(crate) fn reload(&self) -> Result<(), TlsError> {
-        self.shown.0.store(Arc::new(load(&self.files)?));
-        Ok(())
+    /// If they cannot be used.
+    pub(crate) fn read_again(&self) -> Result<Arc<CertifiedKey>, TlsError> {
+        load(&self.files).map(Arc::new)
+    }
+
+    /// Shows another certificate; connections that are open keep what they were shown.
+    pub(crate) fn show(&self, certificate: Arc<CertifiedKey>) {
+        self.shown.0.store(certificate);
     }
 
     pub(super) fn tls(&self) -> &TlsAcceptor {

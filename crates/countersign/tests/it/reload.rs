@@ -1,0 +1,154 @@
+//! SIGHUP: another configuration takes the place of the running one, or is kept out whole.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use countersign_auth::secret::Secret;
+use countersign_identity::accounts::AccountDraft;
+use serde_json::Value;
+
+use crate::process::{CONFIG, Gate, Site};
+use crate::raw::{self, Client};
+use crate::threats::basic;
+use crate::world::setting::Setting;
+
+const TAKEN: &str = "took the configuration anew";
+const KEPT_OUT: &str = "the configuration was not taken; the gate runs on as it was";
+const ROUTE: &str = "[[api.route]]\nat = \"/api/v1/Contact/**\"\nallow = \"authenticated\"\n";
+const PERSON: &str = "[[api.route]]\nat = \"/api/v1/Person/**\"\nallow = \"authenticated\"\n";
+
+fn site() -> Site {
+    let alice =
+        AccountDraft { password: Some(Secret::new("wonderland-7")), ..AccountDraft::new("users", "alice") };
+    let apis = |upstream| {
+        format!(
+            "[[api]]\nname = \"crm\"\ndialect = \"./mine.toml\"\ndeployment = \"onsite\"\nat = [\"crm.example/\"]\n\
+             upstream = \"http://{upstream}\"\n{ROUTE}"
+        )
+    };
+    let site = Site::with(apis, vec![alice]);
+    site.write("mine.toml", &Setting::dialect_text("superoffice"));
+    site
+}
+
+fn request(path: &str) -> Vec<u8> {
+    let lines = [
+        format!("GET {path} HTTP/1.1"),
+        "Host: crm.example".to_owned(),
+        format!("Authorization: {}", basic("alice", "wonderland-7")),
+    ];
+    raw::bytes(&lines, "")
+}
+
+fn ask(client: &mut Client, path: &str) -> (u16, String) {
+    let answer = client.exchange(0, &request(path)).unwrap();
+    (answer.head.status(), String::from_utf8_lossy(&answer.body).into_owned())
+}
+
+/// Has the gate read its configuration again; what it says of it last, and the errors before that.
+fn hang_up(gate: &mut Gate) -> (String, Vec<Value>) {
+    let before = gate.errors().len();
+    gate.hang_up();
+    let last = gate.says_next(&[TAKEN, KEPT_OUT]);
+    let mut errors = gate.errors().split_off(before);
+    errors.retain(|line| line["message"] != KEPT_OUT);
+    (last["message"].as_str().unwrap().to_owned(), errors)
+}
+
+#[test]
+fn a_route_is_added_and_what_was_begun_ends_as_it_began() {
+    let site = site();
+    let mut gate = site.start();
+    let mut client = Client::new(gate.address);
+    assert_eq!(ask(&mut client, "/api/v1/Contact/1").0, 200);
+    assert_eq!(ask(&mut client, "/api/v1/Person/1").0, 403);
+    // Half of a request is on its way to the service.
+    let mut begun = TcpStream::connect(gate.address).unwrap();
+    begun.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    let head = format!(
+        "POST /api/v1/Contact/2 HTTP/1.1\r\nHost: crm.example\r\nAuthorization: {}\r\nContent-Length: 8\r\n\r\nhalf",
+        basic("alice", "wonderland-7")
+    );
+    begun.write_all(head.as_bytes()).unwrap();
+
+    let text = site.configuration();
+    site.write(CONFIG, &text.replace(ROUTE, PERSON));
+    assert_eq!(hang_up(&mut gate), (TAKEN.to_owned(), Vec::new()));
+    // On a connection that is open, and on a new one.
+    for client in [&mut client, &mut Client::new(gate.address)] {
+        assert_eq!(ask(client, "/api/v1/Person/1").0, 200);
+        assert_eq!(ask(client, "/api/v1/Contact/1").0, 403, "a rule that is gone admits nobody");
+    }
+    begun.write_all(b"half").unwrap();
+    let mut answer = [0; 12];
+    begun.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 200", "it was admitted by the rule that was there when it began");
+}
+
+#[test]
+fn what_is_wrong_is_kept_out_whole_and_told_with_line_and_hint() {
+    let site = site();
+    let mut gate = site.start();
+    let mut client = Client::new(gate.address);
+    let (text, dialect) = (site.configuration(), Setting::dialect_text("superoffice"));
+    let line_of =
+        |text: &str, part: &str| 1 + text.lines().position(|line| line.contains(part)).unwrap() as u64;
+    let typo = text.replace(ROUTE, &format!("{PERSON}alow = 1\n"));
+    let twice = format!("{text}[lockout]\nfailures = 9\n");
+    let issuer = text.replace(ROUTE, &format!("issuers.\"http://x.example/\" = \"self\"\n{PERSON}"));
+    let broken = dialect.replace("scheme", "sheme");
+    for (config, dialect, key, line, hint) in [
+        (&typo, &dialect, "api[0].route[0].alow", line_of(&typo, "alow"), "allow"),
+        (&twice, &dialect, "lockout", line_of(&twice, "[lockout]"), "restart"),
+        (&issuer, &dialect, "api[0].issuers", line_of(&issuer, "issuers"), "restart"),
+        (&text, &broken, "api[0]", line_of(&text, "[[api]]"), ""),
+    ] {
+        site.write(CONFIG, config);
+        site.write("mine.toml", dialect);
+        let (last, errors) = hang_up(&mut gate);
+        assert_eq!(last, KEPT_OUT, "{key}");
+        let first = errors.first().unwrap_or_else(|| panic!("{key}: no error was told"));
+        assert_eq!(first["config.key"], key, "{first}");
+        assert_eq!(first["config.line"], line, "{first}");
+        assert!(first["config.file"].as_str().unwrap().ends_with(CONFIG), "{first}");
+        assert!(first["config.hint"].as_str().unwrap().contains(hint), "{first}");
+        assert_eq!(ask(&mut client, "/api/v1/Contact/1").0, 200, "{key}");
+        assert_eq!(ask(&mut client, "/api/v1/Person/1").0, 403, "{key}");
+    }
+    // And what is mended is taken.
+    site.write("mine.toml", &dialect);
+    site.write(CONFIG, &text.replace(ROUTE, PERSON));
+    assert_eq!(hang_up(&mut gate), (TAKEN.to_owned(), Vec::new()));
+    assert_eq!(ask(&mut client, "/api/v1/Person/1").0, 200);
+}
+
+#[test]
+fn a_dialect_is_read_again_and_proofs_by_its_old_rules_are_none() {
+    let site = site();
+    let mut gate = site.start();
+    let mut client = Client::new(gate.address);
+    let (text, dialect) = (site.configuration(), Setting::dialect_text("superoffice"));
+    let said = "Access denied";
+    assert!(ask(&mut client, "/api/v1/Person/1").1.contains(said));
+    site.write("mine.toml", &dialect.replace(said, "Not for you"));
+    assert_eq!(hang_up(&mut gate), (TAKEN.to_owned(), Vec::new()));
+    assert!(ask(&mut client, "/api/v1/Person/1").1.contains("Not for you"));
+    // The password was verified a moment ago, and is remembered.
+    assert_eq!(ask(&mut client, "/api/v1/Contact/1").0, 200);
+    let of_others = dialect.replace("\nscheme ", "\naccounts = \"partners\"\nscheme ");
+    site.write("mine.toml", &of_others);
+    assert_eq!(hang_up(&mut gate), (TAKEN.to_owned(), Vec::new()));
+    assert_eq!(ask(&mut client, "/api/v1/Contact/1").0, 401, "no partner is called alice");
+    site.write("mine.toml", &dialect);
+    assert_eq!(hang_up(&mut gate), (TAKEN.to_owned(), Vec::new()));
+    assert_eq!(ask(&mut client, "/api/v1/Contact/1").0, 200);
+    let without_basic =
+        text.replace("deployment = \"onsite\"\n", "deployment = \"onsite\"\ndisable = [\"basic\"]\n");
+    site.write(CONFIG, &without_basic);
+    assert_eq!(hang_up(&mut gate), (TAKEN.to_owned(), Vec::new()));
+    assert_eq!(ask(&mut client, "/api/v1/Contact/1").0, 401);
+    site.write(CONFIG, &text);
+    assert_eq!(hang_up(&mut gate), (TAKEN.to_owned(), Vec::new()));
+    assert_eq!(ask(&mut client, "/api/v1/Contact/1").0, 200);
+}
