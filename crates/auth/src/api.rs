@@ -1,6 +1,7 @@
 //! A dialect at work: one API with its deployment, lifetimes, routes and tenants.
 
 pub mod digest;
+pub mod logins;
 mod switches;
 
 use std::collections::BTreeMap;
@@ -11,6 +12,7 @@ use std::time::Duration;
 use http::{HeaderName, Method};
 
 use crate::api::digest::DigestOptions;
+use crate::api::logins::LoginOption;
 use crate::api::switches::{deployment, switched_on};
 use crate::cookie::SameSite;
 use crate::dialect::place::Place;
@@ -72,6 +74,10 @@ pub struct ApiOptions {
     pub leave: Vec<String>,
     /// What Digest offers here, where it is on.
     pub digest: DigestOptions,
+    /// Whom browsers may log in with, in the order of their links.
+    pub logins: Vec<LoginOption>,
+    /// The one of them that browsers are sent to at once where the dialect has a sign-in page.
+    pub sign_in_with: Option<String>,
 }
 
 /// Lifetimes in place of a dialect's.
@@ -110,6 +116,9 @@ pub struct Api {
     pub(crate) same_site: Option<SameSite>,
     /// Endpoints that are left to the service behind the gate.
     left: Vec<Arc<str>>,
+    pub(crate) logins: Vec<LoginOption>,
+    /// The path below the prefix to the log-in that comes in the place of the sign-in page.
+    pub(crate) sign_in_at: Option<String>,
 }
 
 /// Where a request arrived: what is accepted there, and the variables of its path.
@@ -186,6 +195,7 @@ impl Api {
         }
         let plans = plans(&dialect, &options, &mut mistakes);
         let left = left(&dialect, &options, &mut mistakes);
+        let sign_in_at = logins::settled(&dialect, &options, &mut mistakes);
         let name: Arc<str> = options.name.as_str().into();
         let kinds = Kind::all(&name, &options.objects, &mut mistakes);
         let policy = Policy::new(&dialect, &options.routes, &kinds, &mut mistakes);
@@ -223,6 +233,8 @@ impl Api {
             digest: options.digest.settled(),
             intake,
             left,
+            logins: options.logins,
+            sign_in_at,
             same_site: options.same_site,
             dialect,
         })

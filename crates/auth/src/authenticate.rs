@@ -1,5 +1,6 @@
 //! From what was presented to who it is.
 
+mod code;
 mod digest;
 mod front;
 mod issued;
@@ -136,6 +137,7 @@ fn anonymous(session: Option<Session>, dead_cookie: Option<String>, now: Time) -
         token: None,
         dead_cookie,
         answers: SmallVec::new(),
+        back: None,
     })
 }
 
@@ -159,7 +161,7 @@ fn with_session(
     if beside.is_some() && !is_his && own.is_none() && demand != Demand::None {
         return Err(Refusal::new(Reason::Csrf, "the session beside the credential is another account's"));
     }
-    if owner.is_some() && !is_his && !request.method.is_safe() && !credential.rule.in_body() {
+    if owner.is_some() && !is_his && !request.method.is_safe() && !credential.rule.is_of_a_call() {
         return Err(Refusal::new(
             Reason::Ambiguous,
             "the session cookie beside the credential is another account's",
@@ -236,6 +238,7 @@ impl Verifier<'_> {
             Proof::Negotiation { message } => self.negotiate(rule, message).await,
             Proof::Bound(bound) => self.bound(rule, bound),
             Proof::Front { user, proof } => self.front(rule, user, proof.as_ref()).await,
+            Proof::Code(came) => self.code(rule, came).await,
             Proof::Digest { value } => self.digest(rule, value),
             Proof::Unproven { subject } => Ok(self.unproven(rule, subject)),
         }
@@ -251,6 +254,7 @@ impl Verifier<'_> {
             token: None,
             dead_cookie: None,
             answers: SmallVec::new(),
+            back: None,
         }
     }
 
@@ -383,6 +387,7 @@ impl Verifier<'_> {
             token: Some(session),
             dead_cookie: None,
             answers: SmallVec::new(),
+            back: None,
         })
     }
 

@@ -53,6 +53,8 @@ pub(crate) enum Proof {
         user: String,
         proof: Option<Secret>,
     },
+    /// What a browser brings back from an issuer.
+    Code(Box<Return>),
     Digest {
         /// What follows the scheme's word: nothing in it is secret, the response is good once.
         value: String,
@@ -60,6 +62,20 @@ pub(crate) enum Proof {
     Unproven {
         subject: String,
     },
+}
+
+/// What a browser brings back from an issuer (RFC 6749 section 4.1.2, RFC 9207), and what it had before it went.
+pub(crate) struct Return {
+    /// The issuer's name in the path.
+    pub(crate) issuer: String,
+    pub(crate) code: Option<Secret>,
+    pub(crate) state: Option<String>,
+    /// `iss`.
+    pub(crate) said_issuer: Option<String>,
+    pub(crate) error: Option<String>,
+    /// The cookies that may say which browser it is: of this host alone, and the one in clear.
+    pub(crate) of_host: Option<Secret>,
+    pub(crate) in_clear: Option<Secret>,
 }
 
 impl Credential {

@@ -43,9 +43,10 @@ pub(crate) enum Demand {
 
 /// Whether this request needs a proof, and when.
 pub(crate) fn demand(api: &Api, site: &Site, request: &Request<'_>, presented: &Presented) -> Demand {
-    // A credential in the body is typed by its user: there is no session yet to ride on.
+    // A credential in the body is typed by its user, and what comes back from an issuer has a proof of its own: there
+    // is no session yet to ride on.
     match &presented.credential {
-        Some(credential) if credential.rule.in_body() => Demand::None,
+        Some(credential) if credential.rule.is_of_a_call() => Demand::None,
         Some(credential) => demand_of(api, site, request, credential.name()),
         None => demand_of(api, site, request, "anonymous"),
     }

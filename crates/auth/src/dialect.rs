@@ -149,6 +149,8 @@ pub enum Scheme {
     Jwt,
     /// A value that the gate issued or an operator set.
     Token,
+    /// An authorization code of an issuer that logged somebody in in a browser.
+    Code,
     /// A trusted front says who it is.
     Front,
     /// The caller says who he is, and is believed.
@@ -157,13 +159,14 @@ pub enum Scheme {
 
 impl Scheme {
     /// All, in the order of the reference.
-    pub const ALL: [Scheme; 8] = [
+    pub const ALL: [Scheme; 9] = [
         Self::Password,
         Self::Digest,
         Self::Negotiate,
         Self::Ntlm,
         Self::Jwt,
         Self::Token,
+        Self::Code,
         Self::Front,
         Self::Unproven,
     ];
@@ -177,6 +180,7 @@ impl Scheme {
             Self::Ntlm => "ntlm",
             Self::Jwt => "jwt",
             Self::Token => "token",
+            Self::Code => "code",
             Self::Front => "front",
             Self::Unproven => "unproven",
         }

@@ -48,6 +48,7 @@ pub struct Identity {
     /// The cookie that counted as nothing because it had died.
     dead_cookie: Option<String>,
     answers: Answers,
+    back: Option<Arc<str>>,
 }
 
 /// What a proof has to say to the client in return: header fields of the answer.
@@ -83,13 +84,16 @@ pub(crate) struct Proven {
     pub(crate) token: Option<Session>,
     pub(crate) dead_cookie: Option<String>,
     pub(crate) answers: Answers,
+    /// Where a log-in with an issuer leads back to.
+    pub(crate) back: Option<Arc<str>>,
 }
 
 impl Identity {
     /// The one constructor.
     pub(crate) fn proven(proven: Proven) -> Self {
-        let Proven { account, credential, scheme, proven_at, session, token, dead_cookie, answers } = proven;
-        Self { account, credential, scheme, proven_at, session, token, dead_cookie, answers }
+        let Proven { account, credential, scheme, proven_at, session, token, dead_cookie, answers, back } =
+            proven;
+        Self { account, credential, scheme, proven_at, session, token, dead_cookie, answers, back }
     }
 
     /// The account; `None` for an anonymous caller.
@@ -130,6 +134,11 @@ impl Identity {
     /// What the proof has to say to the client with the answer.
     pub(crate) fn answers(&self) -> &[(HeaderName, HeaderValue)] {
         &self.answers
+    }
+
+    /// Where the log-in with an issuer that proved it leads back to: said by the browser when it began, and sealed.
+    pub(crate) fn back(&self) -> Option<&str> {
+        self.back.as_deref()
     }
 
     /// The issued token that proved it, where one did.

@@ -15,6 +15,7 @@ use crate::cookie::{self, Rest};
 use crate::dialect::Dialect;
 use crate::dialect::place::Place;
 use crate::refusal::{Reason, Refusal};
+use crate::scheme::code;
 use crate::secret::Secret;
 
 /// Identity headers that services behind other gateways believe; nobody outside may set them (folded).
@@ -117,6 +118,7 @@ impl Intake {
             }
         }
         intake.cookies.extend(dialect.cookies.iter().map(|rule| rule.name.clone()));
+        intake.cookies.extend([code::COOKIE, code::COOKIE_OF_HOST].map(str::to_owned));
         intake.cookies.sort();
         intake.cookies.dedup();
         if let Some(name) = csrf_header {

@@ -5,6 +5,7 @@
 //! repeated header and two spellings of one field are ambiguous; a scheme that is not accepted here is refused,
 //! never ignored; values that share a place are told apart by their form, never by trying twice.
 
+mod code;
 mod places;
 
 use std::borrow::Cow;
@@ -141,7 +142,7 @@ pub fn recognize(
         return Ok(Presented::default());
     }
     let finder = Finder { api, located, request, taken };
-    if let Some(rule) = site.accepts.iter().find(|rule| rule.in_body() && api.is_on(rule)) {
+    if let Some(rule) = site.accepts.iter().find(|rule| rule.is_of_a_call() && api.is_on(rule)) {
         let credential = finder.credential(rule)?;
         // The cookie decides nothing here; a login in a browser ends the session that the same user had in it.
         let sets_cookies = site.endpoint.as_ref().is_some_and(|endpoint| endpoint.sets_cookies);
@@ -386,6 +387,7 @@ impl Finder<'_> {
                 user: self.required(rule, PartName::Value)?,
                 proof: self.optional(rule, PartName::Proof)?.map(Secret::new),
             },
+            Scheme::Code => Proof::Code(Box::new(self.code(rule)?)),
             Scheme::Unproven => Proof::Unproven { subject: self.required(rule, PartName::Value)? },
             Scheme::Digest => Proof::Digest { value: self.required(rule, PartName::Value)? },
             Scheme::Negotiate | Scheme::Ntlm => {

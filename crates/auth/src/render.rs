@@ -1,17 +1,18 @@
 //! From an answer of the dialect to bytes.
 
+pub(crate) mod sign_in;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{
-    ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, WWW_AUTHENTICATE,
+    ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, WWW_AUTHENTICATE,
     X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
 use crate::api::digest::Freshness;
 use crate::api::{Api, Located, Mechanism};
-use crate::canonical::path::CanonicalPath;
 use crate::cookie::{self, Attributes, SameSite, ScriptAccess, Transport};
 use crate::date::DateFormat;
 use crate::dialect::place::Place;
@@ -21,6 +22,7 @@ use crate::link::Sharing;
 use crate::media;
 use crate::port::Lookups;
 use crate::refusal::{Reason, Refusal};
+use crate::render::sign_in::is_own_path;
 use crate::time::Time;
 
 /// What an answer depends on beside its values.
@@ -187,7 +189,7 @@ impl Api {
     /// The answer to a refusal: in the dialect of the place where the request arrived.
     fn refuse(&self, site: Option<&Site>, refusal: &Refusal, here: &Here<'_>) -> Rendered {
         let surface = site.map(|site| &site.surface).or_else(|| self.widest_surface());
-        let mut rendered = match self.to_sign_in(surface.map(|surface| &**surface), refusal, here) {
+        let mut rendered = match self.to_sign_in(site, surface.map(|surface| &**surface), refusal, here) {
             Some(redirect) => redirect,
             None => self.refusal(site, surface.map(|surface| &**surface), refusal, here),
         };
@@ -270,38 +272,6 @@ impl Api {
         if let Ok(value) = HeaderValue::from_str(&methods.join(", ")) {
             headers.insert(ALLOW, value);
         }
-    }
-
-    /// A browser that navigates to a page without a session is sent to sign in, and back afterwards.
-    fn to_sign_in(&self, surface: Option<&Surface>, refusal: &Refusal, here: &Here<'_>) -> Option<Rendered> {
-        let sign_in = surface?.sign_in.as_ref()?;
-        let unauthenticated = refusal.reason == Reason::Unauthenticated
-            || refusal.reason.falls_back_to() == Some(Reason::Unauthenticated);
-        if !unauthenticated || !navigates(here) {
-            return None;
-        }
-        let back = match here.query {
-            Some(query) => format!("{}?{query}", here.path),
-            None => here.path.to_owned(),
-        };
-        let back = percent_encoding::utf8_percent_encode(&back, percent_encoding::NON_ALPHANUMERIC);
-        let location = format!("{}{sign_in}?return_to={back}", here.prefix);
-        let mut headers = HeaderMap::new();
-        headers.insert(LOCATION, HeaderValue::from_str(&location).ok()?);
-        headers.insert(CACHE_CONTROL, NO_STORE);
-        Some(Rendered { status: StatusCode::SEE_OTHER, phrase: None, headers, body: Bytes::new() })
-    }
-}
-
-/// Whether a browser opens a page, as opposed to a script or a program that calls an API.
-fn navigates(here: &Here<'_>) -> bool {
-    let header = |name: &str| here.headers.get(name).and_then(|value| value.to_str().ok());
-    if *here.method != Method::GET {
-        return false;
-    }
-    match header("sec-fetch-mode") {
-        Some(mode) => mode == "navigate",
-        None => header("accept").is_some_and(|accept| accept.contains("text/html")),
     }
 }
 
@@ -432,7 +402,7 @@ impl<'v> RefusalValues<'v> {
 }
 
 impl Values for RefusalValues<'_> {
-    fn value(&self, name: &str, _index: Option<usize>) -> Value<'_> {
+    fn value(&self, name: &str, index: Option<usize>) -> Value<'_> {
         match name {
             "api" => Value::Text((*self.api.name).into()),
             "prefix" => Value::Address(self.here.prefix.into()),
@@ -446,27 +416,17 @@ impl Values for RefusalValues<'_> {
             "message" => Value::Text(self.message.as_str().into()),
             "trace" if self.api.development => Value::Text(self.refusal.cause.as_ref().into()),
             "return_to" => Value::Address(self.return_to().into()),
-            _ => Value::Absent,
+            "issuers" => Value::List(self.api.logins.len()),
+            _ => match name.strip_prefix("issuers.") {
+                Some(field) => self.api.login_value(field, index),
+                None => Value::Absent,
+            },
         }
     }
 
     fn date(&self) -> &DateFormat {
         &self.api.dialect.date
     }
-}
-
-/// Whether an address leads back into the API: its prefix, a path that the gate itself would take, so that no escape
-/// hides a separator, a dot segment or a line end and no browser reads it as another origin (T-E6), and nothing that
-/// would be markup where a page prints it: no browser leaves that in an address (T-E10).
-pub(crate) fn is_own_path(address: &str, prefix: &str) -> bool {
-    let path = address.split(['?', '#']).next().unwrap_or_default();
-    let below = path.strip_prefix(prefix);
-    below.is_some_and(|below| below.starts_with('/') || (below.is_empty() && !prefix.is_empty()))
-        && CanonicalPath::parse(path).is_ok()
-        && !path.split('/').any(|segment| segment == ".." || segment == ".")
-        && address
-            .bytes()
-            .all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'\\' | b'"' | b'<' | b'>' | b'`'))
 }
 
 /// What a dialect that says nothing says.

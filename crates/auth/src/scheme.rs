@@ -4,5 +4,6 @@
 //! needs, and says what is proven or why nothing is.
 
 pub mod basic;
+pub mod code;
 pub mod digest;
 pub mod jwt;

@@ -1,5 +1,6 @@
 //! The calls that the gate answers itself: from inputs to operation to answer.
 
+mod issuer;
 mod keys;
 
 use std::borrow::Cow;
@@ -11,7 +12,7 @@ use crate::account::Account;
 use crate::api::{Api, Located};
 use crate::authenticate::OWN_API_CLAIM;
 use crate::dialect::operation::Operation;
-use crate::dialect::{Endpoint, TokenRule};
+use crate::dialect::{Endpoint, Scheme, TokenRule};
 use crate::identity::Identity;
 use crate::intake::Taken;
 use crate::policy::admits_tenant;
@@ -21,7 +22,8 @@ use crate::port::{
 };
 use crate::recognize::{Request, plain_value};
 use crate::refusal::{Reason, Refusal};
-use crate::render::{Here, Rendered, is_own_path};
+use crate::render::sign_in::is_own_path;
+use crate::render::{Here, Rendered};
 use crate::secret::Secret;
 use crate::time::Time;
 use crate::token::{AtLimit, TokenDigest, TokenKind, TokenPlan, TokenRef};
@@ -59,11 +61,13 @@ pub async fn serve(
         return Err(Refusal::new(Reason::Internal, "no call to serve"));
     };
     admits_tenant(api, identity)?;
-    if endpoint.sets_cookies && endpoint.operation == Operation::Issue {
+    // Whoever comes back from an issuer comes from its page; that the log-in began here was proven by its state.
+    let came_back = identity.scheme() == Some(Scheme::Code);
+    if endpoint.sets_cookies && endpoint.operation == Operation::Issue && !came_back {
         refuse_foreign_page(here)?;
     }
     let inputs = inputs(api, located, endpoint, request, taken)?;
-    let call = Call { api, located, endpoint, request, identity, world, here, inputs };
+    let call = Call { api, located, endpoint, request, taken, identity, world, here, inputs };
     call.run().await
 }
 
@@ -121,6 +125,7 @@ struct Call<'c> {
     located: &'c Located,
     endpoint: &'c Endpoint,
     request: &'c Request<'c>,
+    taken: &'c Taken,
     identity: &'c Identity,
     world: World<'c>,
     here: &'c Here<'c>,
@@ -145,6 +150,7 @@ impl Call<'_> {
                 self.key().await
             }
             Operation::PasswordChange => self.password_change().await,
+            Operation::IssuerLogin => self.to_issuer().await,
             Operation::Service(_) => {
                 Err(Refusal::new(Reason::Internal, "a service's call came to the operations"))
             }
@@ -180,7 +186,8 @@ impl Call<'_> {
 
     /// A path of this API, or nothing.
     fn return_to(&self) -> &str {
-        self.input("return_to").filter(|path| is_own_path(path, self.here.prefix)).unwrap_or_default()
+        let said = self.identity.back().or_else(|| self.input("return_to"));
+        said.filter(|path| is_own_path(path, self.here.prefix)).unwrap_or_default()
     }
 
     fn answer(&self, caller: &Caller<'_>) -> Rendered {
@@ -300,7 +307,6 @@ impl Call<'_> {
             }
         }
         for (name, value) in [
-            (OWN_API_CLAIM, Value::from(&*self.api.name)),
             (OWN_API_CLAIM, Value::from(&*self.api.name)),
             ("iss", Value::from(demands.issuer.as_str())),
             ("aud", demands.audience.as_str().into()),

@@ -159,6 +159,7 @@ impl Values for Caller<'_> {
             "csrf.token" => self.csrf_token(),
             "keys" => Value::List(self.keys.len()),
             "sessions" => Value::List(self.sessions.len()),
+            "issuers" => Value::List(self.api.logins.len()),
             _ => match name.split_once('.') {
                 Some(("identity", field)) => self.identity(field, index),
                 Some(("session", field)) => self.session(field),
@@ -174,6 +175,7 @@ impl Values for Caller<'_> {
                 Some(("keys", field)) => index
                     .and_then(|at| self.keys.get(at))
                     .map_or(Value::Absent, |key| key_field(key, None, field)),
+                Some(("issuers", field)) => self.api.login_value(field, index),
                 Some(("shown", field)) => self.shown.map_or(Value::Absent, |info| token_field(info, field)),
                 Some(("sessions", field)) => index
                     .and_then(|at| self.sessions.get(at))

@@ -7,6 +7,7 @@ mod directories;
 mod health;
 mod identities;
 mod issuers;
+mod logins;
 mod negotiation;
 mod objects;
 mod pages;
@@ -159,6 +160,8 @@ fn options(api: &config::Api) -> ApiOptions {
         same_site: pages::same_site(api),
         leave: api.left_to_upstream.clone(),
         digest: digest(&api.digest),
+        logins: logins::options(api),
+        sign_in_with: logins::straight(api),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Whose JWTs an API takes, and key sets as operators hand them in.
 
 pub mod introspection;
+pub mod login;
 pub mod remote;
 
 use std::sync::{Arc, PoisonError, RwLock};
@@ -10,6 +11,7 @@ use countersign_auth::port::{IssuerKey, IssuerKeys, Unavailable};
 use hashbrown::HashMap;
 
 use self::introspection::Introspection;
+use self::login::Login;
 use self::remote::{RemoteKeys, RemoteOptions};
 use crate::outbound::Outbound;
 
@@ -40,6 +42,7 @@ struct Known {
 pub(crate) struct Issuers {
     known: RwLock<HashMap<String, HashMap<String, Known>>>,
     introspections: RwLock<HashMap<(String, String), Arc<Introspection>>>,
+    logins: RwLock<HashMap<(String, String), Arc<Login>>>,
 }
 
 impl Issuers {
@@ -104,6 +107,17 @@ impl Issuers {
     pub(crate) fn ask(&self, api: &str, credential: &str, whom: Introspection) {
         let mut introspections = self.introspections.write().unwrap_or_else(PoisonError::into_inner);
         introspections.insert((api.to_owned(), credential.to_owned()), Arc::new(whom));
+    }
+
+    /// Says how people log in at an API by a name.
+    pub(crate) fn log_in(&self, api: &str, name: &str, login: Login) {
+        let mut logins = self.logins.write().unwrap_or_else(PoisonError::into_inner);
+        logins.insert((api.to_owned(), name.to_owned()), Arc::new(login));
+    }
+
+    pub(crate) fn login(&self, api: &str, name: &str) -> Option<Arc<Login>> {
+        let logins = self.logins.read().unwrap_or_else(PoisonError::into_inner);
+        logins.get(&(api.to_owned(), name.to_owned())).cloned()
     }
 
     pub(crate) fn introspection(&self, api: &str, credential: &str) -> Option<Arc<Introspection>> {

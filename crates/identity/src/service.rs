@@ -13,6 +13,7 @@ pub mod equivalents;
 mod foreign;
 mod issue;
 mod links;
+mod logins;
 mod lookups;
 mod negotiation;
 mod notes;

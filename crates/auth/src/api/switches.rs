@@ -41,6 +41,7 @@ pub(super) fn switched_on(rule: &CredentialRule, options: &ApiOptions, mistakes:
         | Scheme::Digest
         | Scheme::Jwt
         | Scheme::Token
+        | Scheme::Code
         | Scheme::Front
         | Scheme::Unproven => {}
     }

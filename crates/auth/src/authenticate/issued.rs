@@ -243,7 +243,7 @@ fn refused(rule: &CredentialRule, error: JwtError) -> Refusal {
 }
 
 /// The account that a foreign issuer's claims describe.
-fn account_of(
+pub(super) fn account_of(
     kind: &str,
     mapping: &[(String, String)],
     roles: Option<&BTreeMap<String, Vec<String>>>,

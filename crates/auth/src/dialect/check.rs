@@ -4,6 +4,7 @@
 //! again for an API after its own `enable` and `disable`.
 
 mod enabled;
+mod logins;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -85,6 +86,7 @@ pub(super) fn endpoint(table: &Table<'_, '_>, endpoint: &Endpoint) {
         (_, Some(_)) => table.complain("`reason` goes with operation \"refuse\""),
     }
     issues(table, endpoint);
+    logins::endpoint(table, endpoint);
     if endpoint.reads.is_empty() && looks_into_body(endpoint) {
         table.complain(READS);
     }
@@ -156,6 +158,7 @@ pub(super) fn site(
     if let Some(message) = shows_cookie(&endpoint.answer.headers, site.accepts.iter()) {
         table.complain(message);
     }
+    logins::site(table, span, pattern, site);
     for (_, places) in &endpoint.inputs {
         for place in places {
             if let Place::Path(name) = place
@@ -255,8 +258,10 @@ fn surfaces(root: &Table<'_, '_>, dialect: &Dialect) {
     for (name, table) in root.tables("surface") {
         let Some(surface) = surface_named(dialect, &name) else { continue };
         for rule in &surface.accepts {
-            if rule.in_body() {
-                table.complain(format!("`{}` rides in the body; only an endpoint can accept it", rule.name));
+            if rule.is_of_a_call() {
+                let where_it_is =
+                    if rule.in_body() { "rides in the body" } else { "is what an issuer sends back" };
+                table.complain(format!("`{}` {where_it_is}; only an endpoint can accept it", rule.name));
             }
             if is_refresh(rule) {
                 table.complain(format!(

@@ -18,6 +18,12 @@ impl CredentialRule {
         self.primary_is(|place| matches!(place, Place::Body(_)))
     }
 
+    /// Whether it belongs to a call of its own, so that only an endpoint can accept it, and nothing else decides
+    /// there: it rides in the body, or is what a browser brings back from an issuer.
+    pub(crate) fn is_of_a_call(&self) -> bool {
+        self.in_body() || self.scheme == Scheme::Code
+    }
+
     /// Whether a browser sends it by itself.
     pub(crate) fn in_cookie(&self) -> bool {
         self.primary_is(|place| matches!(place, Place::Cookie(_)))

@@ -31,6 +31,8 @@ pub enum Operation {
     KeyDelete,
     /// Changes the caller's password.
     PasswordChange,
+    /// Sends a browser to an issuer.
+    IssuerLogin,
     /// Whatever a named service does.
     Service(Service),
 }
@@ -44,7 +46,7 @@ pub(crate) struct Inputs {
 
 impl Operation {
     /// All of them, in the order of the reference.
-    pub const ALL: [Operation; 15] = [
+    pub const ALL: [Operation; 16] = [
         Self::Issue,
         Self::End,
         Self::Show,
@@ -58,6 +60,7 @@ impl Operation {
         Self::KeyRotate,
         Self::KeyDelete,
         Self::PasswordChange,
+        Self::IssuerLogin,
         Self::Service(Service::Bayeux),
         Self::Service(Service::ContactCentre),
     ];
@@ -78,6 +81,7 @@ impl Operation {
             Self::KeyRotate => "key-rotate",
             Self::KeyDelete => "key-delete",
             Self::PasswordChange => "password-change",
+            Self::IssuerLogin => "issuer-login",
             Self::Service(service) => service.name(),
         }
     }
@@ -103,6 +107,7 @@ impl Operation {
             | Self::KeyUpdate
             | Self::KeyRotate
             | Self::KeyDelete
+            | Self::IssuerLogin
             | Self::PasswordChange => None,
         }
     }
@@ -119,6 +124,7 @@ impl Operation {
             Self::KeyShow | Self::KeyRotate | Self::KeyDelete => (&["key"], &["owner"]),
             Self::KeyUpdate => (&["key"], &["owner", "label", "description", "expires", "endless"]),
             Self::PasswordChange => (&["old", "new"], &["user"]),
+            Self::IssuerLogin => (&["issuer"], &["return_to"]),
         };
         Inputs { required, optional }
     }
@@ -139,6 +145,7 @@ impl Operation {
             | Self::SessionList
             | Self::SessionShow
             | Self::PasswordChange
+            | Self::IssuerLogin
             | Self::Service(_) => false,
         }
     }
@@ -155,6 +162,7 @@ impl Operation {
             // A pair or an access token may be asked for by GET: it changes nothing that exists. A service looks at the
             // method itself.
             Self::Issue
+            | Self::IssuerLogin
             | Self::Service(_)
             | Self::Show
             | Self::Refuse

@@ -45,6 +45,9 @@ const SESSION: [(&str, Kind); 5] = [
     ("session.expires_at", Kind::Time),
     ("session.subject", Kind::Text),
 ];
+/// Whom a browser may log in with.
+const ISSUERS: [(&str, Kind); 3] =
+    [("issuers", Kind::List), ("issuers[].name", Kind::Text), ("issuers[].title", Kind::Text)];
 const KEY: [(&str, Kind); 9] = [
     ("key.id", Kind::Text),
     ("key.owner", Kind::Text),
@@ -77,6 +80,7 @@ impl Scope {
         let mut scope = Self::refusal_message();
         scope.add("code", Kind::Text);
         scope.add("message", Kind::Text);
+        scope.extend(&ISSUERS);
         scope
     }
 
@@ -137,6 +141,7 @@ impl Scope {
         inputs: &[String],
     ) -> Self {
         let mut scope = Self::caller(keys);
+        scope.extend(&ISSUERS);
         scope.add("return_to", Kind::Text);
         for input in inputs {
             scope.add(&format!("input.{input}"), Kind::Text);
@@ -178,6 +183,7 @@ impl Scope {
             | Operation::Refuse
             | Operation::KeyDelete
             | Operation::PasswordChange
+            | Operation::IssuerLogin
             | Operation::Service(_) => {}
         }
         scope

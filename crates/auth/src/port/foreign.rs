@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 
 use super::{Answer, IssuerKeys, Unavailable};
 use crate::account::Account;
+use crate::scheme::code::RANDOM_BYTES;
 use crate::secret::Secret;
 use crate::time::Time;
 
@@ -51,6 +52,76 @@ pub enum FrontProof {
         /// For whom.
         audience: String,
     },
+}
+
+/// An issuer that logs people in in their browsers (OpenID Connect Core 1.0 section 3.1).
+#[derive(Clone, Debug)]
+pub struct LoginTerms {
+    /// `iss`, byte for byte.
+    pub issuer: String,
+    /// The name that the gate has there: `client_id`, and `aud` of its ID tokens.
+    pub client: String,
+    /// Where browsers come back to, as it is registered there, byte for byte.
+    pub redirect: String,
+    /// What is asked for: `openid`, and what else.
+    pub scope: String,
+    /// As in [`IssuerTerms::claims`].
+    pub claims: Vec<(String, String)>,
+    /// As in [`IssuerTerms::roles`].
+    pub roles: Option<BTreeMap<String, Vec<String>>>,
+}
+
+/// Where browsers are sent to log in.
+pub struct LoginEntrance {
+    /// The authorization endpoint.
+    pub endpoint: String,
+    /// Unpredictable, and never the same again.
+    pub random: [u8; RANDOM_BYTES],
+}
+
+/// A code that a browser brought back. That this browser began this log-in with this issuer is proven.
+#[derive(Debug)]
+pub struct CodeClaim {
+    /// The API.
+    pub api: Arc<str>,
+    /// The name of the log-in there.
+    pub login: String,
+    /// The code.
+    pub code: Secret,
+    /// The state that it came with: each is good once.
+    pub state: String,
+    /// The PKCE verifier that belongs to it.
+    pub verifier: Secret,
+    /// `iss` of the answer, if there was one, which is the issuer's then.
+    pub said_issuer: Option<String>,
+    /// Where it comes from; wrong ones count against it.
+    pub address: IpAddr,
+}
+
+/// What becomes of a code.
+#[derive(Debug)]
+pub enum CodeAnswer {
+    /// The ID token that the issuer gives for it; not verified.
+    Token(Secret),
+    /// The issuer does not take it, or it was shown before; the text is for the log.
+    Refused(&'static str),
+    /// The limits on unverified work are reached: come back later.
+    TooMany,
+}
+
+/// Somebody whom an issuer logged in: its ID token was verified.
+#[derive(Debug)]
+pub struct LoggedIn {
+    /// The API.
+    pub api: Arc<str>,
+    /// The name of the log-in there.
+    pub login: String,
+    /// What the issuer knows him by: `sub`, which it never reassigns.
+    pub id: String,
+    /// What its claims say of him; empty where they say nothing.
+    pub described: Account,
+    /// Whether the roles in it are the issuer's to say.
+    pub decides_roles: bool,
 }
 
 /// A token that only its issuer can read.
@@ -109,6 +180,31 @@ pub trait Foreign: Send + Sync {
     /// Asks the issuer of a token whether it is good (RFC 7662).
     fn introspect(&self, _claim: OpaqueClaim, _now: Time) -> Answer<Result<OpaqueAnswer, Unavailable>> {
         Box::pin(std::future::ready(Ok(OpaqueAnswer::Refused("nobody is asked about such tokens"))))
+    }
+
+    /// The terms of a log-in of an API by its name; from memory.
+    fn login_terms(&self, _api: &str, _login: &str) -> Option<Arc<LoginTerms>> {
+        None
+    }
+
+    /// Where that log-in begins, which the issuer may have to be asked.
+    fn login_entrance(&self, _api: &str, _login: &str) -> Answer<Result<LoginEntrance, Unavailable>> {
+        Box::pin(std::future::ready(Err(Unavailable("no issuer logs anybody in".to_owned()))))
+    }
+
+    /// Asks the issuer for the ID token that a code stands for.
+    fn redeem_code(&self, _claim: CodeClaim, _now: Time) -> Answer<Result<CodeAnswer, Unavailable>> {
+        Box::pin(std::future::ready(Ok(CodeAnswer::Refused("no issuer logs anybody in"))))
+    }
+
+    /// Whose account it is of somebody whom an issuer logged in, made at first sight if that is wanted; or why he has
+    /// none, for the log.
+    fn logged_in(
+        &self,
+        _person: LoggedIn,
+        _now: Time,
+    ) -> Answer<Result<Result<Arc<Account>, &'static str>, Unavailable>> {
+        Box::pin(std::future::ready(Ok(Err("no issuer logs anybody in"))))
     }
 
     /// The front of an API, if it has one; from memory.

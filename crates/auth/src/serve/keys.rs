@@ -109,6 +109,7 @@ impl Call<'_> {
             | Operation::KeyCreate
             | Operation::KeyList
             | Operation::PasswordChange
+            | Operation::IssuerLogin
             | Operation::Service(_) => operations.key_show(caller, key, now).await?,
         };
         self.key_answer(answer)

@@ -59,6 +59,51 @@ pub(crate) struct ForeignIssuer {
     /// Roles by what the claim for roles says; without it they are taken as they are.
     #[serde(default)]
     pub(crate) roles: BTreeMap<String, Vec<String>>,
+    /// People log in with it in their browsers.
+    #[serde(default)]
+    pub(crate) login: Option<Login>,
+}
+
+/// `login` of an issuer: OpenID Connect, authorization code with PKCE.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Login {
+    /// What it is called in paths: small letters, digits and `-`.
+    pub(crate) name: String,
+    /// What people read on the sign-in page; the name if it is not given.
+    #[serde(default)]
+    pub(crate) title: Option<String>,
+    /// The name that the gate has there (`client_id`).
+    pub(crate) client: String,
+    /// A file with its secret and nothing else; without it PKCE alone is the gate's proof.
+    #[serde(default)]
+    pub(crate) secret_file: Option<PathBuf>,
+    /// What is asked for beside `openid`.
+    #[serde(default = "scopes")]
+    pub(crate) scopes: Vec<String>,
+    /// The address that is registered there for the way back: https, or http on this machine. It ends with the
+    /// dialect's path.
+    pub(crate) redirect: Url,
+    /// Where browsers are sent, if the discovery document does not say it; goes with `token_url`.
+    #[serde(default)]
+    pub(crate) authorize_url: Option<Url>,
+    /// Where codes are exchanged.
+    #[serde(default)]
+    pub(crate) token_url: Option<Url>,
+    /// Whether an account is made for whoever comes for the first time.
+    #[serde(default)]
+    pub(crate) create: bool,
+    /// Whether a browser that opens a page without a session is sent there at once; the sign-in page is still at its
+    /// own address.
+    #[serde(default)]
+    pub(crate) straight: bool,
+    /// How long an answer may take.
+    #[serde(default = "timeout")]
+    pub(crate) timeout: Period,
+}
+
+fn scopes() -> Vec<String> {
+    ["profile", "email"].map(String::from).to_vec()
 }
 
 const fn refresh() -> Period {

@@ -244,6 +244,41 @@ fn directories_are_checked_before_anything_is_asked() {
     check("[[api.directory]]\nname = \"corp\"", "api[1].directory[0].name: no directory is called `corp`");
 }
 
+#[test]
+fn log_ins_with_issuers_are_checked_before_anybody_is_sent_away() {
+    let (_, page) = documented().into_iter().find(|(page, _)| page.ends_with("oidc-login.md")).unwrap();
+    let told = |changes: &[(&str, &str)]| -> Vec<String> {
+        let folder = folder();
+        std::fs::write(folder.path().join("client.secret"), "a secret").unwrap();
+        let mut text = page.clone();
+        for (old, new) in changes {
+            assert_eq!(text.matches(old).count(), 1, "{old}");
+            text = text.replace(old, new);
+        }
+        let loaded = Loaded::parse(Path::new("c.toml"), folder.path(), &text).unwrap();
+        crate::wire::problems(&loaded).iter().map(|mistake| mistake.message.clone()).collect()
+    };
+    assert_eq!(told(&[]), [""; 0]);
+    let discovery = "discovery = \"https://id.example.com/realms/staff/.well-known/openid-configuration\"";
+    let jwks = (discovery, "jwks_url = \"https://id.example.com/jwks\"");
+    let client = "client = \"crm-gate\"";
+    let with = |more: &str| format!("{client}\n{more}");
+    let urls = "authorize_url = \"https://id.example.com/a\"\ntoken_url = \"https://id.example.com/t\"";
+    assert_eq!(told(&[jwks, (client, &with(urls))]), [""; 0]);
+    let check = |changes: &[(&str, &str)], expected: &str| {
+        let told = told(changes);
+        assert!(told.len() == 1 && told[0].contains(expected), "{changes:?}: {told:?}");
+    };
+    check(&[("/crm/login/from/staff", "/login/from/staff")], "come back to /crm/login/from/staff");
+    check(&[("https://crm.example.com", "http://crm.example.com")], "must be https");
+    check(&[jwks], "needs the issuer's `discovery`, or `authorize_url` and `token_url`");
+    check(&[jwks, (client, &with("token_url = \"https://id.example.com/t\""))], "go together");
+    check(&[jwks, (client, &with(&urls.replace("https", "http")))], "must be https");
+    check(&[("client.secret", "none.secret")], "none.secret");
+    let odd = [("name = \"staff\"", "name = \"Staff\""), ("/crm/login/from/staff", "/crm/login/from/Staff")];
+    check(&odd, "small letters, digits and `-`");
+}
+
 /// What `fuzz/fuzz_targets/configuration.rs` does, on its corpus and the beginnings of it.
 #[test]
 fn the_corpus_leads_nowhere() {

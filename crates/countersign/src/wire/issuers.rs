@@ -13,6 +13,7 @@ use countersign_identity::outbound::{Endpoint, Outbound};
 use countersign_identity::service::Service;
 use countersign_identity::signing::public::{parse_jwks, parse_pem};
 
+use super::logins;
 use crate::config::issuer::{ForeignIssuer, Front, Introspection, Issuer, IssuerWord};
 use crate::config::value::Url;
 use crate::config::{self, Loaded, Mistake};
@@ -31,11 +32,13 @@ pub(super) fn problems(loaded: &Loaded, api: &config::Api, settled: &Api, path: 
         let is_the_dialects = settled.jwt_issuers().any(|known| known == name);
         if let Issuer::Foreign(foreign) = issuer
             && foreign.audience.is_none()
+            && foreign.login.is_none()
             && !is_the_dialects
         {
             mistakes.push(loaded.mistake(&path, "needs `audience`: the dialect says nothing of this issuer"));
         }
     }
+    mistakes.extend(logins::problems(loaded, api, settled, path));
     match &api.front {
         None if settled.takes_fronts() => {
             let message = "takes what a front says, and no front is configured; add [api.front]";
@@ -76,6 +79,7 @@ pub(super) fn apply(
         let keys =
             trusted(loaded, name, issuer, outbound).map_err(|error| format!("issuer {name}: {error}"))?;
         service.trust_issuer_on(&api.name, name, keys, terms(issuer));
+        logins::apply(loaded, &api.name, name, issuer, service, outbound)?;
     }
     for (credential, introspection) in &api.introspection {
         let options = introspected(loaded, introspection)
@@ -126,7 +130,9 @@ const FRONT_SECRET_BYTES_MIN: usize = 16;
 
 fn terms(issuer: &Issuer) -> Option<IssuerTerms> {
     let Issuer::Foreign(foreign) = issuer else { return None };
-    let says = foreign.audience.is_some() || !foreign.claims.is_empty() || !foreign.roles.is_empty();
+    // What only logs people in issues nothing that is a credential by itself.
+    let maps = foreign.login.is_none() && !(foreign.claims.is_empty() && foreign.roles.is_empty());
+    let says = foreign.audience.is_some() || maps;
     says.then(|| made_terms(foreign.audience.as_ref(), &foreign.claims, &foreign.roles))
 }
 

@@ -21,6 +21,7 @@ mod ntlm;
 mod objects;
 mod process;
 mod properties;
+mod provider;
 mod raw;
 mod reload;
 mod replay;

@@ -15,6 +15,7 @@ mod fronts;
 pub(crate) mod heard;
 mod hops;
 mod issuers;
+mod logins;
 mod pages;
 mod proofs;
 mod revocation;

@@ -5,6 +5,7 @@ mod cut;
 mod file;
 mod gate;
 pub(crate) mod keys;
+pub(crate) mod logins;
 mod memory;
 pub(crate) mod setting;
 
@@ -41,6 +42,7 @@ use self::cut::Cut;
 use self::file::WorldFile;
 use self::gate::{Listening, listen};
 use self::setting::{Setting, declare, open, place};
+use crate::provider;
 use crate::transcript::pattern::Bindings;
 use crate::transcript::{Load, Manners, Reach, Transcript};
 use crate::upstream::Upstream;
@@ -244,6 +246,21 @@ impl World {
                 create: false,
             };
             service.believe_front(&api.name, terms);
+        }
+        for api in &setting.file.api {
+            for (name, login) in &api.login {
+                service.trust_issuer(
+                    &api.name,
+                    provider::ISSUER,
+                    TrustedIssuer::Keys(vec![keys::public(provider::KEY)]),
+                );
+                assert!(service.log_in_with(
+                    &api.name,
+                    name,
+                    logins::options(&login.redirect),
+                    &logins::outbound()
+                ));
+            }
         }
         let upstream = Upstream::start();
         let lookups = Arc::new(Cut::new(Arc::clone(&service)));

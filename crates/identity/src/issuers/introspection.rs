@@ -7,8 +7,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use countersign_auth::json::parse_strict;
 use countersign_auth::port::Unavailable;
 use countersign_auth::port::foreign::{IssuerTerms, OpaqueAnswer};
@@ -20,8 +18,8 @@ use http_body_util::Full;
 use hyper::body::Bytes;
 use serde_json::{Map, Value};
 use tokio::sync::Semaphore;
-use zeroize::Zeroizing;
 
+use super::login;
 use crate::outbound::{Bounds, Endpoint, Outbound};
 
 /// Questions at once; one more is told to come back later.
@@ -67,11 +65,7 @@ impl Introspection {
     /// `None` if what the gate proves itself with cannot stand in a header.
     pub(crate) fn new(options: IntrospectionOptions, outbound: Outbound) -> Option<Self> {
         let IntrospectionOptions { endpoint, client, secret, issuer, terms, remembered, patience } = options;
-        // RFC 6749 section 2.3.1: both are form-encoded before they are joined.
-        let encoded = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
-        let pair = Zeroizing::new(format!("{}:{}", encoded(&client), encoded(secret.expose())));
-        let mut authorization = HeaderValue::from_str(&format!("Basic {}", STANDARD.encode(&*pair))).ok()?;
-        authorization.set_sensitive(true);
+        let authorization = login::basic(&client, &secret)?;
         let at_once = Semaphore::new(AT_ONCE);
         let terms = Arc::new(terms);
         Some(Self { endpoint, authorization, issuer, terms, remembered, patience, outbound, at_once })

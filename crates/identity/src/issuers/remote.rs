@@ -19,6 +19,7 @@ use hyper::body::Bytes;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+use super::login::Places;
 use crate::outbound::{Bounds, Endpoint, Outbound};
 use crate::signing::public::parse_jwks;
 
@@ -57,6 +58,8 @@ pub struct RemoteOptions {
 
 struct Fetched {
     keys: Arc<IssuerKeys>,
+    /// Where the issuer logs people in, if it says so.
+    places: Option<Arc<Places>>,
     at: Instant,
 }
 
@@ -115,9 +118,10 @@ impl RemoteKeys {
         // Set before anything is awaited: a caller that gives up does not open the window.
         attempts.not_before = begun + WINDOW;
         match self.fetch().await {
-            Ok(keys) => {
-                let keys = Arc::new(keys);
-                self.fetched.store(Some(Arc::new(Fetched { keys: Arc::clone(&keys), at: Instant::now() })));
+            Ok((keys, places)) => {
+                let (keys, places) = (Arc::new(keys), places.map(Arc::new));
+                let fetched = Fetched { keys: Arc::clone(&keys), places, at: Instant::now() };
+                self.fetched.store(Some(Arc::new(fetched)));
                 attempts.failures = 0;
                 attempts.last_error = None;
                 Ok(Some(keys))
@@ -141,16 +145,27 @@ impl RemoteKeys {
         }
     }
 
-    async fn fetch(&self) -> Result<IssuerKeys, Unavailable> {
-        let text = match &self.options.location {
-            Location::Keys(endpoint) => self.document(endpoint).await?,
+    /// Where the issuer logs people in, as its discovery document says; asked now if it was not heard of yet.
+    pub(crate) async fn places(&self) -> Result<Arc<Places>, Unavailable> {
+        if self.at_hand().is_err() {
+            self.renewed().await?;
+        }
+        let fetched = self.fetched.load();
+        let places = fetched.as_ref().and_then(|fetched| fetched.places.clone());
+        places.ok_or_else(|| Unavailable("the issuer does not say where it logs people in".to_owned()))
+    }
+
+    async fn fetch(&self) -> Result<(IssuerKeys, Option<Places>), Unavailable> {
+        let (text, places) = match &self.options.location {
+            Location::Keys(endpoint) => (self.document(endpoint).await?, None),
             Location::Discovery { endpoint, issuer } => {
                 let text = self.document(endpoint).await?;
-                self.document(&keys_of(endpoint, issuer, &text)?).await?
+                let (keys, places) = discovered(endpoint, issuer, &text)?;
+                (self.document(&keys).await?, places)
             }
         };
         let keys = parse_jwks(&text).map_err(|error| Unavailable(error.to_string()))?;
-        Ok(IssuerKeys { keys, ours: false })
+        Ok((IssuerKeys { keys, ours: false }, places))
     }
 
     async fn document(&self, endpoint: &Endpoint) -> Result<String, Unavailable> {
@@ -165,8 +180,12 @@ impl RemoteKeys {
     }
 }
 
-/// Where a discovery document says that the keys are.
-fn keys_of(endpoint: &Endpoint, issuer: &str, text: &str) -> Result<Endpoint, Unavailable> {
+/// Where a discovery document says that the keys are, and where people log in.
+fn discovered(
+    endpoint: &Endpoint,
+    issuer: &str,
+    text: &str,
+) -> Result<(Endpoint, Option<Places>), Unavailable> {
     let wrong = |why: &str| Unavailable(format!("{endpoint} {why}"));
     let document = parse_strict(text, JSON_DEPTH_MAX).map_err(|error| wrong(&error.to_string()))?;
     let member = |name: &str| document.get(name).and_then(serde_json::Value::as_str);
@@ -174,7 +193,14 @@ fn keys_of(endpoint: &Endpoint, issuer: &str, text: &str) -> Result<Endpoint, Un
         return Err(wrong("is the document of another issuer"));
     }
     let url = member("jwks_uri").ok_or_else(|| wrong("does not say where the keys are"))?;
-    Endpoint::parse(url).map_err(|error| wrong(&format!("says that the keys are at what {error}")))
+    let keys =
+        Endpoint::parse(url).map_err(|error| wrong(&format!("says that the keys are at what {error}")))?;
+    // Whose keys can be had verifies tokens, whatever else is wrong with his document.
+    let places = Places::read(&document).unwrap_or_else(|error| {
+        tracing::warn!(cause = %error, "could not take where an issuer logs people in");
+        None
+    });
+    Ok((keys, places))
 }
 
 #[cfg(test)]
@@ -185,7 +211,10 @@ mod tests {
     #[test]
     fn a_discovery_document_is_its_issuers_and_points_to_a_private_place() {
         let endpoint = Endpoint::parse("https://a.example/.well-known/openid-configuration").unwrap();
-        let read = |text: &str| keys_of(&endpoint, "https://a.example", text).map_err(|error| error.0);
+        let read = |text: &str| {
+            let read = discovered(&endpoint, "https://a.example", text);
+            read.map(|(keys, _places)| keys).map_err(|error| error.0)
+        };
         let good = r#"{"issuer":"https://a.example","jwks_uri":"https://keys.example/jwks"}"#;
         assert_eq!(read(good).unwrap().to_string(), "https://keys.example/jwks");
         let check = |text: &str, expected: &str| {

@@ -4,7 +4,7 @@
 //! bucket of failures ─▶ one question to the directory ─▶ person ─▶ account, made at first sight if that is wanted
 //! ```
 //!
-//! Whoever changes this file says whose account a person of a directory has; it is reviewed as such.
+//! Whoever changes this file says whose account a person of a directory or of an issuer has; it is reviewed as such.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -67,8 +67,17 @@ struct Question {
     now: Time,
 }
 
+/// Where people are known by what ties them to their accounts: a directory, or an issuer.
+pub(super) struct Home {
+    /// In ties.
+    pub(super) name: String,
+    /// For the audit.
+    pub(super) actor: String,
+    pub(super) first_sight: FirstSight,
+}
+
 /// Why a person has no account.
-enum Unmapped {
+pub(super) enum Unmapped {
     Refused(&'static str),
     Down(Unavailable),
 }
@@ -222,19 +231,38 @@ impl Core {
         outcome
     }
 
-    /// The account of a person, as it is after what the directory says of him.
     async fn account_of(&self, question: &Question, person: Person) -> Result<Arc<Entry>, Unmapped> {
         let Question { directory, kind, tenant, now, .. } = question;
-        let by = By::new(format!("directory {}", directory.name), None);
-        let id = match self.tied(directory, kind, &person, &by, *now).await? {
+        let home = Home {
+            name: directory.name.clone(),
+            actor: format!("directory {}", directory.name),
+            first_sight: directory.settings.first_sight,
+        };
+        let entry = self.account_at(&home, kind, person, *now).await?;
+        if is_of_another(&entry, tenant.as_deref()) {
+            return Err(Unmapped::Refused("the account is another tenant's"));
+        }
+        Ok(entry)
+    }
+
+    /// The account of a person, as it is after what his home says of him.
+    pub(super) async fn account_at(
+        &self,
+        home: &Home,
+        kind: &str,
+        person: Person,
+        now: Time,
+    ) -> Result<Arc<Entry>, Unmapped> {
+        let by = By::new(home.actor.as_str(), None);
+        let id = match self.tied(home, kind, &person, &by, now).await? {
             Some(id) => id,
-            None if directory.settings.first_sight == FirstSight::Refuse => {
+            None if home.first_sight == FirstSight::Refuse => {
                 return Err(Unmapped::Refused("no account of the gate is his"));
             }
             None => {
                 let draft = overlaid(AccountDraft::new(kind, &person.name), &person);
-                let account = self.create_account(draft, &by, *now).await?;
-                self.tie(directory, account.id, kind, &person).await?;
+                let account = self.create_account(draft, &by, now).await?;
+                self.tie(home, account.id, kind, &person).await?;
                 account.id
             }
         };
@@ -244,30 +272,24 @@ impl Core {
         }
         let before = draft_of(&entry);
         let after = overlaid(draft_of(&entry), &person);
-        let entry = if is_same(&before, &after) {
-            entry
-        } else {
-            self.update_account(id, after, &by, *now).await?;
-            self.entry(id)?
-        };
-        if is_of_another(&entry, tenant.as_deref()) {
-            return Err(Unmapped::Refused("the account is another tenant's"));
+        if is_same(&before, &after) {
+            return Ok(entry);
         }
-        Ok(entry)
+        self.update_account(id, after, &by, now).await?;
+        Ok(self.entry(id)?)
     }
 
     /// The account that is a person's already, or that an operator made for him: of his name, without a password, and
     /// nobody else's.
     async fn tied(
         &self,
-        directory: &Kept,
+        home: &Home,
         kind: &str,
         person: &Person,
         by: &By,
         now: Time,
     ) -> Result<Option<AccountId>, Unmapped> {
-        let row =
-            Values::row(&self.derivation_key, ValuePurpose::Directory, &directory.name, kind, 0, &person.id);
+        let row = Values::row(&self.derivation_key, ValuePurpose::Directory, &home.name, kind, 0, &person.id);
         if let Some(entry) = self.links.account(&row.mac).and_then(|id| self.directory.find(id)) {
             return Ok(Some(entry.account.id));
         }
@@ -278,7 +300,7 @@ impl Core {
         if self.links.is_tied(entry.account.id.0) {
             return Err(Unmapped::Refused("the account of that name is somebody else's of a directory"));
         }
-        self.tie(directory, entry.account.id, kind, person).await?;
+        self.tie(home, entry.account.id, kind, person).await?;
         let event = audit::row(by, "account.tied", audit::name_of(&entry.account), now);
         let noted = self.store.write(vec![Change::Audit(event)]).await;
         noted.map_err(|error| Unmapped::Down(unavailable(error)))?;
@@ -287,13 +309,13 @@ impl Core {
 
     async fn tie(
         &self,
-        directory: &Kept,
+        home: &Home,
         account: AccountId,
         kind: &str,
         person: &Person,
     ) -> Result<(), Unmapped> {
         let purpose = ValuePurpose::Directory;
-        let row = Values::row(&self.derivation_key, purpose, &directory.name, kind, account.0, &person.id);
+        let row = Values::row(&self.derivation_key, purpose, &home.name, kind, account.0, &person.id);
         let written = self.store.write(vec![Change::PutValue(row.clone())]).await;
         written.map_err(|error| Unmapped::Down(unavailable(error)))?;
         self.links.put(&row);

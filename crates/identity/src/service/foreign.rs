@@ -5,7 +5,10 @@
 use std::sync::{Arc, PoisonError, RwLock};
 
 use countersign_auth::account::Account;
-use countersign_auth::port::foreign::{Foreign, FrontTerms, IssuerTerms, OpaqueAnswer, OpaqueClaim};
+use countersign_auth::port::foreign::{
+    CodeAnswer, CodeClaim, Foreign, FrontTerms, IssuerTerms, LoggedIn, LoginEntrance, LoginTerms,
+    OpaqueAnswer, OpaqueClaim,
+};
 use countersign_auth::port::{Answer, IssuerKeys, Unavailable};
 use countersign_auth::time::Time;
 use hashbrown::HashMap;
@@ -111,6 +114,26 @@ impl Foreign for Service {
             Some(remote) => self.run(move |_core| async move { remote.renewed().await }),
             None => Box::pin(std::future::ready(Ok(None))),
         }
+    }
+
+    fn login_terms(&self, api: &str, login: &str) -> Option<Arc<LoginTerms>> {
+        self.core.issuers.login(api, login).map(|login| Arc::clone(&login.terms))
+    }
+
+    fn login_entrance(&self, api: &str, login: &str) -> Answer<Result<LoginEntrance, Unavailable>> {
+        self.entrance(api, login)
+    }
+
+    fn redeem_code(&self, claim: CodeClaim, now: Time) -> Answer<Result<CodeAnswer, Unavailable>> {
+        self.redeem(claim, now)
+    }
+
+    fn logged_in(
+        &self,
+        person: LoggedIn,
+        now: Time,
+    ) -> Answer<Result<Result<Arc<Account>, &'static str>, Unavailable>> {
+        self.account_of_issuer(person, now)
     }
 
     fn introspects(&self, api: &str, credential: &str) -> bool {

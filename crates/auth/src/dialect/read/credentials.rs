@@ -228,9 +228,13 @@ fn fits_together(table: &Table<'_, '_>, rule: &CredentialRule) {
         let is_primary = rule.primary().is_some_and(|part| part.places.contains(place));
         if let Some(why) = place.cannot_carry()
             && (is_primary || !matches!(place, Place::Path(_)))
+            && rule.scheme != Scheme::Code
         {
             table.complain(why);
         }
+    }
+    if rule.scheme == Scheme::Code && !rule.primary_is(|place| matches!(place, Place::Path(_))) {
+        table.complain("a code is told by the issuer's name in the path: `from = \"path NAME\"`");
     }
     if rule.first_live && !rule.primary_is(|place| matches!(place, Place::Cookie(_))) {
         table.complain("`repeated` goes with cookies: two values of anything else are ambiguous");
@@ -396,7 +400,9 @@ fn named_parts(table: &Table<'_, '_>, scheme: Scheme) -> Option<Vec<Part>> {
         }
         Scheme::Jwt => (&[PartName::Value], &[PartName::Tenant, PartName::App]),
         Scheme::Front => (&[PartName::Value, PartName::Proof], &[]),
-        Scheme::Digest | Scheme::Negotiate | Scheme::Ntlm | Scheme::Unproven => (&[PartName::Value], &[]),
+        Scheme::Digest | Scheme::Negotiate | Scheme::Ntlm | Scheme::Code | Scheme::Unproven => {
+            (&[PartName::Value], &[])
+        }
     };
     let inner = table.table("from")?;
     let mut parts = Vec::new();

@@ -45,6 +45,9 @@ pub(super) const fn of_scheme(scheme: Scheme) -> &'static str {
         Scheme::Ntlm => "NTLM, version 2 alone.",
         Scheme::Jwt => "A JWT of an issuer whose keys the API's configuration names.",
         Scheme::Token => "A token that the gate issued, or a value that an operator set.",
+        Scheme::Code => {
+            "A browser comes back from an issuer that logged its user in (OpenID Connect, authorization code with PKCE). `from` is `path NAME`, the issuer's name in the path; `code`, `state`, `iss` and `error` ride in the query, as the standards say. Accepted by an `issue` alone; there must be an `issuer-login` as well."
+        }
         Scheme::Front => {
             "A front that logged somebody in says who it is, in `value`, and proves in `proof` that it is the front; the API's configuration names its networks and that proof."
         }
@@ -61,6 +64,9 @@ pub(super) const fn of_operation(operation: Operation) -> &'static str {
         }
         Operation::End => "Logout: ends what was presented, or another session of the same account.",
         Operation::Show => "Who am I, the CSRF token, a version, a page.",
+        Operation::IssuerLogin => {
+            "Sends a browser to log in with the issuer of that name in the API's configuration; it answers by itself. Pages print links to it: `issuers` lists `name` and `title`. It comes back to the call that accepts a credential of scheme `code`."
+        }
         Operation::Refuse => "Refuses with `reason`.",
         Operation::SessionList => "Lists the caller's sessions.",
         Operation::SessionShow => "Shows one of them.",

@@ -9,7 +9,8 @@ use crate::transcript::root;
 const THREATS: [(char, usize); 7] =
     [('A', 11), ('B', 10), ('C', 14), ('D', 15), ('E', 12), ('F', 8), ('G', 7)];
 /// Protocols whose rules have rows, and how many each has.
-const RULES: [(&str, usize); 5] = [("NTLM", 10), ("KRB", 7), ("DIG", 9), ("JWT", 9), ("BAY", 10)];
+const RULES: [(&str, usize); 6] =
+    [("NTLM", 10), ("KRB", 7), ("DIG", 9), ("JWT", 9), ("OIDC", 6), ("BAY", 10)];
 
 /// What a row says instead of naming a test, or beside it.
 const EXCUSES: [&str; 2] = ["open: ", "not applicable yet: "];
@@ -109,7 +110,11 @@ fn every_threat_has_its_row_and_every_row_its_tests() {
     for attack in attacks {
         let id = format!("T-{}", attack.split('_').next().unwrap().to_ascii_uppercase());
         // Tests of a protocol's rules begin with its letters, and show one rule or several.
-        let is_meant = |row: &&Row<'_>| row.id == id || (id == "T-BAY" && row.id.starts_with("P-BAY"));
+        let is_of = |row: &Row<'_>, letters: &str| {
+            id == format!("T-{letters}") && row.id.starts_with(&format!("P-{letters}"))
+        };
+        let is_meant =
+            |row: &&Row<'_>| row.id == id || ["BAY", "OIDC"].iter().any(|letters| is_of(row, letters));
         if !rows.iter().filter(is_meant).any(|row| row.tests.contains(&attack.as_str())) {
             mistakes.push(format!("{id}: its row does not name {attack}"));
         }

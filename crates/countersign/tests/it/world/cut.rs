@@ -11,7 +11,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use countersign_auth::account::{Account, AccountId};
 use countersign_auth::derive::DerivationKey;
 use countersign_auth::port::digest::Digests;
-use countersign_auth::port::foreign::{Foreign, FrontTerms, IssuerTerms, OpaqueAnswer, OpaqueClaim};
+use countersign_auth::port::foreign::{
+    CodeAnswer, CodeClaim, Foreign, FrontTerms, IssuerTerms, LoggedIn, LoginEntrance, LoginTerms,
+    OpaqueAnswer, OpaqueClaim,
+};
 use countersign_auth::port::{
     Answer, AtHand, IssuerKeys, Lookups, PasswordAnswer, PasswordClaim, ProofKey, SharedAnswer, TokenAnswer,
     Unavailable, Verified,
@@ -72,6 +75,26 @@ impl Foreign for Cut {
 
     fn introspect(&self, claim: OpaqueClaim, now: Time) -> Answer<Result<OpaqueAnswer, Unavailable>> {
         self.service.introspect(claim, now)
+    }
+
+    fn login_terms(&self, api: &str, login: &str) -> Option<Arc<LoginTerms>> {
+        self.service.login_terms(api, login)
+    }
+
+    fn login_entrance(&self, api: &str, login: &str) -> Answer<Result<LoginEntrance, Unavailable>> {
+        self.service.login_entrance(api, login)
+    }
+
+    fn redeem_code(&self, claim: CodeClaim, now: Time) -> Answer<Result<CodeAnswer, Unavailable>> {
+        self.service.redeem_code(claim, now)
+    }
+
+    fn logged_in(
+        &self,
+        person: LoggedIn,
+        now: Time,
+    ) -> Answer<Result<Result<Arc<Account>, &'static str>, Unavailable>> {
+        self.ask(|service| service.logged_in(person, now))
     }
 
     fn front(&self, api: &str) -> Option<Arc<FrontTerms>> {

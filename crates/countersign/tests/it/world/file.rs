@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use countersign_auth::api::digest::DigestOptions;
+use countersign_auth::api::logins::LoginOption;
 use countersign_auth::api::{Api, ApiOptions, Mechanism, TokenSettings};
 use countersign_auth::cookie::SameSite;
 use countersign_auth::objects::{Foreign, KindOptions, RouteObjects};
@@ -73,12 +74,26 @@ pub(crate) struct ApiEntry {
     pub(crate) providers: BTreeMap<String, Vec<String>>,
     /// What a front on this machine proves itself with.
     pub(crate) front: Option<String>,
+    /// Log-ins with the tests' provider, by their names.
+    #[serde(default)]
+    pub(crate) login: BTreeMap<String, LoginEntry>,
     #[serde(default)]
     object: BTreeMap<String, KindEntry>,
     #[serde(default)]
     digest: DigestEntry,
     #[serde(default)]
     route: Vec<RouteEntry>,
+}
+
+/// `[api.login.NAME]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LoginEntry {
+    title: String,
+    /// Where it leads back to.
+    pub(crate) redirect: String,
+    #[serde(default)]
+    straight: bool,
 }
 
 /// `[api.ntlm]`
@@ -289,6 +304,8 @@ impl ApiEntry {
             leave: self.left_to_upstream.clone(),
             same_site: self.other_sites.then_some(SameSite::None),
             digest: self.digest.options(),
+            logins: self.login.iter().map(|(name, entry)| entry.option(name)).collect(),
+            sign_in_with: self.login.iter().find(|(_, entry)| entry.straight).map(|(name, _)| name.clone()),
         }
     }
 
@@ -316,6 +333,12 @@ impl ApiEntry {
                 Place { listener: None, host, prefix: prefix.to_owned() }
             })
             .collect()
+    }
+}
+
+impl LoginEntry {
+    fn option(&self, name: &str) -> LoginOption {
+        LoginOption { name: name.to_owned(), title: self.title.clone() }
     }
 }
 

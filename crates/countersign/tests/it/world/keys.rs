@@ -13,7 +13,7 @@ use countersign_auth::port::IssuerKey;
 use countersign_auth::scheme::jwt::VerifyingKey;
 use countersign_auth::time::Time;
 use jsonwebtoken::{Algorithm, DecodingKey};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::file::JwtEntry;
 
@@ -49,10 +49,24 @@ pub(crate) fn mint(entry: &JwtEntry, now: Time) -> String {
             *value = moment;
         }
     }
-    let part = |members: &Map<String, Value>| URL_SAFE_NO_PAD.encode(serde_json::to_vec(members).unwrap());
-    let signed = format!("{}.{}", part(&entry.header), part(&claims));
-    let signature = sign(&entry.key, signed.as_bytes());
-    format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
+    minted(&entry.key, &Value::Object(entry.header.clone()), &Value::Object(claims))
+}
+
+/// A token of these parts, signed with a named key.
+pub(crate) fn minted(key: &str, header: &Value, claims: &Value) -> String {
+    let part = |members: &Value| URL_SAFE_NO_PAD.encode(serde_json::to_vec(members).unwrap());
+    let signed = format!("{}.{}", part(header), part(claims));
+    format!("{signed}.{}", URL_SAFE_NO_PAD.encode(sign(key, signed.as_bytes())))
+}
+
+/// The public half of a named key as a JSON Web Key.
+pub(crate) fn jwk(name: &str) -> Value {
+    let pair = pair(name);
+    let (modulus, exponent) = (pair.public_key().modulus(), pair.public_key().exponent());
+    let number = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+    let n = number(modulus.big_endian_without_leading_zero());
+    let e = number(exponent.big_endian_without_leading_zero());
+    serde_json::json!({ "kty": "RSA", "kid": name, "use": "sig", "alg": "RS256", "n": n, "e": e })
 }
 
 /// The RS256 signature of a named key.
