@@ -106,6 +106,7 @@ fn through(
         headers: &headers,
         address,
         connection: address,
+        certificate: None,
         fields: fields.as_ref(),
         link: None,
         target: None,

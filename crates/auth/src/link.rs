@@ -28,6 +28,16 @@ pub enum Sharing {
     Shared,
 }
 
+/// A certificate that the other end of a connection showed and has the key of. An authority that the listener names
+/// vouches for it.
+pub trait PeerCertificate: Send + Sync {
+    /// Whether it is for that host name or address (`subjectAltName`).
+    fn is_for(&self, name: &str) -> bool;
+
+    /// The SHA-256 of its DER.
+    fn sha256(&self) -> &[u8; 32];
+}
+
 /// A connection to a client, seen from one request on it.
 #[derive(Clone, Copy)]
 pub struct Link<'r> {

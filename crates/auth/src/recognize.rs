@@ -23,7 +23,7 @@ use crate::dialect::{CredentialRule, Scheme};
 use crate::fields::Fields;
 use crate::fields::content_type::Encoding;
 use crate::intake::Taken;
-use crate::link::Link;
+use crate::link::{Link, PeerCertificate};
 pub(crate) use crate::recognize::places::plain_value;
 use crate::recognize::places::{
     authorization, authorization_text, conditions_hold, cookie_is_there, one_value, query_values, repeated,
@@ -50,6 +50,8 @@ pub struct Request<'r> {
     pub address: IpAddr,
     /// The address at the other end of the connection: the front's, where there is one.
     pub connection: IpAddr,
+    /// The certificate that the other end of the connection proved to have, where it showed one.
+    pub certificate: Option<&'r dyn PeerCertificate>,
     /// The fields of the body, where a call reads it.
     pub fields: Option<&'r Fields>,
     /// The connection that it came on, where something that is accepted belongs to connections.

@@ -15,7 +15,7 @@ use countersign_auth::canonical::path::CanonicalPath;
 use countersign_auth::dialect::Scheme;
 use countersign_auth::fields::Fields;
 use countersign_auth::intake::Taken;
-use countersign_auth::link::{Link, Sharing};
+use countersign_auth::link::{Link, PeerCertificate, Sharing};
 use countersign_auth::objects::answer::Follow;
 use countersign_auth::policy::{Decision, Permit, decide};
 use countersign_auth::recognize::{Request, recognize};
@@ -198,6 +198,7 @@ impl<'g> Visit<'g> {
             headers: &self.head.headers,
             address: self.peer.address,
             connection: self.peer.connection.address.ip(),
+            certificate: certificate(self.peer),
             fields: fields.as_ref(),
             link: link(gate, self.mount, self.peer, self.sharing),
             target: raw_target(&self.head),
@@ -241,6 +242,7 @@ impl<'g> Visit<'g> {
             headers: &self.head.headers,
             address: self.peer.address,
             connection: self.peer.connection.address.ip(),
+            certificate: certificate(self.peer),
             fields,
             link: link(self.gate, self.mount, self.peer, self.sharing),
             target: raw_target(&self.head),
@@ -395,6 +397,12 @@ fn link<'l>(gate: &'l Gate, mount: &ApiMount, peer: &'l Peer, sharing: Sharing) 
     };
     let certificate = peer.connection.tls.as_ref().map(|tls| &tls.certificate);
     Some(Link { negotiation, slot, certificate })
+}
+
+/// The certificate of the connection's other end.
+fn certificate(peer: &Peer) -> Option<&dyn PeerCertificate> {
+    let client = peer.connection.tls.as_ref()?.client.as_ref()?;
+    Some(client as &dyn PeerCertificate)
 }
 
 fn here<'h>(

@@ -3,6 +3,7 @@
 mod accept;
 mod bind;
 mod caps;
+mod client;
 mod heads;
 mod io;
 pub mod proxy_protocol;
@@ -19,6 +20,7 @@ pub(crate) use crate::listen::accept::{Listening, is_loopback, run};
 pub(crate) use crate::listen::bind::bind;
 use crate::listen::caps::Permit;
 pub(crate) use crate::listen::caps::{Caps, Source};
+pub use crate::listen::client::ClientCertificate;
 pub(crate) use crate::listen::heads::HeadFault;
 use crate::listen::heads::HeadWatch;
 pub use crate::listen::tls::TlsError;
@@ -64,6 +66,9 @@ pub struct TlsFiles {
     pub certificate: PathBuf,
     /// Its private key (PKCS#8, PKCS#1 or SEC1).
     pub key: PathBuf,
+    /// Authorities whose certificates clients may show; nobody is asked for one without it. Who shows none is let in
+    /// all the same; who shows another's is not.
+    pub client_authorities: Option<PathBuf>,
 }
 
 /// What is known of a connection's TLS.
@@ -73,6 +78,8 @@ pub struct TlsInfo {
     pub server_name: Option<String>,
     /// The certificate that it was shown, in DER; `tls-server-end-point` (RFC 5929) is its hash.
     pub certificate: Arc<[u8]>,
+    /// The one that the client showed, which an authority of the listener vouches for.
+    pub client: Option<ClientCertificate>,
 }
 
 /// What a connection is doing, for the sweep.

@@ -1,7 +1,8 @@
 //! Identities that a front proved, and says in a header.
 //!
 //! A header is believed if the connection comes from a network of the front's *and* the front proves itself with each
-//! request (T-B10): by a secret that only it has, or by a signed token for that very user. What lacks either is
+//! request (T-B10): by a secret that only it has, by the certificate of its connection, or by a signed token for that
+//! very user. What lacks either is
 //! refused, and never counts as nothing: whoever can send the header must not choose that somebody else decides.
 
 use std::sync::Arc;
@@ -31,11 +32,19 @@ impl Verifier<'_> {
         if !terms.networks.iter().any(|network| network.contains(&connection)) {
             return refuse("who says so does not connect from a network of the front's");
         }
-        let Some(proof) = proof else { return refuse("the front's proof is missing") };
+        let missing = "the front's proof is missing";
+        let said =
+            || proof.ok_or_else(|| Refusal::new(Reason::NotAccepted, missing).carried_by(rule.carrier()));
         let until = match &terms.proof {
-            FrontProof::Secret(secret) if secret.matches(proof.expose()) => None,
+            FrontProof::Certificate(name) => match self.request.certificate {
+                Some(certificate) if name.is(certificate) => None,
+                Some(_) => return refuse("the certificate of the connection is not the front's"),
+                None => return refuse("the connection showed no certificate"),
+            },
+            FrontProof::Secret(secret) if secret.matches(said()?.expose()) => None,
             FrontProof::Secret(_) => return refuse("the front's proof is wrong"),
             FrontProof::Signed { issuer, audience } => {
+                let proof = said()?;
                 let key = self.proof_key(rule, &[user, proof.expose()]);
                 if let Some(verified) = self.lookups.recall(&key, self.now) {
                     return Ok(self.proven(rule, verified.account, verified.proven_at));

@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 
 use super::{Answer, IssuerKeys, Unavailable};
 use crate::account::Account;
+use crate::link::PeerCertificate;
 use crate::scheme::code::RANDOM_BYTES;
 use crate::secret::Secret;
 use crate::time::Time;
@@ -40,11 +41,32 @@ pub struct FrontTerms {
     pub create: bool,
 }
 
+/// Which certificate is meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CertificateName {
+    /// One for this host name or address (its `subjectAltName`).
+    For(String),
+    /// The very one with this SHA-256 of its DER.
+    Sha256([u8; 32]),
+}
+
+impl CertificateName {
+    /// Whether it is that one.
+    pub fn is(&self, certificate: &dyn PeerCertificate) -> bool {
+        match self {
+            Self::For(name) => certificate.is_for(name),
+            Self::Sha256(sha256) => certificate.sha256() == sha256,
+        }
+    }
+}
+
 /// How a front proves itself.
 #[derive(Debug)]
 pub enum FrontProof {
     /// It says a secret that only it has; compared in constant time.
     Secret(Secret),
+    /// Its end of the connection showed a certificate, of an authority that the listener names, with this name.
+    Certificate(CertificateName),
     /// It says a JWT whose subject is the user.
     Signed {
         /// Whose.

@@ -282,6 +282,7 @@ impl Call<'_> {
             headers,
             address: IpAddr::V4(Ipv4Addr::LOCALHOST),
             connection: std::net::IpAddr::from([127, 0, 0, 1]),
+            certificate: None,
             fields: fields.as_ref(),
             link: None,
             target: None,

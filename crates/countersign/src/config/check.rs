@@ -89,6 +89,18 @@ fn listeners(config: &Config, folder: &Path, report: &mut Report) {
                 ),
                 Err(error) => unreadable(&certificate, &error, &format!("{path}.tls.certificate"), report),
             }
+            if let Some(authorities) = &tls.client_ca {
+                let file = folder.join(authorities);
+                let read =
+                    CertificateDer::pem_file_iter(&file).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+                match read {
+                    Ok(all) if !all.is_empty() => {}
+                    Ok(_) => {
+                        unreadable(&file, "no certificate in it", &format!("{path}.tls.client_ca"), report)
+                    }
+                    Err(error) => unreadable(&file, &error, &format!("{path}.tls.client_ca"), report),
+                }
+            }
             let key = folder.join(&tls.key);
             if let Err(error) = PrivateKeyDer::from_pem_file(&key) {
                 unreadable(&key, &error, &format!("{path}.tls.key"), report);

@@ -158,14 +158,18 @@ const fn timeout() -> Period {
 pub(crate) struct Front {
     /// Where it connects from; from anywhere else it is not believed.
     pub(crate) networks: Vec<Network>,
-    /// A file with the secret that it says with each request, in the header that the dialect names for the proof; this
-    /// or `issuer`.
+    /// A file with the secret that it says with each request, in the header that the dialect names for the proof; this,
+    /// `issuer` or `certificate`.
     #[serde(default)]
     pub(crate) secret_file: Option<PathBuf>,
     /// One of `issuers`, whose JWT for that very user the front sends as its proof.
     #[serde(default)]
     pub(crate) issuer: Option<String>,
-    /// `aud` of those; the API's name if it is not given.
+    /// The host name or address in the certificate that it shows, of an authority in `client_ca` of the listener; or
+    /// `sha256:` and the hash of that very certificate in hexadecimal digits.
+    #[serde(default)]
+    pub(crate) certificate: Option<String>,
+    /// `aud` of the tokens of `issuer`; the API's name if it is not given.
     #[serde(default)]
     pub(crate) audience: Option<String>,
     /// Domains of users that are taken, and taken off: `CORP` of `CORP\\ann`, `corp.example` of `ann@corp.example`.

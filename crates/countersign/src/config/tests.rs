@@ -180,7 +180,7 @@ fn configurations_of_the_documentation_work_when_they_are_pasted() {
             match name.rsplit_once('.').map(|(_, extension)| extension) {
                 Some("pem") => {
                     let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
-                    std::fs::write(file, made.cert.pem()).unwrap();
+                    std::fs::write(file, made.cert.pem() + &made.signing_key.serialize_pem()).unwrap();
                 }
                 // The first byte of the format.
                 Some("keytab") => std::fs::write(file, [5, 2]).unwrap(),

@@ -123,6 +123,10 @@ pub(crate) struct Tls {
     pub(crate) certificate: PathBuf,
     /// A PEM file with its private key.
     pub(crate) key: PathBuf,
+    /// A PEM file with the authorities of certificates that clients may show, as a front's proof (`[api.front]`). Who
+    /// shows none is let in; who shows one of another authority is not.
+    #[serde(default)]
+    pub(crate) client_ca: Option<PathBuf>,
 }
 
 /// `[network]`

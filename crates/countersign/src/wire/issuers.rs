@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use countersign_auth::api::Api;
-use countersign_auth::port::foreign::{FrontProof, FrontTerms, IssuerTerms};
+use countersign_auth::port::foreign::{CertificateName, FrontProof, FrontTerms, IssuerTerms};
 use countersign_identity::issuers::TrustedIssuer;
 use countersign_identity::issuers::introspection::IntrospectionOptions;
 use countersign_identity::issuers::remote::{Location, RemoteOptions};
@@ -16,6 +16,7 @@ use countersign_identity::signing::public::{parse_jwks, parse_pem};
 use super::logins;
 use crate::config::issuer::{ForeignIssuer, Front, Introspection, Issuer, IssuerWord};
 use crate::config::value::Url;
+use crate::config::value::page::Digest;
 use crate::config::{self, Loaded, Mistake};
 use crate::prompt;
 
@@ -100,21 +101,22 @@ fn believed(loaded: &Loaded, api: &config::Api, front: &Front) -> Result<FrontTe
     if front.networks.is_empty() {
         return Err(String::from("no network: nobody would be believed"));
     }
-    let proof = match (&front.secret_file, &front.issuer) {
-        (Some(file), None) => {
+    let proof = match (&front.secret_file, &front.issuer, &front.certificate) {
+        (Some(file), None, None) => {
             let secret = prompt::from_file(&loaded.path(file)).map_err(|error| format!("{error:#}"))?;
             if secret.expose().len() < FRONT_SECRET_BYTES_MIN {
                 return Err(format!("the secret is shorter than {FRONT_SECRET_BYTES_MIN} bytes"));
             }
             FrontProof::Secret(secret)
         }
-        (None, Some(issuer)) if api.issuers.contains_key(issuer) => FrontProof::Signed {
+        (None, Some(issuer), None) if api.issuers.contains_key(issuer) => FrontProof::Signed {
             issuer: issuer.clone(),
             audience: front.audience.clone().unwrap_or_else(|| api.name.clone()),
         },
-        (None, Some(issuer)) => return Err(format!("`{issuer}` is none of the API's issuers")),
-        (Some(_), Some(_)) | (None, None) => {
-            return Err(String::from("needs exactly one of `secret_file` and `issuer`"));
+        (None, None, Some(name)) => FrontProof::Certificate(certificate(loaded, api, name)?),
+        (None, Some(issuer), None) => return Err(format!("`{issuer}` is none of the API's issuers")),
+        (_, _, _) => {
+            return Err(String::from("needs exactly one of `secret_file`, `issuer` and `certificate`"));
         }
     };
     Ok(FrontTerms {
@@ -123,6 +125,29 @@ fn believed(loaded: &Loaded, api: &config::Api, front: &Front) -> Result<FrontTe
         domains: front.domains.clone(),
         create: front.create,
     })
+}
+
+/// Which certificate a front shows; some listener of the API must ask for it.
+fn certificate(loaded: &Loaded, api: &config::Api, name: &str) -> Result<CertificateName, String> {
+    let is_of = |listener: &&config::Listener| {
+        api.listeners.as_ref().is_none_or(|names| names.contains(&listener.name))
+    };
+    let asks = |listener: &config::Listener| listener.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
+    if !loaded.config.listener.iter().filter(is_of).any(asks) {
+        return Err(String::from(
+            "no listener of the API asks for certificates; add `client_ca` to its `tls`",
+        ));
+    }
+    match name.strip_prefix("sha256:") {
+        Some(digits) => {
+            let hash: Digest = digits.parse()?;
+            Ok(CertificateName::Sha256(hash.0))
+        }
+        None if rustls::pki_types::ServerName::try_from(name).is_ok() => {
+            Ok(CertificateName::For(name.to_owned()))
+        }
+        None => Err(format!("`{name}` is neither a host name or address nor `sha256:` and 64 digits")),
+    }
 }
 
 /// Whoever can reach the gate may guess at it; this many random bytes nobody guesses.

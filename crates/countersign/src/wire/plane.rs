@@ -242,6 +242,7 @@ fn listener(loaded: &Loaded, listener: &config::Listener) -> Listener {
     let files = |tls: &config::Tls| TlsFiles {
         certificate: loaded.path(&tls.certificate),
         key: loaded.path(&tls.key),
+        client_authorities: tls.client_ca.as_deref().map(|file| loaded.path(file)),
     };
     Listener {
         name: listener.name.clone(),

@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 
 use super::serve::{Protocol, serve};
-use super::{Acceptor, Caps, Connection, Http2, Listener, TlsInfo, proxy_protocol};
+use super::{Acceptor, Caps, ClientCertificate, Connection, Http2, Listener, TlsInfo, proxy_protocol};
 use crate::admission::Handler;
 use crate::worker::Worker;
 
@@ -160,7 +160,8 @@ async fn open<H>(
         Some(_) | None => Protocol::Http1,
     };
     let server_name = session.server_name().map(str::to_ascii_lowercase);
-    let tls = TlsInfo { server_name, certificate };
+    let client = ClientCertificate::of(session.peer_certificates());
+    let tls = TlsInfo { server_name, certificate, client };
     let connection = Connection::new(address, &listening.name, Some(tls), permit, now);
     Some(Opened::Tls(Box::new(stream), connection, protocol))
 }

@@ -8,11 +8,11 @@ use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 use tokio_rustls::TlsAcceptor;
 
-use super::{Http2, TlsFiles};
+use super::{Http2, TlsFiles, client};
 
 /// Why the TLS of a listener cannot be set up.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +32,14 @@ pub enum TlsError {
     #[error("could not use the key {path} with its certificate")]
     Key {
         /// The key's file.
+        path: PathBuf,
+        /// What was wrong with it.
+        source: rustls::Error,
+    },
+    /// What is no certificate of an authority.
+    #[error("could not use {path} as authority")]
+    Authority {
+        /// The file.
         path: PathBuf,
         /// What was wrong with it.
         source: rustls::Error,
@@ -62,11 +70,19 @@ pub(crate) struct Acceptor {
 impl Acceptor {
     pub(crate) fn new(files: &TlsFiles, http2: Http2) -> Result<Self, TlsError> {
         let shown = Arc::new(Shown(ArcSwap::from_pointee(load(files)?)));
+        let clients = match &files.client_authorities {
+            Some(authorities) => client::verifier(authorities)?,
+            None => WebPkiClientVerifier::no_client_auth(),
+        };
         let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
             .map_err(TlsError::Setup)?
-            .with_no_client_auth()
+            .with_client_cert_verifier(clients)
             .with_cert_resolver(Arc::clone(&shown) as Arc<dyn ResolvesServerCert>);
+        if files.client_authorities.is_some() {
+            // A resumed session would bring a certificate with it that is verified no more.
+            config.session_storage = Arc::new(NoServerSessionStorage {});
+        }
         // Early data can be replayed (T-G7). This is the default; it is said because it must stay.
         config.max_early_data_size = 0;
         config.alpn_protocols = match http2 {

@@ -1,9 +1,20 @@
 //! B: identities that a front proved.
 
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_lc_rs::digest::{SHA256, digest};
 use countersign_auth::port::foreign::{FrontProof, FrontTerms};
 use countersign_auth::secret::Secret;
+use countersign_identity::accounts::AccountDraft;
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 use super::{Ground, all, claims};
+use crate::process::Site;
 
 const SECRET: &str = "a secret of the front's own";
 
@@ -73,4 +84,117 @@ fn b10_a_front_is_believed_by_its_network_and_its_proof_alone() {
     let post = request(&[user, proof, ("Sec-Fetch-Site", "cross-site")]).replacen("GET", "POST", 1);
     near.send(&post).refused(401);
     near.send(&post.replace("cross-site", "same-origin")).passed();
+}
+
+/// An authority, and certificates that it signs.
+struct Authority(CertifiedIssuer<'static, KeyPair>);
+
+/// A certificate with its key.
+struct Shown {
+    certificate: CertificateDer<'static>,
+    key: KeyPair,
+}
+
+impl Authority {
+    fn new() -> Self {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
+    }
+
+    fn signs(&self, name: &str) -> Shown {
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        Shown { certificate: params.signed_by(&key, &self.0).unwrap().der().clone(), key }
+    }
+}
+
+/// Asks over TLS, with a certificate or without; the status, or why there is none.
+fn ask(
+    address: SocketAddr,
+    gate: &CertificateDer<'static>,
+    shown: Option<&Shown>,
+    lines: &str,
+) -> Result<u16, String> {
+    let mut roots = RootCertStore::empty();
+    roots.add(gate.clone()).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let config = config.with_root_certificates(roots);
+    let config = match shown {
+        None => config.with_no_client_auth(),
+        Some(Shown { certificate, key }) => {
+            let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+            config.with_client_auth_cert(vec![certificate.clone()], key).unwrap()
+        }
+    };
+    let name = ServerName::try_from("crm.example").unwrap();
+    let stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    let mut tls = StreamOwned::new(ClientConnection::new(Arc::new(config), name).unwrap(), stream);
+    let request =
+        format!("GET /api/v1/Contact/2 HTTP/1.1\r\nHost: crm.example\r\nConnection: close\r\n{lines}\r\n");
+    tls.write_all(request.as_bytes()).map_err(|error| error.to_string())?;
+    let mut answer = vec![0; 12];
+    tls.read_exact(&mut answer).map_err(|error| error.to_string())?;
+    Ok(String::from_utf8(answer).unwrap()[9..].parse().unwrap())
+}
+
+#[test]
+fn b10_a_certificate_proves_a_front_if_it_is_the_fronts_own() {
+    let (fronts, strangers) = (Authority::new(), Authority::new());
+    let gate = rcgen::generate_simple_self_signed(["crm.example".to_owned()]).unwrap();
+    let front = fronts.signs("front.corp.example");
+    let hash: String =
+        digest(&SHA256, &front.certificate).as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    let listener = |certificate: &str| {
+        let site = Site::with(
+            |upstream| {
+                format!(
+                    "[[listener]]\nname = \"tls\"\naddress = \"127.0.0.1:0\"\n\
+                     tls = {{ certificate = \"gate.pem\", key = \"gate.key\", client_ca = \"fronts.pem\" }}\n\
+                     [[api]]\nname = \"crm\"\ndialect = \"superoffice\"\ndeployment = \"onsite\"\nat = [\"/\"]\n\
+                     enable = [\"front\"]\nupstream = \"http://{upstream}\"\n\
+                     [api.front]\nnetworks = [\"127.0.0.0/8\"]\ncertificate = \"{certificate}\"\n\
+                     [[api.route]]\nat = \"/**\"\nallow = \"authenticated\"\n"
+                )
+            },
+            vec![AccountDraft {
+                password: Some(Secret::new("wonderland-7")),
+                ..AccountDraft::new("users", "ann")
+            }],
+        );
+        site.write("gate.pem", &gate.cert.pem());
+        site.write("gate.key", &gate.signing_key.serialize_pem());
+        site.write("fronts.pem", &fronts.0.pem());
+        let mut running = site.start();
+        let line = running.says_next(&["listening for clients"]);
+        let address: SocketAddr = line["listener.address"].as_str().unwrap().parse().unwrap();
+        (site, running, address)
+    };
+    let user = "X-Windows-User: ann\r\n";
+    let basic = format!("Authorization: {}\r\n", super::basic("ann", "wonderland-7"));
+    for named in ["front.corp.example".to_owned(), format!("sha256:{hash}")] {
+        let (_site, running, address) = listener(&named);
+        let ask = |shown: Option<&Shown>, lines: &str| ask(address, gate.cert.der(), shown, lines);
+        assert_eq!(ask(Some(&front), user), Ok(200), "{named}");
+        // What somebody wrote for a secret adds nothing and spoils nothing.
+        assert_eq!(ask(Some(&front), &format!("{user}X-Front-Proof: x\r\n")), Ok(200));
+        // Another of the same authority, none at all, the front without a user, somebody unknown.
+        let another = fronts.signs("printer.corp.example");
+        assert_eq!(ask(Some(&another), user), Ok(401), "{named}");
+        assert_eq!(ask(None, user), Ok(401), "{named}");
+        assert_eq!(ask(None, &format!("{user}X-Front-Proof: front.corp.example\r\n")), Ok(401), "{named}");
+        assert_eq!(ask(Some(&front), ""), Ok(401), "{named}");
+        assert_eq!(ask(Some(&front), "X-Windows-User: bob\r\n"), Ok(401), "{named}");
+        // One that an authority of nobody's signed does not get as far as that, whatever name it has.
+        let false_one = strangers.signs("front.corp.example");
+        assert!(ask(Some(&false_one), user).is_err(), "{named}");
+        assert!(ask(Some(&false_one), &basic).is_err(), "{named}");
+        // Everybody else comes without, and is let in by what he has; in clear nobody can show one.
+        assert_eq!(ask(None, &basic), Ok(200), "{named}");
+        let plain = format!("GET /api/v1/Contact/2 HTTP/1.1\r\nHost: crm.example\r\n{user}\r\n");
+        let answer = crate::raw::Client::new(running.address).exchange(0, plain.as_bytes()).unwrap();
+        assert_eq!(answer.head.status(), 401);
+    }
 }

@@ -120,7 +120,11 @@ impl Pki {
     }
 
     pub(super) fn files(&self) -> TlsFiles {
-        TlsFiles { certificate: self.folder.path().join("cert.pem"), key: self.folder.path().join("key.pem") }
+        TlsFiles {
+            certificate: self.folder.path().join("cert.pem"),
+            key: self.folder.path().join("key.pem"),
+            client_authorities: None,
+        }
     }
 
     fn client(&self, alpn: &[&str]) -> Arc<ClientConfig> {

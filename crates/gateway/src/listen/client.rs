@@ -1,0 +1,66 @@
+//! Certificates that clients show: fronts prove themselves so.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use countersign_auth::link::PeerCertificate;
+use rustls::RootCertStore;
+use rustls::client::verify_server_name;
+use rustls::crypto::aws_lc_rs::default_provider;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
+
+use super::tls::{TlsError, certificates};
+
+/// A certificate that a client showed and has the key of; it was good when the connection was opened.
+#[derive(Clone)]
+pub struct ClientCertificate {
+    der: CertificateDer<'static>,
+    sha256: [u8; 32],
+}
+
+impl ClientCertificate {
+    /// The first of what a client showed, if it showed any.
+    pub(super) fn of(shown: Option<&[CertificateDer<'_>]>) -> Option<Self> {
+        let der = shown?.first()?.clone().into_owned();
+        let mut sha256 = [0; 32];
+        sha256.copy_from_slice(digest(&SHA256, &der).as_ref());
+        Some(Self { der, sha256 })
+    }
+}
+
+impl PeerCertificate for ClientCertificate {
+    fn is_for(&self, name: &str) -> bool {
+        // Of the two ends of a connection this is the client's; names are compared alike for both (RFC 6125).
+        let name = ServerName::try_from(name);
+        let certificate = ParsedCertificate::try_from(&self.der);
+        matches!((certificate, name), (Ok(certificate), Ok(name)) if verify_server_name(&certificate, &name).is_ok())
+    }
+
+    fn sha256(&self) -> &[u8; 32] {
+        &self.sha256
+    }
+}
+
+impl fmt::Debug for ClientCertificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ClientCertificate")
+    }
+}
+
+/// Takes certificates of the authorities in a file, and clients without one.
+pub(super) fn verifier(authorities: &Path) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+    let unusable = |source| TlsError::Authority { path: authorities.to_owned(), source };
+    let mut roots = RootCertStore::empty();
+    for authority in certificates(authorities)? {
+        roots.add(authority).map_err(unusable)?;
+    }
+    let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::new(default_provider()));
+    let unusable = |error: rustls::server::VerifierBuilderError| {
+        TlsError::Setup(rustls::Error::General(error.to_string()))
+    };
+    builder.allow_unauthenticated().build().map_err(unusable)
+}
