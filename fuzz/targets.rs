@@ -7,6 +7,8 @@
 
 #[path = "targets/anybody.rs"]
 mod anybody;
+#[path = "targets/negotiation.rs"]
+mod negotiation;
 #[path = "targets/requests.rs"]
 mod request;
 #[path = "targets/tokens.rs"]
@@ -29,6 +31,7 @@ use countersign_gateway::address::forwarded;
 use countersign_gateway::listen::proxy_protocol;
 use http::{HeaderMap, HeaderValue};
 
+pub use negotiation::{ntlm, spnego};
 pub use request::{assertions, requests};
 pub use token::{jwt, key_sets, tokens};
 

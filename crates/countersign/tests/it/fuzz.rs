@@ -12,7 +12,7 @@ use crate::transcript::root;
 type Target = fn(&[u8]);
 
 /// Every target but `configuration`, which the binary replays by itself.
-const TARGETS: [(&str, Target); 15] = [
+const TARGETS: [(&str, Target); 17] = [
     ("assertions", targets::assertions),
     ("authorization", targets::authorization),
     ("bodies", targets::bodies),
@@ -23,10 +23,12 @@ const TARGETS: [(&str, Target); 15] = [
     ("hosts", targets::hosts),
     ("jwt", targets::jwt),
     ("key_sets", targets::key_sets),
+    ("ntlm", targets::ntlm),
     ("paths", targets::paths),
     ("proxy_protocol", targets::proxy_protocol),
     ("queries", targets::queries),
     ("requests", targets::requests),
+    ("spnego", targets::spnego),
     ("tokens", targets::tokens),
 ];
 
