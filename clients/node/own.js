@@ -47,4 +47,4 @@ async function withGate(text, users, administration, use, prepare = () => {}) {
   }
 }
 
-module.exports = { freePort, withGate };
+module.exports = { COUNTERSIGN, freePort, withGate };

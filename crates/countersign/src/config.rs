@@ -1,5 +1,6 @@
 //! The configuration file: read whole, checked whole, before anything is opened or bound.
 
+pub(crate) mod asked;
 mod assertion;
 mod check;
 mod digest;

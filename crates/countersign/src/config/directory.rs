@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::asked::{Filled, Roles, remember, timeout};
 use super::value::{Period, Url};
 
 /// `[directory.NAME]`
@@ -23,7 +24,7 @@ pub(crate) struct Directory {
     pub(crate) create: bool,
     /// Roles by the directory's groups, by name or distinguished name; with it the directory decides about roles.
     #[serde(default)]
-    pub(crate) roles: BTreeMap<String, Vec<String>>,
+    pub(crate) roles: Roles,
     /// How many passwords are checked there at once.
     #[serde(default = "at_once")]
     #[schemars(range(min = 1, max = 1000))]
@@ -46,14 +47,6 @@ const fn at_once() -> u32 {
 
 const fn waiting() -> u32 {
     128
-}
-
-const fn remember() -> Period {
-    Period::secs(60)
-}
-
-const fn timeout() -> Period {
-    Period::secs(5)
 }
 
 /// `[directory.NAME.ldap]`
@@ -85,7 +78,7 @@ pub(crate) struct Ldap {
     pub(crate) id: String,
     /// Which attribute fills what: name, subject, full_name, first_name, last_name, email, tenant, or a key.
     #[serde(default)]
-    pub(crate) attributes: BTreeMap<String, String>,
+    pub(crate) attributes: Filled,
     /// Where groups come from; goes with `roles`.
     #[serde(default)]
     pub(crate) groups: Option<Groups>,
@@ -162,7 +155,7 @@ pub(crate) struct Http {
     pub(crate) id: Option<String>,
     /// Which JSON pointer fills what: name, subject, full_name, first_name, last_name, email, tenant, or a key.
     #[serde(default)]
-    pub(crate) attributes: BTreeMap<String, String>,
+    pub(crate) attributes: Filled,
     /// A JSON pointer to the groups; goes with `roles`.
     #[serde(default)]
     pub(crate) groups: Option<String>,

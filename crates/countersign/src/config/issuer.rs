@@ -1,11 +1,11 @@
 //! `issuers` of an API: whose signed tokens it takes.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::asked::{Filled, Roles, remember, timeout};
 use super::value::{Network, Period, Url};
 
 /// `issuers."ISS"` of an API.
@@ -55,10 +55,10 @@ pub(crate) struct ForeignIssuer {
     /// Which claim fills what: subject, tenant, roles, name, email, first_name, last_name, or a key; by its name, or by
     /// a JSON pointer. The dialect's if it is not given.
     #[serde(default)]
-    pub(crate) claims: BTreeMap<String, String>,
+    pub(crate) claims: Filled,
     /// Roles by what the claim for roles says; without it they are taken as they are.
     #[serde(default)]
-    pub(crate) roles: BTreeMap<String, Vec<String>>,
+    pub(crate) roles: Roles,
     /// People log in with it in their browsers.
     #[serde(default)]
     pub(crate) login: Option<Login>,
@@ -132,24 +132,16 @@ pub(crate) struct Introspection {
     pub(crate) audience: Option<String>,
     /// Which member fills what, as in `issuers`.
     #[serde(default)]
-    pub(crate) claims: BTreeMap<String, String>,
+    pub(crate) claims: Filled,
     /// Roles by what the member for roles says; without it they are taken as they are.
     #[serde(default)]
-    pub(crate) roles: BTreeMap<String, Vec<String>>,
+    pub(crate) roles: Roles,
     /// How long a good token is good for without another question; never longer than it lives.
     #[serde(default = "remember")]
     pub(crate) remember: Period,
     /// How long an answer may take.
     #[serde(default = "timeout")]
     pub(crate) timeout: Period,
-}
-
-const fn remember() -> Period {
-    Period::secs(60)
-}
-
-const fn timeout() -> Period {
-    Period::secs(5)
 }
 
 /// `front` of an API: a front that logs people in and says who they are in the header that the dialect names.

@@ -19,6 +19,7 @@ use rustls::ClientConfig;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
+use crate::config::asked::Filled;
 use crate::config::directory::{self, BodyWord, Http, Ldap};
 use crate::config::value::Url;
 use crate::config::{Loaded, Mistake};
@@ -156,7 +157,7 @@ fn built(
 /// Groups that decide about roles and roles that groups decide about go together.
 fn mapping(
     directory: &directory::Directory,
-    attributes: &BTreeMap<String, String>,
+    attributes: &Filled,
     groups: Option<&str>,
     key: &str,
 ) -> Result<Mapping, Wrong> {
@@ -164,8 +165,8 @@ fn mapping(
         (Some(_), true) => Err(wrong(key, "goes with `roles`, which names the groups that give some")),
         (None, false) => Err(wrong("roles", format!("goes with `{key}`, where a person's groups come from"))),
         (Some(_), false) | (None, true) => {
-            let fields = attributes.iter().map(|(field, source)| (Field::named(field), source.clone()));
-            let roles = directory.roles.iter().map(|(group, roles)| (group.to_lowercase(), roles.clone()));
+            let fields = attributes.pairs().map(|(field, source)| (Field::named(field), source.to_owned()));
+            let roles = directory.roles.0.iter().map(|(group, roles)| (group.to_lowercase(), roles.clone()));
             let roles: BTreeMap<_, _> = roles.collect();
             Ok(Mapping { fields: fields.collect(), roles: groups.map(|_| roles) })
         }
@@ -259,7 +260,7 @@ fn http_options(
     http: &Http,
 ) -> Result<HttpOptions, Wrong> {
     let endpoint = Endpoint::parse(&http.url.to_string()).map_err(|error| wrong("http.url", error))?;
-    let pointers = http.attributes.iter().map(|(key, pointer)| (format!("http.attributes.{key}"), pointer));
+    let pointers = http.attributes.0.iter().map(|(key, pointer)| (format!("http.attributes.{key}"), pointer));
     let more = [("http.id", &http.id), ("http.groups", &http.groups)];
     let more = more.iter().filter_map(|(key, pointer)| Some(((*key).to_owned(), pointer.as_ref()?)));
     if let Some((key, _)) = pointers.chain(more).find(|(_, pointer)| !pointer.starts_with('/')) {

@@ -1,6 +1,5 @@
 //! The foreign issuers of an API: their keys, on what terms their tokens are taken, whom to ask.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
@@ -14,6 +13,7 @@ use countersign_identity::service::Service;
 use countersign_identity::signing::public::{parse_jwks, parse_pem};
 
 use super::logins;
+use crate::config::asked::{Filled, Roles};
 use crate::config::issuer::{ForeignIssuer, Front, Introspection, Issuer, IssuerWord};
 use crate::config::value::Url;
 use crate::config::value::page::Digest;
@@ -161,15 +161,11 @@ fn terms(issuer: &Issuer) -> Option<IssuerTerms> {
     says.then(|| made_terms(foreign.audience.as_ref(), &foreign.claims, &foreign.roles))
 }
 
-fn made_terms(
-    audience: Option<&String>,
-    claims: &BTreeMap<String, String>,
-    roles: &BTreeMap<String, Vec<String>>,
-) -> IssuerTerms {
+fn made_terms(audience: Option<&String>, claims: &Filled, roles: &Roles) -> IssuerTerms {
     IssuerTerms {
         audience: audience.cloned(),
-        claims: claims.iter().map(|(target, claim)| (target.clone(), claim.clone())).collect(),
-        roles: (!roles.is_empty()).then(|| roles.clone()),
+        claims: claims.pairs().map(|(target, claim)| (target.to_owned(), claim.to_owned())).collect(),
+        roles: roles.given(),
     }
 }
 

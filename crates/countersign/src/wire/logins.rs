@@ -132,7 +132,7 @@ fn made(
     let claims = if foreign.claims.is_empty() {
         STANDARD_CLAIMS.map(pair).to_vec()
     } else {
-        foreign.claims.iter().map(|(target, claim)| (target.clone(), claim.clone())).collect()
+        foreign.claims.pairs().map(pair).collect()
     };
     let mut scopes = vec!["openid"];
     scopes.extend(login.scopes.iter().map(String::as_str).filter(|scope| *scope != "openid"));
@@ -143,7 +143,7 @@ fn made(
             redirect: login.redirect.0.to_string(),
             scope: scopes.join(" "),
             claims,
-            roles: (!foreign.roles.is_empty()).then(|| foreign.roles.clone()),
+            roles: foreign.roles.given(),
         },
         secret,
         endpoints,
