@@ -114,7 +114,7 @@ fn through(
     };
     let located = api.locate_request(&request).ok()?;
     let presented = recognize(api, &located, &request, &taken).ok()?;
-    let identity = authenticate(api, &located, &request, presented, anybody, NOW).now_or_never()?.ok()?;
+    let identity = authenticate(api, &located, &request, &presented, anybody, NOW).now_or_never()?.ok()?;
     if let Some(query) = query {
         let kept = api.query_without_credentials(query);
         assert_eq!(api.query_without_credentials(&kept), kept, "a credential went on in the query");

@@ -15,6 +15,7 @@ use crate::api::digest::DigestOptions;
 use crate::api::logins::LoginOption;
 use crate::api::switches::{deployment, switched_on};
 use crate::cookie::SameSite;
+use crate::dialect::pattern::Segments;
 use crate::dialect::place::Place;
 use crate::dialect::service::{Service, ServiceOptions};
 use crate::dialect::source::{Problem, did_you_mean};
@@ -356,6 +357,7 @@ impl Api {
         path: &str,
         holds: impl Fn(&Site) -> Result<bool, Refusal>,
     ) -> Result<Located, Refusal> {
+        let path = &Segments::of(path);
         for (site, variables) in self.dialect.sites.matching(method, path) {
             if self.is_there(site) && holds(site)? {
                 return Ok(Located { site: Arc::clone(site), variables: OwnedVariables::of(&variables) });
@@ -374,7 +376,12 @@ impl Api {
 
     /// Whether some call with this method and path reads its body.
     pub(crate) fn may_read_body(&self, method: &Method, path: &str) -> bool {
-        self.dialect.sites.matching(method, path).any(|(site, _)| site.reads_body() && self.is_there(site))
+        self.dialect.methods_with_bodies.as_ref().is_none_or(|methods| methods.contains(method))
+            && self
+                .dialect
+                .sites
+                .matching(method, &Segments::of(path))
+                .any(|(site, _)| site.reads_body() && self.is_there(site))
     }
 
     /// Whether an endpoint is there in this API: a named service may be left to the service behind the gate.

@@ -9,11 +9,10 @@ mod negotiation;
 use std::sync::Arc;
 
 use aws_lc_rs::digest::{Context, SHA256};
-use smallvec::SmallVec;
 
 use crate::account::{Account, AccountId, Live};
 use crate::api::{Api, Located};
-use crate::credential::{Credential, Proof, Said};
+use crate::credential::{Credential, Proof, Said, TokenValues};
 use crate::csrf::{self, Demand};
 use crate::derive::second_half;
 use crate::dialect::CredentialRule;
@@ -45,7 +44,7 @@ pub async fn authenticate(
     api: &Api,
     located: &Located,
     request: &Request<'_>,
-    presented: Presented,
+    presented: &Presented,
     lookups: &dyn Lookups,
     now: Time,
 ) -> Result<Identity, Refusal> {
@@ -53,16 +52,15 @@ pub async fn authenticate(
     if site.only_anonymous() {
         return Ok(anonymous(None, None, now));
     }
-    let mut demand = csrf::demand(api, site, request, &presented);
-    let Presented { credential, ambient, others, beside, csrf: shown } = presented;
-    let verifier = Verifier { api, request, lookups, now };
-    let beside = match &beside {
-        Some(cookie) => verifier.live_session(cookie).await?,
-        None => None,
-    };
+    let mut demand = csrf::demand(api, site, request, presented);
+    let Presented { credential, ambient, others, beside: cookie, csrf: shown } = presented;
+    let mut verifier = Verifier { api, request, lookups, now, beside: None };
+    if let Some(cookie) = cookie {
+        verifier.beside = verifier.live_session(cookie).await?;
+    }
     let key = lookups.derivation_key();
     if demand == Demand::First {
-        csrf::check(api, key, beside.as_ref(), shown.as_ref())?;
+        csrf::check(api, key, verifier.beside.as_ref(), shown.as_ref())?;
     }
     if demand == Demand::None
         && credential.as_ref().is_some_and(|credential| from_foreign_page(credential, request))
@@ -74,25 +72,26 @@ pub async fn authenticate(
     }
     let mut dead: Option<Refusal> = None;
     let mut found = None;
-    for credential in credential.into_iter().chain(others) {
-        match verifier.verify(&credential).await {
+    for credential in credential.iter().chain(others) {
+        match verifier.verify(credential).await {
             Ok(proven) => {
                 found = Some((credential, proven));
                 break;
             }
             // Only a dead cookie counts as nothing, so that an expired user reaches the sign-in page.
-            Err(mut refusal) if ambient && is_dead(refusal.reason) => {
+            Err(mut refusal) if *ambient && is_dead(refusal.reason) => {
                 refusal.dead_cookie = Some(credential.rule.carrier().to_owned());
                 dead.get_or_insert(refusal);
             }
             Err(refusal) => return Err(refusal),
         }
     }
+    let beside = verifier.beside;
     let dead_cookie = dead.as_ref().and_then(|refusal| refusal.dead_cookie.clone());
     let identity = match (found, dead) {
         (Some((credential, mut proven)), _) => {
             proven.dead_cookie = dead_cookie;
-            with_session(api, &credential, proven, beside, request, demand)?
+            with_session(api, credential, proven, beside, request, demand)?
         }
         (None, dead) if site.anonymous => {
             if dead.is_some() && demand == Demand::After {
@@ -136,7 +135,7 @@ fn anonymous(session: Option<Session>, dead_cookie: Option<String>, now: Time) -
         session,
         token: None,
         dead_cookie,
-        answers: SmallVec::new(),
+        answers: Vec::new(),
         back: None,
     })
 }
@@ -176,6 +175,8 @@ struct Verifier<'v> {
     request: &'v Request<'v>,
     lookups: &'v dyn Lookups,
     now: Time,
+    /// The session of the cookie that CSRF is bound to, once it was looked up.
+    beside: Option<Session>,
 }
 
 impl Verifier<'_> {
@@ -253,7 +254,7 @@ impl Verifier<'_> {
             session: None,
             token: None,
             dead_cookie: None,
-            answers: SmallVec::new(),
+            answers: Vec::new(),
             back: None,
         }
     }
@@ -326,34 +327,40 @@ impl Verifier<'_> {
     async fn first_live(
         &self,
         rule: &CredentialRule,
-        values: &SmallVec<[Secret; 1]>,
+        values: &TokenValues,
     ) -> Result<Result<Session, Refusal>, Refusal> {
         let Some(token) = &rule.token else {
             return Err(Refusal::new(Reason::Internal, "a token credential without its token"));
         };
-        let refuse = |reason, cause: &'static str| Refusal::new(reason, cause).carried_by(rule.carrier());
-        let mut why = refuse(Reason::BadToken, "no token of this value was issued, or it was revoked");
+        // Where the cookie is the credential itself, it was looked up before.
+        if let (Some(beside), [value]) = (&self.beside, values.as_slice())
+            && Arc::ptr_eq(&beside.value, value)
+            && beside.word == token.word
+        {
+            return Ok(Ok(beside.clone()));
+        }
+        let mut why = (Reason::BadToken, "no token of this value was issued, or it was revoked");
         for value in values {
             if token.form.as_ref().is_some_and(|form| !form.could_be(value.expose())) {
-                why = refuse(Reason::BadToken, "the value is not of the form that is issued");
+                why = (Reason::BadToken, "the value is not of the form that is issued");
                 continue;
             }
             match self.find(TokenDigest::of(&self.api.name, &token.word, value.expose())).await? {
                 TokenAnswer::Live(live) => {
-                    let value = Arc::new(Secret::new(value.expose()));
-                    return Ok(Ok(Session { live, value, word: Arc::clone(&token.word) }));
+                    return Ok(Ok(Session { live, value: Arc::clone(value), word: Arc::clone(&token.word) }));
                 }
-                TokenAnswer::Expired => why = refuse(Reason::Expired, "the token has expired"),
+                TokenAnswer::Expired => why = (Reason::Expired, "the token has expired"),
                 TokenAnswer::Unknown => {}
             }
         }
-        Ok(Err(why))
+        let (reason, cause) = why;
+        Ok(Err(Refusal::new(reason, cause).carried_by(rule.carrier())))
     }
 
     async fn token(
         &self,
         rule: &CredentialRule,
-        values: &SmallVec<[Secret; 1]>,
+        values: &TokenValues,
         second: Option<&Secret>,
     ) -> Result<Proven, Refusal> {
         let refuse = |cause: &'static str| Refusal::new(Reason::BadToken, cause).carried_by(rule.carrier());
@@ -386,12 +393,12 @@ impl Verifier<'_> {
             session: None,
             token: Some(session),
             dead_cookie: None,
-            answers: SmallVec::new(),
+            answers: Vec::new(),
             back: None,
         })
     }
 
-    fn shared(&self, rule: &CredentialRule, values: &SmallVec<[Secret; 1]>) -> Result<Proven, Refusal> {
+    fn shared(&self, rule: &CredentialRule, values: &TokenValues) -> Result<Proven, Refusal> {
         let word = rule.token.as_ref().map_or("", |token| &token.word);
         let value = values.first().map_or("", |value| value.expose());
         let refuse = |cause: &'static str| Refusal::new(Reason::BadToken, cause).carried_by(rule.carrier());

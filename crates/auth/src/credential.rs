@@ -25,6 +25,9 @@ pub(crate) struct Said {
     pub(crate) app: Option<Secret>,
 }
 
+/// The values of a token credential: shared with whoever took them out of the request, and with the session found.
+pub(crate) type TokenValues = SmallVec<[Arc<Secret>; 1]>;
+
 /// The values that came with it.
 pub(crate) enum Proof {
     Password {
@@ -36,7 +39,7 @@ pub(crate) enum Proof {
     },
     Token {
         /// Several only where a dialect takes the first live one of repeated cookies.
-        values: SmallVec<[Secret; 1]>,
+        values: TokenValues,
         second: Option<Secret>,
     },
     Jwt {

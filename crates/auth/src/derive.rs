@@ -1,9 +1,11 @@
 //! Values that are made again from a key instead of being kept.
 
 use std::fmt;
+use std::ops::Deref;
 
 use aws_lc_rs::hmac::{Context, HMAC_SHA256, Key};
-use zeroize::Zeroizing;
+use smallvec::SmallVec;
+use zeroize::{Zeroize, Zeroizing};
 
 use crate::form::{Form, FormNames};
 use crate::secret::Secret;
@@ -40,6 +42,29 @@ impl fmt::Debug for DerivationKey {
     }
 }
 
+/// Derived bytes; wiped when they are dropped. As many as tokens take stay off the heap.
+pub struct Derived(SmallVec<[u8; 64]>);
+
+impl Deref for Derived {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl AsRef<[u8]> for Derived {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Drop for Derived {
+    fn drop(&mut self) {
+        self.0.as_mut_slice().zeroize();
+    }
+}
+
 /// Derives `length` bytes from a key: HMAC-SHA-256 in counter mode (NIST SP 800-108r1 section 4.1).
 ///
 /// ```text
@@ -47,21 +72,23 @@ impl fmt::Debug for DerivationKey {
 /// ```
 ///
 /// Every part is framed by its length, so that two lists of parts never meet in one input.
-pub fn derive(key: &DerivationKey, label: &str, parts: &[&str], length: usize) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(length.saturating_add(32));
+pub fn derive(key: &DerivationKey, label: &str, parts: &[&str], length: usize) -> Derived {
+    let mut framed: SmallVec<[u8; 256]> = SmallVec::new();
+    for part in std::iter::once(&label).chain(parts) {
+        // No part is longer than a request, and a request is far shorter than 4 GiB.
+        framed.extend_from_slice(&u32::try_from(part.len()).unwrap_or(u32::MAX).to_be_bytes());
+        framed.extend_from_slice(part.as_bytes());
+    }
+    let mut bytes = Derived(SmallVec::new());
     let mut counter = 1_u32;
     while bytes.len() < length {
         let mut context = key.hmac();
         context.update(&counter.to_be_bytes());
-        for part in std::iter::once(&label).chain(parts) {
-            // No part is longer than a request, and a request is far shorter than 4 GiB.
-            context.update(&u32::try_from(part.len()).unwrap_or(u32::MAX).to_be_bytes());
-            context.update(part.as_bytes());
-        }
-        bytes.extend_from_slice(context.sign().as_ref());
+        context.update(&framed);
+        bytes.0.extend_from_slice(context.sign().as_ref());
         counter = counter.wrapping_add(1);
     }
-    bytes.truncate(length);
+    bytes.0.truncate(length);
     bytes
 }
 
@@ -93,15 +120,15 @@ mod tests {
     fn derives_what_it_derived_before_and_nothing_else() {
         let one = derive(&key(7), "label", &["a", "bc"], 80);
         assert_eq!(one.len(), 80);
-        assert_eq!(one, derive(&key(7), "label", &["a", "bc"], 80));
-        assert_eq!(one[..40], derive(&key(7), "label", &["a", "bc"], 40));
+        assert_eq!(one[..], derive(&key(7), "label", &["a", "bc"], 80)[..]);
+        assert_eq!(one[..40], derive(&key(7), "label", &["a", "bc"], 40)[..]);
         for (byte, label, parts) in [
             (8, "label", ["a", "bc"]),
             (7, "labe", ["a", "bc"]),
             (7, "label", ["ab", "c"]),
             (7, "label", ["abc", ""]),
         ] {
-            assert_ne!(one, derive(&key(byte), label, &parts, 80));
+            assert_ne!(one[..], derive(&key(byte), label, &parts, 80)[..]);
         }
         assert_ne!(one[..32], one[32..64]);
     }

@@ -69,6 +69,10 @@ pub struct Dialect {
     pub(crate) surfaces: Patterns<Arc<Surface>>,
     /// Each surface as a site without an endpoint.
     pub(crate) surface_sites: Patterns<Arc<Site>>,
+    /// By which methods some call reads its body; `None` for any.
+    pub(crate) methods_with_bodies: Option<Vec<http::Method>>,
+    /// Tokens that some call has in its path: no log may show them.
+    pub(crate) tokens_in_paths: Vec<Arc<TokenRule>>,
     /// Answer headers that only the gate may set.
     pub(crate) answer_headers: Vec<HeaderName>,
     pub(crate) assertion: AssertionRule,

@@ -4,7 +4,6 @@ use std::fmt;
 use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue};
-use smallvec::SmallVec;
 
 use crate::account::Account;
 use crate::dialect::Scheme;
@@ -37,22 +36,10 @@ pub(crate) const CLAIM_FIELDS: [&str; 7] =
 /// }
 /// ```
 #[derive(Clone)]
-pub struct Identity {
-    account: Option<Arc<Account>>,
-    credential: Arc<str>,
-    scheme: Option<Scheme>,
-    proven_at: Time,
-    session: Option<Session>,
-    /// The token that was presented, where it was one: what `end` ends.
-    token: Option<Session>,
-    /// The cookie that counted as nothing because it had died.
-    dead_cookie: Option<String>,
-    answers: Answers,
-    back: Option<Arc<str>>,
-}
+pub struct Identity(Arc<Proven>);
 
 /// What a proof has to say to the client in return: header fields of the answer.
-pub(crate) type Answers = SmallVec<[(HeaderName, HeaderValue); 1]>;
+pub(crate) type Answers = Vec<(HeaderName, HeaderValue)>;
 
 /// A live token that came with a request.
 #[derive(Clone)]
@@ -81,7 +68,9 @@ pub(crate) struct Proven {
     pub(crate) scheme: Option<Scheme>,
     pub(crate) proven_at: Time,
     pub(crate) session: Option<Session>,
+    /// The token that was presented, where it was one: what `end` ends.
     pub(crate) token: Option<Session>,
+    /// The cookie that counted as nothing because it had died.
     pub(crate) dead_cookie: Option<String>,
     pub(crate) answers: Answers,
     /// Where a log-in with an issuer leads back to.
@@ -91,65 +80,63 @@ pub(crate) struct Proven {
 impl Identity {
     /// The one constructor.
     pub(crate) fn proven(proven: Proven) -> Self {
-        let Proven { account, credential, scheme, proven_at, session, token, dead_cookie, answers, back } =
-            proven;
-        Self { account, credential, scheme, proven_at, session, token, dead_cookie, answers, back }
+        Self(Arc::new(proven))
     }
 
     /// The account; `None` for an anonymous caller.
     pub fn account(&self) -> Option<&Arc<Account>> {
-        self.account.as_ref()
+        self.0.account.as_ref()
     }
 
     /// Whether nobody proved anything.
     pub fn is_anonymous(&self) -> bool {
-        self.account.is_none()
+        self.0.account.is_none()
     }
 
     /// The name of the credential that proved it, or `anonymous`.
     pub fn credential(&self) -> &str {
-        &self.credential
+        &self.0.credential
     }
 
     /// How it was proven; `None` for an anonymous caller.
     pub fn scheme(&self) -> Option<Scheme> {
-        self.scheme
+        self.0.scheme
     }
 
     /// When it was proven: for a session, when its holder logged in.
     pub fn proven_at(&self) -> Time {
-        self.proven_at
+        self.0.proven_at
     }
 
     /// The live session of this caller that came with the request.
     pub fn session(&self) -> Option<&Session> {
-        self.session.as_ref()
+        self.0.session.as_ref()
     }
 
     /// The cookie that came with the request and counted as nothing because it had died.
     pub fn dead_cookie(&self) -> Option<&str> {
-        self.dead_cookie.as_deref()
+        self.0.dead_cookie.as_deref()
     }
 
     /// What the proof has to say to the client with the answer.
     pub(crate) fn answers(&self) -> &[(HeaderName, HeaderValue)] {
-        &self.answers
+        &self.0.answers
     }
 
     /// Where the log-in with an issuer that proved it leads back to: said by the browser when it began, and sealed.
     pub(crate) fn back(&self) -> Option<&str> {
-        self.back.as_deref()
+        self.0.back.as_deref()
     }
 
     /// The issued token that proved it, where one did.
     pub fn token(&self) -> Option<&Session> {
-        self.token.as_ref()
+        self.0.token.as_ref()
     }
 }
 
 impl fmt::Debug for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let account = self.account.as_ref().map(|account| account.id);
-        write!(f, "Identity({account:?} by {})", self.credential)
+        let account = self.0.account.as_ref().map(|account| account.id);
+        write!(f, "Identity({account:?} by {})", self.0.credential)
     }
 }

@@ -5,6 +5,7 @@
 //! dropped (THREATS T-B2, T-B3, T-B7).
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use http::header::{AUTHORIZATION, COOKIE};
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -79,7 +80,7 @@ fn is_own(name: &str) -> bool {
 pub(crate) struct Intake {
     /// By a hash of the folded name: the exact names that are taken, and folded names that are dropped.
     headers: HashMap<u64, SmallVec<[Known; 1]>>,
-    cookies: Vec<String>,
+    cookies: Vec<Arc<str>>,
     queries: Vec<String>,
 }
 
@@ -95,7 +96,8 @@ struct Known {
 pub struct Taken {
     pub(crate) authorization: SmallVec<[HeaderValue; 1]>,
     pub(crate) headers: SmallVec<[(HeaderName, HeaderValue); 4]>,
-    pub(crate) cookies: SmallVec<[(String, Secret); 2]>,
+    /// With the names as the dialect spells them.
+    pub(crate) cookies: SmallVec<[(Arc<str>, Arc<Secret>); 2]>,
 }
 
 impl Intake {
@@ -108,7 +110,7 @@ impl Intake {
         for place in parts.chain(dialect.csrf.iter().flat_map(|csrf| &csrf.places)) {
             match place {
                 Place::Header(name, _) => intake.know(name.as_str(), Some(name)),
-                Place::Cookie(name) => intake.cookies.push(name.clone()),
+                Place::Cookie(name) => intake.cookies.push(name.as_str().into()),
                 Place::Query(name) => intake.queries.push(name.clone()),
                 Place::Body(_)
                 | Place::Path(_)
@@ -117,8 +119,8 @@ impl Intake {
                 | Place::AuthorizationBare => {}
             }
         }
-        intake.cookies.extend(dialect.cookies.iter().map(|rule| rule.name.clone()));
-        intake.cookies.extend([code::COOKIE, code::COOKIE_OF_HOST].map(str::to_owned));
+        intake.cookies.extend(dialect.cookies.iter().map(|rule| rule.name.as_str().into()));
+        intake.cookies.extend([code::COOKIE, code::COOKIE_OF_HOST].map(Into::into));
         intake.cookies.sort();
         intake.cookies.dedup();
         if let Some(name) = csrf_header {
@@ -171,12 +173,13 @@ impl Intake {
             return Ok(());
         }
         let fields: SmallVec<[HeaderValue; 1]> = headers.get_all(COOKIE).iter().cloned().collect();
-        let split = cookie::take(&fields, |name| self.cookies.iter().any(|own| own == name))
+        let split = cookie::take(&fields, |name| self.cookies.iter().any(|own| **own == *name))
             .map_err(|error| Refusal::new(Reason::Malformed, format!("cookie header: {error}")))?;
-        taken.cookies.extend(split.pairs.iter().map(|pair| {
+        taken.cookies.extend(split.pairs.iter().filter_map(|pair| {
+            let name = self.cookies.iter().find(|own| ***own == *pair.name)?;
             // Some clients encode cookies; they are decoded once.
             let value = cookie::decoded(pair.value).unwrap_or(pair.value.into());
-            (pair.name.to_owned(), Secret::new(value))
+            Some((Arc::clone(name), Arc::new(Secret::new(value))))
         }));
         match split.rest {
             Rest::Unchanged => {}

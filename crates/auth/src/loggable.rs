@@ -1,10 +1,12 @@
 //! What logs may show of a path.
 
-use smallvec::SmallVec;
+use std::borrow::Cow;
+use std::sync::Arc;
 
 use crate::api::{Api, Located};
+use crate::dialect::pattern::Patterns;
 use crate::dialect::place::Place;
-use crate::dialect::{Endpoint, TokenRule};
+use crate::dialect::{Endpoint, Site, TokenRule};
 use crate::objects::reference;
 use crate::token::TokenKind;
 
@@ -12,21 +14,25 @@ impl Api {
     /// A path as logs may show it: variables that are keys, sessions or credentials are replaced by their names, and
     /// so is whatever has the form of one where a call of the dialect has it in its path. A key that came with a
     /// method or a path that no call knows is still a key. Whoever holds the reference of an object holds the object.
-    pub fn loggable_path(&self, located: &Located, path: &str) -> String {
-        let mut shown = path.to_owned();
+    pub fn loggable_path<'p>(&self, located: &Located, path: &'p str) -> Cow<'p, str> {
+        let mut shown = Cow::Borrowed(path);
         if let Some(endpoint) = &located.site.endpoint {
             let parts = located.site.accepts.iter().flat_map(|rule| &rule.parts).map(|part| &part.places);
             for place in named(endpoint).map(|(_, places)| places).chain(parts).flatten() {
                 if let Place::Path(name) = place
                     && let Some((_, value)) = located.variables.as_slice().iter().find(|(own, _)| own == name)
                 {
-                    shown = shown.replace(value.as_str(), &format!("{{{name}}}"));
+                    shown = shown.replace(value.as_str(), &format!("{{{name}}}")).into();
                 }
             }
         }
-        let rules = self.rules_in_paths();
+        let rules = self.dialect.tokens_in_paths.as_slice();
         let references = self.has_references();
-        if rules.is_empty() && !references {
+        let is_masked = |segment: &str| {
+            references && reference::could_be(segment)
+                || rules.iter().any(|rule| rule.form.as_ref().is_some_and(|form| form.could_be(segment)))
+        };
+        if !shown.split('/').any(is_masked) {
             return shown;
         }
         let masked = |segment: &str| {
@@ -37,28 +43,25 @@ impl Api {
                 rules.iter().find(|rule| rule.form.as_ref().is_some_and(|form| form.could_be(segment)));
             rule.map_or_else(|| segment.to_owned(), |rule| format!("{{{}}}", rule.word))
         };
-        shown.split('/').map(masked).collect::<Vec<_>>().join("/")
+        shown.split('/').map(masked).collect::<Vec<_>>().join("/").into()
     }
+}
 
-    /// The tokens that some call of the dialect has in its path.
-    fn rules_in_paths(&self) -> SmallVec<[&TokenRule; 2]> {
-        let mut rules: SmallVec<[&TokenRule; 2]> = SmallVec::new();
-        for site in self.dialect.sites.items() {
-            let shown =
-                site.accepts.iter().filter(|rule| rule.parts.iter().any(|part| in_path(&part.places)));
-            rules.extend(shown.filter_map(|rule| rule.token.as_deref()));
-            for (name, _) in site
-                .endpoint
-                .iter()
-                .flat_map(|endpoint| named(endpoint))
-                .filter(|(_, places)| in_path(places))
-            {
-                let kind = if name == "key" { TokenKind::Key } else { TokenKind::Session };
-                rules.extend(self.dialect.tokens.iter().map(|rule| &**rule).filter(|rule| rule.kind == kind));
-            }
+/// The tokens that some call has in its path.
+pub(crate) fn tokens_in_paths(sites: &Patterns<Arc<Site>>, tokens: &[Arc<TokenRule>]) -> Vec<Arc<TokenRule>> {
+    let mut rules: Vec<Arc<TokenRule>> = Vec::new();
+    for site in sites.items() {
+        let shown = site.accepts.iter().filter(|rule| rule.parts.iter().any(|part| in_path(&part.places)));
+        rules.extend(shown.filter_map(|rule| rule.token.clone()));
+        let inputs = site.endpoint.iter().flat_map(|endpoint| named(endpoint));
+        for (name, _) in inputs.filter(|(_, places)| in_path(places)) {
+            let kind = if name == "key" { TokenKind::Key } else { TokenKind::Session };
+            rules.extend(tokens.iter().filter(|rule| rule.kind == kind).cloned());
         }
-        rules
     }
+    rules.sort_by(|a, b| a.word.cmp(&b.word));
+    rules.dedup_by(|a, b| a.word == b.word);
+    rules
 }
 
 /// The inputs of a call that are secrets: keys, and names of sessions.

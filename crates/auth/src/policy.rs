@@ -8,7 +8,7 @@ use http::Method;
 
 use crate::api::Api;
 use crate::dialect::Dialect;
-use crate::dialect::pattern::{Pattern, Patterns};
+use crate::dialect::pattern::{Pattern, Patterns, Segments};
 use crate::identity::Identity;
 use crate::objects::kind::Kinds;
 use crate::objects::settle::{Checked, Pending};
@@ -213,7 +213,8 @@ pub fn decide(
     now: Time,
 ) -> Result<Decision, Refusal> {
     admits_tenant(api, &identity)?;
-    let Some((route, variables)) = api.policy.routes.matching(method, path).next() else {
+    let segments = Segments::of(path);
+    let Some((route, variables)) = api.policy.routes.matching(method, &segments).next() else {
         return Err(Refusal::new(Reason::Forbidden, "no route has this path and method"));
     };
     match &route.allow {

@@ -16,8 +16,9 @@ use http::{HeaderMap, Method};
 use smallvec::SmallVec;
 
 use crate::api::{Api, Located};
-use crate::credential::{Credential, Proof, Said};
+use crate::credential::{Credential, Proof, Said, TokenValues};
 use crate::dialect::part::{Part, PartName};
+use crate::dialect::pattern::Segments;
 use crate::dialect::place::Place;
 use crate::dialect::{CredentialRule, Scheme};
 use crate::fields::Fields;
@@ -26,8 +27,8 @@ use crate::intake::Taken;
 use crate::link::{Link, PeerCertificate};
 pub(crate) use crate::recognize::places::plain_value;
 use crate::recognize::places::{
-    authorization, authorization_text, conditions_hold, cookie_is_there, one_value, query_values, repeated,
-    same_primary,
+    COOKIES_TRIED_MAX, authorization, authorization_text, conditions_hold, cookie_is_there, one_value,
+    query_values, repeated, same_primary,
 };
 use crate::refusal::{Reason, Refusal};
 use crate::scheme::basic;
@@ -71,7 +72,7 @@ pub struct Presented {
     /// Whether it is a browser's.
     pub(crate) ambient: bool,
     /// The browser's other cookies, in the order of the surface: for when those before them have died.
-    pub(crate) others: SmallVec<[Credential; 1]>,
+    pub(crate) others: Vec<Credential>,
     /// The session cookie beside a program's credential, for CSRF and continuity.
     pub(crate) beside: Option<Credential>,
     /// What was shown as CSRF proof.
@@ -99,7 +100,8 @@ impl Api {
 
     /// The encodings that calls with this method and path read; empty where only a form's CSRF field is read.
     pub fn encodings(&self, method: &Method, path: &str) -> Vec<Encoding> {
-        let sites = self.dialect.sites.matching(method, path);
+        let path = Segments::of(path);
+        let sites = self.dialect.sites.matching(method, &path);
         sites
             .filter_map(|(site, _)| site.endpoint.as_ref())
             .flat_map(|endpoint| endpoint.reads.iter().copied())
@@ -160,13 +162,14 @@ pub fn recognize(
     match program {
         Some(credential) => {
             let credential = Some(credential);
-            Ok(Presented { credential, ambient: false, others: SmallVec::new(), beside, csrf })
+            Ok(Presented { credential, ambient: false, others: Vec::new(), beside, csrf })
         }
         None => {
-            let mut cookies = finder.browser()?.into_iter();
-            let credential = cookies.next();
+            let mut cookies = finder.browser();
+            let credential = cookies.next().transpose()?;
             let ambient = credential.is_some();
-            Ok(Presented { credential, ambient, others: cookies.collect(), beside, csrf })
+            let others = cookies.collect::<Result<_, _>>()?;
+            Ok(Presented { credential, ambient, others, beside, csrf })
         }
     }
 }
@@ -304,14 +307,13 @@ impl Finder<'_> {
     }
 
     /// The cookies that are there, in the order of the surface.
-    fn browser(&self) -> Result<SmallVec<[Credential; 1]>, Refusal> {
+    fn browser(&self) -> impl Iterator<Item = Result<Credential, Refusal>> {
         let accepts = self.located.site.accepts.iter();
         accepts
             .filter(|rule| {
                 self.api.is_on(rule) && (cookie_is_there(rule, self.taken) || self.front_speaks(rule))
             })
             .map(|rule| self.credential(rule))
-            .collect()
     }
 
     /// Whether a front said who it is: an identity that a browser comes with, like a cookie.
@@ -419,18 +421,30 @@ impl Finder<'_> {
         Ok(Proof::Password { user, password, provider: None, domain: None, tenant: None })
     }
 
-    fn token_values(&self, rule: &CredentialRule) -> Result<SmallVec<[Secret; 1]>, Refusal> {
+    fn token_values(&self, rule: &CredentialRule) -> Result<TokenValues, Refusal> {
         if rule.first_live
             && let Some(Place::Cookie(name)) = rule.primary().and_then(|part| part.places.first())
         {
-            let values =
-                self.taken.cookies.iter().filter(|(own, value)| own == name && !value.expose().is_empty());
-            return Ok(values
-                .take(COOKIES_TRIED_MAX)
-                .map(|(_, value)| Secret::new(value.expose()))
-                .collect());
+            let values = self
+                .taken
+                .cookies
+                .iter()
+                .filter(|(own, value)| **own == **name && !value.expose().is_empty());
+            return Ok(values.take(COOKIES_TRIED_MAX).map(|(_, value)| Arc::clone(value)).collect());
         }
-        Ok(SmallVec::from_iter([Secret::new(self.required(rule, PartName::Value)?)]))
+        let part = self.part(rule, PartName::Value);
+        let found = part.map(|part| self.value(part)).transpose()?.flatten();
+        let value = match found {
+            Some((_, Place::Cookie(name))) => self.taken.cookies.iter().find(|(own, _)| **own == **name),
+            Some((value, _)) if !value.is_empty() => {
+                return Ok(TokenValues::from_iter([Arc::new(Secret::new(value.into_owned()))]));
+            }
+            Some(_) | None => None,
+        };
+        match value {
+            Some((_, value)) => Ok(TokenValues::from_iter([Arc::clone(value)])),
+            None => Err(self.missing(rule, part)),
+        }
     }
 
     fn part<'r>(&self, rule: &'r CredentialRule, name: PartName) -> Option<&'r Part> {
@@ -444,11 +458,7 @@ impl Finder<'_> {
 
     fn required(&self, rule: &CredentialRule, name: PartName) -> Result<String, Refusal> {
         let part = self.part(rule, name);
-        let value = match part {
-            Some(part) => self.value(part)?,
-            None => None,
-        };
-        match value {
+        match part.map(|part| self.value(part)).transpose()?.flatten() {
             Some((value, _)) if !value.is_empty() => Ok(value.into_owned()),
             Some(_) | None => Err(self.missing(rule, part)),
         }
@@ -489,6 +499,3 @@ impl Finder<'_> {
         }
     }
 }
-
-/// How many cookies of one name are looked up at the most; real logs show two.
-const COOKIES_TRIED_MAX: usize = 4;

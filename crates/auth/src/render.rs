@@ -15,6 +15,7 @@ use crate::api::digest::Freshness;
 use crate::api::{Api, Located, Mechanism};
 use crate::cookie::{self, Attributes, SameSite, ScriptAccess, Transport};
 use crate::date::DateFormat;
+use crate::dialect::pattern::Segments;
 use crate::dialect::place::Place;
 use crate::dialect::template::{Medium, Value, Values};
 use crate::dialect::{Answer, BodyKind, CookieRule, Refusals, Scheme, Site, Surface, read_medium};
@@ -176,7 +177,7 @@ impl Api {
 
     /// Where a request arrived that was refused before its place was settled, as far as method and path tell.
     fn site_at(&self, here: &Here<'_>) -> Option<Arc<Site>> {
-        let path = here.path.strip_prefix(here.prefix).unwrap_or(here.path);
+        let path = &Segments::of(here.path.strip_prefix(here.prefix).unwrap_or(here.path));
         let of_method = self.dialect.sites.matching(here.method, path);
         let of_method =
             of_method.chain(self.dialect.surface_sites.matching(here.method, path)).map(|(site, _)| site);
@@ -267,7 +268,7 @@ impl Api {
 
     fn allow(&self, here: &Here<'_>, headers: &mut HeaderMap) {
         let below = here.path.strip_prefix(here.prefix).unwrap_or(here.path);
-        let methods = self.dialect.surfaces.other_methods(below);
+        let methods = self.dialect.surfaces.other_methods(&Segments::of(below));
         let methods: Vec<&str> = methods.iter().map(Method::as_str).collect();
         if let Ok(value) = HeaderValue::from_str(&methods.join(", ")) {
             headers.insert(ALLOW, value);

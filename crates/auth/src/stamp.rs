@@ -7,6 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use crate::api::Api;
 use crate::dialect::StampRule;
+use crate::dialect::pattern::Segments;
 use crate::dialect::template::Medium;
 use crate::identity::Identity;
 use crate::port::Unavailable;
@@ -91,7 +92,8 @@ impl Api {
                 .as_ref()
                 .is_none_or(|names| names.iter().any(|name| name == identity.credential()))
         };
-        let mut stamps = self.dialect.stamps.matching(method, path).map(|(stamp, _)| stamp);
+        let path = Segments::of(path);
+        let mut stamps = self.dialect.stamps.matching(method, &path).map(|(stamp, _)| stamp);
         stamps.find(|stamp| applies(stamp)).cloned()
     }
 

@@ -95,11 +95,21 @@ impl RequestId {
         // An odd factor is a bijection: no two counts collide, and neighbours do not look alike.
         Self(count.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ salt)
     }
+
+    /// Its sixteen hexadecimal digits, in ASCII.
+    pub(crate) fn digits(self) -> [u8; 16] {
+        let mut digits = [0; 16];
+        for (digit, shift) in digits.iter_mut().zip((0..64).step_by(4).rev()) {
+            let nibble = (self.0 >> shift & 0xf) as u8;
+            *digit = if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 };
+        }
+        digits
+    }
 }
 
 impl std::fmt::Display for RequestId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:016x}", self.0)
+        f.write_str(std::str::from_utf8(&self.digits()).unwrap_or_default())
     }
 }
 

@@ -32,7 +32,7 @@ pub(crate) struct LogFacts {
     /// How that was proven.
     pub(crate) scheme: Option<&'static str>,
     /// The path with secrets cut. Only set where the gate keeps an access log.
-    pub(crate) logged_path: Option<String>,
+    pub(crate) logged_path: Option<Arc<str>>,
 }
 
 /// What becomes of a request.

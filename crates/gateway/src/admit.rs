@@ -6,6 +6,7 @@ mod finish;
 mod objects;
 mod service;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -69,7 +70,7 @@ impl Handler for Admit {
         let cors = visit.mount.cors.as_ref();
         let admission = match visit.admit().await {
             Ok(admission) => admission,
-            Err(refusal) => match visit.last_word(&refusal).await {
+            Err(refusal) => match Box::pin(visit.last_word(&refusal)).await {
                 Some(word) => word,
                 None => visit.refuse(&refusal),
             },
@@ -87,8 +88,7 @@ impl Handler for Admit {
         let path = CanonicalPath::parse(head.uri.path()).ok()?;
         let mut hosts = head.headers.get_all(HOST).iter();
         let host = hosts.next().filter(|_| hosts.next().is_none())?.to_str().ok()?;
-        let (mount, place) = gate.find(peer.listener(), host, path.as_str())?;
-        let prefix = place.prefix.strip_suffix('/').unwrap_or(&place.prefix);
+        let (mount, prefix) = gate.find(peer.listener(), host, path.as_str())?;
         Some(response(mount.api.refuse_at(
             None,
             refusal,
@@ -108,9 +108,9 @@ struct Visit<'g> {
     head: request::Parts,
     body: Option<Body>,
     /// Canonical, with the prefix.
-    path: String,
+    path: Arc<str>,
     /// Of the path, how much is the prefix.
-    prefix: String,
+    prefix: &'g Arc<str>,
     located: Option<Located>,
     facts: LogFacts,
     upgrade: Upgrade,
@@ -129,12 +129,12 @@ impl<'g> Visit<'g> {
         peer: &'g Peer,
         now: Time,
     ) -> Result<Self, Admission<Finish>> {
-        let (path, fault) = match CanonicalPath::parse(head.uri.path()) {
-            Ok(path) => (path.as_str().to_owned(), None),
-            Err(error) => (head.uri.path().to_owned(), Some(error)),
+        let (path, fault): (Arc<str>, _) = match CanonicalPath::parse(head.uri.path()) {
+            Ok(path) => (path.as_str().into(), None),
+            Err(error) => (head.uri.path().into(), Some(error)),
         };
         let host = head.headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-        let Some((mount, place)) = gate.find(peer.listener(), host, &path) else {
+        let Some((mount, prefix)) = gate.find(peer.listener(), host, &path) else {
             let facts = LogFacts {
                 reason: Some(Reason::NotFound),
                 cause: Some("no api is at this host and path".into()),
@@ -142,7 +142,6 @@ impl<'g> Visit<'g> {
             };
             return Err(plain(StatusCode::NOT_FOUND, facts));
         };
-        let prefix = place.prefix.strip_suffix('/').unwrap_or(&place.prefix).to_owned();
         let facts = LogFacts {
             api: Some(mount.index),
             dialect: Some(Arc::clone(&mount.api.dialect().name)),
@@ -179,7 +178,10 @@ impl<'g> Visit<'g> {
         let Read { fields, bytes } = self.read_body(&taken).await?;
         let request = self.request(fields.as_ref(), bytes.as_deref());
         let located = api.locate_request(&request)?;
-        let logged_path = gate.access.is_some().then(|| api.loggable_path(&located, &self.path));
+        let logged_path = gate.access.is_some().then(|| match api.loggable_path(&located, &self.path) {
+            Cow::Borrowed(_all) => Arc::clone(&self.path),
+            Cow::Owned(masked) => masked.into(),
+        });
         let located = self.located.insert(located);
         self.facts.logged_path = logged_path;
         if fields.is_none() && located.reads_body() && self.body.as_ref().is_some_and(|body| !body.is_empty())
@@ -192,8 +194,8 @@ impl<'g> Visit<'g> {
         // Borrowed anew: the request's parts and the place it arrived at stay what they are from here on.
         let request = Request {
             method: &self.head.method,
-            path: below(&self.path, &self.prefix),
-            prefix: &self.prefix,
+            path: below(&self.path, self.prefix),
+            prefix: self.prefix,
             query: self.head.uri.query(),
             headers: &self.head.headers,
             address: self.peer.address,
@@ -205,30 +207,31 @@ impl<'g> Visit<'g> {
             body: bytes.as_deref(),
         };
         let presented = recognize(api, located, &request, &taken)?;
-        let identity = authenticate(api, located, &request, presented, &*gate.lookups, now).await?;
+        let identity = authenticate(api, located, &request, &presented, &*gate.lookups, now).await?;
         self.facts.account = identity.account().map(|account| account.id);
         self.facts.scheme = identity.scheme().map(Scheme::name);
         if let Some(endpoint) = located.service().cloned() {
-            return self.mounted(endpoint, identity).await;
+            return Box::pin(self.mounted(endpoint, identity)).await;
         }
         if !located.forwards() {
             let budget = gate.openings.of(self.peer.address);
             let world = world(gate, &budget, now);
-            let here = here(gate, &self.head, &self.path, &self.prefix, self.peer, now, self.sharing);
-            let mut rendered = serve(api, located, &request, &taken, &identity, world, &here).await?;
-            let path = below(&self.path, &self.prefix);
+            let here = here(gate, &self.head, &self.path, self.prefix, self.peer, now, self.sharing);
+            let mut rendered =
+                Box::pin(serve(api, located, &request, &taken, &identity, world, &here)).await?;
+            let path = below(&self.path, self.prefix);
             api.stamp(&self.head.method, path, &identity, world, &here, &mut rendered.headers)?;
             return Ok(Admission::Answer(response(rendered), std::mem::take(&mut self.facts)));
         }
-        let path = below(&self.path, &self.prefix);
+        let path = below(&self.path, self.prefix);
         let Checked { permit, uri, follow } = match decide(api, identity, &self.head.method, path, now)? {
             Decision::Permit(permit) => {
-                Checked { permit, uri: canonical_uri(api, &self.path, self.head.uri.query())?, follow: None }
+                Checked { permit, uri: canonical_target(api, &self.path, &self.head.uri)?, follow: None }
             }
-            Decision::Objects(pending) => self.check_objects(pending).await?,
+            Decision::Objects(pending) => Box::pin(self.check_objects(pending)).await?,
         };
         self.admits_upgrade(&permit)?;
-        let mut set = api.identity_headers(&permit, &self.prefix, &*gate.lookups);
+        let mut set = api.identity_headers(&permit, self.prefix, &*gate.lookups);
         set.insert(countersign_auth::assertion::HEADER, assertions::assertion(gate, api, &permit, now)?);
         Ok(self.forward(uri, &permit, set, follow))
     }
@@ -236,8 +239,8 @@ impl<'g> Visit<'g> {
     fn request<'r>(&'r self, fields: Option<&'r Fields>, body: Option<&'r [u8]>) -> Request<'r> {
         Request {
             method: &self.head.method,
-            path: below(&self.path, &self.prefix),
-            prefix: &self.prefix,
+            path: below(&self.path, self.prefix),
+            prefix: self.prefix,
             query: self.head.uri.query(),
             headers: &self.head.headers,
             address: self.peer.address,
@@ -254,7 +257,7 @@ impl<'g> Visit<'g> {
     async fn read_body(&mut self, taken: &Taken) -> Result<Read, Refusal> {
         let api = &self.mount.api;
         let content_type = self.head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        let path = below(&self.path, &self.prefix);
+        let path = below(&self.path, self.prefix);
         let has_fields = api.reads_body(&self.head.method, path, taken, content_type);
         if !has_fields && !api.proof_covers_body(taken) {
             return Ok(Read::default());
@@ -315,8 +318,8 @@ impl<'g> Visit<'g> {
             self.located.take(),
             identity,
             &self.head,
-            &self.path,
-            &self.prefix,
+            Arc::clone(&self.path),
+            Arc::clone(self.prefix),
             self.peer,
             self.sharing,
         );
@@ -343,7 +346,7 @@ impl<'g> Visit<'g> {
     fn refuse(&mut self, refusal: &Refusal) -> Admission<Finish> {
         self.facts.reason = Some(refusal.reason);
         self.facts.cause = Some(refusal.cause.clone());
-        let here = here(self.gate, &self.head, &self.path, &self.prefix, self.peer, self.now, self.sharing);
+        let here = here(self.gate, &self.head, &self.path, self.prefix, self.peer, self.now, self.sharing);
         let rendered = self.mount.api.refuse_at(self.located.as_ref(), refusal, &here);
         Admission::Answer(response(rendered), std::mem::take(&mut self.facts))
     }
@@ -429,6 +432,17 @@ fn here<'h>(
 
 fn below<'p>(path: &'p str, prefix: &str) -> &'p str {
     path.strip_prefix(prefix).unwrap_or(path)
+}
+
+/// [`canonical_uri`] of a target: itself, if nothing in it changes.
+fn canonical_target(api: &Api, path: &str, target: &Uri) -> Result<Uri, Refusal> {
+    let query = target.query();
+    let is_query_kept =
+        query.is_none_or(|query| !query.is_empty() && api.query_without_credentials(query) == query);
+    match target.path_and_query() {
+        Some(same) if is_query_kept && same.path() == path => Ok(Uri::from(same.clone())),
+        Some(_) | None => canonical_uri(api, path, query),
+    }
 }
 
 /// What was decided is what is forwarded: the canonical path, and the query without credentials.

@@ -117,27 +117,30 @@ impl Route<'_> {
         may_repeat: bool,
     ) -> Result<Exchange, Failed> {
         let pulse = self.worker.pulse();
-        while let Some(sender) = self.pools.take(index, pulse.now_ms()) {
-            let spare = may_repeat.then(|| spare(&request));
+        loop {
+            let idle = self.pools.take(index, pulse.now_ms());
+            let is_new = idle.is_none();
+            let sender = match idle {
+                Some(sender) => sender,
+                // On the heap: it is rare, and as large as all the rest of a request's state.
+                None => match Box::pin(connect(self.upstream, backend, pulse, self.limit_bytes)).await {
+                    Ok(sender) => sender,
+                    Err(error) => {
+                        self.failed(backend);
+                        return Err((ForwardError::Connect(error), Some(Box::new(request))));
+                    }
+                },
+            };
+            let spare = (may_repeat && !is_new).then(|| spare(&request));
             match self.once(index, backend, sender, request, spare).await {
+                // A new connection that was closed before it took anything: another backend may do better.
+                Err((ForwardError::Stale(error), again)) if is_new => {
+                    self.failed(backend);
+                    return Err((ForwardError::Broken(error), again));
+                }
                 Err((ForwardError::Stale(_), Some(again))) => request = *again,
                 done => return done,
             }
-        }
-        let sender = match connect(self.upstream, backend, pulse, self.limit_bytes).await {
-            Ok(sender) => sender,
-            Err(error) => {
-                self.failed(backend);
-                return Err((ForwardError::Connect(error), Some(Box::new(request))));
-            }
-        };
-        match self.once(index, backend, sender, request, None).await {
-            // A new connection that was closed before it took anything: another backend may do better.
-            Err((ForwardError::Stale(error), again)) => {
-                self.failed(backend);
-                Err((ForwardError::Broken(error), again))
-            }
-            done => done,
         }
     }
 

@@ -210,10 +210,10 @@ impl Gate {
     /// segment's end, then a place on this listener before one on all.
     ///
     /// `host` is as sent: case, a trailing dot and a port do not count (T-A6). `path` is canonical, without query.
-    pub fn find(&self, listener: &str, host: &str, path: &str) -> Option<(&ApiMount, &Place)> {
-        let (api, place) = self.places.find(listener, host, path)?;
-        let mount = self.apis.get(api)?;
-        Some((mount, mount.places.get(place)?))
+    /// The prefix comes with it: without a trailing slash, empty for all paths.
+    pub fn find(&self, listener: &str, host: &str, path: &str) -> Option<(&ApiMount, &Arc<str>)> {
+        let (api, prefix) = self.places.find(listener, host, path)?;
+        Some((self.apis.get(api)?, prefix))
     }
 
     /// Whether `address` is a front's whose forwarding fields are believed.

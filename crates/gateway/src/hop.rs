@@ -54,27 +54,29 @@ const NEVER_TRAILERS: [HeaderName; 15] = [
     HeaderName::from_static("forwarded"),
 ];
 
-/// Takes out what is about the client's connection.
+/// Takes out what is about the client's connection, and whatever else is `unwanted`, in one pass.
 ///
 /// `TE: trailers` stays, alone of its kind: it travels on (RFC 9110 section 10.1.4). `Upgrade` goes; whoever
 /// lets a request upgrade sets it again.
-pub(crate) fn strip_request(headers: &mut HeaderMap) {
+pub(crate) fn strip_request(headers: &mut HeaderMap, unwanted: impl Fn(&HeaderName) -> bool) {
     strip_nominated(headers);
     let trailers = headers.get_all(TE).iter().any(|value| lists(value, "trailers"));
-    for name in [&TE, &TRANSFER_ENCODING, &UPGRADE, &KEEP_ALIVE, &PROXY_CONNECTION, &HTTP2_SETTINGS] {
-        headers.remove(name);
-    }
+    remove_where(headers, |name| is_of_the_hop(name) || unwanted(name));
     if trailers {
         headers.insert(TE, HeaderValue::from_static("trailers"));
     }
 }
 
+/// Whether a field is about the connection alone.
+fn is_of_the_hop(name: &HeaderName) -> bool {
+    matches!(*name, TE | TRANSFER_ENCODING | UPGRADE)
+        || [KEEP_ALIVE, PROXY_CONNECTION, HTTP2_SETTINGS].contains(name)
+}
+
 /// Takes out what is about the upstream's connection.
 pub(crate) fn strip_answer(headers: &mut HeaderMap) {
     strip_nominated(headers);
-    for name in [&TE, &TRANSFER_ENCODING, &UPGRADE, &KEEP_ALIVE, &PROXY_CONNECTION, &HTTP2_SETTINGS] {
-        headers.remove(name);
-    }
+    remove_where(headers, is_of_the_hop);
 }
 
 /// The tokens of all `Connection` fields, as sent.
@@ -83,8 +85,15 @@ pub(crate) fn nominated(headers: &HeaderMap) -> impl Iterator<Item = &str> {
 }
 
 fn strip_nominated(headers: &mut HeaderMap) {
-    if !headers.contains_key(CONNECTION) {
-        return;
+    let mut fields = headers.get_all(CONNECTION).iter();
+    match (fields.next(), fields.next()) {
+        (None, _) => return,
+        // What nearly everybody says nominates nothing.
+        (Some(only), None) if only == "keep-alive" || only == "close" => {
+            headers.remove(CONNECTION);
+            return;
+        }
+        (Some(_), _) => {}
     }
     let names: SmallVec<[HeaderName; 4]> = nominated(headers)
         .filter(|token| !token.eq_ignore_ascii_case("te"))
@@ -148,6 +157,7 @@ impl Protected {
     /// Leaves in a trailer section only what may stand there.
     pub(crate) fn strip_trailers(&self, trailers: &mut HeaderMap) {
         remove_where(trailers, |name| {
+            let name = name.as_str();
             NEVER_TRAILERS.iter().any(|never| folded_eq(never.as_str(), name))
                 || is_forwarding(name)
                 || is_method_override(name)
@@ -158,9 +168,8 @@ impl Protected {
 }
 
 /// Takes out the fields whose names `unwanted` picks.
-pub(crate) fn remove_where(headers: &mut HeaderMap, unwanted: impl Fn(&str) -> bool) {
-    let names: SmallVec<[HeaderName; 8]> =
-        headers.keys().filter(|name| unwanted(name.as_str())).cloned().collect();
+pub(crate) fn remove_where(headers: &mut HeaderMap, unwanted: impl Fn(&HeaderName) -> bool) {
+    let names: SmallVec<[HeaderName; 4]> = headers.keys().filter(|name| unwanted(name)).cloned().collect();
     for name in names {
         headers.remove(name);
     }
@@ -254,8 +263,9 @@ mod tests {
             ("proxy-connection", "close"),
             ("trailer", "x-sum"),
             ("accept", "*/*"),
+            ("x-unwanted", "1"),
         ]);
-        strip_request(&mut headers);
+        strip_request(&mut headers, |name| name == "x-unwanted");
         assert_eq!(names(&headers), ["accept", "te", "trailer"]);
         assert_eq!(headers["te"], "trailers");
         strip_answer(&mut headers);
@@ -284,7 +294,7 @@ mod tests {
             ("remote.user", "root"),
             ("remote-users", "a"),
         ]);
-        remove_where(&mut headers, |name| protected.covers(name));
+        remove_where(&mut headers, |name| protected.covers(name.as_str()));
         assert_eq!(names(&headers), ["remote-users"]);
     }
 

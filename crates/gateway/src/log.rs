@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Method, StatusCode};
+use http::{Method, StatusCode, Version};
 use tokio::time::Instant;
 
 use crate::address::{Peer, RequestId};
@@ -39,14 +39,14 @@ pub(crate) struct Tail {
     begun: bool,
     broke_off: Option<&'static str>,
     /// `None` where nobody reads.
-    line: Option<Box<Line>>,
+    line: Option<Line>,
 }
 
 struct Line {
     id: RequestId,
     method: Method,
     peer: std::net::IpAddr,
-    version: http::Version,
+    version: Version,
 }
 
 impl Tail {
@@ -71,12 +71,12 @@ impl Tail {
     /// Notes who asks, where somebody reads.
     pub(crate) fn asked(&mut self, method: &Method, peer: &Peer) {
         if self.gate.access.is_some() {
-            self.line = Some(Box::new(Line {
+            self.line = Some(Line {
                 id: peer.request,
                 method: method.clone(),
                 peer: peer.address,
                 version: peer.version,
-            }));
+            });
         }
     }
 
@@ -147,21 +147,25 @@ impl Tail {
     fn write(&self, line: &Line, took: Duration, to: &mut LineWriter<'_>) {
         let facts = &self.facts;
         let micros = |span: Duration| u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
-        to.word("request.id", line.id);
-        to.word("http.method", &line.method);
+        to.word("request.id", &line.id.digits());
+        to.word("http.method", line.method.as_str().as_bytes());
         if let Some(path) = &facts.logged_path {
             to.text("http.path", path);
         }
         if let Some(status) = self.status {
             to.number("http.status", status.as_u16().into());
         }
-        to.word("http.version", format_args!("{:?}", line.version));
+        to.word("http.version", version_name(line.version).as_bytes());
         to.number("sent.bytes", self.sent_bytes);
         to.number("micros", micros(took));
         if let Some(took) = self.upstream {
             to.number("upstream.micros", micros(took));
         }
-        to.word("peer.address", line.peer);
+        if line.peer == self.connection.address.ip() {
+            to.word("peer.address", self.connection.forwarded_for.as_bytes());
+        } else {
+            to.word("peer.address", line.peer.to_string().as_bytes());
+        }
         to.text("listener", &self.connection.listener);
         if let Some(mount) = facts.api.and_then(|api| self.gate.api(api)) {
             to.text("api", mount.api.name());
@@ -184,6 +188,16 @@ impl Tail {
         if let Some(broke_off) = self.broke_off {
             to.text("broke_off", broke_off);
         }
+    }
+}
+
+/// As `http` prints it.
+fn version_name(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_10 => "HTTP/1.0",
+        Version::HTTP_11 => "HTTP/1.1",
+        Version::HTTP_2 => "HTTP/2.0",
+        _ => "HTTP",
     }
 }
 

@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 
 use super::{LEEWAY_SECS, OWN_API_CLAIM, Verifier, foreign};
 use crate::account::Account;
-use crate::credential::Credential;
+use crate::credential::{Credential, TokenValues};
 use crate::dialect::{CredentialRule, JwtCredential, Scheme};
 use crate::identity::{CLAIM_FIELDS, Proven};
 use crate::port::foreign::{IssuerTerms, OpaqueAnswer, OpaqueClaim};
@@ -196,7 +196,7 @@ impl Verifier<'_> {
     pub(super) async fn opaque(
         &self,
         rule: &CredentialRule,
-        values: &SmallVec<[Secret; 1]>,
+        values: &TokenValues,
         refusal: Refusal,
     ) -> Result<Proven, Refusal> {
         let value = values.first().filter(|_| refusal.reason == Reason::BadToken);

@@ -15,7 +15,7 @@ use super::read::Context;
 use crate::canonical::header_name::{folded, folds_to};
 pub(crate) use crate::dialect::check::enabled::enabled;
 use crate::dialect::operation::Operation;
-use crate::dialect::pattern::Pattern;
+use crate::dialect::pattern::{Pattern, Segments};
 use crate::dialect::place::Place;
 use crate::dialect::source::Table;
 use crate::dialect::template::Template;
@@ -295,8 +295,9 @@ fn surfaces(root: &Table<'_, '_>, dialect: &Dialect) {
 /// A page that asks for a session would send browsers round in circles.
 fn sign_in(table: &Table<'_, '_>, dialect: &Dialect, surface: &Surface) {
     let Some(path) = &surface.sign_in else { return };
+    let at = Segments::of(path);
     let here =
-        dialect.sites.matching(&Method::GET, path).chain(dialect.surface_sites.matching(&Method::GET, path));
+        dialect.sites.matching(&Method::GET, &at).chain(dialect.surface_sites.matching(&Method::GET, &at));
     let admits_all = here.map(|(site, _)| site.anonymous).next();
     if admits_all != Some(true) {
         table.complain(format!(

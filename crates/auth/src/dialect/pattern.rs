@@ -201,23 +201,20 @@ impl<T> Patterns<T> {
     }
 
     /// What matches a request, the most exact first.
-    pub fn matching<'p>(
+    pub fn matching<'p, 's>(
         &'p self,
-        method: &'p Method,
-        path: &'p str,
+        method: &'s Method,
+        path: &'s Segments<'p>,
     ) -> impl Iterator<Item = (&'p T, Variables<'p>)> {
-        // Split once: every pattern looks at the same segments.
-        let given = split(path);
-        self.candidates(&given)
+        self.candidates(&path.0)
             .filter(move |(_, pattern, _)| pattern.admits(method))
-            .filter_map(move |(_, pattern, item)| Some((item, pattern.matches(&given, self.case)?)))
+            .filter_map(move |(_, pattern, item)| Some((item, pattern.matches(&path.0, self.case)?)))
     }
 
     /// What matches a path, whatever the method, the most exact first.
-    pub fn at_path(&self, path: &str) -> impl Iterator<Item = &T> {
-        let given = split(path);
-        let at_path = move |(_, pattern, _): &&(_, Pattern, T)| pattern.matches(&given, self.case).is_some();
-        self.candidates(&split(path)).filter(at_path).map(|(_, _, item)| item)
+    pub fn at_path<'p>(&'p self, path: &'p Segments<'_>) -> impl Iterator<Item = &'p T> {
+        let at_path = move |(_, pattern, _): &&(_, Pattern, T)| pattern.matches(&path.0, self.case).is_some();
+        self.candidates(&path.0).filter(at_path).map(|(_, _, item)| item)
     }
 
     fn candidates(&self, given: &[&str]) -> impl Iterator<Item = &(Exactness, Pattern, T)> + use<'_, T> {
@@ -235,11 +232,10 @@ impl<T> Patterns<T> {
     }
 
     /// What matches a path by another method only: then the answer is 405, with these methods in `Allow`.
-    pub fn other_methods(&self, path: &str) -> Vec<Method> {
-        let given = split(path);
+    pub fn other_methods(&self, path: &Segments<'_>) -> Vec<Method> {
         let mut methods = Vec::new();
-        for (_, pattern, _) in self.candidates(&given) {
-            if pattern.matches(&given, self.case).is_some() {
+        for (_, pattern, _) in self.candidates(&path.0) {
+            if pattern.matches(&path.0, self.case).is_some() {
                 methods.extend(pattern.methods.iter().cloned());
                 if pattern.methods.contains(&Method::GET) {
                     methods.push(Method::HEAD);
@@ -267,10 +263,22 @@ impl<T> Patterns<T> {
     }
 }
 
-fn split(path: &str) -> SmallVec<[&str; 12]> {
-    match path.strip_prefix('/') {
-        Some(path) => path.split('/').collect(),
-        None => SmallVec::new(),
+/// A path cut into its segments, once for all tables that are asked about it.
+pub struct Segments<'p>(SmallVec<[&'p str; 12]>);
+
+impl<'p> Segments<'p> {
+    /// Cuts a path: empty, or beginning with `/`.
+    pub fn of(path: &'p str) -> Self {
+        let mut segments = SmallVec::new();
+        let Some(mut rest) = path.strip_prefix('/') else { return Self(segments) };
+        while let Some((segment, behind)) =
+            memchr::memchr(b'/', rest.as_bytes()).and_then(|at| Some((rest.get(..at)?, rest.get(at + 1..)?)))
+        {
+            segments.push(segment);
+            rest = behind;
+        }
+        segments.push(rest);
+        Self(segments)
     }
 }
 
@@ -327,7 +335,8 @@ mod tests {
             patterns.iter().map(|text| (Pattern::parse(text).unwrap(), false, text.to_string())),
         );
         let method = Method::from_bytes(method.as_bytes()).unwrap();
-        let found = table.matching(&method, path).next().map_or("none", |(text, _)| text.as_str());
+        let found =
+            table.matching(&method, &Segments::of(path)).next().map_or("none", |(text, _)| text.as_str());
         assert_eq!(found, expected, "{request}");
     }
 
@@ -374,10 +383,11 @@ mod tests {
         for case in [PathCase::Counts, PathCase::Ignored] {
             let table = Patterns::new(case, patterns.iter().map(|one| (one.clone(), false, one.to_string())));
             for path in ["", "/", "/a", "/A/b", "/a/b/", "/a/B/x", "/x/y/z/", "/a//B", "/a/b/c/d", "//"] {
-                let given = split(path);
-                let wanted = table.entries.iter().filter(|(_, one, _)| one.matches(&given, case).is_some());
+                let given = &Segments::of(path).0;
+                let wanted = table.entries.iter().filter(|(_, one, _)| one.matches(given, case).is_some());
                 let wanted: Vec<_> = wanted.map(|(_, _, text)| text).collect();
-                let found: Vec<_> = table.matching(&Method::GET, path).map(|(text, _)| text).collect();
+                let found: Vec<_> =
+                    table.matching(&Method::GET, &Segments::of(path)).map(|(text, _)| text).collect();
                 assert_eq!(found, wanted, "{path}");
             }
             let all = table.entries.iter().enumerate().flat_map(|(at, (exactness, one, _))| {

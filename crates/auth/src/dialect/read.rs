@@ -19,6 +19,7 @@ use crate::dialect::template::{Medium, Template};
 use crate::dialect::variables::Scope;
 use crate::dialect::{CookieRule, CredentialRule, CsrfRule, Dialect, Site, Surface, TokenRule, check};
 use crate::fields::Case;
+use crate::loggable::tokens_in_paths;
 use crate::token::TokenKind;
 
 /// The version of the file format.
@@ -142,6 +143,8 @@ pub(super) fn dialect(source: &Source<'_>) -> Option<Dialect> {
             (pattern.clone(), false, Arc::new(site))
         }),
     );
+    let methods_with_bodies = methods_with_bodies(&sites);
+    let tokens_in_paths = tokens_in_paths(&sites, &context.tokens);
     let answer_headers = answer_headers(csrf.as_ref(), &stamps, &context);
     let dialect = Dialect {
         name: name.into(),
@@ -163,6 +166,8 @@ pub(super) fn dialect(source: &Source<'_>) -> Option<Dialect> {
         sites,
         surfaces,
         surface_sites,
+        methods_with_bodies,
+        tokens_in_paths,
         answer_headers,
         assertion,
     };
@@ -172,6 +177,22 @@ pub(super) fn dialect(source: &Source<'_>) -> Option<Dialect> {
     }
     root.finish();
     Some(dialect)
+}
+
+/// By which methods some call reads its body; `None` where one does by any.
+fn methods_with_bodies(sites: &Patterns<Arc<Site>>) -> Option<Vec<http::Method>> {
+    let mut methods = Vec::new();
+    for (pattern, _) in sites.iter().filter(|(_, site)| site.reads_body()) {
+        if pattern.methods().is_empty() {
+            return None;
+        }
+        // GET includes HEAD.
+        let head = pattern.admits(&http::Method::HEAD).then_some(&http::Method::HEAD);
+        methods.extend(pattern.methods().iter().chain(head).cloned());
+    }
+    methods.sort_by(|a, b| a.as_str().cmp(b.as_str()));
+    methods.dedup();
+    Some(methods)
 }
 
 pub(super) fn values(texts: Option<Vec<At<String>>>) -> Vec<String> {

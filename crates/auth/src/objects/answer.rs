@@ -12,7 +12,7 @@ use percent_encoding::utf8_percent_encode;
 use smallvec::SmallVec;
 
 use crate::canonical::path::decode_segment;
-use crate::dialect::pattern::Patterns;
+use crate::dialect::pattern::{Patterns, Segments};
 use crate::fields::content_type::{ContentType, Encoding};
 use crate::identity::Identity;
 use crate::objects::Foreign;
@@ -314,7 +314,8 @@ fn in_location(
     let path = path.get(..path.find(['?', '#']).unwrap_or(path.len()))?;
     let below = path.strip_prefix(prefix).filter(|below| below.starts_with('/'));
     let (rule, segment) = below.into_iter().chain([path]).find_map(|path| {
-        let (rule, variables) = locations.matching(&Method::GET, path).next()?;
+        let segments = Segments::of(path);
+        let (rule, variables) = locations.matching(&Method::GET, &segments).next()?;
         let (_, segment) = variables.into_iter().find(|(name, _)| *name == ID)?;
         Some((*rule, segment))
     })?;

@@ -33,7 +33,7 @@ impl Finder<'_> {
     }
 
     fn cookie(&self, name: &str) -> Result<Option<Secret>, Refusal> {
-        let mut values = self.taken.cookies.iter().filter(|(own, _)| own == name).map(|(_, value)| value);
+        let mut values = self.taken.cookies.iter().filter(|(own, _)| **own == *name).map(|(_, value)| value);
         let first = values.next();
         if values.next().is_some() {
             return Err(Refusal::new(Reason::Ambiguous, format!("cookie {name} came twice")));

@@ -13,6 +13,9 @@ use crate::fields::{Case, FieldError};
 use crate::intake::Taken;
 use crate::refusal::{Reason, Refusal};
 
+/// How many cookies of one name are looked up at the most; real logs show two.
+pub(super) const COOKIES_TRIED_MAX: usize = 4;
+
 /// Whether the conditions of a conditional call hold.
 pub(super) fn conditions_hold(site: &Site, request: &Request<'_>, api: &Api) -> Result<bool, Refusal> {
     let Some(endpoint) = &site.endpoint else { return Ok(true) };
@@ -116,7 +119,7 @@ pub(super) fn one_value<'v>(
             first.map(|value| text(value, spelled).map(Cow::Borrowed)).transpose()
         }
         Place::Cookie(name) => {
-            let mut values = taken.cookies.iter().filter(|(own, _)| own == name).map(|(_, value)| value);
+            let mut values = taken.cookies.iter().filter(|(own, _)| **own == **name).map(|(_, value)| value);
             let Some(first) = values.next() else { return Ok(None) };
             if values.any(|other| !other.matches(first.expose())) {
                 return Err(repeated(name));
@@ -196,7 +199,7 @@ pub(super) fn cookie_is_there(rule: &CredentialRule, taken: &Taken) -> bool {
     rule.primary().is_some_and(|part| {
         part.places.iter().any(|place| match place {
             Place::Cookie(name) => {
-                taken.cookies.iter().any(|(own, value)| own == name && !value.expose().is_empty())
+                taken.cookies.iter().any(|(own, value)| **own == **name && !value.expose().is_empty())
             }
             Place::Header(..)
             | Place::Query(_)

@@ -17,7 +17,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use crate::derive::{DerivationKey, derive};
+use crate::derive::{DerivationKey, Derived, derive};
 use crate::secret::Secret;
 use crate::time::Time;
 
@@ -165,7 +165,7 @@ impl Way<'_> {
         UnboundKey::new(&AES_256_GCM, &key).ok().map(LessSafeKey::new)
     }
 
-    fn derived(&self, label: &str, browser: &Browser, more: &[&str]) -> Vec<u8> {
+    fn derived(&self, label: &str, browser: &Browser, more: &[&str]) -> Derived {
         let parts: Vec<&str> =
             [self.api, self.issuer, browser.expose()].into_iter().chain(more.iter().copied()).collect();
         derive(self.key, label, &parts, 32)

@@ -20,7 +20,7 @@ impl Call<'_> {
         };
         let entrance = lookups.login_entrance(&self.api.name, name).await?;
         let cookie = code::cookie_for(&terms.redirect);
-        let mut known = self.taken.cookies.iter().filter(|(own, _)| own == cookie);
+        let mut known = self.taken.cookies.iter().filter(|(own, _)| **own == *cookie);
         // Of two with one name nobody knows which is the browser's: it gets another.
         let known = known.next().filter(|_| known.next().is_none());
         let known = known.and_then(|(_, value)| Browser::parse(value.expose()));

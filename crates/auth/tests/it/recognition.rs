@@ -291,7 +291,7 @@ impl Call<'_> {
         let located = at.insert(api.locate_request(&request)?);
         let presented = recognize(api, located, &request, &taken)?;
         let identity =
-            authenticate(api, located, &request, presented, self.world, NOW).now_or_never().unwrap()?;
+            authenticate(api, located, &request, &presented, self.world, NOW).now_or_never().unwrap()?;
         if located.forwards() {
             let permit = authorize(api, identity, &self.method, path, NOW)?;
             return Ok(Admitted::Forwarded(permit.identity().clone()));

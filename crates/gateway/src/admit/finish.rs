@@ -1,6 +1,7 @@
 //! What is done to the upstream's answer.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use countersign_auth::api::{Api, Located};
@@ -29,8 +30,8 @@ pub(crate) struct Finish {
     uri: Uri,
     /// The fields that the form of an answer depends on.
     headers: HeaderMap,
-    path: String,
-    pub(super) prefix: String,
+    path: Arc<str>,
+    pub(super) prefix: Arc<str>,
     secure: bool,
     sharing: Sharing,
     /// The page that asked, where its origin matters.
@@ -51,8 +52,8 @@ impl Finish {
         located: Option<Located>,
         identity: Identity,
         head: &request::Parts,
-        path: &str,
-        prefix: &str,
+        path: Arc<str>,
+        prefix: Arc<str>,
         peer: &Peer,
         sharing: Sharing,
     ) -> Self {
@@ -69,8 +70,8 @@ impl Finish {
             method: head.method.clone(),
             uri: head.uri.clone(),
             headers,
-            path: path.to_owned(),
-            prefix: prefix.to_owned(),
+            path,
+            prefix,
             secure: peer.scheme == Scheme::Https,
             sharing,
             origin: None,
@@ -138,7 +139,8 @@ impl Finishing for Finish {
         head: &mut response::Parts,
         body: Option<Result<Bytes, ReadError>>,
     ) -> Result<Option<Bytes>, Response<Bytes>> {
-        self.follow_objects(gate, head, body).await.map_err(|refusal| {
+        let Some(follow) = &self.follow else { return Ok(None) };
+        Box::pin(self.follow_objects(follow, gate, head, body)).await.map_err(|refusal| {
             tracing::warn!(auth.reason = refusal.reason.name(), auth.cause = %refusal.cause, "kept back an answer of the service");
             self.refuse(gate, &refusal)
         })

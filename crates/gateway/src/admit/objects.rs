@@ -68,11 +68,11 @@ impl Finish {
     /// Works on the objects of an answer: see [`crate::admission::Finishing::follow`].
     pub(super) async fn follow_objects(
         &self,
+        follow: &Follow,
         gate: &Gate,
         head: &mut response::Parts,
         body: Option<Result<Bytes, ReadError>>,
     ) -> Result<Option<Bytes>, Refusal> {
-        let Some(follow) = &self.follow else { return Ok(None) };
         let body = body.transpose().map_err(|error| {
             Refusal::new(Reason::Upstream, format!("the service's answer shows objects: {error}"))
         })?;

@@ -29,7 +29,7 @@ impl Visit<'_> {
             api: Arc::clone(api.name()),
             endpoint,
             method: self.head.method.clone(),
-            path: below(&self.path, &self.prefix).to_owned(),
+            path: below(&self.path, self.prefix).to_owned(),
             query: self.head.uri.query().map(|query| api.query_without_credentials(query).into_owned()),
             base: format!("{}://{host}{}", self.peer.scheme.as_str(), self.prefix),
             headers: self.head.headers.clone(),
@@ -45,8 +45,8 @@ impl Visit<'_> {
             After::GoOn => {}
             After::EndSession => serve::end(&identity, world).await?,
         }
-        let here = here(self.gate, &self.head, &self.path, &self.prefix, self.peer, self.now, self.sharing);
-        api.stamp(&self.head.method, below(&self.path, &self.prefix), &identity, world, &here, &mut headers)?;
+        let here = here(self.gate, &self.head, &self.path, self.prefix, self.peer, self.now, self.sharing);
+        api.stamp(&self.head.method, below(&self.path, self.prefix), &identity, world, &here, &mut headers)?;
         Ok(Admission::Answer(answer(status, headers, body), std::mem::take(&mut self.facts)))
     }
 

@@ -29,15 +29,21 @@ pub(super) fn prepare(
     upgrade: Upgrade,
 ) {
     let headers = &mut head.headers;
-    hop::strip_request(headers);
-    // The engine answers it towards the client, and sends the body without waiting towards the upstream.
-    headers.remove(EXPECT);
     let trusted = peer.is_behind_front(&gate.fronts);
-    hop::remove_where(headers, |name| {
-        gate.protected.covers(name)
+    // What a front said goes on where the upstream is told in the same words.
+    let goes_on = |name: &str| {
+        trusted
+            && is_of(gate.fronts.fields, name)
+            && upstream.forwarding.is_some_and(|told| is_of(told, name))
+    };
+    hop::strip_request(headers, |field| {
+        let name = field.as_str();
+        // The engine answers EXPECT towards the client, and sends the body without waiting towards the upstream.
+        *field == EXPECT
+            || gate.protected.covers(name)
             || hop::is_method_override(name)
-            || set.keys().any(|own| hop::folded_eq(own.as_str(), name) || own.as_str() == name)
-            || (hop::is_forwarding(name) && !(trusted && is_of(gate.fronts.fields, name)))
+            || set.keys().any(|own| own == field || hop::folded_eq(own.as_str(), name))
+            || (hop::is_forwarding(name) && !goes_on(name))
     });
     match upgrade {
         Upgrade::WebSocket => {
@@ -53,7 +59,7 @@ pub(super) fn prepare(
     match upstream.forwarding {
         Some(ForwardingFields::XForwarded) => set_x_forwarded(headers, peer),
         Some(ForwardingFields::Forwarded) => set_forwarded(headers, peer),
-        None => hop::remove_where(headers, hop::is_forwarding),
+        None => {}
     }
     headers.extend(set);
     head.uri = origin_form(std::mem::take(&mut head.uri));
@@ -96,7 +102,6 @@ fn set_x_forwarded(headers: &mut HeaderMap, peer: &Peer) {
     {
         headers.insert(X_FORWARDED_HOST, host);
     }
-    headers.remove(FORWARDED);
 }
 
 fn set_forwarded(headers: &mut HeaderMap, peer: &Peer) {
@@ -113,7 +118,6 @@ fn set_forwarded(headers: &mut HeaderMap, peer: &Peer) {
     let _infallible = write!(element, ";proto={scheme}");
     let value = joined(headers.get_all(FORWARDED).iter(), element.as_bytes())
         .or_else(|| HeaderValue::from_bytes(element.as_bytes()).ok());
-    hop::remove_where(headers, hop::is_forwarding);
     if let Some(value) = value {
         headers.insert(FORWARDED, value);
     }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
@@ -12,9 +13,8 @@ use super::{ApiMount, GateError};
 struct Entry {
     listener: Option<Box<str>>,
     /// Without a trailing slash; empty for all paths.
-    prefix: Box<str>,
+    prefix: Arc<str>,
     api: usize,
-    place: usize,
 }
 
 /// All places of all APIs; each list with the longest prefix first, one listener's place before all listeners'.
@@ -28,7 +28,7 @@ impl Places {
     pub(super) fn new(apis: &[ApiMount]) -> Result<Self, GateError> {
         let mut places = Self::default();
         for (api, mount) in apis.iter().enumerate() {
-            for (index, place) in mount.places.iter().enumerate() {
+            for place in &mount.places {
                 let prefix = place.prefix.strip_suffix('/').unwrap_or(&place.prefix);
                 if !(prefix.is_empty() || prefix.starts_with('/'))
                     || prefix.contains(['?', '#', '\\'])
@@ -39,12 +39,8 @@ impl Places {
                         prefix: place.prefix.clone(),
                     });
                 }
-                let entry = Entry {
-                    listener: place.listener.as_deref().map(Into::into),
-                    prefix: prefix.into(),
-                    api,
-                    place: index,
-                };
+                let entry =
+                    Entry { listener: place.listener.as_deref().map(Into::into), prefix: prefix.into(), api };
                 let list = match &place.host {
                     Some(host) => places.by_host.entry(bare_host(host).into()).or_default(),
                     None => &mut places.any_host,
@@ -70,18 +66,14 @@ impl Places {
         Ok(places)
     }
 
-    /// The indexes of API and place.
-    pub(super) fn find(&self, listener: &str, host: &str, path: &str) -> Option<(usize, usize)> {
-        let in_list = |list: &[Entry]| {
-            list.iter()
-                .find(|entry| {
-                    entry.listener.as_deref().is_none_or(|name| name == listener)
-                        && begins_with(path, &entry.prefix)
-                })
-                .map(|entry| (entry.api, entry.place))
+    /// The index of the API, and the prefix of its place: without a trailing slash, empty for all paths.
+    pub(super) fn find(&self, listener: &str, host: &str, path: &str) -> Option<(usize, &Arc<str>)> {
+        let fits = |entry: &&Entry| {
+            entry.listener.as_deref().is_none_or(|name| name == listener) && begins_with(path, &entry.prefix)
         };
         let exact = if self.by_host.is_empty() { None } else { self.by_host.get(&*bare_host(host)) };
-        exact.and_then(|list| in_list(list)).or_else(|| in_list(&self.any_host))
+        let found = exact.and_then(|list| list.iter().find(fits)).or_else(|| self.any_host.iter().find(fits));
+        found.map(|entry| (entry.api, &entry.prefix))
     }
 }
 

@@ -84,7 +84,7 @@ async fn pass_on<F: Finishing>(
     let (mut answer, incoming, lease) = exchange.into_parts();
     if answer.status == StatusCode::SWITCHING_PROTOCOLS {
         return match Ends::new(upgrade, &mut answer, client, lease) {
-            Ok(ends) => switch(worker, gate, answer, ends, watch, finish, tail).await,
+            Ok(ends) => Box::pin(switch(worker, gate, answer, ends, watch, finish, tail)).await,
             Err(error) => failed(gate, error, peer, &upstream, finish, tail),
         };
     }
@@ -94,7 +94,7 @@ async fn pass_on<F: Finishing>(
     if let Some(bytes_max) = finish.body_bytes_max(&answer)
         && let Some((incoming, lease)) = rest.take()
     {
-        let body = body::read(incoming, bytes_max, gate.limits.own_body).await;
+        let body = Box::pin(body::read(incoming, bytes_max, gate.limits.own_body)).await;
         match &body {
             Ok(_) => lease.give_back(),
             Err(ReadError::Late | ReadError::Broken(_)) => lease.broke_off(),

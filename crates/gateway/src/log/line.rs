@@ -7,13 +7,10 @@
 //!
 //! The lines of `tracing_subscriber` look the same; theirs cost a tenth of a whole request.
 
-use std::fmt::Display;
 use std::io::Write as _;
 
 use countersign_auth::date::DateFormat;
 use countersign_auth::time::Time;
-
-use super::TARGET;
 
 /// How access lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,14 +53,16 @@ impl<'b> LineWriter<'b> {
         now: Time,
         message: &str,
     ) -> Self {
-        let millis = now.unix_ms().rem_euclid(1000);
-        let second = second.of(now);
-        let _infallible = match format {
-            LineFormat::Text => write!(out, "{second}.{millis:03}Z  INFO {TARGET}: {message}"),
-            LineFormat::Json => {
-                write!(out, r#"{{"timestamp":"{second}.{millis:03}Z","level":"INFO","message":"{message}""#)
-            }
+        let (before, between, after) = match format {
+            LineFormat::Text => ("", "Z  INFO access: ", ""),
+            LineFormat::Json => ("{\"timestamp\":\"", "Z\",\"level\":\"INFO\",\"message\":\"", "\""),
         };
+        // A thousand and so many, without the one: three digits.
+        let mut millis = itoa::Buffer::new();
+        let millis = millis.format(1000 + now.unix_ms().rem_euclid(1000)).get(1..).unwrap_or_default();
+        for piece in [before, second.of(now), ".", millis, between, message, after] {
+            out.extend_from_slice(piece.as_bytes());
+        }
         Self { out, format }
     }
 
@@ -89,12 +88,15 @@ impl<'b> LineWriter<'b> {
     }
 
     /// A word that needs no quotes and no escapes: a method, an address.
-    pub(super) fn word(&mut self, name: &str, value: impl Display) {
+    pub(super) fn word(&mut self, name: &str, value: &[u8]) {
         self.name(name);
-        let _infallible = match self.format {
-            LineFormat::Text => write!(self.out, "{value}"),
-            LineFormat::Json => write!(self.out, "\"{value}\""),
+        let quote: &[u8] = match self.format {
+            LineFormat::Text => b"",
+            LineFormat::Json => b"\"",
         };
+        self.out.extend_from_slice(quote);
+        self.out.extend_from_slice(value);
+        self.out.extend_from_slice(quote);
     }
 
     /// Any text, in quotes. Nothing in it ends the line or speaks to a terminal.
@@ -129,7 +131,7 @@ impl<'b> LineWriter<'b> {
 
     pub(super) fn end(self) {
         if self.format == LineFormat::Json {
-            let _infallible = write!(self.out, r#","target":"{TARGET}"}}"#);
+            self.out.extend_from_slice(b",\"target\":\"access\"}");
         }
         self.out.push(b'\n');
     }
@@ -144,7 +146,7 @@ mod tests {
         let (mut out, mut second) = (Vec::new(), Second::default());
         let now = Time::from_unix_ms(1_790_000_000_007);
         let mut line = LineWriter::begin(&mut out, format, &mut second, now, "request answered");
-        line.word("http.method", "GET");
+        line.word("http.method", b"GET");
         line.number("http.status", 200);
         line.text("http.path", path);
         line.end();

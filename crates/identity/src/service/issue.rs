@@ -263,7 +263,7 @@ impl Core {
     ) -> Result<Secret, Unavailable> {
         let parts = [api, word, spent.expose()];
         let bytes = derive::derive(&self.derivation_key, "refresh successor", &parts, form.bytes_wanted());
-        fill(form, &Zeroizing::new(bytes), account, "")
+        fill(form, &bytes, account, "")
     }
 
     /// What is told of a token once, to whom it is issued.

@@ -56,7 +56,7 @@ impl Names {
 
     fn number(&self, label: &str, text: &str) -> u64 {
         let bytes = derive(&self.key, label, &[&self.api, text], 8);
-        bytes.try_into().map_or(0, u64::from_be_bytes)
+        <[u8; 8]>::try_from(&*bytes).map_or(0, u64::from_be_bytes)
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::answers::{self, Families, Whose};
 use super::{Context, credentials_named, is_empty, patterns, services, some_places, values};
 use crate::dialect::operation::Operation;
-use crate::dialect::pattern::{Pattern, Patterns};
+use crate::dialect::pattern::{Pattern, Patterns, Segments};
 use crate::dialect::place::Place;
 use crate::dialect::source::{At, Table, did_you_mean};
 use crate::dialect::variables::Scope;
@@ -79,8 +79,9 @@ fn surface_of(pattern: &Pattern, surfaces: &Patterns<Arc<Surface>>) -> Result<Ar
     let any = [http::Method::GET];
     let methods = if pattern.methods().is_empty() { &any } else { pattern.methods() };
     let mut found: Option<Arc<Surface>> = None;
+    let segments = Segments::of(&path);
     for method in methods {
-        let Some((surface, _)) = surfaces.matching(method, &path).next() else {
+        let Some((surface, _)) = surfaces.matching(method, &segments).next() else {
             return Err(format!("`{pattern}` lies on no surface, so nothing says how it refuses"));
         };
         match &found {
