@@ -3,6 +3,7 @@
 //! RFC 9110 section 7.6.1: an intermediary takes out `Connection`, every field that it nominates, and the fields
 //! that are known to be about the connection, before it forwards a message.
 
+use countersign_auth::canonical::header_name::{folded, folds_to};
 use countersign_auth::intake::tells_identity;
 use http::header::{
     self, CONNECTION, HeaderMap, HeaderName, HeaderValue, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
@@ -130,7 +131,7 @@ pub struct Protected {
 impl Protected {
     /// Protects these names.
     pub fn new<'n>(names: impl IntoIterator<Item = &'n str>) -> Self {
-        let mut folded: Vec<Box<str>> = names.into_iter().map(|name| fold(name).into()).collect();
+        let mut folded: Vec<Box<str>> = names.into_iter().map(|name| folded(name).into()).collect();
         folded.sort_unstable();
         folded.dedup();
         Self { folded }
@@ -138,7 +139,7 @@ impl Protected {
 
     /// Whether only the gate may set `name`.
     pub fn covers(&self, name: &str) -> bool {
-        !self.folded.is_empty() && self.folded.iter().any(|protected| folded_eq(protected, name))
+        !self.folded.is_empty() && self.folded.iter().any(|protected| folds_to(name, protected))
     }
 
     /// The first token of `Connection` that names a protected field, or one that is never the hop's to take
@@ -148,7 +149,7 @@ impl Protected {
             return None;
         }
         nominated(headers).find(|token| {
-            NEVER_NOMINATED.iter().any(|name| folded_eq(name, token))
+            NEVER_NOMINATED.iter().any(|name| folds_to(token, name))
                 || is_forwarding(token)
                 || self.covers(token)
         })
@@ -158,7 +159,7 @@ impl Protected {
     pub(crate) fn strip_trailers(&self, trailers: &mut HeaderMap) {
         remove_where(trailers, |name| {
             let name = name.as_str();
-            NEVER_TRAILERS.iter().any(|never| folded_eq(never.as_str(), name))
+            NEVER_TRAILERS.iter().any(|never| folds_to(name, never.as_str()))
                 || is_forwarding(name)
                 || is_method_override(name)
                 || tells_identity(name)
@@ -190,8 +191,8 @@ pub(crate) fn is_forwarding(name: &str) -> bool {
     ];
     match name.as_bytes().first() {
         Some(b'x' | b'X' | b'f' | b'F' | b't' | b'T') => {
-            name.get(..12).is_some_and(|start| folded_eq("x-forwarded-", start))
-                || OTHERS.iter().any(|other| folded_eq(other, name))
+            name.get(..12).is_some_and(|start| folds_to(start, "x-forwarded-"))
+                || OTHERS.iter().any(|other| folds_to(name, other))
         }
         Some(_) | None => false,
     }
@@ -200,26 +201,7 @@ pub(crate) fn is_forwarding(name: &str) -> bool {
 /// Whether a name, after folding, asks the service to take the request for one of another method. The rules and
 /// CSRF saw the true method, so that such a field would lead past both (T-A11, T-E7).
 pub(crate) fn is_method_override(name: &str) -> bool {
-    ["x-http-method-override", "x-http-method", "x-method-override"]
-        .iter()
-        .any(|known| folded_eq(known, name))
-}
-
-/// Lower case, `_` and `.` as `-`.
-pub(crate) fn fold(name: &str) -> String {
-    name.bytes().map(|byte| char::from(fold_byte(byte))).collect()
-}
-
-/// Whether `name` folds to `folded`.
-pub(crate) fn folded_eq(folded: &str, name: &str) -> bool {
-    folded.len() == name.len() && folded.bytes().zip(name.bytes()).all(|(a, b)| a == fold_byte(b))
-}
-
-const fn fold_byte(byte: u8) -> u8 {
-    match byte {
-        b'_' | b'.' => b'-',
-        other => other.to_ascii_lowercase(),
-    }
+    ["x-http-method-override", "x-http-method", "x-method-override"].iter().any(|known| folds_to(name, known))
 }
 
 #[cfg(test)]

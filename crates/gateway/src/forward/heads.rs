@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use countersign_auth::canonical::header_name::folds_to;
 use http::header::{self, CONNECTION, EXPECT, FORWARDED, HOST, HeaderName, TE, TRANSFER_ENCODING, UPGRADE};
 use http::{Extensions, HeaderMap, HeaderValue, Uri, Version, request, uri};
 use http_body::Body as _;
@@ -42,7 +43,7 @@ pub(super) fn prepare(
         *field == EXPECT
             || gate.protected.covers(name)
             || hop::is_method_override(name)
-            || set.keys().any(|own| own == field || hop::folded_eq(own.as_str(), name))
+            || set.keys().any(|own| own == field || folds_to(name, own.as_str()))
             || (hop::is_forwarding(name) && !goes_on(name))
     });
     match upgrade {
