@@ -34,8 +34,6 @@ use writer::Writer;
 const BUSY_WAIT: Duration = Duration::from_secs(5);
 /// Readers beside the writer; reads are rare, memory answers nearly all look-ups.
 const READERS_MAX: u32 = 4;
-/// Rows that travel from SQLite's thread to ours at once; the default of 50 makes loading many accounts slow.
-const ROW_BUFFER: usize = 1024;
 /// Each entry brings the file from schema N to schema N + 1.
 const SCHEMAS: [&str; 4] = [
     include_str!("sqlite/schema_1.sql"),
@@ -71,7 +69,6 @@ impl SqliteStore {
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
             .busy_timeout(BUSY_WAIT)
-            .row_buffer_size(ROW_BUFFER)
             .disable_statement_logging();
         let mut connection = options.connect().await.map_err(down)?;
         migrate(&mut connection).await?;
@@ -106,16 +103,7 @@ impl Store for SqliteStore {
     }
 
     fn accounts(&self) -> StoreFuture<Vec<AccountRow>> {
-        self.read(move |pool| async move {
-            sqlx::query(
-                "SELECT id, kind, name, name_folded, subject, full_name, first_name, last_name, email, tenant, \
-                 roles, keys, password_hash, password_due, disabled, proofs_from, created_at, updated_at \
-                 FROM accounts ORDER BY id",
-            )
-            .try_map(rows::account)
-            .fetch_all(&pool)
-            .await
-        })
+        self.bulk.accounts()
     }
 
     fn tokens(&self, after: i64, limit: u32) -> StoreFuture<(Vec<TokenRow>, i64)> {

@@ -8,7 +8,7 @@ use sqlx::sqlite::SqliteRow;
 
 use crate::equivalents::WeakerScheme;
 use crate::store::{
-    AccountRow, AuditRow, EquivalentRow, KeyRow, NoteRow, SigningKeyRow, TokenRow, ValuePurpose, ValueRow,
+    AuditRow, EquivalentRow, KeyRow, NoteRow, SigningKeyRow, TokenRow, ValuePurpose, ValueRow,
 };
 
 type Read<T> = Result<T, sqlx::Error>;
@@ -64,29 +64,6 @@ pub(super) fn bytes<const N: usize>(row: &SqliteRow, at: usize) -> Read<[u8; N]>
 
 fn number<T: TryFrom<i64>>(row: &SqliteRow, at: usize) -> Read<T> {
     T::try_from(row.try_get(at)?).map_err(|_| wrong("number out of range"))
-}
-
-pub(super) fn account(row: SqliteRow) -> Read<AccountRow> {
-    Ok(AccountRow {
-        id: row.try_get(0)?,
-        kind: row.try_get(1)?,
-        name: row.try_get(2)?,
-        name_folded: row.try_get(3)?,
-        subject: row.try_get(4)?,
-        full_name: row.try_get(5)?,
-        first_name: row.try_get(6)?,
-        last_name: row.try_get(7)?,
-        email: row.try_get(8)?,
-        tenant: row.try_get(9)?,
-        roles: row.try_get(10)?,
-        keys: row.try_get(11)?,
-        password_hash: row.try_get(12)?,
-        password_due: row.try_get(13)?,
-        disabled: row.try_get(14)?,
-        proofs_from: row.try_get(15)?,
-        created_at: row.try_get(16)?,
-        updated_at: row.try_get(17)?,
-    })
 }
 
 pub(super) fn token(row: &SqliteRow, names: &mut Names) -> Read<TokenRow> {
