@@ -9,6 +9,8 @@
 mod anybody;
 #[path = "targets/negotiation.rs"]
 mod negotiation;
+#[path = "targets/objects.rs"]
+mod object;
 #[path = "targets/requests.rs"]
 mod request;
 #[path = "targets/tokens.rs"]
@@ -32,6 +34,7 @@ use countersign_gateway::listen::proxy_protocol;
 use http::{HeaderMap, HeaderValue};
 
 pub use negotiation::{ntlm, spnego};
+pub use object::objects;
 pub use request::{assertions, requests};
 pub use token::{jwt, key_sets, tokens};
 

@@ -13,12 +13,12 @@
 
 pub mod answer;
 pub(crate) mod edit;
-mod json;
+pub mod json;
 pub(crate) mod key;
 pub mod kind;
 mod name;
 mod place;
-mod pointer;
+pub mod pointer;
 mod read;
 pub mod reference;
 mod rules;

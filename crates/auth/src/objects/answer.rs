@@ -207,8 +207,10 @@ impl Follow {
         if !is_id(id) {
             return Ok(Known::Foreign);
         }
-        let name = kind.object(id);
-        if let Some(held) = self.held.iter().find(|held| held.name == name) {
+        let is_it = |held: &&Arc<Binding>| {
+            held.name.id == id && held.name.kind == kind.name && held.name.api == kind.api
+        };
+        if let Some(held) = self.held.iter().find(is_it) {
             return Ok(Known::Own(Some(Arc::clone(held))));
         }
         let digest = ObjectDigest::of_id(&kind.api, &kind.name, id);
@@ -218,7 +220,7 @@ impl Follow {
         if let Some(own) = own(objects.at_hand(&digest)) {
             return Ok(Known::Own(Some(own)));
         }
-        let found = objects.find(name).await?;
+        let found = objects.find(kind.object(id)).await?;
         let over = found.as_ref().is_none_or(|found| found.ends_at.is_some_and(|ends_at| ends_at <= now));
         Ok(match own(found) {
             Some(own) => Known::Own(Some(own)),

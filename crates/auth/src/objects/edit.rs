@@ -26,7 +26,8 @@ impl Edits {
     pub(crate) fn apply(mut self, text: &str) -> String {
         // Of two that begin together the longer holds the other.
         self.0.sort_by_key(|(span, _)| (span.start, std::cmp::Reverse(span.end)));
-        let mut edited = String::with_capacity(text.len());
+        let more: usize = self.0.iter().map(|(_, new)| new.len()).sum();
+        let mut edited = String::with_capacity(text.len() + more);
         let mut done = 0;
         for (span, new) in self.0 {
             if span.start < done {

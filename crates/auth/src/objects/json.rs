@@ -14,22 +14,25 @@ use std::ops::Range;
 use super::pointer::{Pointers, Reached};
 
 /// Deeper than documents of real services; each level takes a frame of our stack.
-pub(crate) const DEPTH_MAX: usize = 64;
+pub const DEPTH_MAX: usize = 64;
 
 /// Why a text has no one reading. It never tells what the text says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum JsonFault {
+pub enum JsonFault {
+    /// It is not JSON, or has a character that services read in different ways.
     #[error("json is not well-formed")]
     Malformed,
+    /// More than [`DEPTH_MAX`] objects and lists in each other.
     #[error("json is nested too deeply")]
     TooDeep,
+    /// An object has two members of one name.
     #[error("json names a member twice")]
     Twice,
 }
 
 /// A value that a pointer leads to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Plain<'t> {
+pub enum Plain<'t> {
     /// A string, its escapes resolved.
     Text(Cow<'t, str>),
     /// A number as it is written.
@@ -44,34 +47,36 @@ pub(crate) enum Plain<'t> {
 
 /// Where a value was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Found<'t> {
+pub struct Found<'t> {
     /// The number of the pointer.
-    pub(crate) pointer: usize,
+    pub pointer: usize,
     /// What it says.
-    pub(crate) value: Plain<'t>,
+    pub value: Plain<'t>,
     /// Where it stands in the text, quotes included.
-    pub(crate) span: Range<usize>,
+    pub span: Range<usize>,
     /// The innermost item of a list that it is in, if items are noted.
-    pub(crate) item: Option<usize>,
+    pub item: Option<usize>,
 }
 
 /// An item of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Item {
+pub struct Item {
     /// Where it stands.
-    pub(crate) span: Range<usize>,
+    pub span: Range<usize>,
     /// Where the comma before it stands; the first has none.
-    pub(crate) before: Option<usize>,
+    pub before: Option<usize>,
     /// Where the comma behind it stands; the last has none.
-    pub(crate) behind: Option<usize>,
+    pub behind: Option<usize>,
     /// The item of an outer list that it is in.
-    pub(crate) outer: Option<usize>,
+    pub outer: Option<usize>,
 }
 
 /// Whether items are noted: whoever takes items out needs them, whoever only reads does not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Items {
+pub enum Items {
+    /// They are.
     Noted,
+    /// They are not.
     Passed,
 }
 
@@ -80,7 +85,7 @@ pub(crate) enum Items {
 ///
 /// # Errors
 /// See [`JsonFault`]; what the sink says.
-pub(crate) fn walk<'t, E: From<JsonFault>>(
+pub fn walk<'t, E: From<JsonFault>>(
     text: &'t str,
     pointers: &Pointers,
     items: Items,
@@ -244,25 +249,18 @@ impl<'t, E: From<JsonFault>> Walk<'t, '_, E> {
     /// A string; `at` stands on its quote.
     fn string(&mut self) -> Result<Cow<'t, str>, E> {
         self.at += 1;
-        let from = self.at;
         let mut resolved: Option<String> = None;
-        let mut plain_from = from;
-        loop {
-            match self.peek() {
-                Some(b'"') => break,
-                Some(b'\\') => {
-                    let resolved = resolved.get_or_insert_default();
-                    resolved.push_str(self.text.get(plain_from..self.at).unwrap_or_default());
-                    let (char, end) = escape(self.text, self.at + 1).ok_or(JsonFault::Malformed)?;
-                    resolved.push(char);
-                    self.at = end;
-                    plain_from = end;
-                }
-                Some(0..0x20) | None => return Err(JsonFault::Malformed.into()),
-                Some(_) => self.at += 1,
+        let rest = loop {
+            let piece = self.plain()?;
+            if self.peek() == Some(b'"') {
+                break piece;
             }
-        }
-        let rest = self.text.get(plain_from..self.at).unwrap_or_default();
+            let resolved = resolved.get_or_insert_default();
+            resolved.push_str(piece);
+            let (char, end) = escape(self.text, self.at + 1).ok_or(JsonFault::Malformed)?;
+            resolved.push(char);
+            self.at = end;
+        };
         self.at += 1;
         Ok(match resolved {
             None => Cow::Borrowed(rest),
@@ -271,6 +269,20 @@ impl<'t, E: From<JsonFault>> Walk<'t, '_, E> {
                 Cow::Owned(resolved)
             }
         })
+    }
+
+    /// What stands before the next quote or backslash of a string, on which `at` stands then. Texts are most of what
+    /// documents have, so they are passed over by many bytes at once.
+    fn plain(&mut self) -> Result<&'t str, E> {
+        let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
+        let length = memchr::memchr2(b'"', b'\\', rest).ok_or(JsonFault::Malformed)?;
+        let piece = self.text.get(self.at..self.at + length).unwrap_or_default();
+        // Not `any`, which would end early and so look at them one by one.
+        if piece.bytes().fold(false, |found, byte| found | (byte < 0x20)) {
+            return Err(JsonFault::Malformed.into());
+        }
+        self.at += length;
+        Ok(piece)
     }
 
     fn digits(&mut self) -> Result<(), E> {

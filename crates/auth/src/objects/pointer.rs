@@ -35,7 +35,7 @@ enum Step {
 
 /// The pointers of a route.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Pointers {
+pub struct Pointers {
     steps: Vec<Step>,
     start: Reached,
     ends: u64,
@@ -47,7 +47,7 @@ impl Pointers {
     ///
     /// # Errors
     /// What is wrong with it, for people.
-    pub(crate) fn add(&mut self, text: &str) -> Result<usize, String> {
+    pub fn add(&mut self, text: &str) -> Result<usize, String> {
         let wrong = |rule: &str| Err(format!("`{text}` {rule}"));
         let Some(rest) = text.strip_prefix('/') else {
             return wrong("is no pointer; one begins with /, as in /customerId or /items/*/id");

@@ -12,7 +12,7 @@ use crate::transcript::root;
 type Target = fn(&[u8]);
 
 /// Every target but `configuration`, which the binary replays by itself.
-const TARGETS: [(&str, Target); 17] = [
+const TARGETS: [(&str, Target); 18] = [
     ("assertions", targets::assertions),
     ("authorization", targets::authorization),
     ("bodies", targets::bodies),
@@ -24,6 +24,7 @@ const TARGETS: [(&str, Target); 17] = [
     ("jwt", targets::jwt),
     ("key_sets", targets::key_sets),
     ("ntlm", targets::ntlm),
+    ("objects", targets::objects),
     ("paths", targets::paths),
     ("proxy_protocol", targets::proxy_protocol),
     ("queries", targets::queries),

@@ -83,6 +83,10 @@ async fn collect(incoming: &mut Incoming, bytes_max: usize) -> Result<Bytes, Rea
             }
             all.extend_from_slice(&piece);
         }
+        // Where its length was said, nobody has to wait to hear that this was all.
+        if incoming.is_end_stream() {
+            break;
+        }
     }
     Ok(if all.is_empty() { first } else { all.freeze() })
 }
