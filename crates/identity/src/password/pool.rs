@@ -9,6 +9,10 @@ use super::Busy;
 
 type Job = Box<dyn FnOnce() + Send>;
 
+/// How much sooner other threads get a core: these get a tenth of one that requests want all of, and all of one that
+/// nobody else wants. Whoever has logged in does not wait for those who want to.
+const NICE: i32 = 10;
+
 struct Queue {
     jobs: VecDeque<Job>,
     stopped: bool,
@@ -72,6 +76,8 @@ impl Drop for Pool {
 }
 
 fn work(shared: &Shared) {
+    // On Linux it is about the calling thread. Where it is not allowed, log-ins have the priority that all have.
+    let _as_it_is = rustix::process::nice(NICE);
     loop {
         let mut queue = shared.lock();
         while queue.jobs.is_empty() && !queue.stopped {
@@ -110,5 +116,15 @@ mod tests {
         release.send(()).unwrap();
         first.unwrap().await.unwrap();
         assert_eq!((second.await.unwrap(), third.await.unwrap()), (2, 3));
+    }
+
+    #[tokio::test]
+    async fn requests_come_before_log_ins() {
+        let own = rustix::process::getpriority_process(None).unwrap();
+        let pool = Pool::start(1, 2).unwrap();
+        let of_pool =
+            pool.submit(|| rustix::process::getpriority_process(None).unwrap()).unwrap().await.unwrap();
+        assert_eq!(of_pool, (own + NICE).min(19));
+        assert_eq!(rustix::process::getpriority_process(None).unwrap(), own);
     }
 }
