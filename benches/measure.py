@@ -13,9 +13,12 @@ CONNECTIONS = 64
 FIXED_RATE = 2000
 
 
-def on(core):
-    """Runs a command on one core, and before everything else that the machine does, where that may be asked."""
-    return [*(["chrt", "--rr", "10"] if os.geteuid() == 0 else []), "taskset", "-c", core]
+def on(core, first=True):
+    """Runs a command on one core, and before everything else that the machine does, where that may be asked.
+
+    Not `first`: with the priorities that its threads give themselves, which real-time scheduling would hide.
+    """
+    return [*(["chrt", "--rr", "10"] if first and os.geteuid() == 0 else []), "taskset", "-c", core]
 
 
 def cpu_secs(pid):

@@ -226,10 +226,10 @@ class Peers:
         file.write_text(text.format(**self.names), encoding="utf-8")
         return file
 
-    def start(self, name, command, core=PROXY_CORE):
+    def start(self, name, command, core=PROXY_CORE, first=True):
         """Starts a process on one core; what it says goes to a file."""
         log = open(self.folder / f"{name}.log", "wb")
-        process = subprocess.Popen([*on(core), *map(str, command)], stdout=log, stderr=log)
+        process = subprocess.Popen([*on(core, first), *map(str, command)], stdout=log, stderr=log)
         self.running.append(process)
         return process
 
@@ -237,8 +237,8 @@ class Peers:
         self.start("origin", ["nginx", "-c", self.write("origin.conf", ORIGIN)], LOAD_CORE)
         wait_for(f"http://127.0.0.1:{PORTS['origin']}/")
 
-    def start_nginx(self):
-        process = self.start("nginx", ["nginx", "-c", self.write("nginx.conf", NGINX)])
+    def start_nginx(self, first=True):
+        process = self.start("nginx", ["nginx", "-c", self.write("nginx.conf", NGINX)], first=first)
         wait_for(f"http://127.0.0.1:{PORTS['nginx']}/")
         return process
 
@@ -255,9 +255,10 @@ class Peers:
         return process
 
     def configure_gate(self):
-        """Writes its file: three APIs to compare with others, two that differ in the number of their routes."""
+        """Writes its files: three APIs to compare with others, and with two more that differ in the number of routes."""
         origin = PORTS["origin"]
         text = GATE.format(**self.names)
+        (self.folder / "plain.toml").write_text(text, encoding="utf-8")
         for name, routes in (("few", ROUTES_FEW), ("many", ROUTES_MANY)):
             text += API.format(name=name, origin=origin)
             text += "".join(ROUTE.format(number=number) for number in range(routes))
@@ -265,10 +266,10 @@ class Peers:
         file.write_text(text, encoding="utf-8")
         return file
 
-    def start_gate(self):
+    def start_gate(self, file="gate.toml", first=True):
         """Starts it; the process, and how long it took until it listened and until it had loaded all sessions."""
         began = time.monotonic()
-        process = self.start("gate", [self.gate, "serve", "--config", self.folder / "gate.toml"])
+        process = self.start("gate", [self.gate, "serve", "--config", self.folder / file], first=first)
         wait_for(f"http://127.0.0.1:{PORTS['administration']}/live")
         listening = time.monotonic() - began
         wait_for(f"http://127.0.0.1:{PORTS['administration']}/ready", 200)

@@ -21,7 +21,7 @@ ISSUER, AUDIENCE = "http://www.enactor.co/", "client"
 LETTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 SESSION = 0  # a token's kind
 ACCOUNT = (
-    "id kind name name_folded subject full_name first_name last_name email roles keys password_due disabled "
+    "id kind name name_folded subject full_name first_name last_name email roles keys password_hash password_due disabled "
     "proofs_from created_at updated_at"
 ).split()
 TOKEN = "digest api word kind account issued_at used_at idle_secs ends_at proven_at family spent".split()
@@ -51,15 +51,22 @@ def insert(table, columns):
     return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
 
 
+def accounts(store, sessions):
+    """Writes accounts for so many sessions, ten each; they have the password of the account that is there."""
+    def rows():
+        for number in range(-(-sessions // SESSIONS_PER_ACCOUNT)):
+            name = f"user{number}"
+            yield (FIRST_ACCOUNT + number, "users", name, name, name, f"User {number}", "User", str(number),
+                   f"{name}@example.com", '["agent"]', "{}", password, 0, 0, 0, 0, 0)
+
+    with sqlite3.connect(store) as database:
+        password = database.execute("SELECT password_hash FROM accounts WHERE name = 'bench'").fetchone()[0]
+        database.executemany(insert("accounts", ACCOUNT), rows())
+
+
 def sessions(store, counts):
     """Writes sessions, so many of each API as `counts` says, ten an account."""
     now = int(time.time())
-
-    def accounts(count):
-        for number in range(-(-count // SESSIONS_PER_ACCOUNT)):
-            name = f"user{number}"
-            yield (FIRST_ACCOUNT + number, "users", name, name, name, f"User {number}", "User", str(number),
-                   f"{name}@example.com", '["agent"]', "{}", 0, 0, 0, 0, 0)
 
     def tokens(api, count):
         for number in range(count):
@@ -68,8 +75,6 @@ def sessions(store, counts):
             yield digest, api, "session", SESSION, account, now, now, 1800, now + 43200, now, 0, 0
 
     with sqlite3.connect(store) as database:
-        many = max(counts.values())
-        database.executemany(insert("accounts", ACCOUNT), accounts(many))
         for api, count in counts.items():
             database.executemany(insert("tokens", TOKEN), tokens(api, count))
 
