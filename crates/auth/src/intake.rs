@@ -4,6 +4,7 @@
 //! `Authorization`; look-alikes (`X_Session` for `X-Session`) and identity headers that only the gate may set are
 //! dropped (THREATS T-B2, T-B3, T-B7).
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use http::header::{AUTHORIZATION, COOKIE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use smallvec::SmallVec;
 
+use crate::api::Api;
 use crate::canonical::header_name::{folded, folds_to};
 use crate::cookie::{self, Rest};
 use crate::dialect::Dialect;
@@ -98,6 +100,21 @@ pub struct Taken {
     pub(crate) headers: SmallVec<[(HeaderName, HeaderValue); 4]>,
     /// With the names as the dialect spells them.
     pub(crate) cookies: SmallVec<[(Arc<str>, Arc<Secret>); 2]>,
+}
+
+impl Api {
+    /// Takes every credential out of the headers; what remains may be forwarded.
+    ///
+    /// # Errors
+    /// `malformed` if a cookie header cannot be read.
+    pub fn take(&self, headers: &mut HeaderMap) -> Result<Taken, Refusal> {
+        self.intake.take(headers, &self.dialect.passes)
+    }
+
+    /// The query without credentials.
+    pub fn query_without_credentials<'q>(&self, query: &'q str) -> Cow<'q, str> {
+        self.intake.query_without(query)
+    }
 }
 
 impl Intake {
@@ -211,7 +228,7 @@ impl Intake {
     }
 
     /// The query without the parameters that are credentials; unchanged if there are none.
-    pub(crate) fn query_without<'q>(&self, query: &'q str) -> std::borrow::Cow<'q, str> {
+    pub(crate) fn query_without<'q>(&self, query: &'q str) -> Cow<'q, str> {
         if self.queries.is_empty() {
             return query.into();
         }

@@ -80,19 +80,6 @@ pub struct Presented {
 }
 
 impl Api {
-    /// Takes every credential out of the headers; what remains may be forwarded.
-    ///
-    /// # Errors
-    /// `malformed` if a cookie header cannot be read.
-    pub fn take(&self, headers: &mut HeaderMap) -> Result<Taken, Refusal> {
-        self.intake.take(headers, &self.dialect.passes)
-    }
-
-    /// The query without credentials.
-    pub fn query_without_credentials<'q>(&self, query: &'q str) -> Cow<'q, str> {
-        self.intake.query_without(query)
-    }
-
     /// Whether the body must be read before anything can be decided.
     pub fn reads_body(&self, method: &Method, path: &str, taken: &Taken, content_type: Option<&str>) -> bool {
         self.may_read_body(method, path) || self.csrf_may_be_in_body(method, taken, content_type)
