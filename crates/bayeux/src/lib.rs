@@ -66,6 +66,11 @@ pub use server::{Options, Received, Server};
 
 use std::hash::Hash;
 
+/// The examples of the README, which are compiled and run with the tests of the documentation.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 /// Who is asking, as far as this crate has to know.
 pub trait Principal: Clone + Send + Sync + 'static {
     /// What ends together, usually a login session; clients are bound to it.
