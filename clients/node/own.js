@@ -20,29 +20,47 @@ function freePort() {
   });
 }
 
-// Starts `serve` with `text` as its configuration and these users; `use()` runs beside it. `prepare(folder)` puts files
-// beside the configuration.
+async function start(config, administration) {
+  const gate = spawn(COUNTERSIGN, ["serve", "--config", config], { stdio: ["ignore", "ignore", "ignore"] });
+  const end = Date.now() + START_MS;
+  while (!(await fetch(`${administration}/ready`).then((answer) => answer.ok, () => false))) {
+    if (Date.now() > end || gate.exitCode !== null) {
+      gate.kill("SIGKILL");
+      throw new Error("the gate did not start");
+    }
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  return gate;
+}
+
+function stop(gate, signal) {
+  const gone = new Promise((resolve) => (gate.exitCode === null ? gate.once("exit", resolve) : resolve()));
+  gate.kill(signal);
+  return gone;
+}
+
+// Starts `serve` with `text` as its configuration and these users; `use({ restart })` runs beside it, and may stop the
+// gate with a signal and start it anew on what it kept. `prepare(folder)` puts files beside the configuration.
 async function withGate(text, users, administration, use, prepare = () => {}) {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), "own-gate-"));
-  const config = path.join(folder, "countersign.toml");
-  fs.writeFileSync(config, text);
-  prepare(folder);
-  for (const { user, password, roles } of users) {
-    const named = roles.flatMap((role) => ["--role", role]);
-    const args = ["user", "add", user, ...named, "--password-stdin", "--config", config];
-    execFileSync(COUNTERSIGN, args, { input: password });
-  }
-  const gate = spawn(COUNTERSIGN, ["serve", "--config", config], { stdio: ["ignore", "ignore", "ignore"] });
+  let gate;
   try {
-    const end = Date.now() + START_MS;
-    while (!(await fetch(`${administration}/ready`).then((answer) => answer.ok, () => false))) {
-      if (Date.now() > end) throw new Error("the gate did not start");
-      await new Promise((resolve) => setTimeout(resolve, 50));
+    const config = path.join(folder, "countersign.toml");
+    fs.writeFileSync(config, text);
+    prepare(folder);
+    for (const { user, password, roles } of users) {
+      const named = roles.flatMap((role) => ["--role", role]);
+      const args = ["user", "add", user, ...named, "--password-stdin", "--config", config];
+      execFileSync(COUNTERSIGN, args, { input: password });
     }
-    await use();
+    gate = await start(config, administration);
+    const restart = async (signal) => {
+      await stop(gate, signal);
+      gate = await start(config, administration);
+    };
+    await use({ restart });
   } finally {
-    gate.kill("SIGTERM");
-    await new Promise((resolve) => (gate.exitCode === null ? gate.once("exit", resolve) : resolve()));
+    if (gate) await stop(gate, "SIGTERM");
     fs.rmSync(folder, { recursive: true });
   }
 }

@@ -74,12 +74,12 @@ pub(crate) struct Centre {
     names: Names,
     agents: Mutex<Agents>,
     devices: Mutex<Devices>,
-    /// One change of devices at a time: memory and store see them in one order.
+    /// One change of agents or devices at a time: memory and store see them in one order.
     changing: tokio::sync::Mutex<()>,
 }
 
 impl Centre {
-    /// A contact centre whose agents are all logged out; devices are read from the store.
+    /// A contact centre; its agents and their devices are read from the store.
     ///
     /// # Errors
     /// If the store could not be read.
@@ -91,7 +91,8 @@ impl Centre {
     ) -> Result<Self, Unavailable> {
         let World { service, clock, random } = world.clone();
         let names = Names::new(*service.derivation_key().expose(), api);
-        let devices = Devices::read(service.notes(&names.notes()).await?);
+        let agents = Agents::read(service.notes(&names.agent_notes()).await?);
+        let devices = Devices::read(service.notes(&names.device_notes()).await?);
         Ok(Self {
             options,
             service,
@@ -99,7 +100,7 @@ impl Centre {
             random,
             push,
             names,
-            agents: Mutex::default(),
+            agents: Mutex::new(agents),
             devices: Mutex::new(devices),
             changing: tokio::sync::Mutex::default(),
         })
@@ -128,8 +129,8 @@ impl Centre {
         let me = Caller::of(call)?;
         match (segments.as_slice(), method) {
             (["me"], &Method::GET) => self.me(&me, &Query::of(call)),
-            (["me"], &Method::POST) => self.operate(&me, None, call),
-            (["me", "channels", channel], &Method::POST) => self.operate(&me, Some(channel), call),
+            (["me"], &Method::POST) => self.operate(&me, None, call).await,
+            (["me", "channels", channel], &Method::POST) => self.operate(&me, Some(channel), call).await,
             (["me", "devices"], &Method::GET) => Ok(self.list_devices(&me, me.account.id, &Query::of(call))),
             (["me", "devices"], &Method::POST) => {
                 self.need(&me, &self.options.agents)?;
@@ -278,26 +279,27 @@ impl Centre {
     }
 
     /// The session in which an agent logged in has ended, and he is logged out.
-    pub(crate) fn session_ended(&self, session: TokenDigest) {
+    pub(crate) fn session_ended(self: &Arc<Self>, session: TokenDigest) {
         let gone = self.agents().session_ended(session);
-        gone.into_iter().for_each(|account| self.tell(account));
+        self.left(gone);
     }
 
     /// An account's sessions have ended, or it is gone.
-    pub(crate) fn account_ended(&self, account: AccountId) {
+    pub(crate) fn account_ended(self: &Arc<Self>, account: AccountId) {
         let now = self.clock.now();
         if self.agents().log_out_if(account, |session| self.service.has_ended(session, now)) {
-            self.tell(account);
+            self.left(vec![account]);
         }
         if self.service.account(account).is_none() {
             self.devices().forget(account);
         }
     }
 
-    pub(crate) fn look_at_all(&self) {
+    /// Logs out whoever logged in in a session that is over.
+    pub(crate) fn look_at_all(self: &Arc<Self>) {
         let now = self.clock.now();
         let gone = self.agents().log_out_where(|session| self.service.has_ended(session, now));
-        gone.into_iter().for_each(|account| self.tell(account));
+        self.left(gone);
     }
 }
 

@@ -1,10 +1,17 @@
 //! Agents: who is logged in to which channels, and whether he takes calls.
+//!
+//! Each change is noted in the store before it is shown, so that a gate that starts anew knows who takes calls. A note
+//! is worth what its session is: once that has ended, the agent is logged out.
+
+use std::sync::Arc;
 
 use countersign_auth::account::AccountId;
+use countersign_auth::port::Lookups as _;
 use countersign_auth::port::services::{After, ServiceAnswer, ServiceCall};
 use countersign_auth::token::TokenDigest;
 use countersign_bayeux::Channel;
 use hashbrown::HashMap;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::answer::{Code, Failure, done};
@@ -17,7 +24,7 @@ const DEVICES_CHANNEL: &str = "/v2/me/devices";
 const CHANNELS_MAX: usize = 32;
 
 /// Whether an agent takes calls.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum State {
     /// He has not logged in.
     #[default]
@@ -46,15 +53,19 @@ impl State {
     }
 }
 
-/// An agent's state.
-#[derive(Clone, Debug, Default)]
+/// An agent's state, as it is kept.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Agent {
-    /// The gate's session in which he logged in; it takes his log-in with it.
-    session: Option<TokenDigest>,
+    /// The digest of the gate's session in which he logged in; it takes his log-in with it.
+    session: Option<[u8; 32]>,
     channels: Vec<(String, State)>,
 }
 
 impl Agent {
+    fn session(&self) -> Option<TokenDigest> {
+        self.session.map(TokenDigest)
+    }
+
     pub(crate) fn is_logged_in(&self) -> bool {
         !self.channels.is_empty()
     }
@@ -81,6 +92,18 @@ impl Agent {
 pub(crate) struct Agents(HashMap<AccountId, Agent>);
 
 impl Agents {
+    /// Reads what was noted; what cannot be understood is left out and said.
+    pub(crate) fn read(notes: Vec<(AccountId, String)>) -> Self {
+        let read = |(account, note): (AccountId, String)| match serde_json::from_str(&note) {
+            Ok(agent) => Some((account, agent)),
+            Err(error) => {
+                tracing::error!(account.id = account.0, %error, "could not understand the state of an agent");
+                None
+            }
+        };
+        Self(notes.into_iter().filter_map(read).collect())
+    }
+
     pub(crate) fn of(&self, account: AccountId) -> Agent {
         self.0.get(&account).cloned().unwrap_or_default()
     }
@@ -92,12 +115,13 @@ impl Agents {
 
     /// Logs an agent out if what he logged in with is over; true if he was.
     pub(crate) fn log_out_if(&mut self, account: AccountId, is_over: impl Fn(&TokenDigest) -> bool) -> bool {
-        let goes = self.0.get(&account).is_some_and(|agent| agent.session.as_ref().is_none_or(&is_over));
+        let is_over = |agent: &Agent| agent.session().as_ref().is_none_or(&is_over);
+        let goes = self.0.get(&account).is_some_and(is_over);
         goes && self.0.remove(&account).is_some()
     }
 
     pub(crate) fn log_out_where(&mut self, is_over: impl Fn(&TokenDigest) -> bool) -> Vec<AccountId> {
-        let over = |agent: &mut Agent| agent.session.as_ref().is_some_and(&is_over);
+        let over = |agent: &mut Agent| agent.session().as_ref().is_some_and(&is_over);
         self.0.extract_if(|_, agent| over(agent)).map(|(account, _)| account).collect()
     }
 }
@@ -130,7 +154,7 @@ pub(super) fn object(call: &ServiceCall) -> Result<Map<String, Value>, Failure> 
 
 impl Centre {
     /// Does what an agent says that he does, on all his channels or on one.
-    pub(super) fn operate(
+    pub(super) async fn operate(
         &self,
         me: &Caller<'_>,
         channel: Option<&str>,
@@ -144,23 +168,29 @@ impl Centre {
         };
         let operation = Operation::named(name)
             .ok_or_else(|| Failure::new(Code::Invalid, "operationName is not known"))?;
-        // Whoever he is, he may leave.
-        if operation == Operation::End {
-            if self.agents().0.remove(&me.account.id).is_some() {
-                self.tell(me.account.id);
-            }
-            return Ok(ServiceAnswer { after: After::EndSession, ..done() });
-        }
-        self.need(me, &self.options.agents)?;
+        let _one_at_a_time = self.changing.lock().await;
         match operation {
-            Operation::Start => self.start(me, &body),
-            Operation::Ready => self.turn(me, channel, State::Ready),
-            Operation::NotReady => self.turn(me, channel, State::NotReady),
+            // Whoever he is, and whatever the store says, he may leave.
+            Operation::End => {
+                if self.agents().0.remove(&me.account.id).is_some() {
+                    self.tell(me.account.id);
+                    self.forget(me.account.id).await;
+                }
+                return Ok(ServiceAnswer { after: After::EndSession, ..done() });
+            }
+            Operation::Start | Operation::Ready | Operation::NotReady => {
+                self.need(me, &self.options.agents)?;
+            }
+        }
+        match operation {
+            Operation::Start => self.start(me, &body).await,
+            Operation::Ready => self.turn(me, channel, State::Ready).await,
+            Operation::NotReady => self.turn(me, channel, State::NotReady).await,
             Operation::End => Ok(done()),
         }
     }
 
-    fn start(&self, me: &Caller<'_>, body: &Map<String, Value>) -> Result<ServiceAnswer, Failure> {
+    async fn start(&self, me: &Caller<'_>, body: &Map<String, Value>) -> Result<ServiceAnswer, Failure> {
         let wanted = match body.get("channels") {
             None => return Err(Failure::missing("channels")),
             Some(Value::Array(wanted)) if wanted.is_empty() => return Err(Failure::missing("channels")),
@@ -174,18 +204,15 @@ impl Centre {
         if known.is_empty() {
             return Err(Failure::invalid("channels", "names no channel that there is"));
         }
-        {
-            let mut agents = self.agents();
-            let agent = agents.0.entry(me.account.id).or_default();
-            // Whoever starts again goes on in the session that he does it in.
-            agent.session = me.session.or(agent.session);
-            for name in known.into_iter().filter_map(Value::as_str) {
-                if !agent.channels.iter().any(|(own, _)| own == name) {
-                    agent.channels.push((name.to_owned(), State::LoggedIn));
-                }
+        let mut agent = self.agents().of(me.account.id);
+        // Whoever starts again goes on in the session that he does it in.
+        agent.session = me.session.map(|session| session.0).or(agent.session);
+        for name in known.into_iter().filter_map(Value::as_str) {
+            if !agent.channels.iter().any(|(own, _)| own == name) {
+                agent.channels.push((name.to_owned(), State::LoggedIn));
             }
         }
-        self.tell(me.account.id);
+        self.become_so(me.account.id, agent).await?;
         if unknown.is_empty() {
             Ok(done())
         } else {
@@ -193,22 +220,66 @@ impl Centre {
         }
     }
 
-    fn turn(&self, me: &Caller<'_>, channel: Option<&str>, state: State) -> Result<ServiceAnswer, Failure> {
-        {
-            let mut agents = self.agents();
-            let Some(agent) = agents.0.get_mut(&me.account.id).filter(|agent| agent.is_logged_in()) else {
-                return Err(Failure::new(Code::State, "The contact center session has not been started"));
-            };
-            let is_meant = |name: &str| channel.is_none_or(|channel| channel == name);
-            if !agent.channels.iter().any(|(name, _)| is_meant(name)) {
-                return Err(Failure::new(Code::State, "The agent is not logged in to this channel"));
-            }
-            for (_, own) in agent.channels.iter_mut().filter(|(name, _)| is_meant(name)) {
-                *own = state;
-            }
+    async fn turn(
+        &self,
+        me: &Caller<'_>,
+        channel: Option<&str>,
+        state: State,
+    ) -> Result<ServiceAnswer, Failure> {
+        let mut agent = self.agents().of(me.account.id);
+        if !agent.is_logged_in() {
+            return Err(Failure::new(Code::State, "The contact center session has not been started"));
         }
-        self.tell(me.account.id);
+        let is_meant = |name: &str| channel.is_none_or(|channel| channel == name);
+        if !agent.channels.iter().any(|(name, _)| is_meant(name)) {
+            return Err(Failure::new(Code::State, "The agent is not logged in to this channel"));
+        }
+        for (_, own) in agent.channels.iter_mut().filter(|(name, _)| is_meant(name)) {
+            *own = state;
+        }
+        self.become_so(me.account.id, agent).await?;
         Ok(done())
+    }
+
+    /// Notes an agent's state, then shows and tells it.
+    async fn become_so(&self, account: AccountId, agent: Agent) -> Result<(), Failure> {
+        let note = json!(agent).to_string();
+        let noted = self.service.note(&self.names.agent_notes(), account, Some(note)).await;
+        noted.map_err(|error| Failure::Gate(error.into()))?;
+        let session = agent.session();
+        self.agents().0.insert(account, agent);
+        // His session may have ended meanwhile, when there was nobody to log out.
+        let now = self.clock.now();
+        if session.is_some_and(|session| self.service.has_ended(&session, now)) {
+            self.agents().0.remove(&account);
+        }
+        self.tell(account);
+        Ok(())
+    }
+
+    /// Forgets what was noted of an agent. If that cannot be, the note goes with its session the next time that it is
+    /// read.
+    async fn forget(&self, account: AccountId) {
+        if let Err(error) = self.service.note(&self.names.agent_notes(), account, None).await {
+            tracing::warn!(%error, "could not forget an agent's state");
+        }
+    }
+
+    /// Tells of agents who are logged out, and forgets what was noted of them unless they are back.
+    pub(super) fn left(self: &Arc<Self>, gone: Vec<AccountId>) {
+        if gone.is_empty() {
+            return;
+        }
+        gone.iter().for_each(|account| self.tell(*account));
+        let centre = Arc::clone(self);
+        tokio::spawn(async move {
+            let _one_at_a_time = centre.changing.lock().await;
+            for account in gone {
+                if !centre.agents().of(account).is_logged_in() {
+                    centre.forget(account).await;
+                }
+            }
+        });
     }
 
     /// Tells an agent's sessions in which state his devices are.

@@ -188,7 +188,7 @@ impl Centre {
     /// Notes a user's devices, and then shows them.
     async fn keep(&self, user: AccountId, devices: Vec<Device>) -> Result<(), Failure> {
         let note = if devices.is_empty() { None } else { Some(json!(devices).to_string()) };
-        let noted = self.service.note(&self.names.notes(), user, note).await;
+        let noted = self.service.note(&self.names.device_notes(), user, note).await;
         noted.map_err(|error| Failure::Gate(error.into()))?;
         self.devices().0.insert(user, devices);
         Ok(())

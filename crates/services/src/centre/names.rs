@@ -17,9 +17,14 @@ impl Names {
         Self { key: DerivationKey::new(key), api }
     }
 
-    /// Where the service keeps what it notes.
-    pub(crate) fn notes(&self) -> String {
+    /// Where users' devices are noted.
+    pub(crate) fn device_notes(&self) -> String {
         format!("contact-centre {}", self.api)
+    }
+
+    /// Where agents' states are noted.
+    pub(crate) fn agent_notes(&self) -> String {
+        format!("contact-centre-agents {}", self.api)
     }
 
     /// The name of a user.

@@ -212,7 +212,8 @@ impl Centre {
         }
         let deleted = self.service.delete_account(view.account.id, me.by(), self.clock.now()).await;
         deleted.map_err(account_failure)?;
-        self.account_ended(view.account.id);
+        // The rest follows; a number that he had is free with this answer.
+        self.devices().forget(view.account.id);
         Ok(done())
     }
 

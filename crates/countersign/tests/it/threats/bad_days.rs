@@ -35,6 +35,22 @@ impl<'g> Session<'g> {
         ))
     }
 
+    fn operate(&self, body: &str) -> Told {
+        let Self { cookie, token, .. } = self;
+        self.ground.send(&format!(
+            "POST /api/v2/me HTTP/1.1\nHost: mounted.example\nCookie: JSESSIONID={cookie}\nX-CSRF-TOKEN: {token}\nContent-Type: application/json\n\n{body}"
+        ))
+    }
+
+    /// In which state the agent's voice channel is.
+    fn state(&self) -> String {
+        let told = self.ground.send(&format!(
+            "GET /api/v2/me?subresources=channels HTTP/1.1\nHost: mounted.example\nCookie: JSESSIONID={}",
+            self.cookie
+        ));
+        told.member("/user/channels/0/userState/state")
+    }
+
     fn client(&self) -> String {
         self.say(HELLO).member("/0/clientId")
     }
@@ -204,8 +220,14 @@ fn bay_after_a_restart_the_session_goes_on_and_its_client_shakes_hands_anew() {
     let session = Session::agent(&ground);
     let client = session.client();
     session.say(&connect(&client)).answered();
+    session.operate(r#"{"operationName":"StartContactCenterSession","channels":["voice"]}"#).answered();
+    session.operate(r#"{"operationName":"Ready"}"#).answered();
     let after = ground.still_loading();
     let session = Session { ground: &after, ..session };
+    // The agent is in the state that he was in.
+    assert_eq!(session.state(), "Ready");
+    session.operate(r#"{"operationName":"NotReady"}"#).answered();
+    assert_eq!(session.state(), "NotReady");
     let told = session.say(&connect(&client));
     assert_eq!(told.status(), 200, "{}", told.body());
     assert!(
@@ -213,4 +235,9 @@ fn bay_after_a_restart_the_session_goes_on_and_its_client_shakes_hands_anew() {
     );
     let again = session.client();
     assert!(session.say(&connect(&again)).body().contains("\"successful\":true"));
+    // Whoever left has left.
+    session.operate(r#"{"operationName":"EndContactCenterSession"}"#).answered();
+    let later = ground.still_loading();
+    let session = Session::agent(&later);
+    session.operate(r#"{"operationName":"Ready"}"#).refused(400);
 }
