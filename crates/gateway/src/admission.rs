@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use countersign_auth::account::AccountId;
+use countersign_auth::port::Answer;
+use countersign_auth::port::services::ServiceAnswer;
 use countersign_auth::refusal::{Cause, Reason, Refusal};
 use http::{HeaderMap, Response, request, response};
 use hyper::body::Incoming;
@@ -45,6 +47,19 @@ pub(crate) enum Admission<F> {
     Answer(Response<Bytes>, LogFacts),
     /// The request goes on.
     Forward(Box<Forward<F>>),
+    /// A named service answers, perhaps much later.
+    Later(Box<Later<F>>),
+}
+
+/// An answer that a named service owes. It may take as long as a push client waits for an event, so nothing of the
+/// request is kept meanwhile but what the answer needs.
+pub(crate) struct Later<F> {
+    /// What it will say.
+    pub(crate) answer: Answer<Result<ServiceAnswer, Refusal>>,
+    /// What is done to that.
+    pub(crate) finish: F,
+    /// For the log.
+    pub(crate) log: LogFacts,
 }
 
 /// A request on its way to the upstream.
@@ -99,6 +114,13 @@ pub(crate) trait Finishing: 'static {
     /// that is returned goes to the client in place of the upstream's.
     fn finish(self, gate: &Gate, head: &mut response::Parts)
     -> impl Future<Output = Option<Response<Bytes>>>;
+
+    /// Makes what a named service says the client's answer; a refusal comes back for the log.
+    fn served(
+        self,
+        gate: &Gate,
+        answer: Result<ServiceAnswer, Refusal>,
+    ) -> impl Future<Output = (Response<Bytes>, Option<Refusal>)>;
 
     /// What the client is told when there is no answer, in its dialect.
     fn failed(self, gate: &Gate, why: ForwardError) -> Response<Bytes>;

@@ -368,6 +368,10 @@ fn told_to_pages(
             forward.finish.asked_by(origin);
             Admission::Forward(forward)
         }
+        Admission::Later(mut later) => {
+            later.finish.asked_by(origin.as_ref().and_then(finish::copied));
+            Admission::Later(later)
+        }
     }
 }
 

@@ -13,6 +13,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use countersign_auth::account::Live;
 use countersign_auth::api::Api;
+use countersign_auth::port::services::ServiceAnswer;
+use countersign_auth::refusal::Refusal;
 use http::{HeaderMap, Response, StatusCode, request, response};
 use hyper::body::Incoming;
 
@@ -160,7 +162,7 @@ impl Handler for Rules {
         _gate: &Gate,
         _head: &request::Parts,
         _peer: &Peer,
-        _refusal: &countersign_auth::refusal::Refusal,
+        _refusal: &Refusal,
     ) -> Option<Response<Bytes>> {
         None
     }
@@ -227,6 +229,14 @@ impl Finishing for TestFinish {
         }
         head.headers.insert("x-finished", http::HeaderValue::from_static("yes"));
         None
+    }
+
+    async fn served(
+        self,
+        _gate: &Gate,
+        answer: Result<ServiceAnswer, Refusal>,
+    ) -> (Response<Bytes>, Option<Refusal>) {
+        (Response::new(answer.map(|answer| answer.body).unwrap_or_default()), None)
     }
 
     fn failed(self, _gate: &Gate, why: ForwardError) -> Response<Bytes> {

@@ -8,13 +8,14 @@ use countersign_auth::api::{Api, Located};
 use countersign_auth::identity::Identity;
 use countersign_auth::link::Sharing;
 use countersign_auth::objects::answer::Follow;
-use countersign_auth::refusal::Refusal;
+use countersign_auth::port::services::{After, ServiceAnswer};
+use countersign_auth::refusal::{Reason, Refusal};
 use countersign_auth::render::Here;
 use countersign_auth::serve;
 use http::header::{ACCEPT, HeaderName};
 use http::{HeaderMap, HeaderValue, Method, Response, Uri, request, response};
 
-use super::{below, response as answer, world};
+use super::{below, response as answer, service, world};
 use crate::address::{Peer, Scheme};
 use crate::admission::Finishing;
 use crate::body::ReadError;
@@ -44,6 +45,11 @@ pub(crate) struct Finish {
 /// What says how a client wants to be answered.
 const TELLING: [HeaderName; 3] =
     [ACCEPT, HeaderName::from_static("sec-fetch-mode"), HeaderName::from_static("sec-fetch-site")];
+
+/// A value that shares its bytes with nothing.
+pub(super) fn copied(value: &HeaderValue) -> Option<HeaderValue> {
+    HeaderValue::from_bytes(value.as_bytes()).ok()
+}
 
 impl Finish {
     #[expect(clippy::too_many_arguments, reason = "each is a part of the visit that ends here")]
@@ -78,6 +84,19 @@ impl Finish {
             follow: None,
             address: peer.address,
         }
+    }
+
+    /// The same with copies of what lies in the connection's read buffer, which would be kept as a whole otherwise.
+    pub(super) fn detached(mut self) -> Self {
+        if let Ok(uri) = self.uri.to_string().parse() {
+            self.uri = uri;
+        }
+        for value in self.headers.values_mut() {
+            if let Some(copy) = copied(value) {
+                *value = copy;
+            }
+        }
+        self
     }
 
     /// Notes the origin of the page that asked, for an API that tells pages what they may.
@@ -115,6 +134,28 @@ impl Finish {
             }
             None => Response::new(Bytes::new()),
         }
+    }
+
+    /// What a named service says, with what the dialect adds to every answer.
+    async fn service_answer(
+        &self,
+        gate: &Gate,
+        answer: Result<ServiceAnswer, Refusal>,
+    ) -> Result<Response<Bytes>, Refusal> {
+        let ServiceAnswer { status, mut headers, body, after } = answer?;
+        let mount = gate
+            .api(self.api)
+            .ok_or_else(|| Refusal::new(Reason::Internal, "the api of a service is not there"))?;
+        let budget = gate.openings.of(self.address);
+        let world = world(gate, &budget, gate.clock.now());
+        match after {
+            After::GoOn => {}
+            After::EndSession => serve::end(&self.identity, world).await?,
+        }
+        let path = below(&self.path, &self.prefix);
+        mount.api.stamp(&self.method, path, &self.identity, world, &self.here(gate), &mut headers)?;
+        self.tell_pages(gate, &mut headers);
+        Ok(service::answer(status, headers, body))
     }
 
     /// A call that the upstream answers ends the session once it succeeded.
@@ -164,6 +205,17 @@ impl Finishing for Finish {
                 None
             }
             Err(error) => Some(self.refuse(gate, &error.into())),
+        }
+    }
+
+    async fn served(
+        self,
+        gate: &Gate,
+        answer: Result<ServiceAnswer, Refusal>,
+    ) -> (Response<Bytes>, Option<Refusal>) {
+        match self.service_answer(gate, answer).await {
+            Ok(response) => (response, None),
+            Err(refusal) => (self.refuse(gate, &refusal), Some(refusal)),
         }
     }
 

@@ -5,17 +5,17 @@ use std::sync::Arc;
 use bytes::Bytes;
 use countersign_auth::identity::Identity;
 use countersign_auth::policy;
-use countersign_auth::port::services::{After, ServiceAnswer, ServiceCall};
+use countersign_auth::port::services::{ServiceAnswer, ServiceCall};
 use countersign_auth::refusal::{Reason, Refusal};
-use countersign_auth::serve;
 use http::header::HOST;
 use http::{HeaderMap, Response};
 
-use super::{Finish, Visit, below, call_body, here, world};
-use crate::admission::Admission;
+use super::{Finish, Visit, below, call_body};
+use crate::admission::{Admission, Later};
 
 impl Visit<'_> {
-    /// Hands a call to the service that its endpoint mounts, once its caller is known.
+    /// Hands a call to the service that its endpoint mounts, once its caller is known. Its answer is waited for when
+    /// the visit is over.
     pub(super) async fn mounted(
         &mut self,
         endpoint: Arc<str>,
@@ -38,16 +38,19 @@ impl Visit<'_> {
             address: self.peer.address,
             now: self.now,
         };
-        let ServiceAnswer { status, mut headers, body, after } = gate.services.serve(call).await?;
-        let budget = gate.openings.of(self.peer.address);
-        let world = world(gate, &budget, gate.clock.now());
-        match after {
-            After::GoOn => {}
-            After::EndSession => serve::end(&identity, world).await?,
-        }
-        let here = here(self.gate, &self.head, &self.path, self.prefix, self.peer, self.now, self.sharing);
-        api.stamp(&self.head.method, below(&self.path, self.prefix), &identity, world, &here, &mut headers)?;
-        Ok(Admission::Answer(answer(status, headers, body), std::mem::take(&mut self.facts)))
+        let answer = gate.services.serve(call);
+        let finish = Finish::new(
+            self.mount.index,
+            self.located.take(),
+            identity,
+            &self.head,
+            Arc::clone(&self.path),
+            Arc::clone(self.prefix),
+            self.peer,
+            self.sharing,
+        );
+        let log = std::mem::take(&mut self.facts);
+        Ok(Admission::Later(Box::new(Later { answer, finish: finish.detached(), log })))
     }
 
     /// What a service says in place of a refusal to whoever held something there: a push client whose session was
@@ -86,7 +89,7 @@ fn is_about_the_session(reason: Reason) -> bool {
     )
 }
 
-fn answer(status: http::StatusCode, headers: HeaderMap, body: Bytes) -> Response<Bytes> {
+pub(super) fn answer(status: http::StatusCode, headers: HeaderMap, body: Bytes) -> Response<Bytes> {
     let mut response = Response::new(body);
     *response.status_mut() = status;
     *response.headers_mut() = headers;

@@ -69,7 +69,9 @@ fn take<H: Handler>(listening: &Rc<Listening<H>>, stream: TcpStream, address: So
         // In clear there is no handshake, but the first byte of a head to wait for.
         let limit = if listening.tls.is_some() { gate.limits.handshake } else { gate.limits.head };
         let worker = Rc::clone(&listening.worker);
-        let opened = in_time(&worker, limit, open(&listening, stream, address, permit)).await;
+        // What is over once a connection is open, or is not there on most, takes no room in its task.
+        let opening = Box::pin(open(&listening, stream, address, permit));
+        let opened = in_time(&worker, limit, opening).await;
         // From here on the connection is in the core's list.
         drop(hold);
         match opened {
@@ -77,7 +79,7 @@ fn take<H: Handler>(listening: &Rc<Listening<H>>, stream: TcpStream, address: So
                 serve(&worker, &listening.handler, stream, connection, protocol).await;
             }
             Some(Some(Opened::Tls(stream, connection, protocol))) => {
-                serve(&worker, &listening.handler, *stream, connection, protocol).await;
+                Box::pin(serve(&worker, &listening.handler, *stream, connection, protocol)).await;
             }
             Some(None) => {}
             None => tracing::debug!(peer.address = %address, "a connection's handshake took too long"),

@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use countersign_auth::refusal::Refusal;
 use http::{HeaderValue, Request, Response, StatusCode, header, response};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
@@ -11,7 +12,7 @@ use tokio::time::Instant;
 
 use super::Connection;
 use crate::address::Peer;
-use crate::admission::{Admission, Finishing, Forward, Handler};
+use crate::admission::{Admission, Finishing, Forward, Handler, Later};
 use crate::body::{self, AnswerBody, ReadError};
 use crate::forward::{self, Ends, ForwardError, Sending};
 use crate::hop;
@@ -22,12 +23,64 @@ use crate::watch::Watch;
 use crate::worker::{LocalGate, Worker};
 
 /// Answers a request. Whatever happens, the [`Tail`] counts and logs it.
+///
+/// The engine keeps room for this as long as a connection lives, so what is large is in a box, which is there while the
+/// request is decided and forwarded: not on a connection that nobody uses, nor while a service's answer is waited for.
 pub(super) async fn answer<H: Handler>(
     worker: Rc<Worker>,
     connection: Arc<Connection>,
     handler: Arc<H>,
     request: Request<Incoming>,
 ) -> Response<AnswerBody> {
+    match Box::pin(begun(worker, connection, handler, request)).await {
+        Begun::Answered(response) => response,
+        Begun::Waiting(waiting) => waiting.answer().await,
+    }
+}
+
+/// What became of a request.
+#[expect(clippy::large_enum_variant, reason = "moved once, and an answer is what most requests end in")]
+enum Begun<F> {
+    Answered(Response<AnswerBody>),
+    Waiting(Box<Waiting<F>>),
+}
+
+/// A request whose answer a named service owes.
+struct Waiting<F> {
+    later: Box<Later<F>>,
+    gate: Rc<LocalGate>,
+    tail: Tail,
+    wants_upgrade: bool,
+}
+
+impl<F: Finishing> Waiting<F> {
+    async fn answer(mut self: Box<Self>) -> Response<AnswerBody> {
+        let answer = (&mut self.later.answer).await;
+        let Self { later, gate, mut tail, wants_upgrade } = *self;
+        let Later { finish, mut log, .. } = *later;
+        let (response, refusal) = Box::pin(finish.served(&gate, answer)).await;
+        if let Some(Refusal { reason, cause, .. }) = refusal {
+            (log.reason, log.cause) = (Some(reason), Some(cause));
+        }
+        tail.decided(log);
+        stays(own(response, tail), wants_upgrade)
+    }
+}
+
+/// The answer to a client that stays with HTTP, whatever it wanted.
+fn stays(mut response: Response<AnswerBody>, wants_upgrade: bool) -> Response<AnswerBody> {
+    if wants_upgrade {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+async fn begun<H: Handler>(
+    worker: Rc<Worker>,
+    connection: Arc<Connection>,
+    handler: Arc<H>,
+    request: Request<Incoming>,
+) -> Begun<H::Finish> {
     let gate = worker.gate();
     let mut tail = Tail::new(&worker, &gate, &connection);
     let (mut head, body) = request.into_parts();
@@ -37,7 +90,7 @@ pub(super) async fn answer<H: Handler>(
     // What was sent right behind a request that wanted to leave HTTP, and may not, is no request (T-G1).
     let wants_upgrade = client.is_some() && strict::wants_upgrade(&head);
     let one_reading = connection.take_head().map_err(strict::Fault::Head);
-    let mut response = match one_reading.and_then(|()| strict::check(&mut head, &gate.limits)) {
+    let response = match one_reading.and_then(|()| strict::check(&mut head, &gate.limits)) {
         Err(fault) => {
             tail.decided(fault.facts());
             own(fault.answer(handler.turned_away(&gate, &head, &peer, &fault.refusal())), tail)
@@ -48,14 +101,16 @@ pub(super) async fn answer<H: Handler>(
                 own(response, tail)
             }
             Admission::Forward(forward) => pass_on(&worker, &gate, *forward, &peer, client, tail).await,
+            Admission::Later(later) => {
+                return Begun::Waiting(Box::new(Waiting { later, gate, tail, wants_upgrade }));
+            }
         },
     };
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         connection.leave_http();
-    } else if wants_upgrade {
-        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        return Begun::Answered(response);
     }
-    response
+    Begun::Answered(stays(response, wants_upgrade))
 }
 
 /// An answer that the gate made.
