@@ -18,11 +18,12 @@ import time
 import urllib.parse
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "clients/python"))
+sys.path[:0] = [str(ROOT / "clients/python"), str(ROOT / "benches")]
 os.environ.setdefault("COUNTERSIGN", str(ROOT / "target/debug/countersign"))
 
 from gate import Served  # noqa: E402
 from realm import REALM, Realm  # noqa: E402
+from wire import Spent  # noqa: E402
 
 REQUESTS = int(sys.argv[1]) if len(sys.argv) > 1 else 500
 API = """
@@ -37,12 +38,6 @@ create = {{}}
 at = "/**"
 allow = "authenticated"
 """
-
-
-def cpu_us(pid):
-    """Microseconds of CPU that all threads of a process took."""
-    tasks = pathlib.Path(f"/proc/{pid}/task").iterdir()
-    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1000
 
 
 def call_us(ticket, keytab, tokens):
@@ -80,13 +75,13 @@ def gate_us(served, headers, wanted):
     """Microseconds of the gate's CPU for one request with each of these headers."""
     address = urllib.parse.urlsplit(served.addresses["main"])
     connection = http.client.HTTPConnection(address.hostname, address.port)
-    before = cpu_us(served.process.pid)
+    spent = Spent(served.process.pid)
     for header in headers:
         connection.request("GET", "/api/v1/Contact/2", headers=header)
         answer = connection.getresponse()
         answer.read()
         assert answer.status == wanted, answer.status
-    return (cpu_us(served.process.pid) - before) / len(headers)
+    return spent.us() / len(headers)
 
 
 def main():

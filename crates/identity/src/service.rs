@@ -16,6 +16,7 @@ mod links;
 mod logins;
 mod lookups;
 mod negotiation;
+mod nobody;
 mod notes;
 mod objects;
 mod operations;

@@ -112,7 +112,10 @@ impl Verifier<'_> {
         if party.map_or(several, |party| party != Some(terms.client.as_str())) {
             return Err(bad("the ID token was issued to another client"));
         }
-        let by_email = terms.claims.iter().any(|(target, claim)| target == "subject" && claim == "email");
+        let by_email = terms
+            .claims
+            .iter()
+            .any(|(target, claim)| target == "subject" && claim.trim_start_matches('/') == "email");
         if by_email && said("email_verified") != Some(&Value::Bool(true)) {
             return Err(bad("the issuer has not verified the e-mail address that names the account"));
         }

@@ -13,15 +13,10 @@ use countersign_auth::scheme::digest::nonce::Nonces;
 use countersign_auth::scheme::digest::response::User;
 use countersign_auth::time::Time;
 
+use super::nobody::nobodys_bucket;
 use super::{Core, Service};
 use crate::audit;
 use crate::lockout::{Bucket, Verdict};
-
-/// Failures of users that are nobody are counted in so many buckets, by a keyed hash of their names: enough that two
-/// names rarely share one, and no more memory than a few thousand accounts.
-const NOBODYS: u64 = 4096;
-/// Accounts are numbered from one; no account has a number with this bit.
-const NOBODY: u64 = 1 << 63;
 
 impl Core {
     /// The number of the account that a user names; 0, which no account has, if there is none.
@@ -63,7 +58,7 @@ impl Core {
             Some(cause) => DigestSecret {
                 ha1: unknown,
                 whose: DigestHolder::Nobody(cause),
-                bucket: NOBODY | (u64::from_be_bytes(*bucket) % NOBODYS),
+                bucket: nobodys_bucket(*bucket),
             },
             None if entry.password_due => {
                 DigestSecret { ha1, whose: DigestHolder::Due(account), bucket: number }

@@ -162,9 +162,13 @@ impl Core {
         now: Time,
     ) -> Outcome {
         let found = self.user(ntlm, client, claim.user());
-        let bucket = found.as_ref().map(|entry| self.lockout.bucket(entry.account.id.0, client.address));
-        let begun = bucket.map(|bucket| self.lockout.begin(bucket, now));
-        let hash = found.as_ref().and_then(|entry| self.nt_hash(&entry.account));
+        // Made for everybody, and used for nobody: whoever is unknown is counted as well, and costs what he would cost.
+        let nobodys = self.nobodys_bucket(&client.accounts, claim.user());
+        let entry = found.as_ref().unwrap_or(&self.nobody);
+        let number = found.as_ref().map_or(nobodys, |entry| entry.account.id.0);
+        let bucket = self.lockout.bucket(number, client.address);
+        let begun = self.lockout.begin(bucket, now);
+        let hash = self.nt_hash(&entry.account);
         let has_hash = hash.is_some();
         let hash = hash.unwrap_or_else(|| NtHash::from_bytes([0; 16]));
         let channel = client.certificate.as_deref().and_then(channel_binding);
@@ -172,20 +176,21 @@ impl Core {
         let demands = Demands { mic: settings.mic, binding: settings.binding, channel: channel.as_ref() };
         let verdict = claim.verify(&hash, &demands);
         let verdict = verdict.and_then(|session| envelope.map_or(Ok(None), |own| signed(&session, own)));
-        let Some(entry) = found else { return refused("no such user") };
+        let Some(entry) = found else {
+            let cause = verdict.err().map_or_else(String::new, |error| error.to_string());
+            return refused(format!("ntlm: no such user, {cause}"));
+        };
         match (begun, verdict) {
-            (Some(Err(_)), _) => refused("locked after failed attempts"),
+            (Err(_), _) => refused("locked after failed attempts"),
             (_, _) if !has_hash => refused("the account keeps nothing that ntlm could be checked with"),
             (begun, Err(error)) => {
-                if matches!(begun, Some(Ok(Verdict::NowLocked))) {
+                if matches!(begun, Ok(Verdict::NowLocked)) {
                     self.note_lock(audit::name_of(&entry.account), client.address, now);
                 }
                 refused(format!("ntlm: {error}"))
             }
             (_, Ok(token)) => {
-                if let Some(bucket) = bucket {
-                    self.lockout.succeeded(bucket, client.address);
-                }
+                self.lockout.succeeded(bucket, client.address);
                 if entry.password_due {
                     return Ok(LegAnswer::Due);
                 }
