@@ -125,7 +125,11 @@ impl Verifier<'_> {
         let (api, issuer) = (&*self.api.name, demands.issuer);
         let keys = match self.lookups.issuer_keys(api, issuer) {
             Ok(keys) => keys,
-            Err(error) => Some(self.lookups.renewed_keys(api, issuer).await?.ok_or(error)?),
+            Err(error) => match self.lookups.renewed_keys(api, issuer).await? {
+                Some(keys) => Some(keys),
+                // None that are newer: those that somebody else fetched since the look before are there now.
+                None => Some(self.lookups.issuer_keys(api, issuer)?.ok_or(error)?),
+            },
         };
         let Some(keys) = keys else {
             return Err(Refusal::new(Reason::Unavailable, "no keys are configured for the issuer")
