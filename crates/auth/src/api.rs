@@ -266,6 +266,11 @@ impl Api {
         self.dialect.services().filter(|(endpoint, _, _)| !self.left.contains(endpoint))
     }
 
+    /// Whether its cookies ride on requests of other sites, where its configuration says so.
+    pub fn same_site(&self) -> Option<SameSite> {
+        self.same_site
+    }
+
     /// Headers in which answers tell scripts of its CSRF token.
     pub fn csrf_told_in(&self) -> impl Iterator<Item = &HeaderName> {
         let stamps = self.dialect.stamps.items().flat_map(|stamp| &stamp.headers);

@@ -145,7 +145,7 @@ async fn mounts_of(api: &Api, world: &World) -> Result<Mounts, Unavailable> {
         match named {
             Named::Bayeux => {
                 let World { service, clock, random } = world.clone();
-                let push = Push::new(options, service, clock, random);
+                let push = Push::new(options, api.same_site(), service, clock, random);
                 let told = |problems: Vec<String>| {
                     Unavailable(format!("api {}: {}", api.name(), problems.join("; ")))
                 };

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use countersign_auth::account::{Account, AccountId};
+use countersign_auth::cookie::{Attributes, SameSite, ScriptAccess, Transport, set_cookie};
 use countersign_auth::dialect::service::ServiceOptions;
 use countersign_auth::port::services::{After, ServiceAnswer, ServiceCall};
 use countersign_auth::port::{Answer, Lookups};
@@ -114,18 +115,20 @@ pub enum Audience {
 /// The push channels of one API.
 pub struct Push {
     server: Arc<Server<Rules>>,
+    same_site: SameSite,
     service: Arc<Service>,
     clock: Arc<dyn Clock>,
     began: Instant,
 }
 
 impl Push {
-    /// Channels as the options of an endpoint describe them.
+    /// Channels as the options of an endpoint describe them; `same_site` is that of the API's cookies.
     ///
     /// # Errors
     /// What is wrong with the options.
     pub(crate) fn new(
         options: &ServiceOptions,
+        same_site: Option<SameSite>,
         service: Arc<Service>,
         clock: Arc<dyn Clock>,
         random: Arc<dyn Random>,
@@ -136,12 +139,30 @@ impl Push {
             settings.hold = hold;
         }
         let draw = move |bytes: &mut [u8]| random.fill(bytes).map_err(|_| NoRandom);
-        Ok(Self { server: Server::new(settings, rules, draw), service, clock, began: Instant::now() })
+        Ok(Self {
+            server: Server::new(settings, rules, draw),
+            same_site: same_site.unwrap_or(SameSite::Lax),
+            service,
+            clock,
+            began: Instant::now(),
+        })
     }
 
     /// What is wrong with the options of an endpoint.
     pub(crate) fn problems(options: &ServiceOptions) -> Vec<String> {
         Rules::read(options).err().unwrap_or_default()
+    }
+
+    /// How the name of a browser is kept in it: it rides wherever the session's cookie does.
+    fn cookie(&self, call: &ServiceCall) -> Attributes<'static> {
+        let is_secure = self.same_site == SameSite::None || call.base.starts_with("https:");
+        Attributes {
+            path: "/",
+            script: ScriptAccess::Hidden,
+            same_site: Some(self.same_site),
+            transport: if is_secure { Transport::TlsOnly } else { Transport::Any },
+            max_age: None,
+        }
     }
 
     fn now_ms(&self) -> u64 {
@@ -154,9 +175,7 @@ impl Push {
             Ok(Received::Answer(answer)) => ready(json(answer)),
             Ok(Received::Greeting { answer, browser }) => {
                 let mut answer = json(answer);
-                let secure = if call.base.starts_with("https:") { "; Secure" } else { "" };
-                let cookie = format!("{BROWSER}={browser}; Path=/; HttpOnly; SameSite=Lax{secure}");
-                if let Ok(cookie) = HeaderValue::try_from(cookie) {
+                if let Ok(cookie) = set_cookie(BROWSER, &browser, &self.cookie(call)) {
                     answer.headers.append(SET_COOKIE, cookie);
                 }
                 ready(answer)
