@@ -80,7 +80,12 @@ fn check(file: &Path, output: Output) -> Result<(), Failure> {
             Ok(text) => (name, text),
             Err(error) => {
                 let mut report = Report::new(&name, "");
-                report.add("", format!("could not read the dialect: {error}"), None);
+                let hint = if file.is_dir() {
+                    format!("name the file in it: `{}`", file.join("dialect.toml").display())
+                } else {
+                    String::from("name a file, or one of those that `countersign dialect list` shows")
+                };
+                report.add("", format!("could not read the dialect: {error}"), Some(hint));
                 return Err(Failure::Mistakes(report.into_mistakes()));
             }
         },
@@ -98,4 +103,23 @@ fn unknown(name: &str) -> Failure {
         None => String::from("`countersign dialect list` shows them all"),
     };
     Failure::usage(format!("no dialect is called `{name}`; {hint}"))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::{Failure, Output, Path, check};
+
+    #[test]
+    fn what_is_no_file_is_told_with_what_to_name_instead() {
+        let folder = tempfile::tempdir().unwrap();
+        let hint = |path: &Path| match check(path, Output::new(crate::output::Format::Text)) {
+            Err(Failure::Mistakes(mistakes)) => mistakes.first().and_then(|mistake| mistake.hint.clone()),
+            Ok(()) | Err(_) => None,
+        };
+        let inside = folder.path().join("dialect.toml");
+        assert_eq!(hint(folder.path()), Some(format!("name the file in it: `{}`", inside.display())));
+        assert!(hint(&inside).is_some_and(|hint| hint.contains("dialect list")));
+    }
 }

@@ -12,6 +12,8 @@ use std::io::Write as _;
 use countersign_auth::date::DateFormat;
 use countersign_auth::time::Time;
 
+use super::TARGET;
+
 /// How access lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LineFormat {
@@ -53,14 +55,16 @@ impl<'b> LineWriter<'b> {
         now: Time,
         message: &str,
     ) -> Self {
-        let (before, between, after) = match format {
-            LineFormat::Text => ("", "Z  INFO access: ", ""),
-            LineFormat::Json => ("{\"timestamp\":\"", "Z\",\"level\":\"INFO\",\"message\":\"", "\""),
+        let (before, behind, message) = match format {
+            LineFormat::Text => ("", "Z  INFO ", [TARGET, ": ", message, ""]),
+            LineFormat::Json => {
+                ("{\"timestamp\":\"", "Z\",\"level\":\"INFO\",", ["\"message\":", "\"", message, "\""])
+            }
         };
         // A thousand and so many, without the one: three digits.
         let mut millis = itoa::Buffer::new();
         let millis = millis.format(1000 + now.unix_ms().rem_euclid(1000)).get(1..).unwrap_or_default();
-        for piece in [before, second.of(now), ".", millis, between, message, after] {
+        for piece in [before, second.of(now), ".", millis, behind].into_iter().chain(message) {
             out.extend_from_slice(piece.as_bytes());
         }
         Self { out, format }
@@ -131,7 +135,9 @@ impl<'b> LineWriter<'b> {
 
     pub(super) fn end(self) {
         if self.format == LineFormat::Json {
-            self.out.extend_from_slice(b",\"target\":\"access\"}");
+            for piece in [",\"target\":\"", TARGET, "\"}"] {
+                self.out.extend_from_slice(piece.as_bytes());
+            }
         }
         self.out.push(b'\n');
     }
