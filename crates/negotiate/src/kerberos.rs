@@ -31,8 +31,12 @@ mod routine {
 }
 /// What the library says where not the client is at fault but this machine: its disk, its memory, its configuration.
 /// There is no number for that: the mechanism's own numbers are changed on their way through SPNEGO.
-const OURS: [&str; 9] = [
+const OURS: [&str; 12] = [
     "replay cache",
+    // No file, no file of that kind, no key in it; a key that others have is "not found in keytab".
+    "key table file",
+    "service key not available",
+    "no keys in keytab",
     "permission denied",
     "no such file or directory",
     "cannot allocate memory",
@@ -222,6 +226,14 @@ mod tests {
         check(routine::FAILURE, "No such file or directory", true);
         check(routine::FAILURE, "Replay cache I/O operation failed XXX", true);
         check(routine::NO_CRED, "No credentials were supplied", true);
+        check(routine::FAILURE, "Key table file '/x' not found", true);
+        check(routine::FAILURE, "Service key not available", true);
+        check(routine::FAILURE, "No keys in keytab", true);
+        check(
+            routine::FAILURE,
+            "Request ticket server HTTP/x@E.TEST not found in keytab (ticket kvno 2)",
+            false,
+        );
         check(routine::FAILURE, "Request is a replay", false);
         check(routine::FAILURE, "Clock skew too great", false);
         check(9, "A token was invalid", false);

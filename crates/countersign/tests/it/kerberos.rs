@@ -10,10 +10,12 @@ use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use countersign_auth::time::Clock as _;
 use countersign_identity::accounts::AccountDraft;
+use countersign_identity::world::WallClock;
 use tempfile::TempDir;
 
-use crate::process::{Gate, Site};
+use crate::process::{CONFIG, Gate, Site};
 use crate::raw::{Answer, Client};
 use crate::transcript::root;
 
@@ -209,9 +211,22 @@ const PATH: &str = "/api/v1/Contact/2";
 
 /// A gate with an account for alice, and none for mallory.
 fn gate(realm: &Realm, replay_cache: &Path, more: &str) -> (Site, Gate) {
+    let site = site(realm, more);
+    let gate = started(&site, &realm.path("krb5.conf"), replay_cache);
+    (site, gate)
+}
+
+fn started(site: &Site, settings: &Path, replay_cache: &Path) -> Gate {
+    site.start_with(&[
+        ("KRB5_CONFIG", settings.display().to_string()),
+        ("KRB5RCACHENAME", format!("file2:{}", replay_cache.display())),
+    ])
+}
+
+fn site(realm: &Realm, more: &str) -> Site {
     let mut alice = AccountDraft::new("users", "alice");
     alice.password = Some(countersign_auth::secret::Secret::new("wonderland-7"));
-    let site = Site::with(
+    Site::with(
         |upstream| {
             [
                 more.to_owned(),
@@ -239,13 +254,7 @@ fn gate(realm: &Realm, replay_cache: &Path, more: &str) -> (Site, Gate) {
             .concat()
         },
         vec![alice],
-    );
-    let environment = [
-        ("KRB5_CONFIG", realm.path("krb5.conf").display().to_string()),
-        ("KRB5RCACHENAME", format!("file2:{}", replay_cache.display())),
-    ];
-    let gate = site.start_with(&environment);
-    (site, gate)
+    )
 }
 
 /// A request with a token, on a connection of its own.
@@ -366,4 +375,72 @@ fn a_replay_that_could_not_be_seen_is_neither_let_in_nor_refused() {
     realm.log_in("alice", "alicepw");
     let desk = format!("/desk{PATH}");
     realm.curl(gate.address, &[], &desk).is(503);
+}
+
+/// A gate that says in its log why it refuses.
+fn talking(realm: &Realm, settings: &Path) -> (Site, Gate) {
+    let site = site(realm, "");
+    site.write(CONFIG, &site.configuration().replace("access = false", "access = true"));
+    let gate = started(&site, settings, &realm.path("replays"));
+    (site, gate)
+}
+
+/// Why the next request is refused.
+#[track_caller]
+fn refused(gate: &mut Gate, token: &str) -> String {
+    assert_eq!(shown(gate, "desk", token).head.status(), 401);
+    gate.says_next(&["request answered"])["auth.cause"].as_str().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn keys_are_read_with_each_ticket_and_what_was_made_for_others_is_refused() {
+    let realm = Realm::start();
+    let (_site, mut gate) = talking(&realm, &realm.path("krb5.conf"));
+    realm.log_in("alice", "alicepw");
+    let before = realm.token(None);
+    // The keys change at the KDC: the ticket at hand is good on, a new one is not before the keytab has the new keys.
+    realm.run("kadmin.local", "krb5-admin-server", &["-q", "cpw -randkey HTTP/localhost"], "");
+    assert_eq!(shown(&gate, "desk", &before).head.status(), 200);
+    gate.says_next(&["request answered"]);
+    realm.log_in("alice", "alicepw");
+    let cause = refused(&mut gate, &realm.token(None));
+    assert!(cause.contains("keytab"), "{cause}");
+    let add = format!("ktadd -k {} HTTP/localhost", realm.path("http.keytab").display());
+    realm.run("kadmin.local", "krb5-admin-server", &["-q", &add], "");
+    realm.log_in("alice", "alicepw");
+    assert_eq!(shown(&gate, "desk", &realm.token(None)).head.status(), 200, "without a restart");
+    gate.says_next(&["request answered"]);
+    // A keytab that is not there or not to be read says nothing about anybody.
+    let (keytab, token) = (realm.path("http.keytab"), realm.token(None));
+    let keys = std::fs::read(&keytab).unwrap();
+    for content in [None, Some(&b""[..]), Some(b"\x05\x09 is no version"), Some(&keys[..2]), Some(b"<html>")]
+    {
+        match content {
+            Some(content) => std::fs::write(&keytab, content).unwrap(),
+            None => std::fs::remove_file(&keytab).unwrap(),
+        }
+        let answer = shown(&gate, "desk", &token);
+        let cause = gate.says_next(&["request answered"])["auth.cause"].clone();
+        assert_eq!(answer.head.status(), 503, "{content:?}: {cause}");
+        assert!(cause.as_str().unwrap().contains("could not check a kerberos ticket"), "{cause}");
+    }
+    std::fs::write(&keytab, &keys).unwrap();
+    assert_eq!(shown(&gate, "desk", &token).head.status(), 200, "it was not used up");
+}
+
+#[test]
+fn a_clock_that_is_wrong_is_said_in_the_log() {
+    let realm = Realm::start();
+    // No second of difference is forgiven.
+    let settings = std::fs::read_to_string(realm.path("krb5.conf")).unwrap();
+    std::fs::write(realm.path("strict.conf"), settings.replacen('\n', "\nclockskew = 0\n", 1)).unwrap();
+    let (_site, mut gate) = talking(&realm, &realm.path("strict.conf"));
+    realm.log_in("alice", "alicepw");
+    let token = realm.token(None);
+    let made = WallClock.now().unix_secs();
+    while WallClock.now().unix_secs() <= made {
+        std::thread::yield_now();
+    }
+    let cause = refused(&mut gate, &token);
+    assert!(cause.contains("Clock skew too great"), "{cause}");
 }

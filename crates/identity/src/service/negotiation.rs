@@ -59,34 +59,78 @@ impl Service {
 
 impl Negotiation for Service {
     fn take(&self, leg: Leg, now: Time) -> Answer<Outcome> {
-        self.run(move |core| core.negotiate(leg, now))
+        let core = &self.core;
+        let Some(mechanisms) = core.negotiations.of(&leg.api) else {
+            let cause = "nothing says how this api checks kerberos and ntlm";
+            return at_once(Err(Unavailable(cause.to_owned())));
+        };
+        let Leg { api: _, accounts, scheme, token, exchange, sharing, certificate, address } = leg;
+        if core.lockout.addresses.begin(address, now).is_err() {
+            return at_once(Ok(LegAnswer::TooMany));
+        }
+        let waiting = exchange.and_then(|exchange| exchange.0.downcast::<Waiting>().ok());
+        let client = Client { accounts, scheme, sharing, certificate, address };
+        match course(&mechanisms, scheme, &token, waiting.map(|waiting| *waiting)) {
+            Course::Ticket(pending) => core.ticket(mechanisms, client, pending, token, now),
+            Course::Other(waiting) => self.run(move |core| async move {
+                let outcome = core.routed(&mechanisms, &client, &token, waiting, now).await;
+                core.counted(&client, outcome, now)
+            }),
+        }
     }
+}
+
+/// Who is to look at a message.
+enum Course {
+    /// Kerberos, with what waits for this message.
+    Ticket(Option<Pending>),
+    /// NTLM, or nobody.
+    Other(Option<Waiting>),
+}
+
+fn course(mechanisms: &Mechanisms, scheme: Scheme, bytes: &[u8], waiting: Option<Waiting>) -> Course {
+    if scheme == Scheme::Ntlm {
+        return Course::Other(waiting);
+    }
+    match (Token::read(bytes), waiting) {
+        (Ok(Token::Kerberos(_)), None) => Course::Ticket(None),
+        (Ok(Token::Init(init)), None) if chosen(mechanisms, &init) == Some(Mechanism::Kerberos) => {
+            Course::Ticket(None)
+        }
+        (Ok(Token::Response(_)), Some(Waiting::Kerberos(pending))) => Course::Ticket(Some(pending)),
+        (_, waiting) => Course::Other(waiting),
+    }
+}
+
+/// Chooses among the mechanisms of a client's first message: its favourite, else the strongest one that both speak.
+fn chosen(mechanisms: &Mechanisms, init: &Init<'_>) -> Option<Mechanism> {
+    let speaks = |mechanism| init.mechanisms.contains(&mechanism);
+    let by_kerberos = mechanisms.kerberos.is_some() && speaks(Mechanism::Kerberos);
+    let by_ntlm = mechanisms.ntlm.is_some() && speaks(Mechanism::Ntlm);
+    if by_ntlm && (init.mechanisms.first() == Some(&Mechanism::Ntlm) || !by_kerberos) {
+        return Some(Mechanism::Ntlm);
+    }
+    by_kerberos.then_some(Mechanism::Kerberos)
 }
 
 fn refused(cause: impl Into<Cow<'static, str>>) -> Outcome {
     Ok(LegAnswer::Refused(cause.into()))
 }
 
+fn at_once(outcome: Outcome) -> Answer<Outcome> {
+    Box::pin(std::future::ready(outcome))
+}
+
 impl Core {
-    async fn negotiate(self: Arc<Self>, leg: Leg, now: Time) -> Outcome {
-        let Some(mechanisms) = self.negotiations.of(&leg.api) else {
-            return Err(Unavailable("nothing says how this api checks kerberos and ntlm".to_owned()));
-        };
-        let Leg { api: _, accounts, scheme, token, exchange, sharing, certificate, address } = leg;
-        if self.lockout.addresses.begin(address, now).is_err() {
-            return Ok(LegAnswer::TooMany);
-        }
-        let waiting = exchange.and_then(|exchange| exchange.0.downcast::<Waiting>().ok());
-        let client = Client { accounts, scheme, sharing, certificate, address };
-        let outcome = self.routed(&mechanisms, &client, &token, waiting.map(|waiting| *waiting), now).await;
-        let failed = matches!(outcome, Ok(LegAnswer::Refused(_)));
-        if !failed {
-            self.lockout.addresses.forgive(address, now);
+    /// Gives an attempt back that was not a failure.
+    fn counted(&self, client: &Client, outcome: Outcome, now: Time) -> Outcome {
+        if !matches!(outcome, Ok(LegAnswer::Refused(_))) {
+            self.lockout.addresses.forgive(client.address, now);
         }
         outcome
     }
 
-    /// Finds who understands a message.
+    /// Takes a message that is not Kerberos's.
     async fn routed(
         self: &Arc<Self>,
         mechanisms: &Mechanisms,
@@ -113,19 +157,15 @@ impl Core {
                 let message = ntlm::Message { token, mic: response.mechanism_list_mic, whole: bytes };
                 self.ntlm_goes_on(mechanisms, client, conversation, message, now).await
             }
-            (Token::Response(_), Some(Waiting::Kerberos(pending))) => {
-                self.kerberos(mechanisms, client, Some(pending), bytes.to_vec(), now).await
-            }
-            (Token::Kerberos(_), None) => self.kerberos(mechanisms, client, None, bytes.to_vec(), now).await,
-            (Token::Init(init), None) => self.chosen(mechanisms, client, &init, bytes, now).await,
+            (Token::Init(init), None) => self.wrapped(mechanisms, client, &init, bytes, now).await,
             (Token::Ntlm(_) | Token::Kerberos(_) | Token::Init(_) | Token::Response(_), _) => {
                 refused("the message is not the one that is due")
             }
         }
     }
 
-    /// Chooses among the mechanisms of a client's first message: its favourite, else the strongest one that both speak.
-    async fn chosen(
+    /// Takes the first message of a client that has NTLM, or nothing that the API checks, in an envelope.
+    async fn wrapped(
         self: &Arc<Self>,
         mechanisms: &Mechanisms,
         client: &Client,
@@ -133,25 +173,18 @@ impl Core {
         bytes: &[u8],
         now: Time,
     ) -> Outcome {
-        let favourite = init.mechanisms.first();
-        let speaks = |mechanism| init.mechanisms.contains(&mechanism);
-        let by_kerberos = mechanisms.kerberos.is_some() && speaks(Mechanism::Kerberos);
-        let by_ntlm = mechanisms.ntlm.is_some() && speaks(Mechanism::Ntlm);
-        if by_ntlm && (favourite == Some(&Mechanism::Ntlm) || !by_kerberos) {
-            let wanted = favourite == Some(&Mechanism::Ntlm);
-            let envelope = Envelope::new(init.mechanism_list, wanted, bytes);
-            // A domain's program chooses itself.
-            let is_first = wanted || mechanisms.ntlm.as_ref().is_some_and(|ntlm| ntlm.helpers.is_some());
-            return match init.token.filter(|_| is_first) {
-                Some(message) => self.ntlm_begins(mechanisms, client, message, Some(envelope), now).await,
-                None if client.sharing == Sharing::Shared => refused(ntlm::NEEDS_A_CONNECTION),
-                None => Ok(Conversation::chosen(envelope)),
-            };
+        if chosen(mechanisms, init) != Some(Mechanism::Ntlm) {
+            return refused("the client speaks no mechanism that this api checks");
         }
-        if by_kerberos {
-            return self.kerberos(mechanisms, client, None, bytes.to_vec(), now).await;
+        let wanted = init.mechanisms.first() == Some(&Mechanism::Ntlm);
+        let envelope = Envelope::new(init.mechanism_list, wanted, bytes);
+        // A domain's program chooses itself.
+        let is_first = wanted || mechanisms.ntlm.as_ref().is_some_and(|ntlm| ntlm.helpers.is_some());
+        match init.token.filter(|_| is_first) {
+            Some(message) => self.ntlm_begins(mechanisms, client, message, Some(envelope), now).await,
+            None if client.sharing == Sharing::Shared => refused(ntlm::NEEDS_A_CONNECTION),
+            None => Ok(Conversation::chosen(envelope)),
         }
-        refused("the client speaks no mechanism that this api checks")
     }
 
     /// The account of somebody who is proven, which is made where it may be.

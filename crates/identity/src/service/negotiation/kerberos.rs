@@ -3,35 +3,53 @@
 use std::sync::Arc;
 
 use countersign_auth::link::Sharing;
-use countersign_auth::port::Unavailable;
 use countersign_auth::port::negotiation::LegAnswer;
+use countersign_auth::port::{Answer, Unavailable};
 use countersign_auth::time::Time;
 use countersign_negotiate::kerberos::{KerberosError, Pending, Step};
 
-use super::{Client, Outcome, Waiting, go_on, proven, refused};
+use super::{Client, Outcome, Waiting, at_once, go_on, proven, refused};
 use crate::negotiation::{Mechanisms, account_name, channel_binding};
 use crate::service::Core;
 
 impl Core {
-    pub(super) async fn kerberos(
+    /// Looks at a ticket in a thread that may wait, from the core that the request is on and straight back: two more
+    /// threads in between would cost as much as the ticket. It goes on if its answer is no longer awaited.
+    pub(super) fn ticket(
         self: &Arc<Self>,
-        mechanisms: &Mechanisms,
-        client: &Client,
+        mechanisms: Arc<Mechanisms>,
+        client: Client,
         pending: Option<Pending>,
         token: Vec<u8>,
         now: Time,
+    ) -> Answer<Outcome> {
+        let Ok(permit) = Arc::clone(&self.tickets).try_acquire_owned() else {
+            return at_once(self.counted(&client, Ok(LegAnswer::TooMany), now));
+        };
+        let core = Arc::clone(self);
+        let task = self.handle.spawn_blocking(move || {
+            let _permit = permit;
+            let outcome = core.looked_at(&mechanisms, &client, pending, &token, now);
+            core.counted(&client, outcome, now)
+        });
+        Box::pin(async move {
+            let lost = |error| Err(Unavailable(format!("a check of a ticket was lost: {error}")));
+            task.await.unwrap_or_else(lost)
+        })
+    }
+
+    /// Whose ticket it is. Blocks: for the disk, and at a principal's first sight for the store.
+    fn looked_at(
+        &self,
+        mechanisms: &Mechanisms,
+        client: &Client,
+        pending: Option<Pending>,
+        token: &[u8],
+        now: Time,
     ) -> Outcome {
         let Some(kerberos) = &mechanisms.kerberos else { return refused("this api checks no kerberos") };
-        let Ok(permit) = Arc::clone(&self.tickets).try_acquire_owned() else { return Ok(LegAnswer::TooMany) };
-        let (acceptor, demand) = (Arc::clone(&kerberos.acceptor), kerberos.settings.binding);
-        let certificate = client.certificate.clone();
-        let work = move || {
-            let _permit = permit;
-            let channel = certificate.as_deref().and_then(channel_binding);
-            acceptor.accept(pending, &token, demand, channel.as_ref())
-        };
-        let step = self.handle.spawn_blocking(work).await;
-        let step = step.map_err(|error| Unavailable(format!("a check of a ticket was lost: {error}")))?;
+        let channel = client.certificate.as_deref().and_then(channel_binding);
+        let step = kerberos.acceptor.accept(pending, token, kerberos.settings.binding, channel.as_ref());
         let accepted = match step {
             Ok(Step::Accepted(accepted)) => accepted,
             Ok(Step::Continue(pending, token)) => {
@@ -53,7 +71,7 @@ impl Core {
             Ok(name) => name,
             Err(cause) => return refused(cause),
         };
-        let found = self.account_for(&client.accounts, name, &kerberos.settings.first_sight, now).await?;
-        proven(found, Some(accepted.answer).filter(|token| !token.is_empty()))
+        let found = self.account_for(&client.accounts, name, &kerberos.settings.first_sight, now);
+        proven(self.handle.block_on(found)?, Some(accepted.answer).filter(|token| !token.is_empty()))
     }
 }
