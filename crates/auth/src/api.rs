@@ -27,6 +27,7 @@ use crate::objects::kind::{Kind, Kinds};
 use crate::pattern_variables::OwnedVariables;
 use crate::policy::{Policy, RouteOptions};
 use crate::refusal::{Reason, Refusal};
+use crate::render::no_realm;
 use crate::token::{TokenKind, TokenPlan};
 
 /// What `negotiate` and `ntlm` credentials can be proven by.
@@ -194,6 +195,7 @@ impl Api {
                     .to_owned(),
             );
         }
+        mistakes.extend(options.realm.as_deref().and_then(no_realm).map(str::to_owned));
         let plans = plans(&dialect, &options, &mut mistakes);
         let left = left(&dialect, &options, &mut mistakes);
         let sign_in_at = logins::settled(&dialect, &options, &mut mistakes);

@@ -276,6 +276,12 @@ impl Api {
     }
 }
 
+/// Why a text cannot be the realm of a challenge, if it cannot.
+pub(crate) fn no_realm(text: &str) -> Option<&'static str> {
+    let is_visible = !text.is_empty() && text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+    (!is_visible).then_some("`realm` stands in a header: ASCII without control characters, and not empty")
+}
+
 pub(crate) fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }

@@ -225,8 +225,8 @@ fn media_from(root: &Table<'_, '_>) -> Option<Place> {
 /// Challenges print it between quotes, in a header.
 fn realm(root: &Table<'_, '_>) -> Option<String> {
     let text = root.text("realm")?;
-    if HeaderValue::from_str(&text.value).is_err() {
-        root.problem(text.span, "`realm` stands in a header: ASCII without control characters");
+    if let Some(problem) = crate::render::no_realm(&text.value) {
+        root.problem(text.span, problem);
     }
     Some(text.value)
 }

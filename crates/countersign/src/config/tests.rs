@@ -279,6 +279,25 @@ fn log_ins_with_issuers_are_checked_before_anybody_is_sent_away() {
     check(&odd, "small letters, digits and `-`");
 }
 
+#[test]
+fn a_realm_is_one_that_challenges_can_carry() {
+    let (_, page) = documented().into_iter().find(|(page, _)| page.ends_with("digest.md")).unwrap();
+    for (realm, expected) in [
+        (r#"'The "Shop", \ and co'"#, 0),
+        ("\"Läden\"", 1),
+        ("\"a\\tb\"", 1),
+        ("\"a\\r\\nX: y\"", 1),
+        ("\"\"", 1),
+    ] {
+        let enable = "enable = [\"digest\"]";
+        let text = page.replace(enable, &format!("{enable}\nrealm = {realm}"));
+        let loaded = Loaded::parse(Path::new("c.toml"), folder().path(), &text).unwrap();
+        let told = crate::wire::problems(&loaded);
+        assert_eq!(told.len(), expected, "{realm}: {told:?}");
+        assert!(told.iter().all(|mistake| mistake.message.contains("`realm` stands in a header")));
+    }
+}
+
 /// What `fuzz/fuzz_targets/configuration.rs` does, on its corpus and the beginnings of it.
 #[test]
 fn the_corpus_leads_nowhere() {
