@@ -93,8 +93,8 @@ struct Realm {
 /// A `userhash` (RFC 7616 section 3.4.4), with the kind of account that it names.
 type UserHash = (String, [u8; 32]);
 
-/// No account has this number.
-const NOBODY: u64 = 0;
+/// No account has this number. What is kept under it proves nobody, and is as much as of an account.
+pub(crate) const NOBODY: u64 = 0;
 
 #[derive(Default)]
 struct Known {
@@ -137,8 +137,9 @@ impl Equivalents {
         rows: Vec<EquivalentRow>,
         name_of: impl Fn(u64) -> Option<(String, String)>,
     ) -> Result<Self, StoreError> {
+        let known = Known { accounts: [(NOBODY, nobodys(&[]))].into(), ..Known::default() };
         let equivalents =
-            Self { sealer: Sealer::new(place), realms: RwLock::default(), known: RwLock::default() };
+            Self { sealer: Sealer::new(place), realms: RwLock::default(), known: RwLock::new(known) };
         let mut all: HashMap<u64, Kept> = HashMap::new();
         for row in rows {
             let plain = equivalents.sealer.open(&row)?;
@@ -164,14 +165,8 @@ impl Equivalents {
         if !realms.contains(&declared) {
             realms.push(declared);
         }
-        // Nobody's, so that looking nobody up takes as long as looking somebody up.
-        let all = realms.iter().map(|Realm { realm, hash, .. }| KeptHa1 {
-            realm: Arc::clone(realm),
-            ha1: Ha1::of(*hash, "", realm, ""),
-        });
-        let nobodys = Kept { digest: Some(all.collect()), nt_hash: None };
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        known.accounts.insert(NOBODY, Arc::new(nobodys));
+        known.accounts.insert(NOBODY, nobodys(&realms));
     }
 
     /// What becomes of an account whose password is set: `schemes` is all that it opts in to. Without a password
@@ -282,6 +277,15 @@ impl Equivalents {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         known.user_hashes.get(&(kind.to_owned(), key_of(hashed))).copied()
     }
+}
+
+/// What nobody keeps, so that looking nobody up takes as long as looking somebody up.
+fn nobodys(realms: &[Realm]) -> Arc<Kept> {
+    let all = realms.iter().map(|Realm { realm, hash, .. }| KeptHa1 {
+        realm: Arc::clone(realm),
+        ha1: Ha1::of(*hash, "", realm, ""),
+    });
+    Arc::new(Kept { digest: Some(all.collect()), nt_hash: Some(NtHash::from_bytes([0; 16])) })
 }
 
 /// `H(user:realm)` (RFC 7616 section 3.4.4).

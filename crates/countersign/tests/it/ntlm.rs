@@ -13,9 +13,14 @@ pub(crate) fn begin() -> String {
 
 /// The answer to a challenge, both in base64.
 pub(crate) fn answer(challenge: &str, user: &str, password: &str) -> String {
+    answer_with(challenge, user, &NtHash::of_password(password))
+}
+
+/// The same of somebody who knows a hash.
+pub(crate) fn answer_with(challenge: &str, user: &str, hash: &NtHash) -> String {
     let challenge = STANDARD.decode(challenge).unwrap();
     assert_eq!(&challenge[..12], b"NTLMSSP\0\x02\0\0\0");
-    let key = hmac(NtHash::of_password(password).expose(), &[&utf16(&user.to_uppercase())]);
+    let key = hmac(hash.expose(), &[&utf16(&user.to_uppercase())]);
     let blob = blob();
     let proof = hmac(&key, &[&challenge[24..32], &blob]);
     STANDARD.encode(type_3(user, &[&proof[..], &blob].concat()))

@@ -18,6 +18,7 @@ mod issuers;
 mod logins;
 mod pages;
 mod proofs;
+mod realms;
 mod revocation;
 mod sessions;
 mod table;

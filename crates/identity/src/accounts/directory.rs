@@ -13,7 +13,7 @@ use hashbrown::{Equivalent, HashMap};
 use smallvec::SmallVec;
 
 use super::{AccountView, PasswordState, Standing};
-use crate::equivalents::WeakerScheme;
+use crate::equivalents::{NOBODY, WeakerScheme};
 use crate::rcu::Rcu;
 
 /// Every look-up of a token asks for its account, without a lock; a change copies one shard: some 400 entries of a
@@ -149,15 +149,16 @@ impl Directory {
         self.find(self.names.by_name.find(folded(kind, name).as_str())?)
     }
 
-    /// The account that somebody means who types `user`: its name, else the e-mail address of one account.
+    /// The account that somebody means who types `user`: its name, else the e-mail address of one account. Whoever he
+    /// is, and if he is nobody, the same is looked up.
     pub(crate) fn login(&self, kind: &str, user: &str) -> Option<Arc<Entry>> {
-        if let Some(entry) = self.named(kind, user) {
-            return Some(entry);
-        }
-        match self.names.by_email.find(folded(kind, user).as_str())?.as_slice() {
-            [id] => self.find(*id),
-            [] | [_, _, ..] => None,
-        }
+        let folded = folded(kind, user);
+        let named = self.names.by_name.find(folded.as_str());
+        let addressed = match self.names.by_email.find(folded.as_str()).as_deref() {
+            Some([id]) => Some(*id),
+            Some([] | [_, _, ..]) | None => None,
+        };
+        self.find(named.or(addressed).unwrap_or(NOBODY))
     }
 
     /// The account of that subject, disabled or not.

@@ -16,22 +16,23 @@ use countersign_auth::time::Time;
 use super::nobody::nobodys_bucket;
 use super::{Core, Service};
 use crate::audit;
+use crate::equivalents::NOBODY;
 use crate::lockout::{Bucket, Verdict};
 
 impl Core {
-    /// The number of the account that a user names; 0, which no account has, if there is none.
+    /// The number of the account that a user names; nobody's if there is none.
     fn whom(&self, claim: DigestClaim<'_>) -> u64 {
         let found = match claim.user {
             User::Named(name) => self.directory.number_of(claim.kind, name),
             User::Hashed(digits) => Hashed::parse(claim.hash, digits)
                 .and_then(|hashed| self.equivalents.user_hashed(claim.kind, &hashed)),
         };
-        found.unwrap_or(0)
+        found.unwrap_or(NOBODY)
     }
 
     fn secret(&self, claim: DigestClaim<'_>) -> DigestSecret {
         // Made for everybody, and used for nobody: whoever is unknown costs what a wrong password costs. So do the
-        // look-ups: what is kept under the number 0 is as much as of an account, and nobody's.
+        // look-ups: what is kept under nobody's number is as much as of an account.
         let parts = [claim.kind, claim.user.text(), claim.realm];
         let unknown = derive(&self.derivation_key, "digest nobody", &parts, claim.hash.bytes() + 8);
         let (bucket, unknown) = unknown.split_first_chunk::<8>().unwrap_or((&[0; 8], &[]));
@@ -42,7 +43,7 @@ impl Core {
         let found = self.directory.find(number);
         let entry = found.as_ref().unwrap_or(&self.nobody);
         let kept = self.equivalents.of(number);
-        let kept_or_nobodys = kept.clone().or_else(|| self.equivalents.of(0));
+        let kept_or_nobodys = kept.clone().or_else(|| self.equivalents.of(NOBODY));
         let ha1 = kept_or_nobodys.as_ref().and_then(|kept| kept.ha1(claim.realm, claim.hash));
         let account = Arc::clone(&entry.account);
         let why_not = match (&found, &kept, ha1) {

@@ -8,11 +8,11 @@ use super::Core;
 /// names rarely share one, and no more memory than a few thousand accounts.
 const NOBODYS: u64 = 4096;
 /// Accounts are numbered from one; no account has a number with this bit.
-const NOBODY: u64 = 1 << 63;
+const BEYOND_ACCOUNTS: u64 = 1 << 63;
 
 /// The number that bytes which were derived from a name stand for.
 pub(super) fn nobodys_bucket(derived: [u8; 8]) -> u64 {
-    NOBODY | (u64::from_be_bytes(derived) % NOBODYS)
+    BEYOND_ACCOUNTS | (u64::from_be_bytes(derived) % NOBODYS)
 }
 
 impl Core {

@@ -5,26 +5,35 @@
 //! ```
 //!
 //! Unknown, locked and disabled accounts, wrong passwords and wrong tenants take the same path and the same run
-//! of the KDF; what differs is only told to the log.
+//! of the KDF; what differs is only told to the log. Where a directory has a part in it, refusals take the same time.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
 
 use countersign_auth::port::{PasswordAnswer, PasswordClaim, Unavailable};
 use countersign_auth::time::Time;
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Shared};
 use hashbrown::HashSet;
+use tokio::time::{Instant, sleep_until};
 use zeroize::Zeroizing;
 
 use super::{By, Core};
 use crate::accounts::directory::Entry;
 use crate::audit;
+use crate::directory::Kept;
 use crate::lockout::{Bucket, Verdict};
 use crate::password::well_formed;
 use crate::store::Change;
 use crate::values::framed_mac;
+
+/// Where a directory may be asked, a refusal is told so long after the question, or when it is there if that takes
+/// longer. Directories are quicker about users whom they do not have (nothing is read, no slow hash is computed), and
+/// slower or quicker than the gate about its own: nobody is to learn that from the time. Whoever mistyped does not
+/// notice it.
+const REFUSED_AFTER: Duration = Duration::from_millis(250);
 
 /// What one run of the KDF came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,6 +108,21 @@ impl Core {
         claim: &PasswordClaim,
         now: Time,
     ) -> Result<Checked, Unavailable> {
+        let directory = self.directories.of(claim);
+        let (is_shared, told) = (directory.is_some(), Instant::now() + REFUSED_AFTER);
+        let checked = self.checked(directory, claim, now).await;
+        if is_shared && matches!(&checked, Ok(Checked { answer: PasswordAnswer::Refused(_), .. })) {
+            sleep_until(told).await;
+        }
+        checked
+    }
+
+    async fn checked(
+        self: &Arc<Self>,
+        directory: Option<Arc<Kept>>,
+        claim: &PasswordClaim,
+        now: Time,
+    ) -> Result<Checked, Unavailable> {
         if !self.providers.know(claim) {
             return Ok(PasswordAnswer::BadProvider.into());
         }
@@ -109,7 +133,7 @@ impl Core {
             return Ok(PasswordAnswer::Refused(problem).into());
         }
         let found = self.directory.login(&claim.kind, &claim.user);
-        if let Some(directory) = self.directories.of(claim) {
+        if let Some(directory) = directory {
             // Where a log-in names no provider, an account with a password of its own is checked here, so that it is
             // of use when the directory is not.
             let names_none = claim.provider.as_ref().is_none_or(String::is_empty);

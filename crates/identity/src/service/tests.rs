@@ -12,6 +12,7 @@
 
 mod accounts;
 mod asked;
+mod directories;
 mod equivalents;
 mod keys;
 mod negotiation;

@@ -99,6 +99,13 @@ fn d12_users_write_no_filters_and_an_empty_password_is_nobodys() {
             assert_eq!(ask(user, "rosapw").refused(401).bytes(), wrong, "{user}");
         }
         assert_eq!(ask("rosa", "").refused(401).bytes(), wrong);
+        for password in ["\0", "rosapw\0", "\0rosapw"] {
+            ask("rosa", password).refused(400);
+        }
+        for long in [256, 257, 60_000] {
+            assert_eq!(ask(&"r".repeat(long), "rosapw").refused(401).bytes(), wrong, "{long}");
+        }
+        assert_eq!(ask("rosa", &"r".repeat(60_000)).refused(401).bytes(), wrong);
         ask("rosa\0", "rosapw").refused(400);
         ask("rosa", "rosapw").answered();
     }

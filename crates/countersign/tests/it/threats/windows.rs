@@ -6,6 +6,7 @@ use countersign_auth::account::AccountId;
 use countersign_gateway::address::ForwardingFields;
 use countersign_identity::accounts::Standing;
 use countersign_identity::service::By;
+use countersign_negotiate::ntlm::NtHash;
 
 use super::{Ground, Told, basic, claims, fronts};
 use crate::ntlm;
@@ -204,6 +205,39 @@ fn d1_ntlm_answers_alike_whatever_is_wrong() {
     let wrong = refusal("alice", "guess");
     assert_eq!(wrong, refusal("nobody", "guess"));
     assert_eq!(wrong, refusal("bob", "hatter-and-hare-3"));
+}
+
+#[test]
+fn d14_what_is_put_in_the_place_of_nobodys_hash_proves_nothing() {
+    let ground = Ground::of("superoffice");
+    let mut desk = Desk::at(&ground);
+    for user in ["nobody", "bob", ""] {
+        let challenge = desk.challenge(0, "NTLM");
+        let answer = ntlm::answer_with(&challenge, user, &NtHash::from_bytes([0; 16]));
+        desk.show(0, &format!("NTLM {answer}")).refused(401);
+        desk.log_in(0, (user, "")).refused(401);
+    }
+    desk.log_in(0, RIGHT).passed();
+}
+
+#[test]
+fn d14_odd_names_and_passwords_are_wrong_ones() {
+    let ground = Ground::of("superoffice");
+    let wrong = Desk::at(&ground).log_in(0, ("alice", "guess")).refused(401).bytes();
+    let long = "a".repeat(10_000);
+    for (user, password) in [
+        ("alice", ""),
+        ("alice", "\0"),
+        ("alice", "wonderland-7\0"),
+        ("alice\0", RIGHT.1),
+        ("alice ", RIGHT.1),
+        ("alice@", RIGHT.1),
+        ("@crm.example", RIGHT.1),
+        (&long, RIGHT.1),
+    ] {
+        let told = Desk::at(&ground).log_in(0, (user, password)).refused(401);
+        assert_eq!(told.bytes(), wrong, "{user} {password}");
+    }
 }
 
 #[test]

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use countersign_auth::account::Account;
 use countersign_auth::link::Sharing;
 use countersign_auth::port::Unavailable;
 use countersign_auth::port::negotiation::LegAnswer;
@@ -16,6 +15,7 @@ use countersign_negotiate::spnego::{State, answer};
 use super::{Client, Outcome, Waiting, go_on, proven, refused};
 use crate::accounts::directory::Entry;
 use crate::audit;
+use crate::equivalents::NOBODY;
 use crate::lockout::Verdict;
 use crate::negotiation::helper::{Exchange, Helpers, Said};
 use crate::negotiation::{DomainHelpers, Mechanisms, Ntlm, channel_binding};
@@ -164,21 +164,23 @@ impl Core {
         let found = self.user(ntlm, client, claim.user());
         // Made for everybody, and used for nobody: whoever is unknown is counted as well, and costs what he would cost.
         let nobodys = self.nobodys_bucket(&client.accounts, claim.user());
-        let entry = found.as_ref().unwrap_or(&self.nobody);
         let number = found.as_ref().map_or(nobodys, |entry| entry.account.id.0);
         let bucket = self.lockout.bucket(number, client.address);
         let begun = self.lockout.begin(bucket, now);
-        let hash = self.nt_hash(&entry.account);
+        let kept = self.equivalents.of(found.as_ref().map_or(NOBODY, |entry| entry.account.id.0));
+        let hash = kept.as_ref().and_then(|kept| kept.nt_hash.as_ref());
         let has_hash = hash.is_some();
-        let hash = hash.unwrap_or_else(|| NtHash::from_bytes([0; 16]));
+        let hash = NtHash::from_bytes(hash.map_or([0; 16], |hash| *hash.expose()));
         let channel = client.certificate.as_deref().and_then(channel_binding);
         let settings = &ntlm.settings;
         let demands = Demands { mic: settings.mic, binding: settings.binding, channel: channel.as_ref() };
         let verdict = claim.verify(&hash, &demands);
         let verdict = verdict.and_then(|session| envelope.map_or(Ok(None), |own| signed(&session, own)));
         let Some(entry) = found else {
-            let cause = verdict.err().map_or_else(String::new, |error| error.to_string());
-            return refused(format!("ntlm: no such user, {cause}"));
+            return match verdict {
+                Err(error) => refused(format!("ntlm: no such user, {error}")),
+                Ok(_) => refused("ntlm: no such user"),
+            };
         };
         match (begun, verdict) {
             (Err(_), _) => refused("locked after failed attempts"),
@@ -208,11 +210,6 @@ impl Core {
             (!own.is_empty() && domain.eq_ignore_ascii_case(own))
                 .then(|| directory.login(&client.accounts, name))?
         })
-    }
-
-    /// What is kept of an account for NTLM; `None` if it did not opt in.
-    fn nt_hash(&self, account: &Account) -> Option<NtHash> {
-        self.equivalents.of(account.id.0)?.nt_hash.as_ref().map(|hash| NtHash::from_bytes(*hash.expose()))
     }
 
     async fn helper_begins(

@@ -1,0 +1,112 @@
+//! Passwords that a directory knows: what the gate does around the question.
+
+use std::time::Instant;
+
+use futures_util::future::BoxFuture;
+use tokio::sync::Notify;
+
+use super::*;
+use crate::directory::person::Person;
+use crate::directory::{Directory, DirectorySettings, FirstSight, Route, Trouble, Verdict};
+
+/// Knows one person, needs a while to say so, and longer than anybody waits for whoever is called `slow`.
+struct Corp {
+    entered: Arc<Notify>,
+    leave: Arc<Notify>,
+}
+
+/// What a slow hash takes; a user that is not there costs nothing.
+const HASH: Duration = Duration::from_millis(30);
+/// The promise of `docs/directory-ldap.md`.
+const REFUSED_AFTER: Duration = Duration::from_millis(250);
+
+impl Directory for Corp {
+    fn check<'d>(&'d self, user: &'d str, password: &'d Secret) -> BoxFuture<'d, Result<Verdict, Trouble>> {
+        Box::pin(async move {
+            if user == "slow" {
+                self.entered.notify_one();
+                self.leave.notified().await;
+                return Err(Trouble::Down("it did not answer in time".to_owned()));
+            }
+            if user != "rosa" {
+                return Ok(Verdict::Wrong("no such user"));
+            }
+            tokio::time::sleep(HASH).await;
+            if password.expose() != PASSWORD {
+                return Ok(Verdict::Wrong("wrong password"));
+            }
+            let person = Person { id: "1".to_owned(), name: "rosa".to_owned(), ..Person::default() };
+            Ok(Verdict::Right(Box::new(person)))
+        })
+    }
+
+    fn probe(&self) -> BoxFuture<'_, Result<(), String>> {
+        Box::pin(async { Ok(()) })
+    }
+}
+
+/// A directory behind all log-ins of kind `users`; what the two ends of a slow question are told by.
+fn asked(bench: &Bench) -> (Arc<Notify>, Arc<Notify>) {
+    let (entered, leave) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let settings = DirectorySettings {
+        first_sight: FirstSight::Create,
+        remembered: Duration::from_millis(1),
+        at_once: 1,
+        waiting: 1,
+    };
+    let corp = Corp { entered: Arc::clone(&entered), leave: Arc::clone(&leave) };
+    bench.service.add_directory("corp", Box::new(corp), settings);
+    let (api, kind) = ("shop".to_owned(), "users".to_owned());
+    assert!(bench.service.route_directory(Route { api, kind, provider: None, domain: None }, "corp"));
+    (entered, leave)
+}
+
+#[tokio::test]
+async fn a_refusal_is_not_told_sooner_for_whom_a_directory_does_not_have() {
+    let bench = Bench::new().await;
+    bench.account("users", "local").await;
+    asked(&bench);
+    for (user, password, expected) in [
+        ("rosa", PASSWORD, "proven elsewhere"),
+        ("rosa", "wrong", "refused"),
+        ("nobody", "wrong", "refused"),
+        ("nobody", PASSWORD, "refused"),
+        // An account of the gate's own: it is no stranger to the directory by the time, either.
+        ("local", "wrong", "refused"),
+        ("local", PASSWORD, "proven"),
+        ("rosa", "", "refused"),
+    ] {
+        let begun = Instant::now();
+        let answer = bench.login(claim(user, password), at(1)).await;
+        let word = match answer {
+            PasswordAnswer::ProvenElsewhere(..) => "proven elsewhere",
+            PasswordAnswer::Proven(_) => "proven",
+            PasswordAnswer::Refused(_) => "refused",
+            other => panic!("{user}: {other:?}"),
+        };
+        assert_eq!(word, expected, "{user} {password}");
+        assert!(word != "refused" || begun.elapsed() >= REFUSED_AFTER, "{user} {password}");
+    }
+    bench.close().await;
+}
+
+#[tokio::test]
+async fn a_directory_that_answers_slowly_holds_up_so_many_and_nobody_else() {
+    let bench = Bench::new().await;
+    bench.account("users", "local").await;
+    let (entered, leave) = asked(&bench);
+    let slow = tokio::spawn(bench.service.check_password(claim("slow", "one"), at(1)));
+    entered.notified().await;
+    let waiting = tokio::spawn(bench.service.check_password(claim("slow", "two"), at(1)));
+    // One thread takes them as they come: the second one is in line before the third is looked at.
+    assert!(matches!(bench.login(claim("rosa", PASSWORD), at(1)).await, PasswordAnswer::TooMany));
+    assert!(matches!(bench.login(claim("local", PASSWORD), at(1)).await, PasswordAnswer::Proven(_)));
+    leave.notify_one();
+    assert!(slow.await.unwrap().is_err(), "what was not answered is neither right nor wrong");
+    entered.notified().await;
+    leave.notify_one();
+    assert!(waiting.await.unwrap().is_err());
+    let answer = bench.login(claim("rosa", PASSWORD), at(2)).await;
+    assert!(matches!(answer, PasswordAnswer::ProvenElsewhere(..)), "{answer:?}");
+    bench.close().await;
+}
