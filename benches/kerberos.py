@@ -1,114 +1,123 @@
-"""What one log-in by Kerberos costs: the gate's whole CPU for a request, and the call of GSSAPI in it.
+"""What one log-in by Kerberos costs the gate: the call of GSSAPI, and what the gate does around it.
 
-    python3 benches/kerberos.py [REQUESTS]         COUNTERSIGN=… names a build
+    .cache/venv/bin/python benches/kerberos.py [REQUESTS]        COUNTERSIGN=… names a build; `clients/run` makes the venv
 
-Both check tickets with the same keytab and a replay cache. The call is measured by itself, in a program that does
-nothing else; the gate's requests all come on one connection that says that others may use it (`Via`), so that each is
-checked. CPU is what the kernel counted for all threads of the process, in user and system mode. A request without
-credentials (401) shows what the gate spends on HTTP alone, one with a password that it remembers what it spends on
-forwarding: what a ticket costs beyond that and beyond the call is the gate's own share of the log-in.
+A request with a ticket, a request of a session and GSSAPI by itself, in turns, as often as there are rounds. The requests
+come on a connection that others may use (`Via`), so that each ticket is checked; dialect, upstream and route are the same.
+CPU is what the kernel counted for all threads of the gate's process; for GSSAPI, for the thread of a program that does
+nothing else, with the same keytab and a replay cache: `gss_accept_sec_context`, the client's name, and giving all back.
+That is measured twice: one call after the other, and with a request of a session between two calls, so that its code and
+data are as far from the processor as they are in the gate. What a ticket costs beyond a request of a session and beyond
+such a call is the gate's own share of the log-in.
 """
 
+import base64
 import ctypes
-import http.client
 import os
-import pathlib
+import statistics
 import sys
 import time
-import urllib.parse
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT / "clients/python"), str(ROOT / "benches")]
-os.environ.setdefault("COUNTERSIGN", str(ROOT / "target/debug/countersign"))
+from wire import PATH, Quick, Spent, Wire
 
-from gate import Served  # noqa: E402
-from realm import REALM, Realm  # noqa: E402
-from wire import Spent  # noqa: E402
+from realm import REALM, Realm
 
-REQUESTS = int(sys.argv[1]) if len(sys.argv) > 1 else 500
-API = """
-dialect = "superoffice"
-at = ["/"]
-enable = ["negotiate"]
+ROUNDS = 5
+API = f"""disable = ["digest", "bearer"]
 [api.kerberos]
 keytab = "http.keytab"
-realms = ["{realm}"]
+realms = ["{REALM}"]
 create = {{}}
-[[api.route]]
-at = "/**"
-allow = "authenticated"
 """
+VIA = "Via: 1.1 bench\r\n"
 
 
-def call_us(ticket, keytab, tokens):
-    """Microseconds of CPU of one `gss_accept_sec_context`."""
-    class KeyValue(ctypes.Structure):
-        _fields_ = [("key", ctypes.c_char_p), ("value", ctypes.c_char_p)]
+class Acceptor:
+    """GSSAPI with a keytab."""
 
-    class KeyValueSet(ctypes.Structure):
-        _fields_ = [("count", ctypes.c_uint32), ("elements", ctypes.POINTER(KeyValue))]
+    def __init__(self, ticket, keytab):
+        class KeyValue(ctypes.Structure):
+            _fields_ = [("key", ctypes.c_char_p), ("value", ctypes.c_char_p)]
 
-    gssapi, minor, credential = ticket.gssapi, ctypes.c_uint32(), ctypes.c_void_p()
-    entry = KeyValue(b"keytab", f"FILE:{keytab}".encode())
-    store = KeyValueSet(1, ctypes.pointer(entry))
-    major = gssapi.gss_acquire_cred_from(
-        ctypes.byref(minor), None, 0, None, 2, ctypes.byref(store), ctypes.byref(credential), None, None
-    )
-    ticket.checked(major, minor, "gss_acquire_cred_from")
-    spent = 0
-    for token in tokens:
-        given, _held = ticket.buffer(token)
-        context, answer = ctypes.c_void_p(), ticket.Buffer(0, None)
-        source, flags = ctypes.c_void_p(), ctypes.c_uint32()
-        begun = time.thread_time_ns()
-        major = gssapi.gss_accept_sec_context(
-            ctypes.byref(minor), ctypes.byref(context), credential, ctypes.byref(given), None, ctypes.byref(source),
-            None, ctypes.byref(answer), ctypes.byref(flags), None, None,
+        class KeyValueSet(ctypes.Structure):
+            _fields_ = [("count", ctypes.c_uint32), ("elements", ctypes.POINTER(KeyValue))]
+
+        self.ticket, self.minor, self.credential = ticket, ctypes.c_uint32(), ctypes.c_void_p()
+        entry = KeyValue(b"keytab", f"FILE:{keytab}".encode())
+        store = KeyValueSet(1, ctypes.pointer(entry))
+        major = ticket.gssapi.gss_acquire_cred_from(
+            ctypes.byref(self.minor), None, 0, None, 2, ctypes.byref(store), ctypes.byref(self.credential), None, None
         )
-        spent += time.thread_time_ns() - begun
-        ticket.checked(major, minor, "gss_accept_sec_context")
-        gssapi.gss_delete_sec_context(ctypes.byref(minor), ctypes.byref(context), None)
-    return spent / 1000 / len(tokens)
+        ticket.checked(major, self.minor, "gss_acquire_cred_from")
+
+    def us(self, tokens, between=lambda: None):
+        """Microseconds of CPU of one log-in."""
+        gssapi, minor, spent = self.ticket.gssapi, ctypes.byref(self.minor), 0
+        for token in tokens:
+            between()
+            given, _held = self.ticket.buffer(token)
+            context, answer, name = ctypes.c_void_p(), self.ticket.Buffer(0, None), self.ticket.Buffer(0, None)
+            source, flags = ctypes.c_void_p(), ctypes.c_uint32()
+            begun = time.thread_time_ns()
+            major = gssapi.gss_accept_sec_context(
+                minor, ctypes.byref(context), self.credential, ctypes.byref(given), None, ctypes.byref(source), None,
+                ctypes.byref(answer), ctypes.byref(flags), None, None,
+            )
+            self.ticket.checked(major, self.minor, "gss_accept_sec_context")
+            gssapi.gss_display_name(minor, source, ctypes.byref(name), None)
+            gssapi.gss_release_name(minor, ctypes.byref(source))
+            gssapi.gss_release_buffer(minor, ctypes.byref(answer))
+            gssapi.gss_delete_sec_context(minor, ctypes.byref(context), None)
+            spent += time.thread_time_ns() - begun
+            assert ctypes.string_at(name.value, name.length) == f"alice@{REALM}".encode()
+            gssapi.gss_release_buffer(minor, ctypes.byref(name))
+        return spent / 1000 / len(tokens)
 
 
-def gate_us(served, headers, wanted):
-    """Microseconds of the gate's CPU for one request with each of these headers."""
-    address = urllib.parse.urlsplit(served.addresses["main"])
-    connection = http.client.HTTPConnection(address.hostname, address.port)
-    spent = Spent(served.process.pid)
-    for header in headers:
-        connection.request("GET", "/api/v1/Contact/2", headers=header)
-        answer = connection.getresponse()
-        answer.read()
-        assert answer.status == wanted, answer.status
-    return spent.us() / len(headers)
+def gate_us(gate, wire, lines):
+    """Microseconds of the gate's CPU for one request with each of these lines."""
+    spent = Spent(gate.process.pid)
+    for line in lines:
+        _took, head = wire.ask(VIA + line)
+        assert head.split()[1] == "200", head
+    return spent.us() / len(lines)
 
 
-def main():
+def measure(requests=400):
+    """Rows of each round, in microseconds: a ticket, a session, GSSAPI one call after the other, and in between."""
     with Realm() as realm:
         realm.log_in("alice", "alicepw")
         os.environ.update({name: value for name, value in realm.environment.items() if name.startswith("KRB5")})
-        import base64
-
         import ticket
 
-        made = [ticket.token("HTTP@localhost") for _ in range(2 * REQUESTS)]
-        with Served(API.format(realm=REALM), {"http.keytab": realm.keytab.read_bytes()}) as served:
-            via = {"Via": "1.1 bench"}
-            shown = [via | {"Authorization": f"Negotiate {base64.b64encode(token).decode()}"} for token in made[:REQUESTS]]
-            gate_us(served, [via] * 100, 401)
-            bare = gate_us(served, [via] * REQUESTS, 401)
-            served.add_user("bob", "open sesame 7")
-            basic = via | {"Authorization": "Basic " + base64.b64encode(b"bob:open sesame 7").decode()}
-            gate_us(served, [basic] * 100, 200)
-            known = gate_us(served, [basic] * REQUESTS, 200)
-            whole = gate_us(served, shown, 200)
-        call = call_us(ticket, realm.keytab, made[REQUESTS:])
-    print(f"gate, whole request with a ticket   {whole:8.1f} us")
-    print(f"gssapi, the call by itself          {call:8.1f} us")
-    print(f"gate, with a remembered password    {known:8.1f} us")
-    print(f"gate, a refusal without credentials {bare:8.1f} us")
-    print(f"the gate's own share of a log-in    {whole - known - call:8.1f} us, {(whole - known - call) / call:.2f} of the call")
+        acceptor = Acceptor(ticket, realm.keytab)
+        with Quick(API, {"http.keytab": realm.keytab.read_bytes()}) as gate:
+            session = f"X-Session: {gate.session()}\r\n"
+            wire = Wire(gate.addresses["main"], PATH)
+            for number in range(-1, ROUNDS):
+                tokens = [ticket.token("HTTP@localhost") for _ in range(3 * requests)]
+                shown = [f"Authorization: Negotiate {base64.b64encode(token).decode()}\r\n" for token in tokens[:requests]]
+                row = (
+                    gate_us(gate, wire, shown),
+                    gate_us(gate, wire, [session] * requests),
+                    acceptor.us(tokens[requests:2 * requests]),
+                    acceptor.us(tokens[2 * requests:], lambda: wire.ask(session)),
+                )
+                if number >= 0:
+                    yield row
 
 
-main()
+def summary(rows):
+    """The medians, and the gate's own share of each round to the call in between."""
+    shares = [(whole - known - call) / call for whole, known, _, call in rows]
+    return [statistics.median(column) for column in zip(*rows)], shares
+
+
+if __name__ == "__main__":
+    (whole, known, hot, call), shares = summary(list(measure(*map(int, sys.argv[1:2]))))
+    print(f"a request with a ticket             {whole:8.1f} us")
+    print(f"a request of a session              {known:8.1f} us")
+    print(f"gssapi, one call after the other    {hot:8.1f} us")
+    print(f"gssapi, requests in between         {call:8.1f} us")
+    print(f"the gate's own share of a log-in    {whole - known - call:8.1f} us, {statistics.median(shares):.2f} of that"
+          f" ({min(shares):.2f} to {max(shares):.2f} in {len(shares)} rounds)")

@@ -10,89 +10,14 @@ smallest and the largest. Digest counts up with each request and computes its re
 import datetime
 import hashlib
 import json
-import os
-import pathlib
 import re
 import statistics
 import sys
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT / "clients/python"), str(ROOT / "benches")]
-os.environ.setdefault("COUNTERSIGN", str(ROOT / "target/release/countersign"))
+from wire import ISSUER, PASSWORD, PATH, USER, Quick, Spent, Wire
 
-import jwt  # noqa: E402
-import requests  # noqa: E402
-from cryptography.hazmat.primitives.asymmetric import rsa  # noqa: E402
-from jwt.algorithms import RSAAlgorithm  # noqa: E402
-
-from gate import Echo, Served  # noqa: E402
-from wire import Spent, Wire  # noqa: E402
-
-REQUESTS = int(sys.argv[1]) if len(sys.argv) > 1 else 2000
 ROUNDS = 9
-USER, PASSWORD = "till", "a password of till's"
-ISSUER = "https://issuer.example"
-DIALECT = f"""
-schema = 1
-name = "bench"
-keys = []
-[token.session]
-kind = "session"
-form = "{{base64url:43}}"
-idle = "1h"
-[credential.session]
-scheme = "token"
-token = "session"
-from = "header X-Session"
-[credential.digest]
-scheme = "digest"
-from = "authorization Digest"
-[credential.bearer]
-scheme = "jwt"
-from = "authorization Bearer"
-issuer = "{ISSUER}"
-audience = "bench"
-[credential.login]
-scheme = "password"
-from = {{ user = "body user", password = "body password" }}
-[surface.all]
-at = "/**"
-accepts = ["session", "digest", "bearer"]
-errors = "plain"
-[endpoint.login]
-at = "POST /login"
-operation = "issue"
-accepts = ["login"]
-reads = ["json"]
-issues = ["session"]
-answer = {{ status = 200, text = "{{{{ issued.session.value }}}}" }}
-[errors.plain.any]
-text = "{{{{ message }}}}"
-"""
-API = f"""
-dialect = "./bench.toml"
-at = ["/"]
-issuers."{ISSUER}" = {{ jwks_file = "jwks.json" }}
-[[api.route]]
-at = "/**"
-allow = "authenticated"
-"""
-PATH = "/orders/1"
-
-
-class Service(Echo):
-    """Answers at once, and always the same."""
-
-    disable_nagle_algorithm = True
-
-    def do_GET(self):  # the name is http.server's
-        self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
-
-
-class Quick(Served):
-    """A gate before that."""
-
-    service = Service
+API = f'disable = ["negotiate"]\nissuers."{ISSUER}" = {{ jwks_file = "jwks.json" }}\n'
 
 
 def digests(challenge):
@@ -110,42 +35,47 @@ def digests(challenge):
         )
 
 
-def main():
+def rounds(gate, requests, fields):
+    """CPU of one request in each round, by scheme."""
+    wires = {name: Wire(gate.addresses["main"], PATH) for name in fields}
+    costs = {name: [] for name in fields}
+    for number in range(-1, ROUNDS):
+        for name, field in fields.items():
+            lines = [field() for _ in range(requests)]
+            spent = Spent(gate.process.pid)
+            for line in lines:
+                _took, head = wires[name].ask(line)
+                assert head.split()[1] == "200", head
+            if number >= 0:
+                costs[name].append(spent.us() / requests)
+    return costs
+
+
+def measure(requests=2000):
+    """Rows of a table: what, its CPU, its ratio to a session's."""
+    import jwt
+    from cryptography.hazmat.primitives.asymmetric import rsa
+    from jwt.algorithms import RSAAlgorithm
+
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     public = {**json.loads(RSAAlgorithm.to_jwk(key.public_key())), "kid": "one", "use": "sig", "alg": "RS256"}
-    files = {"bench.toml": DIALECT.encode(), "jwks.json": json.dumps({"keys": [public]}).encode()}
-    with Quick(API, files) as gate:
-        gate.add_user(USER, PASSWORD, "--keep-for", "digest")
-        address = gate.addresses["main"]
-        session = requests.post(address + "/login", json={"user": USER, "password": PASSWORD}, timeout=30).text
+    with Quick(API, {"jwks.json": json.dumps({"keys": [public]}).encode()}) as gate:
+        session = gate.session()
         now = datetime.datetime.now(datetime.timezone.utc)
         claims = {"iss": ISSUER, "aud": "bench", "sub": USER, "iat": now, "exp": now + datetime.timedelta(hours=1)}
         bearer = jwt.encode(claims, key, algorithm="RS256", headers={"kid": "one"})
-        _took, head = Wire(address, PATH).ask()
+        _took, head = Wire(gate.addresses["main"], PATH).ask()
         answers = digests(re.search(r"(?i)www-authenticate: (Digest [^\r]*)", head).group(1))
-        fields = {
+        costs = rounds(gate, requests, {
             "session": lambda: f"X-Session: {session}\r\n",
             "Digest": lambda: next(answers),
             "Bearer, repeating": lambda: f"Authorization: Bearer {bearer}\r\n",
-        }
-        wires = {name: Wire(address, PATH) for name in fields}
-        costs = {name: [] for name in fields}
-        for number in range(-1, ROUNDS):
-            for name, field in fields.items():
-                lines = [field() for _ in range(REQUESTS)]
-                spent = Spent(gate.process.pid)
-                for line in lines:
-                    _took, head = wires[name].ask(line)
-                    assert head.split()[1] == "200", head
-                if number >= 0:
-                    costs[name].append(spent.us() / REQUESTS)
-    for name, all_costs in costs.items():
-        ratios = [own / other for own, other in zip(all_costs, costs["session"])]
-        middle = statistics.median(ratios)
-        print(
-            f"{name:20} {statistics.median(all_costs):7.1f} us of CPU   {middle:5.2f} of a session's"
-            f"   ({min(ratios):.2f} to {max(ratios):.2f} in {ROUNDS} rounds of {REQUESTS})"
-        )
+        })
+    for name, own in costs.items():
+        ratios = [cost / other for cost, other in zip(own, costs["session"])]
+        yield name, statistics.median(own), statistics.median(ratios), min(ratios), max(ratios)
 
 
-main()
+if __name__ == "__main__":
+    for name, cost, ratio, low, high in measure(*map(int, sys.argv[1:2])):
+        print(f"{name:20} {cost:7.1f} us of CPU   {ratio:5.2f} of a session's   ({low:.2f} to {high:.2f})")

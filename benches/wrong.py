@@ -11,27 +11,20 @@ many pairs tell nothing. The times are a client's, on a loopback connection that
 import base64
 import hashlib
 import math
-import os
-import pathlib
 import re
 import sys
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT / "clients/python"), str(ROOT / "benches")]
-os.environ.setdefault("COUNTERSIGN", str(ROOT / "target/release/countersign"))
+from wire import ROUTE, Wire
 
-import spnego  # noqa: E402
-from gate import Served  # noqa: E402
-from slapd import BASE, SEARCHER, SEARCHER_PASSWORD, Slapd, person  # noqa: E402
-from wire import Wire  # noqa: E402
+from gate import Served
+from slapd import BASE, SEARCHER, SEARCHER_PASSWORD, Slapd, person
 
 # An account is locked after a thousand failures at the most.
-PAIRS = min(int(sys.argv[1]) if len(sys.argv) > 1 else 900, 900)
+PAIRS = 900
 WARM_UP = 20
 USERS = [f"till-{number:04}" for number in range(8)]
 PASSWORD, WRONG = "a password of till's", "a password of nobody"
 LIMITS = "\n[lockout]\naddress_failures = 1000000\nfailures = 1000\n"
-ROUTE = '[[api.route]]\nat = "/**"\nallow = "authenticated"\n'
 
 
 def refused(wire, authorization):
@@ -50,7 +43,7 @@ def interval(differences):
 
 
 def run(name, pairs, ask):
-    """`ask(user)` answers nanoseconds of one refusal."""
+    """`ask(user)` answers nanoseconds of one refusal. A row of a table, in microseconds."""
     differences, plain = [], []
     for pair in range(-WARM_UP, pairs):
         took = {}
@@ -62,8 +55,7 @@ def run(name, pairs, ask):
             differences.append(took[nobody] - took[known])
             plain.append(took[known])
     median, low, high = (value / 1000 for value in interval(differences))
-    usual = interval(plain)[0] / 1000
-    print(f"{name:34} {usual:9.1f} us   {median:+8.2f} us   {low:+8.2f} to {high:+8.2f} us   {pairs} pairs", flush=True)
+    return name, interval(plain)[0] / 1000, median, low, high, pairs
 
 
 def digest(user, challenge, path):
@@ -78,7 +70,7 @@ def digest(user, challenge, path):
     )
 
 
-def by_digest():
+def by_digest(pairs):
     path = "/rest/devices/pos1"
     api = f'dialect = "enactor"\nat = ["/rest"]\nenable = ["digest"]\n{ROUTE}{LIMITS}'
     with Served(api) as gate:
@@ -87,10 +79,12 @@ def by_digest():
         wire = Wire(gate.addresses["main"], path)
         _took, head = wire.ask()
         challenge = re.search(r"(?i)www-authenticate: (Digest [^\r]*)", head).group(1)
-        run("Digest", PAIRS, lambda user: refused(wire, digest(user, challenge, path)))
+        return run("Digest", pairs, lambda user: refused(wire, digest(user, challenge, path)))
 
 
-def by_ntlm():
+def by_ntlm(pairs):
+    import spnego
+
     api = f'dialect = "superoffice"\nat = ["/"]\nenable = ["ntlm"]\n[api.ntlm]\ndomain = "CORP"\n{ROUTE}{LIMITS}'
     with Served(api) as gate:
         for user in USERS:
@@ -105,7 +99,7 @@ def by_ntlm():
             wire.socket.close()
             return took
 
-        run("NTLM, the last message", PAIRS, ask)
+        return run("NTLM, the last message", pairs, ask)
 
 
 def by_basic(name, pairs, more, files=None, tables=""):
@@ -115,10 +109,10 @@ def by_basic(name, pairs, more, files=None, tables=""):
             gate.add_user(user, PASSWORD)
         wire = Wire(gate.addresses["main"], "/api/v1/Contact/2")
         pair = lambda user: base64.b64encode(f"{user}:{WRONG}".encode()).decode()  # noqa: E731
-        run(name, pairs, lambda user: refused(wire, f"Basic {pair(user)}"))
+        return run(name, pairs, lambda user: refused(wire, f"Basic {pair(user)}"))
 
 
-def by_directory():
+def by_directory(pairs):
     with Slapd(*[person(user, PASSWORD) for user in USERS]) as slapd:
         tables = (
             "[directory.corp]\ncreate = true\n[directory.corp.ldap]\n"
@@ -126,11 +120,20 @@ def by_directory():
             f'search_as = {{ name = "{SEARCHER}", password_file = "searcher.txt" }}\n'
         )
         files = {"ca.pem": (slapd.path / "ca.pem").read_bytes(), "searcher.txt": SEARCHER_PASSWORD.encode()}
-        by_basic("Basic by LDAP (slapd, search, bind)", min(PAIRS, 400), '[[api.directory]]\nname = "corp"\n', files, tables)
+        return by_basic("Basic by LDAP (slapd, search, bind)", pairs, '[[api.directory]]\nname = "corp"\n', files, tables)
 
 
-print(f"{'a refusal by':34} {'median':>12}   {'nobody less known':>11}   95 % interval of that")
-by_digest()
-by_ntlm()
-by_basic("Basic by the gate (argon2id)", min(PAIRS, 300), "")
-by_directory()
+def measure(pairs=PAIRS):
+    """Rows: the scheme, a refusal's median, that of the differences, its interval, the number of pairs."""
+    pairs = min(pairs, PAIRS)
+    yield by_digest(pairs)
+    yield by_ntlm(pairs)
+    yield by_basic("Basic by the gate (argon2id)", min(pairs, 300), "")
+    # Each refusal takes a quarter of a second.
+    yield by_directory(min(pairs, 150))
+
+
+if __name__ == "__main__":
+    print(f"{'a refusal by':36} {'median':>9}      {'nobody less known':>14}   95 % interval of that")
+    for name, usual, median, low, high, pairs in measure(*map(int, sys.argv[1:2])):
+        print(f"{name:36} {usual:9.1f} us   {median:+8.2f} us   {low:+8.2f} to {high:+8.2f} us   {pairs} pairs", flush=True)
