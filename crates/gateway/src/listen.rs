@@ -24,7 +24,7 @@ pub use crate::listen::client::ClientCertificate;
 pub(crate) use crate::listen::heads::HeadFault;
 use crate::listen::heads::HeadWatch;
 pub use crate::listen::tls::TlsError;
-pub(crate) use crate::listen::tls::{Acceptor, certificates};
+pub(crate) use crate::listen::tls::{Acceptor, Credentials, certificates};
 
 use countersign_auth::link::Slot;
 use http::HeaderValue;

@@ -9,7 +9,6 @@ use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use rustls::sign::CertifiedKey;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::Notify;
@@ -19,7 +18,7 @@ use crate::admission::Handler;
 use crate::admit::Admit;
 use crate::drain::{self, DrainSignal, DrainSwitch};
 use crate::gate::Gate;
-use crate::listen::{self, Acceptor, Caps, Listener, Listening, TlsError};
+use crate::listen::{self, Acceptor, Caps, Credentials, Listener, Listening, TlsError};
 use crate::upstream;
 use crate::worker::{Shared, Worker};
 
@@ -79,12 +78,12 @@ pub struct Running {
 }
 
 /// Certificates that were read and are good.
-pub struct Certificates(Vec<(Acceptor, Arc<CertifiedKey>)>);
+pub struct Certificates(Vec<(Acceptor, Arc<Credentials>)>);
 
 impl Certificates {
     /// Shows them to new connections, all at once; connections that are open are not touched.
     pub fn show(self) {
-        self.0.into_iter().for_each(|(acceptor, certificate)| acceptor.show(certificate));
+        self.0.into_iter().for_each(|(acceptor, credentials)| acceptor.replace(credentials));
     }
 }
 
@@ -180,16 +179,17 @@ impl Running {
         self.shared.replace(gate);
     }
 
-    /// Reads the certificates of all TLS listeners again, to be shown from [`Certificates::show`] on.
+    /// Reads the certificates of all TLS listeners again, and the authorities whose clients' they take, to be used from
+    /// [`Certificates::show`] on.
     ///
     /// # Errors
     /// The first that cannot be used, with its listener's name.
     pub fn read_certificates(&self) -> Result<Certificates, StartError> {
         let read = |(listener, acceptor): &(String, Acceptor)| {
-            let certificate = acceptor.read_again();
-            let certificate =
-                certificate.map_err(|source| StartError::Tls { listener: listener.clone(), source })?;
-            Ok((acceptor.clone(), certificate))
+            let credentials = acceptor.read_again();
+            let credentials =
+                credentials.map_err(|source| StartError::Tls { listener: listener.clone(), source })?;
+            Ok((acceptor.clone(), credentials))
         };
         self.acceptors.iter().map(read).collect::<Result<_, _>>().map(Certificates)
     }

@@ -148,8 +148,8 @@ async fn open<H>(
         let connection = Connection::new(address, &listening.name, None, permit, now);
         return Some(Opened::Plain(stream, connection, protocol));
     };
-    let certificate = acceptor.certificate();
-    let stream = match acceptor.tls().accept(stream).await {
+    let present = acceptor.present();
+    let stream = match present.acceptor().accept(stream).await {
         Ok(stream) => stream,
         Err(error) => {
             tracing::debug!(peer.address = %address, error = %error, "could not finish a TLS handshake");
@@ -163,7 +163,7 @@ async fn open<H>(
     };
     let server_name = session.server_name().map(str::to_ascii_lowercase);
     let client = ClientCertificate::of(session.peer_certificates());
-    let tls = TlsInfo { server_name, certificate, client };
+    let tls = TlsInfo { server_name, certificate: present.certificate(), client };
     let connection = Connection::new(address, &listening.name, Some(tls), permit, now);
     Some(Opened::Tls(Box::new(stream), connection, protocol))
 }

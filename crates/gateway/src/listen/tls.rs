@@ -1,4 +1,4 @@
-//! TLS towards clients: 1.2 and 1.3, no early data, certificates that can be read again while running.
+//! TLS towards clients: 1.2 and 1.3, no early data, certificates and authorities that can be read again while running.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,8 +8,8 @@ use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier};
-use rustls::sign::CertifiedKey;
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use tokio_rustls::TlsAcceptor;
 
 use super::{Http2, TlsFiles, client};
@@ -49,27 +49,17 @@ pub enum TlsError {
     Setup(#[source] rustls::Error),
 }
 
-/// The certificate that a listener shows; the same for every name.
-#[derive(Debug)]
-struct Shown(ArcSwap<CertifiedKey>);
-
-impl ResolvesServerCert for Shown {
-    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.0.load_full())
-    }
+/// What a listener shows to its clients and takes of them, as its files were when they were read.
+pub(crate) struct Credentials {
+    config: Arc<ServerConfig>,
+    /// The certificate that is shown, in DER.
+    certificate: Arc<[u8]>,
 }
 
-/// Takes TLS connections of one listener.
-#[derive(Clone)]
-pub(crate) struct Acceptor {
-    tls: TlsAcceptor,
-    files: TlsFiles,
-    shown: Arc<Shown>,
-}
-
-impl Acceptor {
-    pub(crate) fn new(files: &TlsFiles, http2: Http2) -> Result<Self, TlsError> {
-        let shown = Arc::new(Shown(ArcSwap::from_pointee(load(files)?)));
+impl Credentials {
+    fn read(files: &TlsFiles, http2: Http2) -> Result<Self, TlsError> {
+        let shown = load(files)?;
+        let certificate = shown.cert.first().map_or_else(|| Arc::from([]), |first| Arc::from(first.as_ref()));
         let clients = match &files.client_authorities {
             Some(authorities) => client::verifier(authorities)?,
             None => WebPkiClientVerifier::no_client_auth(),
@@ -78,7 +68,7 @@ impl Acceptor {
             .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
             .map_err(TlsError::Setup)?
             .with_client_cert_verifier(clients)
-            .with_cert_resolver(Arc::clone(&shown) as Arc<dyn ResolvesServerCert>);
+            .with_cert_resolver(Arc::new(SingleCertAndKey::from(shown)));
         if files.client_authorities.is_some() {
             // A resumed session would bring a certificate with it that is verified no more.
             config.session_storage = Arc::new(NoServerSessionStorage {});
@@ -89,30 +79,51 @@ impl Acceptor {
             Http2::On => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
             Http2::Off => vec![b"http/1.1".to_vec()],
         };
-        Ok(Self { tls: TlsAcceptor::from(Arc::new(config)), files: files.clone(), shown })
+        Ok(Self { config: Arc::new(config), certificate })
+    }
+
+    /// Takes a connection with them.
+    pub(super) fn acceptor(&self) -> TlsAcceptor {
+        TlsAcceptor::from(Arc::clone(&self.config))
+    }
+
+    /// The certificate that is shown, in DER.
+    pub(super) fn certificate(&self) -> Arc<[u8]> {
+        Arc::clone(&self.certificate)
+    }
+}
+
+/// Takes TLS connections of one listener.
+#[derive(Clone)]
+pub(crate) struct Acceptor {
+    files: TlsFiles,
+    http2: Http2,
+    present: Arc<ArcSwap<Credentials>>,
+}
+
+impl Acceptor {
+    pub(crate) fn new(files: &TlsFiles, http2: Http2) -> Result<Self, TlsError> {
+        let present = Arc::new(ArcSwap::from_pointee(Credentials::read(files, http2)?));
+        Ok(Self { files: files.clone(), http2, present })
     }
 
     /// Reads the files again.
     ///
     /// # Errors
     /// If they cannot be used.
-    pub(crate) fn read_again(&self) -> Result<Arc<CertifiedKey>, TlsError> {
-        load(&self.files).map(Arc::new)
+    pub(crate) fn read_again(&self) -> Result<Arc<Credentials>, TlsError> {
+        Credentials::read(&self.files, self.http2).map(Arc::new)
     }
 
-    /// Shows another certificate; connections that are open keep what they were shown.
-    pub(crate) fn show(&self, certificate: Arc<CertifiedKey>) {
-        self.shown.0.store(certificate);
+    /// Goes on with these. Connections that are open keep what they began with; sessions of before are not resumed,
+    /// since they were begun with another certificate.
+    pub(crate) fn replace(&self, credentials: Arc<Credentials>) {
+        self.present.store(credentials);
     }
 
-    pub(super) fn tls(&self) -> &TlsAcceptor {
-        &self.tls
-    }
-
-    /// The certificate that is shown now, in DER.
-    pub(super) fn certificate(&self) -> Arc<[u8]> {
-        let shown = self.shown.0.load();
-        shown.cert.first().map_or_else(|| Arc::from([]), |certificate| Arc::from(certificate.as_ref()))
+    /// What a connection that comes now is taken with.
+    pub(super) fn present(&self) -> Arc<Credentials> {
+        self.present.load_full()
     }
 }
 

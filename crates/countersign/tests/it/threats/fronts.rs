@@ -14,7 +14,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 use super::{Ground, all, claims};
-use crate::process::Site;
+use crate::process::{Gate, Site};
 
 const SECRET: &str = "a secret of the front's own";
 
@@ -140,6 +140,66 @@ fn ask(
     Ok(String::from_utf8(answer).unwrap()[9..].parse().unwrap())
 }
 
+/// A gate that asks clients for certificates of an authority, and where.
+fn asking(
+    fronts: &Authority,
+    gate: &rcgen::CertifiedKey<rcgen::KeyPair>,
+    certificate: &str,
+) -> (Site, Gate, SocketAddr) {
+    let site = Site::with(
+        |upstream| {
+            format!(
+                "[[listener]]\nname = \"tls\"\naddress = \"127.0.0.1:0\"\n\
+                 tls = {{ certificate = \"gate.pem\", key = \"gate.key\", client_ca = \"fronts.pem\" }}\n\
+                 [[api]]\nname = \"crm\"\ndialect = \"superoffice\"\ndeployment = \"onsite\"\nat = [\"/\"]\n\
+                 enable = [\"front\"]\nupstream = \"http://{upstream}\"\n\
+                 [api.front]\nnetworks = [\"127.0.0.0/8\"]\ncertificate = \"{certificate}\"\n\
+                 [[api.route]]\nat = \"/**\"\nallow = \"authenticated\"\n"
+            )
+        },
+        vec![AccountDraft {
+            password: Some(Secret::new("wonderland-7")),
+            ..AccountDraft::new("users", "ann")
+        }],
+    );
+    site.write("gate.pem", &gate.cert.pem());
+    site.write("gate.key", &gate.signing_key.serialize_pem());
+    site.write("fronts.pem", &fronts.0.pem());
+    let mut running = site.start();
+    let line = running.says_next(&["listening for clients"]);
+    let address: SocketAddr = line["listener.address"].as_str().unwrap().parse().unwrap();
+    (site, running, address)
+}
+
+#[test]
+fn b10_authorities_of_fronts_are_read_again() {
+    let (fronts, others) = (Authority::new(), Authority::new());
+    let gate = rcgen::generate_simple_self_signed(["crm.example".to_owned()]).unwrap();
+    let name = "front.corp.example";
+    let (site, mut running, address) = asking(&fronts, &gate, name);
+    let (front, next) = (fronts.signs(name), others.signs(name));
+    let ask = |shown: &Shown| ask(address, gate.cert.der(), Some(shown), "X-Windows-User: ann\r\n");
+    assert_eq!(ask(&front), Ok(200));
+    assert!(ask(&next).is_err());
+    let mut reloaded = |authorities: &str, expected: &str| {
+        site.write("fronts.pem", authorities);
+        running.hang_up();
+        let taken =
+            ["took the configuration anew", "the configuration was not taken; the gate runs on as it was"];
+        assert_eq!(running.says_next(&taken)["message"], expected);
+    };
+    // Both, while fronts change over; then the new one alone.
+    reloaded(&[fronts.0.pem(), others.0.pem()].concat(), "took the configuration anew");
+    assert_eq!((ask(&front), ask(&next)), (Ok(200), Ok(200)));
+    reloaded(&others.0.pem(), "took the configuration anew");
+    assert!(ask(&front).is_err());
+    assert_eq!(ask(&next), Ok(200));
+    // A file that names nobody changes nothing.
+    reloaded("", "the configuration was not taken; the gate runs on as it was");
+    assert!(ask(&front).is_err());
+    assert_eq!(ask(&next), Ok(200));
+}
+
 #[test]
 fn b10_a_certificate_proves_a_front_if_it_is_the_fronts_own() {
     let (fronts, strangers) = (Authority::new(), Authority::new());
@@ -147,35 +207,10 @@ fn b10_a_certificate_proves_a_front_if_it_is_the_fronts_own() {
     let front = fronts.signs("front.corp.example");
     let hash: String =
         digest(&SHA256, &front.certificate).as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-    let listener = |certificate: &str| {
-        let site = Site::with(
-            |upstream| {
-                format!(
-                    "[[listener]]\nname = \"tls\"\naddress = \"127.0.0.1:0\"\n\
-                     tls = {{ certificate = \"gate.pem\", key = \"gate.key\", client_ca = \"fronts.pem\" }}\n\
-                     [[api]]\nname = \"crm\"\ndialect = \"superoffice\"\ndeployment = \"onsite\"\nat = [\"/\"]\n\
-                     enable = [\"front\"]\nupstream = \"http://{upstream}\"\n\
-                     [api.front]\nnetworks = [\"127.0.0.0/8\"]\ncertificate = \"{certificate}\"\n\
-                     [[api.route]]\nat = \"/**\"\nallow = \"authenticated\"\n"
-                )
-            },
-            vec![AccountDraft {
-                password: Some(Secret::new("wonderland-7")),
-                ..AccountDraft::new("users", "ann")
-            }],
-        );
-        site.write("gate.pem", &gate.cert.pem());
-        site.write("gate.key", &gate.signing_key.serialize_pem());
-        site.write("fronts.pem", &fronts.0.pem());
-        let mut running = site.start();
-        let line = running.says_next(&["listening for clients"]);
-        let address: SocketAddr = line["listener.address"].as_str().unwrap().parse().unwrap();
-        (site, running, address)
-    };
     let user = "X-Windows-User: ann\r\n";
     let basic = format!("Authorization: {}\r\n", super::basic("ann", "wonderland-7"));
     for named in ["front.corp.example".to_owned(), format!("sha256:{hash}")] {
-        let (_site, running, address) = listener(&named);
+        let (_site, running, address) = asking(&fronts, &gate, &named);
         let ask = |shown: Option<&Shown>, lines: &str| ask(address, gate.cert.der(), shown, lines);
         assert_eq!(ask(Some(&front), user), Ok(200), "{named}");
         // What somebody wrote for a secret adds nothing and spoils nothing.
