@@ -70,11 +70,12 @@ pub(crate) fn run(options: &Demo, output: Output) -> Result<(), Failure> {
         let accounts = seed(&identities, &mut kept).await?;
         kept.write(folder.path())?;
         let running = wire::start(&loaded, &identities, log.access()).await?;
+        let door = serve::take_orders(&loaded, &identities)?;
         keys.publish(running.administration);
 
         let document = document(&running, &kept, &accounts, folder.path());
         output.answer(&document, text_of)?;
-        serve::until_stopped(&loaded, &identities, running, signals, OnHangup::Stop).await?;
+        serve::until_stopped(&loaded, &identities, (running, door), signals, OnHangup::Stop).await?;
         drop(servers);
         Ok::<_, Failure>(())
     })?;

@@ -29,7 +29,7 @@ pub(crate) fn serve(loaded: &Loaded, output: Output) -> Result<(), Failure> {
     let log = logging::start(*format, &level)?;
     control_plane()?.block_on(async {
         let signals = Signals::listen()?;
-        let identities = Arc::new(Identities::open(loaded).await?);
+        let identities = Arc::new(control::take_store(loaded).await?);
         if let Some(first) = identities.ensure_administrator().await? {
             output.answer(&first, |first| {
                 let FirstAdministrator { user, password } = first;
@@ -39,8 +39,9 @@ pub(crate) fn serve(loaded: &Loaded, output: Output) -> Result<(), Failure> {
             })?;
         }
         let running = wire::start(loaded, &identities, log.access()).await?;
+        let door = take_orders(loaded, &identities)?;
         announce(&running);
-        until_stopped(loaded, &identities, running, signals, OnHangup::Reload).await
+        until_stopped(loaded, &identities, (running, door), signals, OnHangup::Reload).await
     })
 }
 
@@ -61,20 +62,28 @@ pub(crate) fn announce(running: &Running) {
     tracing::info!(listener.address = %running.administration, "listening for administration");
 }
 
-/// Takes orders from the command line until the process is asked to stop, then stops the gate.
+/// Takes orders from the command line from now on. To be called before anybody is told that the gate runs: whoever
+/// waits for that may give one at once.
 ///
 /// # Errors
-/// If orders cannot be taken, or what waits to be written cannot be.
+/// If the socket cannot be made.
+pub(crate) fn take_orders(loaded: &Loaded, identities: &Arc<Identities>) -> Result<control::Door, Failure> {
+    let socket = control::socket_of(loaded);
+    let door = control::Door::open(socket.clone(), Arc::clone(identities));
+    Ok(door.with_context(|| format!("could not listen for orders at {}", socket.display()))?)
+}
+
+/// Runs until the process is asked to stop, then stops the gate.
+///
+/// # Errors
+/// If what waits to be written cannot be.
 pub(crate) async fn until_stopped(
     loaded: &Loaded,
     identities: &Arc<Identities>,
-    mut running: Running,
+    (mut running, door): (Running, control::Door),
     mut signals: Signals,
     on_hangup: OnHangup,
 ) -> Result<(), Failure> {
-    let socket = control::socket_of(loaded);
-    let door = control::Door::open(socket.clone(), Arc::clone(identities))
-        .with_context(|| format!("could not listen for orders at {}", socket.display()))?;
     let mut newer: Option<Loaded> = None;
     while signals.next(on_hangup).await == Asked::Reload {
         if let Some(taken) = reload(newer.as_ref().unwrap_or(loaded), &mut running, identities).await {

@@ -26,6 +26,9 @@ pub enum StoreError {
     /// The rows contradict what is there: a name is taken, a row to be changed is gone. Nothing was written.
     #[error("{0}")]
     Conflict(&'static str),
+    /// Another process works with it.
+    #[error("another process has the database file open")]
+    Taken,
     /// The store cannot be reached, or is full, or failed.
     #[error("could not reach the store: {0}")]
     Down(String),

@@ -50,6 +50,11 @@ pub(super) enum Sent {
     NobodyThere,
 }
 
+/// Whether a gate takes orders there.
+pub(super) async fn is_answered(socket: &Path) -> bool {
+    UnixStream::connect(socket).await.is_ok()
+}
+
 /// Gives an order to the gate behind a socket.
 pub(super) async fn send(socket: &Path, order: &Order) -> Result<Sent, Failure> {
     let stream = match UnixStream::connect(socket).await {

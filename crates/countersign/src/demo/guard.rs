@@ -71,9 +71,10 @@ pub(crate) fn run(options: &Guard, output: Output) -> Result<(), Failure> {
             secrets: BTreeMap::new(),
         };
         let administration = format!("http://{}", reachable(running.administration));
+        let door = serve::take_orders(&loaded, &identities)?;
         let document = Document { administration, api, data: folder.path().display().to_string() };
         output.answer(&document, |document| text_of(document, &upstream, family, &outline, listen))?;
-        serve::until_stopped(&loaded, &identities, running, signals, OnHangup::Stop).await?;
+        serve::until_stopped(&loaded, &identities, (running, door), signals, OnHangup::Stop).await?;
         Ok::<_, Failure>(())
     })
 }

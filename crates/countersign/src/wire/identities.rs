@@ -20,8 +20,9 @@ use countersign_identity::lockout::Patience;
 use countersign_identity::outbound::Outbound;
 use countersign_identity::password::PasswordOptions;
 use countersign_identity::service::equivalents::NewPassword;
-use countersign_identity::service::{By, Service, ServiceOptions, Upkeep};
+use countersign_identity::service::{By, OpenError, Service, ServiceOptions, Upkeep};
 use countersign_identity::signing::{SigningAlgorithm, SigningOptions};
+use countersign_identity::store::StoreError;
 use serde::Serialize;
 
 use super::{ADMINISTRATOR_ROLE, Settled, directories, issuers, negotiation, objects, reload, settle_all};
@@ -48,10 +49,6 @@ pub(crate) struct Identities {
     characters_min: u32,
 }
 
-/// What to do where the store is taken.
-const WAY_OUT: &str =
-    "; another gate runs on it: stop it, or name another folder with --data, or another store.path";
-
 /// An administrator who was just made.
 #[derive(Serialize)]
 pub(crate) struct FirstAdministrator {
@@ -70,6 +67,10 @@ impl Identities {
         let apis = settle_all(loaded)?;
         let database = loaded.path(&loaded.config.store.path);
         let said = format!("could not open the store {}", database.display());
+        let taken = format!(
+            "another gate runs on the store {}: stop it, or name another folder with --data, or another store.path",
+            database.display()
+        );
         let usual = ServiceOptions::at(database);
         let options = ServiceOptions {
             equivalents_key: match &loaded.config.store.key {
@@ -86,9 +87,8 @@ impl Identities {
         };
         let opened = Service::open(options, tokio::runtime::Handle::current()).await;
         let service = opened.map_err(|error| {
-            let error = format!("{:#}", anyhow::Error::new(error));
-            let way_out = if error.contains("another process") { WAY_OUT } else { "" };
-            anyhow!("{said}: {error}{way_out}")
+            let said = if matches!(error, OpenError::Store(StoreError::Taken)) { taken } else { said };
+            anyhow::Error::new(error).context(said)
         })?;
         // Before any password is set: what is kept of one is what was declared by then.
         for Settled { api, .. } in &apis {

@@ -419,6 +419,8 @@ pub(super) fn account_error(error: StoreError) -> AccountError {
             AccountError::Taken(text)
         }
         StoreError::Conflict(_) => AccountError::NotFound,
-        StoreError::Down(_) | StoreError::Corrupt(_) => AccountError::Unavailable(unavailable(error)),
+        StoreError::Taken | StoreError::Down(_) | StoreError::Corrupt(_) => {
+            AccountError::Unavailable(unavailable(error))
+        }
     }
 }

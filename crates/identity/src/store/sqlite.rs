@@ -54,7 +54,7 @@ impl SqliteStore {
     /// Opens the file, makes it if it is not there, and brings its schema up to date.
     ///
     /// # Errors
-    /// [`StoreError::Conflict`] if another process has it open or a later version wrote it;
+    /// [`StoreError::Taken`] if another process has it open; [`StoreError::Conflict`] if a later version wrote it;
     /// [`StoreError::Down`] for all else.
     pub async fn open(path: &Path, handle: &Handle) -> Result<Arc<Self>, StoreError> {
         let lock = take_lock(path)?;
@@ -220,9 +220,7 @@ fn take_lock(path: &Path) -> Result<File, StoreError> {
     let file = options.open(PathBuf::from(name)).map_err(io)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(std::fs::TryLockError::WouldBlock) => {
-            Err(StoreError::Conflict("another process has the database file open"))
-        }
+        Err(std::fs::TryLockError::WouldBlock) => Err(StoreError::Taken),
         Err(std::fs::TryLockError::Error(error)) => Err(io(error)),
     }
 }
@@ -303,7 +301,7 @@ mod tests {
         let path = folder.path().join("gate.db");
         let store = SqliteStore::open(&path, &Handle::current()).await.unwrap();
         let second = SqliteStore::open(&path, &Handle::current()).await;
-        assert!(matches!(second, Err(StoreError::Conflict(_))));
+        assert!(matches!(second, Err(StoreError::Taken)));
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt as _;
