@@ -1,13 +1,16 @@
 """NTLM as curl, requests_ntlm and pyspnego speak it, against a gate whose accounts opted in."""
 
 import base64
+import pathlib
 import subprocess
+import tempfile
 
 import requests
 import spnego
 from requests_ntlm import HttpNtlmAuth
 
 from gate import TIMEOUT_SECS, Checks, Served, same, status
+from slapd import authority
 
 USER, PASSWORD = "alice", "open sesame 7"
 API = """
@@ -120,5 +123,37 @@ with served:
         for value in ("Negotiate garbage", "Negotiate YIIB", "NTLM garbage", "NTLM TlRMTVNTUAADAAAA"):
             answer = status(get(requests, headers={"Authorization": value}), 401)
             assert "Basic" in answer.headers["WWW-Authenticate"], answer.headers
+
+def bound(binding):
+    """A gate with TLS that demands that of channel bindings; the folder with its authority."""
+    folder = tempfile.TemporaryDirectory()
+    authority(folder.name)
+    files = {name: pathlib.Path(folder.name, name).read_bytes() for name in ("ca.pem", "server.pem", "server.key")}
+    listener = '[[listener]]\nname = "tls"\naddress = "127.0.0.1:0"\ntls = { certificate = "server.pem", key = "server.key" }\n'
+    own = API.replace('dns_domain = "corp.test"', f'dns_domain = "corp.test"\nchannel_binding = "{binding}"')
+    return Served(own + listener, files), folder
+
+
+@check("T-D13 requests_ntlm over TLS: the channel binding that it sends is looked at as is demanded")
+def binding():
+    for demand, without, wrong in (("off", 200, 200), ("if-present", 200, 401), ("required", 401, 401)):
+        gate, folder = bound(demand)
+        with gate, folder:
+            gate.add_user(USER, PASSWORD, "--keep-for", "ntlm")
+            url = gate.addresses["tls"].replace("http://", "https://") + PATH
+
+            def shown(auth):
+                one = requests.Session()
+                one.auth = auth
+                return one.get(url, verify=f"{folder.name}/ca.pem", timeout=TIMEOUT_SECS).status_code
+
+            same(shown(HttpNtlmAuth(USER, PASSWORD)), 200, demand)
+            same(shown(HttpNtlmAuth(USER, "open sesame 8")), 401, demand)
+            same(shown(HttpNtlmAuth(USER, PASSWORD, send_cbt=False)), without, demand)
+            # Somebody between has another certificate, and the client binds its proof to that.
+            false_one = HttpNtlmAuth(USER, PASSWORD)
+            false_one._get_server_cert = lambda *_: bytes(32)
+            same(shown(false_one), wrong, demand)
+
 
 check.finish()

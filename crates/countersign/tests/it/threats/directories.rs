@@ -164,15 +164,56 @@ fn f1_a_directory_that_is_away_is_neither_right_nor_wrong() {
     login(&ground, "rosa", "wrong", Some("AD")).refused(401);
 }
 
+/// `BindResponse ::= [APPLICATION 1] { resultCode, matchedDN, diagnosticMessage }`, to the message 1.
+fn bind_response(code: u8, text: &str) -> Vec<u8> {
+    let short = |length: usize| u8::try_from(length).unwrap();
+    let result = [&[0x0a, 1, code, 4, 0, 4, short(text.len())], text.as_bytes()].concat();
+    let message = [&[2, 1, 1, 0x61, short(result.len())], &result[..]].concat();
+    [&[0x30, short(message.len())], &message[..]].concat()
+}
+
+#[test]
+fn d12_only_what_calls_a_password_wrong_is_a_wrong_password() {
+    let wrong = |data: &str| format!("80090308: LdapErr: AcceptSecurityContext error, data {data}, v3839");
+    let mut refused = Vec::new();
+    // Active Directory: no such user, wrong, hours, machine, expired, disabled, account expired, must change, locked.
+    for data in ["525", "52e", "530", "531", "532", "533", "701", "773", "775"] {
+        let (address, _heard) = listener(bind_response(49, &wrong(data)));
+        let ground = ground(options(address, Privacy::None, direct()));
+        refused.push(login(&ground, "rosa", "rosapw", Some("AD")).refused(401).bytes());
+    }
+    refused.dedup();
+    assert_eq!(refused.len(), 1, "{refused:?}");
+    // A referral, and a server that is busy, unavailable, unwilling, wants TLS or another way in, or knows no such code.
+    for code in [10, 51, 52, 53, 13, 8, 7, 1, 80, 123] {
+        let (address, _heard) = listener(bind_response(code, "data 52e, ldap://elsewhere.example"));
+        let ground = ground(options(address, Privacy::None, direct()));
+        login(&ground, "rosa", "rosapw", Some("AD")).refused(503);
+    }
+}
+
+#[test]
+fn f1_a_directory_that_says_nothing_is_neither_right_nor_wrong() {
+    // It takes connections and never answers; it answers what is no LDAP; it ends after half an answer.
+    for answer in [Vec::new(), b"SSH-2.0-x\r\n".to_vec(), bind_response(0, "")[..6].to_vec()] {
+        let (address, _heard) = listener(answer);
+        let options = options(address, Privacy::None, direct());
+        let ground = ground(LdapOptions { patience: Duration::from_millis(200), ..options });
+        login(&ground, "rosa", "rosapw", Some("AD")).refused(503);
+        login(&ground, "alice", "wonderland-7", None).answered();
+    }
+}
+
 /// A listener that answers whatever it is sent first and then listens; what it hears comes out.
-fn listener(answer: &'static [u8]) -> (SocketAddr, Receiver<Vec<u8>>) {
+fn listener(answer: impl Into<Vec<u8>>) -> (SocketAddr, Receiver<Vec<u8>>) {
+    let answer: Vec<u8> = answer.into();
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let address = listener.local_addr().unwrap();
     let (tell, heard) = channel();
     std::thread::spawn(move || {
         for stream in listener.incoming() {
             let Ok(mut stream) = stream else { return };
-            let tell = tell.clone();
+            let (tell, answer) = (tell.clone(), answer.clone());
             std::thread::spawn(move || {
                 let mut answered = false;
                 let mut bytes = [0; 4096];
@@ -180,7 +221,7 @@ fn listener(answer: &'static [u8]) -> (SocketAddr, Receiver<Vec<u8>>) {
                     if tell.send(bytes[..count].to_vec()).is_err() {
                         return;
                     }
-                    if !answered && stream.write_all(answer).is_err() {
+                    if !answered && stream.write_all(&answer).is_err() {
                         return;
                     }
                     answered = true;
