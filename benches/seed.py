@@ -64,7 +64,7 @@ def accounts(store, sessions):
         database.executemany(insert("accounts", ACCOUNT), rows())
 
 
-def sessions(store, counts):
+def sessions(store, counts, idle_secs=1800):
     """Writes sessions, so many of each API as `counts` says, ten an account."""
     now = int(time.time())
 
@@ -72,9 +72,11 @@ def sessions(store, counts):
         for number in range(count):
             digest = hashlib.sha256(f"{api}\0session\0{guid(api, number)}".encode()).digest()
             account = FIRST_ACCOUNT + number // SESSIONS_PER_ACCOUNT
-            yield digest, api, "session", SESSION, account, now, now, 1800, now + 43200, now, 0, 0
+            yield digest, api, "session", SESSION, account, now, now, idle_secs, now + 43200, now, 0, 0
 
     with sqlite3.connect(store) as database:
+        # Ten million digests, in no order: pages that are written again and again stay in memory.
+        database.execute("PRAGMA cache_size = -2000000")
         for api, count in counts.items():
             database.executemany(insert("tokens", TOKEN), tokens(api, count))
 

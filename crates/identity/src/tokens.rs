@@ -5,10 +5,18 @@
 //! never used is never written.
 
 pub(crate) mod index;
+#[cfg(test)]
+mod orders;
 pub(crate) mod record;
+mod sequence;
 mod slots;
 pub(crate) mod table;
 pub(crate) mod words;
+
+/// What the sequence lock is made of; where its orders are tried, there are others in their place.
+mod atomic {
+    pub(super) use std::sync::atomic::{AtomicU64, Ordering, fence};
+}
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -98,9 +98,24 @@ fn exact(kind: &str, subject: &str) -> String {
     format!("{kind}\0{subject}")
 }
 
+/// An account, and beside it what every request asks: that is one place of memory less on its way.
+#[derive(Clone)]
+struct Known {
+    /// `None` if it is disabled.
+    enabled: Option<Arc<Account>>,
+    entry: Arc<Entry>,
+}
+
+impl From<Entry> for Known {
+    fn from(entry: Entry) -> Self {
+        let enabled = (!entry.disabled).then(|| Arc::clone(&entry.account));
+        Self { enabled, entry: Arc::new(entry) }
+    }
+}
+
 /// See the module's words.
 pub(crate) struct Directory {
-    entries: Shards<u64, Arc<Entry>>,
+    entries: Shards<u64, Known>,
     names: Names,
     /// An account and its names change together.
     changes: Mutex<()>,
@@ -119,13 +134,13 @@ impl Directory {
             by_subject: Shards::of(accounts().map(|one| (exact(&one.kind, &one.subject).into(), one.id.0))),
             by_email: Shards::of(by_email),
         };
-        let entries = entries.into_iter().map(|entry| (entry.account.id.0, Arc::new(entry)));
+        let entries = entries.into_iter().map(|entry| (entry.account.id.0, Known::from(entry)));
         Self { entries: Shards::of(entries), names, changes: Mutex::default() }
     }
 
     /// The account of that number, disabled or not.
     pub(crate) fn find(&self, id: u64) -> Option<Arc<Entry>> {
-        self.entries.find(&id)
+        self.entries.shard(&id).read().get(&id).map(|known| Arc::clone(&known.entry))
     }
 
     /// Whether there is an account of that number, disabled or not.
@@ -135,8 +150,7 @@ impl Directory {
 
     /// The account of that number, if anybody may act as it.
     pub(crate) fn enabled(&self, id: u64) -> Option<Arc<Account>> {
-        let shard = self.entries.shard(&id).read();
-        shard.get(&id).filter(|entry| !entry.disabled).map(|entry| Arc::clone(&entry.account))
+        self.entries.shard(&id).read().get(&id)?.enabled.clone()
     }
 
     /// The number of the account of that name.
@@ -169,8 +183,9 @@ impl Directory {
     /// All accounts by number.
     pub(crate) fn all(&self) -> Vec<Arc<Entry>> {
         let shards = self.entries.0.iter();
-        let mut all: Vec<_> =
-            shards.flat_map(|shard| shard.read().values().cloned().collect::<Vec<_>>()).collect();
+        let mut all: Vec<_> = shards
+            .flat_map(|shard| shard.read().values().map(|known| Arc::clone(&known.entry)).collect::<Vec<_>>())
+            .collect();
         all.sort_by_key(|entry| entry.account.id);
         all
     }
@@ -183,9 +198,9 @@ impl Directory {
             self.names.remove(&old.account);
         }
         self.names.add(&entry.account);
-        let old = self.entries.shard(&id).change(|shard| shard.insert(id, Arc::new(entry)));
+        let old = self.entries.shard(&id).change(|shard| shard.insert(id, Known::from(entry)));
         if let Some(old) = old {
-            old.account.live.fall();
+            old.entry.account.live.fall();
         }
     }
 
@@ -193,8 +208,8 @@ impl Directory {
     pub(crate) fn remove(&self, id: AccountId) {
         let _one_at_a_time = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(old) = self.entries.shard(&id.0).change(|shard| shard.remove(&id.0)) {
-            self.names.remove(&old.account);
-            old.account.live.fall();
+            self.names.remove(&old.entry.account);
+            old.entry.account.live.fall();
         }
     }
 }

