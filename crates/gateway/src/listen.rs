@@ -31,6 +31,7 @@ use http::HeaderValue;
 
 use crate::address::Networks;
 use crate::limits::Limits;
+use crate::metrics::cuts::Cut;
 use crate::pulse::millis;
 
 /// A listener as the configuration describes it.
@@ -101,8 +102,10 @@ enum Verdict {
     Live = 0,
     /// Idle for too long: closed as the protocol wants it.
     Close = 1,
-    /// Too slow: dropped.
-    Kill = 2,
+    /// Too slow with a head: dropped.
+    Slow = 2,
+    /// Takes nothing: dropped.
+    Stuck = 3,
 }
 
 /// Never stalled; the clock begins at 0, but its first beat comes before the first connection can stall.
@@ -298,14 +301,15 @@ impl Connection {
             || (self.waiting.load(Ordering::Relaxed) > 0 && untaken > millis(limits.write_stall));
         // What was asked to close politely, and does not, has answers that nobody takes.
         let is_stuck = phase == Phase::Idle as u8 && waited > millis(limits.keep_alive + limits.write_stall);
-        let verdict =
-            if is_stalled || is_stuck || (phase == Phase::Head as u8 && waited > millis(limits.head)) {
-                Verdict::Kill
-            } else if phase == Phase::Idle as u8 && waited > millis(limits.keep_alive) {
-                Verdict::Close
-            } else {
-                Verdict::Live
-            };
+        let verdict = if is_stalled || is_stuck {
+            Verdict::Stuck
+        } else if phase == Phase::Head as u8 && waited > millis(limits.head) {
+            Verdict::Slow
+        } else if phase == Phase::Idle as u8 && waited > millis(limits.keep_alive) {
+            Verdict::Close
+        } else {
+            Verdict::Live
+        };
         self.verdict.store(verdict as u8, Ordering::Relaxed);
         verdict != Verdict::Live
     }
@@ -315,6 +319,11 @@ impl Connection {
     }
 
     fn is_to_die(&self) -> bool {
-        self.verdict.load(Ordering::Relaxed) == Verdict::Kill as u8
+        self.verdict.load(Ordering::Relaxed) >= Verdict::Slow as u8
+    }
+
+    /// The limit that it died of.
+    fn cut(&self) -> Cut {
+        if self.verdict.load(Ordering::Relaxed) == Verdict::Slow as u8 { Cut::Head } else { Cut::WriteStall }
     }
 }

@@ -4,12 +4,15 @@
 //! a scrape adds them up. Labels are looked up once, when a gate is made.
 
 mod collect;
+pub(crate) mod cuts;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use countersign_auth::refusal::Reason;
+
+use cuts::Cuts;
 
 /// Upper bounds of the latency histogram, in microseconds: a hit takes about 20 us, a login about 25 ms, a held
 /// poll up to two minutes.
@@ -124,8 +127,8 @@ pub struct Metrics {
     pub(crate) none: Arc<ApiMetrics>,
     /// Connections taken.
     pub(crate) accepted: AtomicU64,
-    /// Connections turned away because there were too many.
-    pub(crate) turned_away: AtomicU64,
+    /// Clients cut off at a limit.
+    pub(crate) cuts: Cuts,
     /// Connections that ended.
     pub(crate) closed: AtomicU64,
     /// WebSockets and the like, open now.
@@ -141,7 +144,7 @@ impl Metrics {
             apis: Mutex::default(),
             none: Arc::new(ApiMetrics { name: "".into(), cells: cells(cores) }),
             accepted: AtomicU64::default(),
-            turned_away: AtomicU64::default(),
+            cuts: Cuts::default(),
             closed: AtomicU64::default(),
             tunnels: AtomicU64::default(),
         })

@@ -283,10 +283,14 @@ impl<H: Handler> Core<H> {
     }
 }
 
+/// So often a line says how many clients were cut off, and at which limits.
+const CUTS_TOLD_MS: u64 = 1000;
+
 /// Turns the core's clock, and does what is to be done now and then.
 async fn beat(worker: Rc<Worker>) {
     let mut interval = tokio::time::interval(worker.pulse().beat());
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut told_ms = 0;
     loop {
         interval.tick().await;
         worker.pulse().strike();
@@ -294,6 +298,11 @@ async fn beat(worker: Rc<Worker>) {
         worker.sweep();
         if worker.index() == 0 {
             upstream::run_checks(&worker);
+            let now_ms = worker.pulse().now_ms();
+            if now_ms.saturating_sub(told_ms) >= CUTS_TOLD_MS {
+                told_ms = now_ms;
+                worker.gate().metrics.cuts.tell();
+            }
         }
     }
 }

@@ -1,15 +1,18 @@
 //! Bad days: very many slow clients, heads and bodies made to hurt, a service that fails in every way. Whoever else is
 //! there is served, and memory is bounded.
 //!
-//! `SLOW=20000 cargo nextest run -p countersign --no-capture slow_clients` holds that many connections, as far as the
-//! open-files limit lets it (two for each: this process has one end, the gate the other).
+//! `SLOW=2000 cargo nextest run -p countersign --no-capture slow_clients` holds so many connections in place of 20,000. As
+//! many are held as files may be open: this process has one end of each, the gate the other.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
 
 use countersign_auth::secret::Secret;
 use countersign_gateway::limits::Limits;
 use countersign_identity::accounts::AccountDraft;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use serde_json::Value;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpSocket, TcpStream};
 
@@ -20,7 +23,7 @@ use crate::threats::{Ground, basic};
 use crate::transcript::Manners;
 
 /// What is held where `SLOW` says nothing.
-const SLOW: usize = 2000;
+const SLOW: usize = 20_000;
 /// Files that a process has open beside its connections.
 const OTHER_FILES: usize = 300;
 /// Connections from one address, within what the gate allows.
@@ -44,10 +47,28 @@ const BEGINNINGS: [&str; 4] = [
 #[expect(clippy::disallowed_methods, reason = "how large a run is, is said by whoever starts it")]
 fn wanted() -> usize {
     let wanted = std::env::var("SLOW").ok().map_or(SLOW, |text| text.parse().unwrap());
-    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
-    let files = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
-    let files = files.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).unwrap_or(1024_usize);
+    let files = files_for(wanted + OTHER_FILES);
+    if files < wanted + OTHER_FILES {
+        println!("{files} files may be open and not more: {wanted} connections are too many");
+    }
     wanted.min(files.saturating_sub(OTHER_FILES))
+}
+
+/// How many files this process, and the gate that it starts, may have open once it has asked for so many.
+fn files_for(count: usize) -> usize {
+    let wanted = u64::try_from(count).unwrap();
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current.is_none_or(|current| current >= wanted) {
+        return count;
+    }
+    // Whoever may raise both; else up to what the system allows.
+    for most in [wanted.max(maximum.unwrap_or(wanted)), maximum.unwrap_or(wanted)] {
+        let limit = Rlimit { current: Some(wanted.min(most)), maximum: Some(most) };
+        if setrlimit(Resource::Nofile, limit).is_ok() {
+            break;
+        }
+    }
+    getrlimit(Resource::Nofile).current.map_or(count, |files| usize::try_from(files).unwrap())
 }
 
 fn site() -> Site {
@@ -123,6 +144,55 @@ fn slow_clients_disturb_nobody() {
         assert!(each <= KIB_EACH, "{each} KiB for each connection");
     }
     drop(held);
+}
+
+/// The gate's lines about clients that were cut off, until there is one for this limit.
+#[track_caller]
+fn cut_off_at(gate: &mut Gate, limit: &str) {
+    while gate.says_next(&["cut clients off"])["limit"] != limit {}
+}
+
+#[test]
+fn whoever_is_cut_off_is_counted_by_limit() {
+    let alice =
+        AccountDraft { password: Some(Secret::new("wonderland-7")), ..AccountDraft::new("users", "alice") };
+    let site = Site::with(
+        |upstream| {
+            format!(
+                "[[api]]\nname = \"crm\"\ndialect = \"superoffice\"\ndeployment = \"onsite\"\nat = [\"crm.example/\"]\n\
+                 upstream = \"http://{upstream}\"\n[[api.route]]\nat = \"/**\"\nallow = \"authenticated\"\n\
+                 [limits]\nconnections = 30\nconnections_per_address = 20\nheader_timeout = \"2s\"\nbody_timeout = \"1s\"\n"
+            )
+        },
+        vec![alice],
+    );
+    let mut gate = site.start();
+    let (runtime, address) = (runtime(), gate.address);
+    let hold = |last: u8, count: usize| {
+        runtime.block_on(async {
+            let mut held = Vec::new();
+            for _ in 0..count {
+                let socket = TcpSocket::new_v4().unwrap();
+                socket.bind(SocketAddr::from((Ipv4Addr::new(127, 0, 1, last), 0))).unwrap();
+                held.push(socket.connect(address).await.unwrap());
+            }
+            held
+        })
+    };
+    let first = hold(2, 21);
+    cut_off_at(&mut gate, "connections_per_address");
+    let second = hold(3, 11);
+    cut_off_at(&mut gate, "connections");
+    // The others say nothing, and are gone in time.
+    cut_off_at(&mut gate, "header_timeout");
+    drop((first, second));
+    // A log-in that stands still is told so in the words of the dialect.
+    let request = "POST /api/v1/Agents/User/CreateTicket HTTP/1.1\r\nHost: crm.example\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{";
+    let answer = Client::new(gate.address).exchange(0, request.as_bytes()).unwrap();
+    assert_eq!(answer.head.status(), 400, "{answer:?}");
+    let told: Value = serde_json::from_slice(&answer.body).unwrap();
+    assert_eq!(told["ErrorType"], "SoException", "{told}");
+    others(&gate);
 }
 
 /// How much the gate may grow by whatever a few hundred clients send.
@@ -220,4 +290,96 @@ fn a_service_that_fails_is_told_apart_in_the_dialect() {
     }
     hearing.wait_for("broke off");
     ground.send(get).passed();
+}
+
+/// How a service fails whoever asks it.
+#[derive(Clone, Copy)]
+enum Failing {
+    /// It takes the request, and never answers.
+    Silent,
+    /// The head of its answer never ends.
+    HalfOpen,
+    /// It is gone in the midst of its answer.
+    Dying,
+}
+
+/// A service that fails; it stops with the test's process.
+fn failing(how: Failing) -> SocketAddr {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let mut held = Vec::new();
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            // As much as there is: what is asked fits in one read.
+            let _read = stream.read(&mut [0; 4096]);
+            let said: &[u8] = match how {
+                Failing::Silent => b"",
+                Failing::HalfOpen => b"HTTP/1.1 200 OK\r\nContent-",
+                Failing::Dying => b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\nthe beginning",
+            };
+            let _gone = stream.write_all(said);
+            if !matches!(how, Failing::Dying) {
+                held.push(stream);
+            }
+        }
+    });
+    address
+}
+
+/// Clients of each service that fails.
+const WAITING: usize = 100;
+
+#[test]
+fn services_that_fail_disturb_no_other() {
+    let alice =
+        AccountDraft { password: Some(Secret::new("wonderland-7")), ..AccountDraft::new("users", "alice") };
+    let fails = [("silent", Failing::Silent), ("open", Failing::HalfOpen), ("dying", Failing::Dying)];
+    let site = Site::with(
+        |upstream| {
+            let api = |name: &str, dialect: &str, upstream: SocketAddr, allow: &str| {
+                format!(
+                    "[[api]]\nname = \"{name}\"\ndialect = \"{dialect}\"\nat = [\"{name}.example/\"]\n\
+                     upstream = {{ backends = [\"http://{upstream}\"], response_timeout = \"2s\" }}\n\
+                     [[api.route]]\nat = \"/**\"\nallow = \"{allow}\"\n"
+                )
+            };
+            let mut text = api("crm", "superoffice", upstream, "authenticated");
+            text.extend(fails.map(|(name, how)| api(name, "enactor", failing(how), "anonymous")));
+            text
+        },
+        vec![alice],
+    );
+    let mut gate = site.start();
+    others(&gate);
+    let before = gate.resident_kib();
+    let address = gate.address;
+    let ask = |name: &str| {
+        let lines = ["GET /api/v1/Contact/1 HTTP/1.1".to_owned(), format!("Host: {name}.example")];
+        Client::new(address).exchange(0, &raw::bytes(&lines, ""))
+    };
+    std::thread::scope(|threads| {
+        let asked: Vec<_> = fails
+            .iter()
+            .flat_map(|(name, how)| (0..WAITING).map(move |_| (*name, *how)))
+            .map(|(name, how)| (name, how, threads.spawn(move || ask(name))))
+            .collect();
+        let worst = others(&gate);
+        assert!(worst < ANSWERED_WITHIN, "{worst:?}");
+        for (name, how, answer) in asked {
+            match (how, answer.join().unwrap()) {
+                (Failing::Silent | Failing::HalfOpen, Ok(answer)) => {
+                    assert_eq!(answer.head.status(), 504, "{name}");
+                    let told: Value = serde_json::from_slice(&answer.body).unwrap();
+                    assert_eq!(told["errorCode"], "upstream-timeout", "{name}: {told}");
+                }
+                (Failing::Dying, Err(_broken)) => {}
+                (_, other) => panic!("{name}: {other:?}"),
+            }
+        }
+    });
+    gate.said("an upstream failed");
+    if let (Some(before), Some(after)) = (before, gate.resident_kib()) {
+        println!("resident: {before} KiB before, {after} KiB after {} failures", 3 * WAITING);
+        assert!(after.saturating_sub(before) < GROWN_KIB_MAX, "{before} KiB before, {after} KiB after");
+    }
 }

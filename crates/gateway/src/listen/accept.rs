@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 use super::serve::{Protocol, serve};
 use super::{Acceptor, Caps, ClientCertificate, Connection, Http2, Listener, TlsInfo, proxy_protocol};
 use crate::admission::Handler;
+use crate::metrics::cuts::Cut;
 use crate::worker::Worker;
 
 /// Out of descriptors or memory: a moment's rest instead of a busy loop.
@@ -82,7 +83,11 @@ fn take<H: Handler>(listening: &Rc<Listening<H>>, stream: TcpStream, address: So
                 Box::pin(serve(&worker, &listening.handler, *stream, connection, protocol)).await;
             }
             Some(None) => {}
-            None => tracing::debug!(peer.address = %address, "a connection's handshake took too long"),
+            None => {
+                let cut = if listening.tls.is_some() { Cut::Handshake } else { Cut::Head };
+                gate.metrics.cuts.count(cut);
+                tracing::debug!(peer.address = %address, "a connection's handshake took too long");
+            }
         }
     });
 }

@@ -13,6 +13,7 @@ use foldhash::quality::RandomState;
 
 use crate::limits::Limits;
 use crate::metrics::Metrics;
+use crate::metrics::cuts::Cut;
 
 const SHARDS: usize = 64;
 
@@ -63,7 +64,7 @@ impl Caps {
     pub(crate) fn connection(self: &Arc<Self>, limits: &Limits) -> Option<Permit> {
         if self.open.fetch_add(1, Ordering::Relaxed) >= limits.connections {
             self.open.fetch_sub(1, Ordering::Relaxed);
-            self.metrics.turned_away.fetch_add(1, Ordering::Relaxed);
+            self.metrics.cuts.count(Cut::Connections);
             return None;
         }
         self.metrics.accepted.fetch_add(1, Ordering::Relaxed);
@@ -84,7 +85,7 @@ impl Permit {
             let mut shard = self.caps.shard(source)?;
             let count = shard.entry(source).or_default();
             if *count >= limits.connections_per_address {
-                self.caps.metrics.turned_away.fetch_add(1, Ordering::Relaxed);
+                self.caps.metrics.cuts.count(Cut::ConnectionsPerAddress);
                 return None;
             }
             *count += 1;

@@ -118,7 +118,10 @@ async fn drive<F>(
             error = %crate::forward::chain(&error),
             "a client's connection ended with an error"
         ),
-        None => tracing::debug!(peer.address = %connection.address, "closed a connection that was too slow"),
+        None => {
+            worker.gate().metrics.cuts.count(connection.cut());
+            tracing::debug!(peer.address = %connection.address, "closed a connection that was too slow");
+        }
     }
 }
 

@@ -58,18 +58,22 @@ impl Collect {
             let value = i64::try_from(value).unwrap_or(i64::MAX);
             encoder.encode_descriptor(name, help, None, MetricType::Gauge)?.encode_gauge(&value)?;
         }
-        let counters = [
-            ("countersign_connections_accepted", "Client connections taken", accepted),
-            (
-                "countersign_connections_turned_away",
-                "Client connections closed because there were too many",
-                read(&self.0.turned_away),
-            ),
-        ];
-        for (name, help, value) in counters {
-            encoder
-                .encode_descriptor(name, help, None, MetricType::Counter)?
-                .encode_counter::<NoLabelSet, _, u64>(&value, None)?;
+        encoder
+            .encode_descriptor(
+                "countersign_connections_accepted",
+                "Client connections taken",
+                None,
+                MetricType::Counter,
+            )?
+            .encode_counter::<NoLabelSet, _, u64>(&accepted, None)?;
+        let mut metric = encoder.encode_descriptor(
+            "countersign_connections_cut",
+            "Client connections closed at a limit",
+            None,
+            MetricType::Counter,
+        )?;
+        for (limit, count) in self.0.cuts.counts() {
+            metric.encode_family(&[("limit", limit)])?.encode_counter::<NoLabelSet, _, u64>(&count, None)?;
         }
         Ok(())
     }

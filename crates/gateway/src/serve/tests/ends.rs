@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::sync::mpsc;
 use std::time::Duration;
 
+use super::listeners::Pki;
 use crate::testing::client::Wire;
 use crate::testing::upstream::Server;
 use crate::testing::{PATIENCE, Setup, until};
@@ -125,6 +126,29 @@ fn slow_heads_and_idle_connections_are_closed() {
     assert!(silent.is_closed());
     assert!(slow.is_closed());
     assert!(idle.is_closed());
+    // Idleness is no fault.
+    until("they are counted", || {
+        plane.metrics.render().unwrap().contains("connections_cut_total{limit=\"header_timeout\"} 2")
+    });
+}
+
+#[test]
+fn slow_handshakes_are_closed() {
+    let upstream = Server::echo();
+    let pki = Pki::new();
+    let mut setup = Setup::before(&[upstream.address]);
+    setup.listener.tls = Some(pki.files());
+    setup.gate.limits.handshake = Duration::from_millis(300);
+    let plane = setup.start();
+    let mut silent = Wire::connect(plane.address);
+    // The beginning of a record that says it is longer.
+    let mut slow = Wire::connect(plane.address);
+    slow.stream.get_mut().write_all(&[22, 3, 1, 2, 0, 1]).unwrap();
+    assert!(silent.is_closed());
+    assert!(slow.is_closed());
+    until("they are counted", || {
+        plane.metrics.render().unwrap().contains("connections_cut_total{limit=\"handshake_timeout\"} 2")
+    });
 }
 
 #[test]
