@@ -23,7 +23,7 @@ use countersign_auth::cookie;
 use countersign_auth::derive::DerivationKey;
 use countersign_auth::dialect::Dialect;
 use countersign_auth::fields::content_type::ContentType;
-use countersign_auth::fields::{Case, FIELDS_MAX, Fields};
+use countersign_auth::fields::{Bounds, Case, Fields};
 use countersign_auth::scheme::basic;
 use countersign_auth::scheme::digest::hash::Ha1;
 use countersign_auth::scheme::digest::nonce::Nonces;
@@ -159,9 +159,12 @@ pub fn bodies(bytes: &[u8]) {
     let end = bytes.iter().position(|byte| *byte == b'\n').unwrap_or(bytes.len());
     let (line, body) = bytes.split_at(end);
     let Some(content_type) = std::str::from_utf8(line).ok().and_then(ContentType::parse) else { return };
-    let Ok(fields) = Fields::parse(&content_type, body.get(1..).unwrap_or_default()) else { return };
+    let Ok(fields) = Fields::parse(&content_type, body.get(1..).unwrap_or_default(), Bounds::default())
+    else {
+        return;
+    };
     let names: Vec<String> = fields.names().map(str::to_owned).collect();
-    assert!(names.len() <= FIELDS_MAX);
+    assert!(names.len() <= Bounds::default().fields);
     for name in &names {
         let times = names.iter().filter(|other| *other == name).count();
         assert_eq!(

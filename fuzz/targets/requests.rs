@@ -10,8 +10,8 @@ use countersign_auth::assertion::assert as mint;
 use countersign_auth::authenticate::authenticate;
 use countersign_auth::canonical::path::CanonicalPath;
 use countersign_auth::dialect::Dialect;
-use countersign_auth::fields::Fields;
 use countersign_auth::fields::content_type::ContentType;
+use countersign_auth::fields::{Bounds, Fields};
 use countersign_auth::policy::{Allow, Conditions, Permit, RouteOptions, authorize};
 use countersign_auth::recognize::{Request, recognize};
 use futures_util::FutureExt as _;
@@ -93,7 +93,7 @@ fn through(
     let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let fields = if api.reads_body(method, path, &taken, content_type.as_deref()) {
         let content_type = content_type.as_deref().and_then(ContentType::parse)?;
-        Some(Fields::parse(&content_type, body).ok()?)
+        Some(Fields::parse(&content_type, body, Bounds::default()).ok()?)
     } else {
         None
     };

@@ -59,10 +59,10 @@ pub enum FieldsError {
     /// Well-formed, but a list or a lone value, which has no fields.
     #[error("body is no object")]
     NoObject,
-    /// Nested beyond [`DEPTH_MAX`].
+    /// Nested beyond [`Bounds::depth`].
     #[error("body is nested too deeply")]
     TooDeep,
-    /// More than [`FIELDS_MAX`] fields or [`PARTS_MAX`] parts.
+    /// More than [`Bounds::fields`] fields or [`Bounds::parts`] parts.
     #[error("body has too many fields")]
     TooMany,
 }
@@ -79,18 +79,35 @@ pub enum FieldError {
 }
 
 /// No call of the dialects nests deeper than three; parsers that recurse need some bound.
-pub const DEPTH_MAX: usize = 32;
+const DEPTH: usize = 32;
 /// Each look-up walks all fields; no call of the dialects has more than some dozens.
-pub const FIELDS_MAX: usize = 1000;
-/// As [`FIELDS_MAX`], for an encoding that spends a boundary and headers on each field.
-pub const PARTS_MAX: usize = 100;
+const FIELDS: usize = 1000;
+/// As many fields, for an encoding that spends a boundary and headers on each of them.
+const PARTS: usize = 100;
+
+/// How much of a body is read as fields. `Default` holds what this module gives reasons for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// Objects, lists or elements in each other.
+    pub depth: usize,
+    /// Fields at the top level, in every encoding.
+    pub fields: usize,
+    /// Parts of a multipart body.
+    pub parts: usize,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self { depth: DEPTH, fields: FIELDS, parts: PARTS }
+    }
+}
 
 impl Fields {
     /// Reads a body. One byte order mark before it is skipped; an empty body has no fields.
     ///
     /// # Errors
     /// See [`FieldsError`].
-    pub fn parse(content_type: &ContentType, body: &[u8]) -> Result<Self, FieldsError> {
+    pub fn parse(content_type: &ContentType, body: &[u8], bounds: Bounds) -> Result<Self, FieldsError> {
         let encoding = content_type.encoding();
         let malformed = |rule| FieldsError::Malformed { encoding, rule };
         if !content_type.reads_as_utf8(body) {
@@ -102,12 +119,12 @@ impl Fields {
         }
         let text = || std::str::from_utf8(body).map_err(|_| malformed("it is not utf-8"));
         let fields = match encoding {
-            Encoding::Json => json::parse(text()?)?,
-            Encoding::Xml => xml::parse(text()?)?,
-            Encoding::Form => form::parse(text()?)?,
+            Encoding::Json => json::parse(text()?, bounds)?,
+            Encoding::Xml => xml::parse(text()?, bounds)?,
+            Encoding::Form => form::parse(text()?, bounds)?,
             Encoding::Multipart => {
                 let boundary = content_type.boundary().ok_or(malformed("it has no boundary"))?;
-                multipart::parse(boundary, body)?
+                multipart::parse(boundary, body, bounds)?
             }
         };
         Ok(Self(fields))
@@ -192,9 +209,9 @@ impl FieldError {
     }
 }
 
-/// Adds a field within [`FIELDS_MAX`].
-fn push(fields: &mut Vec<Field>, name: String, value: Value) -> Result<(), FieldsError> {
-    if fields.len() >= FIELDS_MAX {
+/// Adds a field, if there may be one more.
+fn push(fields: &mut Vec<Field>, name: String, value: Value, bounds: Bounds) -> Result<(), FieldsError> {
+    if fields.len() >= bounds.fields {
         return Err(FieldsError::TooMany);
     }
     fields.push(Field { name, value });

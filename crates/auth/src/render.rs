@@ -1,5 +1,6 @@
 //! From an answer of the dialect to bytes.
 
+mod refused;
 pub(crate) mod sign_in;
 
 use std::sync::Arc;
@@ -14,16 +15,15 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use crate::api::digest::Freshness;
 use crate::api::{Api, Located, Mechanism};
 use crate::cookie::{self, Attributes, SameSite, ScriptAccess, Transport};
-use crate::date::DateFormat;
 use crate::dialect::pattern::Segments;
 use crate::dialect::place::Place;
-use crate::dialect::template::{Medium, Value, Values};
+use crate::dialect::template::{Medium, Template, TooLong, Values};
 use crate::dialect::{Answer, BodyKind, CookieRule, Refusals, Scheme, Site, Surface, read_medium};
 use crate::link::Sharing;
 use crate::media;
 use crate::port::Lookups;
-use crate::refusal::{Reason, Refusal};
-use crate::render::sign_in::is_own_path;
+use crate::refusal::{Cause, Reason, Refusal};
+use crate::render::refused::RefusalValues;
 use crate::time::Time;
 
 /// What an answer depends on beside its values.
@@ -47,6 +47,8 @@ pub struct Here<'h> {
     pub lookups: &'h dyn Lookups,
     /// The moment of the answer.
     pub now: Time,
+    /// The most bytes that a dialect's templates may make of an answer: body, headers and cookies together.
+    pub bytes_max: usize,
 }
 
 /// An answer that the gate makes itself.
@@ -60,6 +62,24 @@ pub struct Rendered {
     pub headers: HeaderMap,
     /// Its body.
     pub body: Bytes,
+    /// For the log, where it is not the dialect's answer: why not.
+    pub cause: Option<Cause>,
+}
+
+/// How much of an answer may still be made.
+struct Room(usize);
+
+impl Room {
+    fn render(
+        &mut self,
+        template: &Template,
+        values: &dyn Values,
+        medium: Medium,
+    ) -> Result<String, TooLong> {
+        let text = template.render_within(self.0, values, medium)?;
+        self.0 = self.0.saturating_sub(text.len());
+        Ok(text)
+    }
 }
 
 /// Pages are self-contained, may not be framed, and post to their own origin only.
@@ -100,7 +120,26 @@ impl Api {
     }
 
     /// Renders an answer of a call.
-    pub(crate) fn answer(&self, answer: &Answer, values: &dyn Values, here: &Here<'_>) -> Rendered {
+    ///
+    /// # Errors
+    /// `internal` if it is longer than [`Here::bytes_max`].
+    pub(crate) fn answer(
+        &self,
+        answer: &Answer,
+        values: &dyn Values,
+        here: &Here<'_>,
+    ) -> Result<Rendered, Refusal> {
+        self.fill(answer, values, here, &mut Room(here.bytes_max))
+            .map_err(|TooLong| Refusal::new(Reason::Internal, too_long(here)))
+    }
+
+    fn fill(
+        &self,
+        answer: &Answer,
+        values: &dyn Values,
+        here: &Here<'_>,
+        room: &mut Room,
+    ) -> Result<Rendered, TooLong> {
         let status =
             answer.status.and_then(|status| StatusCode::from_u16(status).ok()).unwrap_or(StatusCode::OK);
         let mut headers = HeaderMap::new();
@@ -111,12 +150,12 @@ impl Api {
                 headers.insert(CONTENT_SECURITY_POLICY, PAGE_POLICY);
                 headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
             }
-            body = Bytes::from(template.render(values, read_medium(kind)));
+            body = Bytes::from(room.render(template, values, read_medium(kind))?);
         }
         headers.insert(CACHE_CONTROL, NO_STORE);
         let mut named = Vec::new();
         for (name, template) in &answer.headers {
-            let value = template.render(values, Medium::Header);
+            let value = room.render(template, values, Medium::Header)?;
             if value.is_empty() && template.is_one_value() {
                 continue;
             }
@@ -130,13 +169,14 @@ impl Api {
             }
         }
         for rule in &answer.cookies {
-            append_cookie(&mut headers, rule, values, here, self.same_site);
+            let value = room.render(&rule.value, values, Medium::Cookie)?;
+            append_cookie(&mut headers, rule, &value, values, here, self.same_site);
         }
         for rule in &answer.clear {
             clear_cookie(&mut headers, rule, values, here, self.same_site);
         }
-        let phrase = answer.phrase.as_ref().map(|phrase| phrase.render(values, Medium::Header));
-        Rendered { status, phrase, headers, body }
+        let phrase = answer.phrase.as_ref().map(|phrase| room.render(phrase, values, Medium::Header));
+        Ok(Rendered { status, phrase: phrase.transpose()?, headers, body, cause: None })
     }
 
     /// The dialect's full media type of a body: the one that the client asks for before others of its kind.
@@ -151,11 +191,7 @@ impl Api {
     }
 
     /// Of several bodies the one in the client's media type; a single one is sent as it is.
-    fn body_of<'a>(
-        &self,
-        answer: &'a Answer,
-        here: &Here<'_>,
-    ) -> Option<(BodyKind, &'a crate::dialect::template::Template)> {
+    fn body_of<'a>(&self, answer: &'a Answer, here: &Here<'_>) -> Option<(BodyKind, &'a Template)> {
         let chosen = match answer.bodies.as_slice() {
             [] => return None,
             [only] => only,
@@ -192,10 +228,12 @@ impl Api {
         let surface = site.map(|site| &site.surface).or_else(|| self.widest_surface());
         let mut rendered = match self.to_sign_in(site, surface.map(|surface| &**surface), refusal, here) {
             Some(redirect) => redirect,
-            None => self.refusal(site, surface.map(|surface| &**surface), refusal, here),
+            None => self
+                .refusal(site, surface.map(|surface| &**surface), refusal, here)
+                .unwrap_or_else(|TooLong| bare(here)),
         };
         if let Some(dead) = &refusal.dead_cookie {
-            let values = RefusalValues::new(self, &Answer::default(), refusal.reason.status(), refusal, here);
+            let values = RefusalValues::bare(self, refusal.reason.status(), refusal, here);
             self.clear_dead(&mut rendered.headers, dead, &values, here);
         }
         rendered
@@ -207,7 +245,7 @@ impl Api {
         surface: Option<&Surface>,
         refusal: &Refusal,
         here: &Here<'_>,
-    ) -> Rendered {
+    ) -> Result<Rendered, TooLong> {
         let refusals: Option<&Refusals> =
             site.map(|site| &*site.refusals).or_else(|| surface.map(|surface| &*surface.refusals));
         let default = Answer::default();
@@ -216,9 +254,11 @@ impl Api {
             Some(_) => 401,
             None => answer.status.unwrap_or(refusal.reason.status()),
         };
-        let values = RefusalValues::new(self, answer, status, refusal, here);
+        let mut room = Room(here.bytes_max);
+        let mut values = RefusalValues::bare(self, status, refusal, here);
+        values.say(answer, &mut room)?;
         let with_status = Answer { status: Some(status), ..answer.clone() };
-        let mut rendered = self.answer(&with_status, &values, here);
+        let mut rendered = self.fill(&with_status, &values, here, &mut room)?;
         if let Some(challenge) = &refusal.challenge {
             rendered.headers.insert(WWW_AUTHENTICATE, HeaderValue::clone(challenge));
         } else if status == 401 && answer.challenge.unwrap_or(true) {
@@ -227,7 +267,7 @@ impl Api {
         if refusal.reason == Reason::Method {
             self.allow(here, &mut rendered.headers);
         }
-        rendered
+        Ok(rendered)
     }
 
     fn challenge(&self, site: Option<&Site>, refusal: &Refusal, here: &Here<'_>, headers: &mut HeaderMap) {
@@ -282,6 +322,24 @@ pub(crate) fn no_realm(text: &str) -> Option<&'static str> {
     (!is_visible).then_some("`realm` stands in a header: ASCII without control characters, and not empty")
 }
 
+/// What the log says of an answer that the dialect makes too long.
+fn too_long(here: &Here<'_>) -> Cause {
+    format!("the dialect's answer is longer than answer_bytes, {}", here.bytes_max).into()
+}
+
+/// In place of an answer that the dialect makes too long; in nobody's words, which would be too long again.
+fn bare(here: &Here<'_>) -> Rendered {
+    let mut headers = HeaderMap::new();
+    headers.insert(CACHE_CONTROL, NO_STORE);
+    Rendered {
+        status: StatusCode::INTERNAL_SERVER_ERROR,
+        phrase: None,
+        headers,
+        body: Bytes::new(),
+        cause: Some(too_long(here)),
+    }
+}
+
 pub(crate) fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
@@ -289,17 +347,17 @@ pub(crate) fn quoted(text: &str) -> String {
 fn append_cookie(
     headers: &mut HeaderMap,
     rule: &CookieRule,
+    value: &str,
     values: &dyn Values,
     here: &Here<'_>,
     same_site: Option<SameSite>,
 ) {
-    let value = rule.value.render(values, Medium::Cookie);
     if value.is_empty() {
         return;
     }
     let path = rule.path.render(values, Medium::Header);
     let attributes = attributes(rule, &path, here, (rule.lifetime, same_site));
-    if let Ok(cookie) = cookie::set_cookie(&rule.name, &value, &attributes) {
+    if let Ok(cookie) = cookie::set_cookie(&rule.name, value, &attributes) {
         headers.append(http::header::SET_COOKIE, cookie);
     }
 }
@@ -362,106 +420,8 @@ impl Api {
         here: &Here<'_>,
     ) {
         for rule in rules {
-            append_cookie(headers, rule, values, here, self.same_site);
+            let value = rule.value.render(values, Medium::Cookie);
+            append_cookie(headers, rule, &value, values, here, self.same_site);
         }
-    }
-}
-
-struct RefusalValues<'v> {
-    api: &'v Api,
-    here: &'v Here<'v>,
-    media: &'v str,
-    status: u16,
-    refusal: &'v Refusal,
-    code: String,
-    message: String,
-}
-
-impl<'v> RefusalValues<'v> {
-    fn new(api: &'v Api, answer: &Answer, status: u16, refusal: &'v Refusal, here: &'v Here<'v>) -> Self {
-        let mut values = Self {
-            api,
-            here,
-            media: api.media(here),
-            status,
-            refusal,
-            code: String::new(),
-            message: String::new(),
-        };
-        values.code =
-            answer.code.as_ref().map_or_else(String::new, |code| code.render(&values, Medium::Text));
-        values.message = match &answer.message {
-            Some(message) => message.render(&values, Medium::Text),
-            None => default_message(refusal.reason).to_owned(),
-        };
-        values
-    }
-
-    /// Where to go after signing in, if the form that failed knew.
-    fn return_to(&self) -> String {
-        let query = self.here.query.unwrap_or_default();
-        let named = crate::canonical::query::parse_query(query)
-            .filter_map(Result::ok)
-            .find(|(name, _)| name == "return_to")
-            .map(|(_, value)| value.into_owned());
-        named.filter(|path| is_own_path(path, self.here.prefix)).unwrap_or_default()
-    }
-}
-
-impl Values for RefusalValues<'_> {
-    fn value(&self, name: &str, index: Option<usize>) -> Value<'_> {
-        match name {
-            "api" => Value::Text((*self.api.name).into()),
-            "prefix" => Value::Address(self.here.prefix.into()),
-            "media" => Value::Text(self.media.into()),
-            "realm" => Value::Text(self.api.realm.as_str().into()),
-            "status" => Value::Int(i64::from(self.status)),
-            "reason" => Value::Text(self.refusal.reason.name().into()),
-            "detail" => Value::Text(self.refusal.detail.as_str().into()),
-            "carrier" => Value::Text(self.refusal.carrier.as_str().into()),
-            "code" => Value::Text(self.code.as_str().into()),
-            "message" => Value::Text(self.message.as_str().into()),
-            "trace" if self.api.development => Value::Text(self.refusal.cause.as_ref().into()),
-            "return_to" => Value::Address(self.return_to().into()),
-            "issuers" => Value::List(self.api.logins.len()),
-            _ => match name.strip_prefix("issuers.") {
-                Some(field) => self.api.login_value(field, index),
-                None => Value::Absent,
-            },
-        }
-    }
-
-    fn date(&self) -> &DateFormat {
-        &self.api.dialect.date
-    }
-}
-
-/// What a dialect that says nothing says.
-const fn default_message(reason: Reason) -> &'static str {
-    match reason {
-        Reason::BadRequest | Reason::Malformed => "The request cannot be read.",
-        Reason::Ambiguous => "The request can be read in more than one way.",
-        Reason::MissingField => "A required field is missing.",
-        Reason::InvalidField => "A field has an invalid value.",
-        Reason::Unauthenticated | Reason::NoCredential | Reason::NotAccepted | Reason::StaleProof => {
-            "Authentication is required."
-        }
-        Reason::WrongPassword => "The user name or password is wrong.",
-        Reason::BadToken => "The token is invalid.",
-        Reason::Expired => "The token has expired.",
-        Reason::BadProvider => "The identity provider is unknown.",
-        Reason::Forbidden => "Access is denied.",
-        Reason::Csrf => "The CSRF token is missing or invalid.",
-        Reason::SessionLimit => "Too many sessions are open.",
-        Reason::PasswordDue => "The password must be changed.",
-        Reason::NotFound => "Not found.",
-        Reason::Method => "The method is not allowed.",
-        Reason::TooLarge => "The request is too large.",
-        Reason::MediaType => "The media type is not supported.",
-        Reason::TooMany => "Too many requests.",
-        Reason::Internal => "Internal error.",
-        Reason::Upstream => "The service cannot be reached.",
-        Reason::Unavailable => "The request cannot be checked at the moment.",
-        Reason::UpstreamTimeout => "The service did not answer in time.",
     }
 }

@@ -137,7 +137,7 @@ impl Call<'_> {
         match self.endpoint.operation {
             Operation::Issue => self.issue().await,
             Operation::End => self.end().await,
-            Operation::Show => Ok(self.answer(&self.caller())),
+            Operation::Show => self.answer(&self.caller()),
             Operation::Refuse => {
                 let reason = self.endpoint.reason.unwrap_or(Reason::Forbidden);
                 Err(Refusal::new(reason, "the dialect refuses this call"))
@@ -190,7 +190,7 @@ impl Call<'_> {
         said.filter(|path| is_own_path(path, self.here.prefix)).unwrap_or_default()
     }
 
-    fn answer(&self, caller: &Caller<'_>) -> Rendered {
+    fn answer(&self, caller: &Caller<'_>) -> Result<Rendered, Refusal> {
         self.api.answer(&self.endpoint.answer, caller, self.here)
     }
 
@@ -254,7 +254,7 @@ impl Call<'_> {
             .find(|issued| bound.is_some_and(|word| *word == issued.word))
             .or_else(|| issued.iter().find(|issued| self.is_session(&issued.word)));
         let caller = Caller { session: session.map(SessionView::issued), issued: &issued, ..self.caller() };
-        Ok(self.answer(&caller))
+        self.answer(&caller)
     }
 
     fn plan(&self, rule: &TokenRule) -> Result<TokenPlan, Refusal> {
@@ -339,7 +339,7 @@ impl Call<'_> {
             (Some(_), _) => return Err(not_found("session")),
             (None, _) => end(self.identity, self.world).await?,
         }
-        Ok(self.answer(&self.caller()))
+        self.answer(&self.caller())
     }
 
     /// A public reference, or the reference of a value of the API's session words.
@@ -361,7 +361,7 @@ impl Call<'_> {
         let Some(account) = self.own_account() else { return Err(not_found("session")) };
         let sessions =
             self.world.operations.sessions(account.id, Arc::clone(&self.api.name), self.world.now).await?;
-        Ok(self.answer(&Caller { sessions: &sessions, ..self.caller() }))
+        self.answer(&Caller { sessions: &sessions, ..self.caller() })
     }
 
     async fn session(&self) -> Result<Rendered, Refusal> {
@@ -372,7 +372,7 @@ impl Call<'_> {
         let sessions =
             self.world.operations.sessions(account.id, Arc::clone(&self.api.name), self.world.now).await?;
         match sessions.iter().find(|info| info.reference == wanted) {
-            Some(shown) => Ok(self.answer(&Caller { shown: Some(shown), ..self.caller() })),
+            Some(shown) => self.answer(&Caller { shown: Some(shown), ..self.caller() }),
             None => Err(not_found("session")),
         }
     }
@@ -400,7 +400,7 @@ impl Call<'_> {
         let new = Secret::new(self.input("new").unwrap_or_default());
         let keep = self.identity.token().or(self.identity.session()).map(|token| token.digest());
         match self.world.operations.password_change(claim, new, keep, self.world.now).await? {
-            PasswordChange::Done => Ok(self.answer(&self.caller())),
+            PasswordChange::Done => self.answer(&self.caller()),
             PasswordChange::WrongOld => Err(Refusal::new(Reason::WrongPassword, "the old password is wrong")),
             PasswordChange::Unfit(why) => {
                 Err(Refusal::new(Reason::InvalidField, why).about(self.field("new")))

@@ -28,6 +28,7 @@ use tokio::task::JoinHandle;
 
 /// Heads of monitoring systems are small; a slow one is no monitoring system.
 const HEAD: Duration = Duration::from_secs(10);
+/// Cookies of a browser that looks at the page included.
 const HEAD_BYTES: usize = 16 * 1024;
 /// Monitors, a console, a person or two.
 const CONNECTIONS: usize = 64;

@@ -271,7 +271,7 @@ impl<'g> Visit<'g> {
         let limits = &self.gate.limits;
         let bytes = call_body::read(body, limits.call_bytes, limits.own_body).await?;
         let fields = if has_fields {
-            call_body::fields(content_type, &api.encodings(&self.head.method, path), &bytes)
+            call_body::fields(content_type, &api.encodings(&self.head.method, path), &bytes, limits.fields)
         } else {
             Ok(None)
         };
@@ -424,6 +424,7 @@ fn here<'h>(
     Here {
         lookups: &*gate.lookups,
         now,
+        bytes_max: gate.limits.answer_bytes,
         prefix,
         secure: peer.scheme == Wire::Https,
         method: &head.method,
@@ -475,7 +476,10 @@ fn plain(status: StatusCode, facts: LogFacts) -> Admission<Finish> {
 }
 
 fn response(rendered: Rendered) -> Response<Bytes> {
-    let Rendered { status, phrase, headers, body } = rendered;
+    let Rendered { status, phrase, headers, body, cause } = rendered;
+    if let Some(cause) = cause {
+        tracing::warn!(auth.cause = %cause, "sent an answer of its own in place of the dialect's");
+    }
     let mut response = Response::new(body);
     *response.status_mut() = status;
     *response.headers_mut() = headers;

@@ -178,7 +178,9 @@ impl Route<'_> {
                 }
                 if error.is_parse() {
                     self.failed(backend);
-                    return Err((ForwardError::NoHttp(error), None));
+                    let is_long = error.is_parse_too_large();
+                    let what = if is_long { ForwardError::TooLarge } else { ForwardError::NoHttp };
+                    return Err((what(error), None));
                 }
                 if let Some(spare) = spare {
                     let again = Request::from_parts(spare.head, Outgoing::empty());

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use countersign_auth::fields::Bounds;
+
 /// A Kerberos ticket may be 48,000 bytes (Windows' `MaxTokenSize`), 64,000 in base64, and comes with other fields.
 const HEADER_BYTES: usize = 72 * 1024;
 /// What the HTTP engine parses without touching the heap; browsers send about twenty.
@@ -20,6 +22,8 @@ const BODY_IDLE: Duration = Duration::from_secs(30);
 const OWN_BODY: Duration = Duration::from_secs(30);
 /// A login or a form fits in 64 KiB many times over; what is larger is somebody else's business.
 const CALL_BYTES: usize = 64 * 1024;
+/// The longest list that is shown, the 10,000 tokens that an account may hold, is some 3 MiB; an answer is in memory.
+const ANSWER_BYTES: usize = 4 * 1024 * 1024;
 /// A page opens one; a company's gateway opens some hundred when work begins. In the five minutes that a session lives
 /// which nobody presents, one address has 3 % of the table.
 const ANONYMOUS_SESSIONS: u32 = 600;
@@ -31,15 +35,16 @@ const CONNECTIONS: usize = 10_000;
 const CONNECTIONS_PER_ADDRESS: usize = 1_000;
 /// Browsers use up to 100 streams of one connection.
 const STREAMS: u32 = 128;
-/// Streams that were reset before they were served: more is the rapid-reset attack (RUSTSEC-2023-0034).
+/// A page that is left resets some of its requests; more, and before they were looked at, is the rapid-reset attack
+/// (RUSTSEC-2023-0034).
 const PENDING_RESETS: usize = 20;
-/// Streams reset by us for protocol errors of the peer (RUSTSEC-2024-0003).
+/// A broken client breaks the protocol now and then; whoever does it all the time wants our answers (RUSTSEC-2024-0003).
 const LOCAL_RESETS: usize = 64;
-/// Bytes that an HTTP/2 client may send on one stream before we took them.
+/// What 100 Mbit/s bring in 20 ms, a common round trip: an upload does not wait, and what we did not take yet is in memory.
 const STREAM_WINDOW: u32 = 256 * 1024;
-/// The same over all streams of a connection.
+/// Four streams that upload at once; all others wait for them.
 const CONNECTION_WINDOW: u32 = 1024 * 1024;
-/// Bytes that wait to be written on one HTTP/2 stream.
+/// Some pieces of an answer as they come from a service, so that a stream never runs dry; the rest stays with the service.
 const STREAM_SEND_BUFFER: usize = 128 * 1024;
 /// The resolution of every time-out of the data plane; a revoked channel is cut within two of them.
 const TICK: Duration = Duration::from_millis(250);
@@ -65,6 +70,10 @@ pub struct Limits {
     pub own_body: Duration,
     /// Bytes of a body that the gate itself reads whole; 413 beyond it.
     pub call_bytes: usize,
+    /// What is read of such a body: depth, fields, parts; 413 beyond it.
+    pub fields: Bounds,
+    /// Bytes of an answer that a dialect's templates make; 500 in its place beyond it.
+    pub answer_bytes: usize,
     /// Anonymous sessions that one address may open in a minute; beyond it none are opened, or a call is 429.
     pub anonymous_sessions: u32,
     /// How long a client may take nothing of an answer that waits for it.
@@ -101,6 +110,8 @@ impl Default for Limits {
             body_idle: BODY_IDLE,
             own_body: OWN_BODY,
             call_bytes: CALL_BYTES,
+            fields: Bounds::default(),
+            answer_bytes: ANSWER_BYTES,
             anonymous_sessions: ANONYMOUS_SESSIONS,
             write_stall: WRITE_STALL,
             connections: CONNECTIONS,

@@ -151,6 +151,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         sharing: Sharing::Shared,
         lookups: &*service,
         now,
+        bytes_max: 1024 * 1024,
     };
     piece("refusal of who presents nothing, with its answer", || {
         let Ok(presented) = recognize(&api, &located, &request, &nothing) else { return };

@@ -127,11 +127,21 @@ impl Template {
         self.nodes.iter().all(|node| matches!(node, Node::Text(_)))
     }
 
-    /// Renders it.
+    /// Renders it where its values are few and short: those of an account, which are bounded themselves.
     pub(crate) fn render(&self, values: &dyn Values, medium: Medium) -> String {
-        let mut out = String::with_capacity(256);
-        render(&self.nodes, values, medium, &mut Vec::new(), &mut out);
-        out
+        self.render_within(usize::MAX, values, medium).unwrap_or_default()
+    }
+
+    /// Renders it into at most so many bytes.
+    pub(crate) fn render_within(
+        &self,
+        bytes_max: usize,
+        values: &dyn Values,
+        medium: Medium,
+    ) -> Result<String, TooLong> {
+        let mut out = Out { text: String::with_capacity(256), bytes_max };
+        render(&self.nodes, values, medium, &mut Vec::new(), &mut out)?;
+        Ok(out.text)
     }
 }
 
@@ -172,6 +182,22 @@ fn asks<'n>(nodes: &'n [Node], loops: &mut Vec<(&'n str, &'n str)>, names: &mut 
     }
 }
 
+/// What a template makes is longer than it may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TooLong;
+
+struct Out {
+    text: String,
+    bytes_max: usize,
+}
+
+impl Out {
+    /// Looks after each piece: what is beyond the limit by then is one value, which came in one request's head or body.
+    fn check(&self) -> Result<(), TooLong> {
+        if self.text.len() > self.bytes_max { Err(TooLong) } else { Ok(()) }
+    }
+}
+
 /// The loops around a node: item name, list name, index, length.
 type Loops<'n> = Vec<(&'n str, &'n str, usize, usize)>;
 
@@ -180,28 +206,30 @@ fn render<'n>(
     values: &dyn Values,
     medium: Medium,
     loops: &mut Loops<'n>,
-    out: &mut String,
-) {
+    out: &mut Out,
+) -> Result<(), TooLong> {
     for node in nodes {
         match node {
-            Node::Text(text) => out.push_str(text),
+            Node::Text(text) => out.text.push_str(text),
             Node::Print { name, filter } => {
-                print(look_up(name, values, loops), *filter, values.date(), medium, out);
+                print(look_up(name, values, loops), *filter, values.date(), medium, &mut out.text);
             }
             Node::If { name, negated, then, otherwise } => {
                 let holds = is_true(&look_up(name, values, loops)) != *negated;
-                render(if holds { then } else { otherwise }, values, medium, loops, out);
+                render(if holds { then } else { otherwise }, values, medium, loops, out)?;
             }
             Node::For { item, list, body } => {
                 let Value::List(length) = look_up(list, values, loops) else { continue };
                 for index in 0..length {
                     loops.push((item, list, index, length));
-                    render(body, values, medium, loops, out);
+                    render(body, values, medium, loops, out)?;
                     loops.pop();
                 }
             }
         }
+        out.check()?;
     }
+    Ok(())
 }
 
 fn look_up<'v>(name: &str, values: &'v dyn Values, loops: &Loops<'_>) -> Value<'v> {

@@ -1,16 +1,16 @@
 //! `application/x-www-form-urlencoded`, as the URL standard has it, but strict about what it repairs.
 
 use super::content_type::Encoding;
-use super::{Field, FieldsError, Value, push};
+use super::{Bounds, Field, FieldsError, Value, push};
 use crate::canonical::query::{QueryError, decode_form};
 
-pub(super) fn parse(text: &str) -> Result<Vec<Field>, FieldsError> {
+pub(super) fn parse(text: &str, bounds: Bounds) -> Result<Vec<Field>, FieldsError> {
     let mut fields = Vec::new();
     for pair in text.split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         let name = decode_form(name).map_err(malformed)?.into_owned();
         let value = decode_form(value).map_err(malformed)?.into_owned();
-        push(&mut fields, name, Value::text(value))?;
+        push(&mut fields, name, Value::text(value), bounds)?;
     }
     Ok(fields)
 }

@@ -5,16 +5,16 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::content_type::Encoding;
-use super::{DEPTH_MAX, Field, FieldsError, Value, push};
+use super::{Bounds, Field, FieldsError, Value, push};
 use crate::json::{JsonError, check_depth};
 
-pub(super) fn parse(text: &str) -> Result<Vec<Field>, FieldsError> {
-    check_depth(text, DEPTH_MAX).map_err(|error| match error {
+pub(super) fn parse(text: &str, bounds: Bounds) -> Result<Vec<Field>, FieldsError> {
+    check_depth(text, bounds.depth).map_err(|error| match error {
         JsonError::TooDeep => FieldsError::TooDeep,
         JsonError::Malformed => malformed(),
     })?;
     let mut json = serde_json::Deserializer::from_str(text);
-    let root = Root.deserialize(&mut json).map_err(|_| malformed())?;
+    let root = Root(bounds).deserialize(&mut json).map_err(|_| malformed())?;
     json.end().map_err(|_| malformed())?;
     root
 }
@@ -24,7 +24,7 @@ fn malformed() -> FieldsError {
 }
 
 /// The whole body: an object, or well-formed and none.
-struct Root;
+struct Root(Bounds);
 
 impl<'de> DeserializeSeed<'de> for Root {
     type Value = Result<Vec<Field>, FieldsError>;
@@ -46,7 +46,7 @@ impl<'de> Visitor<'de> for Root {
         let mut outcome = Ok(());
         while let Some(name) = members.next_key::<String>()? {
             let value = members.next_value_seed(Member)?;
-            outcome = outcome.and_then(|()| push(&mut fields, name, value));
+            outcome = outcome.and_then(|()| push(&mut fields, name, value, self.0));
         }
         Ok(outcome.map(|()| fields))
     }

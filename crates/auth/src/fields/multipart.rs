@@ -12,12 +12,12 @@
 //! the last of two `Content-Disposition` lines, and a boundary in the middle of a line.
 
 use super::content_type::{Encoding, parameters};
-use super::{Field, FieldsError, PARTS_MAX, Value, push};
+use super::{Bounds, Field, FieldsError, Value, push};
 
 /// Header lines of a part; clients send three at most.
 const PART_HEADERS_MAX: usize = 16;
 
-pub(super) fn parse(boundary: &str, body: &[u8]) -> Result<Vec<Field>, FieldsError> {
+pub(super) fn parse(boundary: &str, body: &[u8], bounds: Bounds) -> Result<Vec<Field>, FieldsError> {
     let broken = || malformed("its parts are broken");
     let delimiter = format!("\r\n--{boundary}");
     let start = body.strip_prefix(b"\r\n").unwrap_or(body);
@@ -33,7 +33,7 @@ pub(super) fn parse(boundary: &str, body: &[u8]) -> Result<Vec<Field>, FieldsErr
             let line = split_at(end, b"\r\n").map_or(end, |(line, _)| line);
             return if is_padding(line) { Ok(fields) } else { Err(broken()) };
         }
-        if fields.len() >= PARTS_MAX {
+        if fields.len() >= bounds.parts {
             return Err(FieldsError::TooMany);
         }
         let (padding, part) = split_at(rest, b"\r\n").ok_or_else(broken)?;
@@ -47,7 +47,7 @@ pub(super) fn parse(boundary: &str, body: &[u8]) -> Result<Vec<Field>, FieldsErr
             Content::Text => String::from_utf8(value.to_vec()).map_or(Value::NotPlain, Value::text),
             Content::File => Value::NotPlain,
         };
-        push(&mut fields, name, value)?;
+        push(&mut fields, name, value, bounds)?;
         rest = after;
     }
 }

@@ -3,13 +3,13 @@
 use proptest::prelude::{any, proptest};
 
 use super::content_type::{ContentType, Encoding};
-use super::{Case, FIELDS_MAX, FieldError, Fields, FieldsError, PARTS_MAX};
+use super::{Bounds, Case, FIELDS, FieldError, Fields, FieldsError, PARTS};
 
 const MULTIPART: &str = "multipart/form-data; boundary=XX";
 
 /// `name=value` of each field asked for; `-` for absent, `?` for ambiguous, `!` for not plain.
 fn read(content_type: &str, body: &[u8], names: &str, case: Case) -> Result<String, FieldsError> {
-    let fields = Fields::parse(&ContentType::parse(content_type).unwrap(), body)?;
+    let fields = Fields::parse(&ContentType::parse(content_type).unwrap(), body, Bounds::default())?;
     let shown = names.split(' ').map(|name| match fields.get(name, case) {
         Ok(Some(value)) => format!("{name}={value}"),
         Ok(None) => format!("{name}-"),
@@ -121,8 +121,8 @@ fn broken_json_is_refused() {
         let members: Vec<_> = (0..count).map(|at| format!("\"m{at}\":1")).collect();
         format!("{{{}}}", members.join(","))
     };
-    check(members(FIELDS_MAX + 1).as_bytes(), "body has too many fields");
-    assert!(read("application/json", members(FIELDS_MAX).as_bytes(), "a", Case::Exact).is_ok());
+    check(members(FIELDS + 1).as_bytes(), "body has too many fields");
+    assert!(read("application/json", members(FIELDS).as_bytes(), "a", Case::Exact).is_ok());
 }
 
 #[test]
@@ -138,7 +138,7 @@ fn forms() {
     check(b"a=%", "a", Err("body is not well-formed form: it has a broken escape"));
     check(b"a=%FF", "a", Err("body is not well-formed form: it has escapes that are not utf-8"));
     check(b"a=%00", "a", Err("body is not well-formed form: it has a character that may not be there"));
-    check("a&".repeat(FIELDS_MAX + 1).as_bytes(), "b", Err("body has too many fields"));
+    check("a&".repeat(FIELDS + 1).as_bytes(), "b", Err("body has too many fields"));
 }
 
 #[test]
@@ -192,7 +192,7 @@ fn broken_xml_is_refused() {
     check("<l><p>a & b</p></l>", "its syntax is broken");
     let deep = format!("{}{}", "<a>".repeat(10_000), "</a>".repeat(10_000));
     assert_eq!(read("text/xml", deep.as_bytes(), "a", Case::Exact), Err(FieldsError::TooDeep));
-    let many = format!("<l>{}</l>", "<a/>".repeat(FIELDS_MAX + 1));
+    let many = format!("<l>{}</l>", "<a/>".repeat(FIELDS + 1));
     assert_eq!(read("text/xml", many.as_bytes(), "a", Case::Exact), Err(FieldsError::TooMany));
 }
 
@@ -239,7 +239,7 @@ fn multipart_parts() {
     let broken = Err("body is not well-formed multipart: its parts are broken");
     check(&[named("b", "2"), longer], "a", broken);
     check(&["--XX".to_owned()], "a", Err("body is not well-formed multipart: its parts are broken"));
-    let many: Vec<_> = (0..=PARTS_MAX).map(|at| named(&format!("n{at}"), "1")).collect();
+    let many: Vec<_> = (0..=PARTS).map(|at| named(&format!("n{at}"), "1")).collect();
     check(&many, "n0", Err("body has too many fields"));
 }
 
@@ -263,7 +263,9 @@ fn broken_multipart_is_refused() {
 
 #[test]
 fn debug_prints_names_only() {
-    let fields = Fields::parse(&Encoding::Json.into(), br#"{"user":"alice","password":"sesame"}"#).unwrap();
+    let fields =
+        Fields::parse(&Encoding::Json.into(), br#"{"user":"alice","password":"sesame"}"#, Bounds::default())
+            .unwrap();
     assert_eq!(format!("{fields:?}"), r#"{"user", "password"}"#);
     assert!(
         fields.has("user", Case::Exact)

@@ -11,16 +11,16 @@ use quick_xml::events::{BytesDecl, BytesRef, BytesStart, Event};
 use quick_xml::reader::Reader;
 
 use super::content_type::Encoding;
-use super::{DEPTH_MAX, Field, FieldsError, Value, push};
+use super::{Bounds, Field, FieldsError, Value, push};
 
-pub(super) fn parse(text: &str) -> Result<Vec<Field>, FieldsError> {
+pub(super) fn parse(text: &str, bounds: Bounds) -> Result<Vec<Field>, FieldsError> {
     if text.bytes().any(|byte| !is_xml_char(char::from(byte))) {
         return Err(malformed("it has a control character"));
     }
     let mut reader = Reader::from_str(text);
     reader.config_mut().enable_all_checks(true);
     reader.config_mut().expand_empty_elements = true;
-    let mut document = Document::default();
+    let mut document = Document { bounds, ..Document::default() };
     loop {
         let event = reader.read_event().map_err(|_| malformed("its syntax is broken"))?;
         let first = !document.begun;
@@ -46,6 +46,7 @@ pub(super) fn parse(text: &str) -> Result<Vec<Field>, FieldsError> {
 
 #[derive(Default)]
 struct Document {
+    bounds: Bounds,
     fields: Vec<Field>,
     begun: bool,
     has_root: bool,
@@ -69,7 +70,7 @@ enum Shape {
 
 impl Document {
     fn start(&mut self, element: &BytesStart<'_>) -> Result<(), FieldsError> {
-        if self.depth >= DEPTH_MAX {
+        if self.depth >= self.bounds.depth {
             return Err(FieldsError::TooDeep);
         }
         let mut shape = Shape::Plain;
@@ -107,7 +108,7 @@ impl Document {
             Shape::Null if text.is_empty() => Value::Null,
             Shape::Null | Shape::Nested => Value::NotPlain,
         };
-        push(&mut self.fields, name, value)
+        push(&mut self.fields, name, value, self.bounds)
     }
 
     fn text(&mut self, text: &str) -> Result<(), FieldsError> {

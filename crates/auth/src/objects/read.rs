@@ -12,8 +12,8 @@ use crate::account::Account;
 use crate::canonical::header_name::{folded, folds_to};
 use crate::canonical::path::decode_segment;
 use crate::canonical::query::{QUERY_PAIRS_MAX, QueryError, decode_form};
-use crate::fields::Fields;
 use crate::fields::content_type::{ContentType, Encoding};
+use crate::fields::{Bounds, Fields};
 use crate::objects::IDS_MAX;
 use crate::objects::edit::place_in;
 use crate::objects::json::{Found, Items, JsonFault, Plain, walk};
@@ -137,7 +137,8 @@ pub(super) fn body_read<'b>(
         BodyForm::Json => body_text(headers, body).map(BodyRead::Json),
         BodyForm::Form => body_text(headers, body).map(BodyRead::Form),
         BodyForm::Multipart => {
-            let fields = content_type(headers).map(|content_type| Fields::parse(&content_type, body));
+            let fields = content_type(headers)
+                .map(|content_type| Fields::parse(&content_type, body, Bounds::default()));
             let fields =
                 fields.ok_or_else(|| Refusal::new(Reason::Malformed, "the body has no content type"))?;
             fields.map(BodyRead::Multipart).map_err(|error| Refusal::new(error.reason(), error.to_string()))

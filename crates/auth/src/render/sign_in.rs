@@ -37,7 +37,13 @@ impl Api {
         let mut headers = HeaderMap::new();
         headers.insert(LOCATION, HeaderValue::from_str(&location).ok()?);
         headers.insert(CACHE_CONTROL, NO_STORE);
-        Some(Rendered { status: StatusCode::SEE_OTHER, phrase: None, headers, body: Bytes::new() })
+        Some(Rendered {
+            status: StatusCode::SEE_OTHER,
+            phrase: None,
+            headers,
+            body: Bytes::new(),
+            cause: None,
+        })
     }
 }
 

@@ -47,7 +47,7 @@ impl Call<'_> {
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
         headers.insert(SET_COOKIE, self.login_cookie(cookie, &terms.redirect, &departure.browser)?);
-        Ok(Rendered { status: StatusCode::SEE_OTHER, phrase: None, headers, body: Bytes::new() })
+        Ok(Rendered { status: StatusCode::SEE_OTHER, phrase: None, headers, body: Bytes::new(), cause: None })
     }
 
     /// Sent along when the issuer sends the browser back, so never `Strict`.

@@ -72,7 +72,7 @@ impl Call<'_> {
     pub(super) async fn key_list(&self) -> Result<Rendered, Refusal> {
         let owner = self.input("owner").map(str::to_owned);
         let keys = self.world.operations.key_list(self.key_caller()?, owner, self.world.now).await?;
-        Ok(self.answer(&Caller { keys: &keys, ..self.caller() }))
+        self.answer(&Caller { keys: &keys, ..self.caller() })
     }
 
     pub(super) async fn key(&self) -> Result<Rendered, Refusal> {
@@ -118,7 +118,7 @@ impl Call<'_> {
     fn key_answer(&self, answer: KeyAnswer) -> Result<Rendered, Refusal> {
         match answer {
             KeyAnswer::Done(info, value) => {
-                Ok(self.answer(&Caller { key: Some((&info, value.as_ref())), ..self.caller() }))
+                self.answer(&Caller { key: Some((&info, value.as_ref())), ..self.caller() })
             }
             KeyAnswer::NotFound => Err(not_found("key")),
         }

@@ -24,8 +24,8 @@ use countersign_auth::api::{Api, ApiOptions, Located};
 use countersign_auth::authenticate::authenticate;
 use countersign_auth::derive::{derive, second_half};
 use countersign_auth::dialect::Dialect;
-use countersign_auth::fields::Fields;
 use countersign_auth::fields::content_type::ContentType;
+use countersign_auth::fields::{Bounds, Fields};
 use countersign_auth::form::{Form, FormNames};
 use countersign_auth::identity::Identity;
 use countersign_auth::link::Sharing;
@@ -249,6 +249,7 @@ impl Call<'_> {
             query,
             lookups: self.world,
             now: NOW,
+            bytes_max: 1 << 20,
             sharing: Sharing::Own,
         }
     }
@@ -326,7 +327,7 @@ impl Call<'_> {
         if !encodings.is_empty() && !encodings.contains(&content_type.encoding()) {
             return Ok(None);
         }
-        Fields::parse(&content_type, body.as_bytes())
+        Fields::parse(&content_type, body.as_bytes(), Bounds::default())
             .map(Some)
             .map_err(|error| Refusal::new(error.reason(), error.to_string()))
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use countersign_auth::api::Api;
+use countersign_auth::fields::Bounds;
 use countersign_auth::port::Purpose;
 use countersign_gateway::address::{ForwardingFields, Fronts, Networks};
 use countersign_gateway::administration::calls::Calls;
@@ -224,17 +225,30 @@ fn limits(limits: &config::Limits) -> Limits {
     Limits {
         header_bytes: size(limits.header_bytes),
         header_count: size(limits.header_count),
+        answer_header_bytes: size(limits.upstream_header_bytes),
+        handshake: limits.handshake_timeout.0,
         head: limits.header_timeout.0,
         keep_alive: limits.idle_timeout.0,
         call_bytes: size(limits.call_bytes),
+        fields: Bounds {
+            depth: size(limits.call_depth),
+            fields: size(limits.call_fields),
+            parts: size(limits.call_parts),
+        },
+        answer_bytes: size(limits.answer_bytes),
         body_idle: limits.body_timeout.0,
         own_body: limits.body_timeout.0,
         write_stall: limits.write_timeout.0,
         streams: limits.streams,
+        pending_resets: size(limits.stream_resets),
+        local_resets: size(limits.stream_errors),
+        stream_window: limits.stream_window,
+        connection_window: limits.connection_window,
+        stream_send_buffer: size(limits.stream_buffer),
         anonymous_sessions: limits.anonymous_sessions,
         connections: size(limits.connections),
         connections_per_address: size(limits.connections_per_address),
-        ..Limits::default()
+        tick: Limits::default().tick,
     }
 }
 

@@ -123,7 +123,8 @@ impl Frames {
         }
     }
 
-    fn read(&mut self) -> Option<Frame> {
+    /// The next frame, whatever it is.
+    pub(crate) fn read(&mut self) -> Option<Frame> {
         while self.buffer.len() < HEAD_BYTES || self.buffer.len() < HEAD_BYTES + self.length() {
             let mut chunk = [0; 16 * 1024];
             match self.stream.read(&mut chunk) {

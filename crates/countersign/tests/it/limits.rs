@@ -1,10 +1,15 @@
 //! Limits at their edge: the last that is accepted, the first that is refused, how the client is told, and that the
 //! access line says which limit it was.
 
+mod page;
+
 use std::io::Write as _;
 
 use countersign_gateway::limits::Limits;
 
+use crate::frames::{
+    DATA, END_HEADERS, END_STREAM, Frames, HEADERS, RST_STREAM, WINDOW_UPDATE, frame, get as h2_get,
+};
 use crate::threats::heard::Hearing;
 use crate::threats::{Ground, basic};
 
@@ -175,4 +180,184 @@ fn anonymous_sessions_of_one_address_are_bounded() {
     // Another minute, another budget.
     ground.world.wait(std::time::Duration::from_secs(60));
     assert!(opens());
+}
+
+#[test]
+fn multipart_bodies_are_bounded_in_parts() {
+    let world = r#"
+        [[api]]
+        name    = "console"
+        dialect = "egain"
+        at      = ["/"]
+
+        [[api.route]]
+        at    = "/**"
+        allow = "authenticated"
+
+        [[account]]
+        kind     = "customers"
+        name     = "jane"
+        password = "basket-case-8"
+    "#;
+    let ground = Ground::limited("egain", world, Limits::default());
+    let parts = |count: usize| {
+        let part = |name: &str, value: &str| {
+            format!("--x\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n")
+        };
+        let more: String = (0..count - 2).map(|number| part(&format!("n{number}"), "")).collect();
+        let known = part("userName", "jane") + &part("password", "basket-case-8");
+        format!(
+            "POST /ws/v12/context/authentication/user/login HTTP/1.1\nHost: a.example\n\
+             Content-Type: multipart/form-data; boundary=x\n\n{known}{more}--x--"
+        )
+    };
+    ground.send(&parts(100)).answered();
+    refused(&ground, &parts(101), 413, "", "too many fields");
+}
+
+/// The fewest bytes with which a request is answered so; one less is another answer.
+fn fewest(request: &str, status: u16) -> usize {
+    let answered = |bytes: usize| {
+        let limits = Limits { answer_bytes: bytes, ..Limits::default() };
+        Ground::limited("enactor", WORLD, limits).send(request).status() == status
+    };
+    let (mut short, mut enough) = (0, 8 * 1024);
+    assert!(answered(enough));
+    while enough - short > 1 {
+        let middle = short + (enough - short) / 2;
+        if answered(middle) { enough = middle } else { short = middle }
+    }
+    enough
+}
+
+#[test]
+fn answers_of_templates_are_bounded() {
+    let login = login_with("\"\"");
+    let fewest_bytes = fewest(&login, 200);
+    let at =
+        |answer_bytes: usize| Ground::limited("enactor", WORLD, Limits { answer_bytes, ..Limits::default() });
+    let told = at(fewest_bytes).send(&login);
+    assert!(told.body().len() <= fewest_bytes, "{}", told.bytes());
+    told.answered();
+    let cause = format!("longer than answer_bytes, {}", fewest_bytes - 1);
+    refused(&at(fewest_bytes - 1), &login, 500, "internal", &cause);
+
+    // A refusal that is too long has no words left to say it in.
+    let nobody = "GET /x HTTP/1.1\nHost: a.example";
+    let fewest_bytes = fewest(nobody, 401);
+    let told = at(fewest_bytes).send(nobody);
+    assert!(told.body().len() <= fewest_bytes, "{}", told.bytes());
+    told.refused(401);
+    let hearing = Hearing::begin();
+    let told = at(fewest_bytes - 1).send(nobody);
+    assert_eq!((told.status(), told.body().as_str()), (500, ""), "{}", told.bytes());
+    hearing.wait_for(&format!("longer than answer_bytes, {}", fewest_bytes - 1));
+}
+
+#[test]
+fn heads_of_services_are_bounded() {
+    let limits = Limits { answer_header_bytes: 16 * 1024, ..Limits::default() };
+    let ground = Ground::limited("enactor", WORLD, limits);
+    let head = |length: usize| {
+        let around = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX: \r\n\r\n";
+        around.replace("X: ", &format!("X: {}", "x".repeat(length - around.len())))
+    };
+    ground.world.upstream.reply(head(16 * 1024).into_bytes());
+    assert_eq!(ground.send(&get("")).status(), 200);
+    ground.world.upstream.reply(head(16 * 1024 + 1).into_bytes());
+    let hearing = Hearing::begin();
+    let told = ground.send(&get(""));
+    assert_eq!((told.status(), told.member("/errorCode").as_str()), (502, "upstream"));
+    hearing.wait_for("upstream_header_bytes");
+}
+
+/// A connection of HTTP/2 to a gate whose limits for such are small.
+fn frames(ground: &Ground) -> Frames {
+    Frames::open(ground.world.address, &[])
+}
+
+fn small_http2() -> Ground {
+    let limits = Limits {
+        pending_resets: 3,
+        local_resets: 3,
+        stream_window: 1000,
+        connection_window: 65_535 + 134_465,
+        ..Limits::default()
+    };
+    Ground::limited("enactor", WORLD, limits)
+}
+
+/// The error codes of RFC 9113 section 7.
+const PROTOCOL_ERROR: u32 = 1;
+const FLOW_CONTROL_ERROR: u32 = 3;
+const ENHANCE_YOUR_CALM: u32 = 11;
+
+#[test]
+fn resets_of_http2_clients_are_counted() {
+    let ground = small_http2();
+    let burst = |resets: u32| {
+        let mut client = frames(&ground);
+        let mut bytes = Vec::new();
+        for stream in (1..=2 * resets).step_by(2) {
+            bytes.extend(frame(HEADERS, END_HEADERS | END_STREAM, stream, &h2_get("/x")));
+            bytes.extend(frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes()));
+        }
+        let last = 2 * resets + 1;
+        bytes.extend(frame(HEADERS, END_HEADERS | END_STREAM, last, &h2_get("/x")));
+        let _closed = client.send(&bytes);
+        client.ended(last)
+    };
+    assert_eq!(burst(3), Ok(()));
+    assert_eq!(burst(4), Err(ENHANCE_YOUR_CALM));
+}
+
+#[test]
+fn errors_of_http2_clients_are_counted() {
+    let ground = small_http2();
+    let wrong = |count: u32| {
+        let mut client = frames(&ground);
+        for stream in (1..=2 * count).step_by(2) {
+            // No method: malformed, and an error of the stream (RFC 9113 section 8.1.1).
+            let block = crate::frames::fields(&[(b":scheme", b"http"), (b":path", b"/x")]);
+            let _closed = client.send(&frame(HEADERS, END_HEADERS | END_STREAM, stream, &block));
+            match client.ended(stream) {
+                Err(PROTOCOL_ERROR) => {}
+                other => return other,
+            }
+        }
+        let last = 2 * count + 1;
+        client.send(&frame(HEADERS, END_HEADERS | END_STREAM, last, &h2_get("/x"))).unwrap();
+        client.ended(last)
+    };
+    assert_eq!(wrong(3), Ok(()));
+    assert_eq!(wrong(4), Err(ENHANCE_YOUR_CALM));
+}
+
+#[test]
+fn windows_of_http2_clients_are_what_is_said() {
+    let ground = small_http2();
+    let post = crate::frames::fields(&[
+        (b":method", b"POST"),
+        (b":scheme", b"http"),
+        (b":authority", b"a.example"),
+        (b":path", b"/x"),
+    ]);
+    let send = |length: usize| {
+        let mut client = frames(&ground);
+        // By the time of an answer the client has acknowledged the settings, which bind it from then on.
+        client.send(&frame(HEADERS, END_HEADERS | END_STREAM, 1, &h2_get("/x"))).unwrap();
+        assert_eq!(client.ended(1), Ok(()));
+        let mut bytes = frame(HEADERS, END_HEADERS, 3, &post);
+        bytes.extend(frame(DATA, END_STREAM, 3, &vec![b'x'; length]));
+        client.send(&bytes).unwrap();
+        client.ended(3)
+    };
+    assert_eq!(send(1000), Ok(()));
+    assert_eq!(send(1001), Err(FLOW_CONTROL_ERROR));
+    // What a connection has beyond its first 65,535 bytes is told in a frame (RFC 9113 section 6.9.2).
+    let mut client = frames(&ground);
+    let told = std::iter::from_fn(|| client.read())
+        .find(|frame| frame.kind == WINDOW_UPDATE && frame.stream == 0)
+        .unwrap();
+    assert_eq!(told.payload, 134_465_u32.to_be_bytes());
 }

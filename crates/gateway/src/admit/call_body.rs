@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use countersign_auth::fields::Fields;
 use countersign_auth::fields::content_type::{ContentType, Encoding};
+use countersign_auth::fields::{Bounds, Fields};
 use countersign_auth::refusal::{Reason, Refusal};
 
 use crate::body::{self, Body, ReadError};
@@ -37,6 +37,7 @@ pub(super) fn fields(
     content_type: Option<&str>,
     encodings: &[Encoding],
     bytes: &[u8],
+    bounds: Bounds,
 ) -> Result<Option<Fields>, Refusal> {
     let Some(content_type) = content_type.and_then(ContentType::parse) else {
         return Ok(None);
@@ -45,7 +46,7 @@ pub(super) fn fields(
     if !read || bytes.is_empty() {
         return Ok(None);
     }
-    Fields::parse(&content_type, bytes)
+    Fields::parse(&content_type, bytes, bounds)
         .map(Some)
         .map_err(|error| Refusal::new(error.reason(), error.to_string()))
 }

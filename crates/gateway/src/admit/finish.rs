@@ -114,6 +114,7 @@ impl Finish {
         Here {
             lookups: &*gate.lookups,
             now: gate.clock.now(),
+            bytes_max: gate.limits.answer_bytes,
             prefix: &self.prefix,
             secure: self.secure,
             method: &self.method,

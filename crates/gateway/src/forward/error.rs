@@ -23,9 +23,12 @@ pub(crate) enum ForwardError {
     /// The connection broke off before the answer.
     #[error("could not read the answer: the upstream broke off")]
     Broken(#[source] hyper::Error),
-    /// What came is no HTTP, or its head is beyond the limits.
-    #[error("could not read the answer: it is no HTTP, or too large")]
+    /// What came is no HTTP.
+    #[error("could not read the answer: it is no HTTP")]
     NoHttp(#[source] hyper::Error),
+    /// Its head is beyond the limit.
+    #[error("could not read the answer: its head is longer than upstream_header_bytes")]
+    TooLarge(#[source] hyper::Error),
     /// No answer in time.
     #[error("could not wait longer for the answer")]
     Late,
@@ -52,6 +55,7 @@ impl ForwardError {
             | Self::Stale(_)
             | Self::Broken(_)
             | Self::NoHttp(_)
+            | Self::TooLarge(_)
             | Self::Unasked => Reason::Upstream,
             Self::ClientBody(_) => Reason::BadRequest,
             Self::Revoked => Reason::BadToken,
@@ -66,7 +70,9 @@ impl ForwardError {
                 ConnectError::Tcp { .. } | ConnectError::Tls { .. } | ConnectError::Http { .. },
             )
             | Self::NoBackend => Some(UpstreamFault::Unreachable),
-            Self::Stale(_) | Self::Broken(_) | Self::NoHttp(_) | Self::Unasked => Some(UpstreamFault::Broken),
+            Self::Stale(_) | Self::Broken(_) | Self::NoHttp(_) | Self::TooLarge(_) | Self::Unasked => {
+                Some(UpstreamFault::Broken)
+            }
             Self::ClientBody(_) | Self::Revoked => None,
         }
     }

@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::value::Period;
 
+/// Longer than any request but a held one takes; service managers kill after 90 s.
+const DRAIN_SECS: u64 = 30;
+
 /// `[limits]`
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -18,12 +21,29 @@ pub(crate) struct Limits {
     /// The body of a call that the gate itself reads, such as a login, in bytes.
     #[schemars(range(min = 1024, max = 16_777_216))]
     pub(crate) call_bytes: u32,
+    /// How deep such a body may be nested.
+    #[schemars(range(min = 1, max = 100))]
+    pub(crate) call_depth: u32,
+    /// How many fields such a body may have.
+    #[schemars(range(min = 1, max = 100_000))]
+    pub(crate) call_fields: u32,
+    /// How many parts such a body may have if it is multipart.
+    #[schemars(range(min = 1, max = 100_000))]
+    pub(crate) call_parts: u32,
+    /// An answer that the gate makes in the words of a dialect, in bytes; a longer one is a 500.
+    #[schemars(range(min = 4096, max = 1_073_741_824))]
+    pub(crate) answer_bytes: u32,
+    /// All header fields of a service's answer together, in bytes; more is a 502.
+    #[schemars(range(min = 8192, max = 1_048_576))]
+    pub(crate) upstream_header_bytes: u32,
     /// How many clients may be connected at once.
     #[schemars(range(min = 1, max = 10_000_000))]
     pub(crate) connections: u32,
     /// How many of them from one address.
     #[schemars(range(min = 1, max = 10_000_000))]
     pub(crate) connections_per_address: u32,
+    /// A client must have done its TLS handshake within this time, and a balancer before it have said its PROXY header.
+    pub(crate) handshake_timeout: Period,
     /// A client must have sent its request's headers within this time.
     pub(crate) header_timeout: Period,
     /// An idle connection is closed after this time.
@@ -35,6 +55,21 @@ pub(crate) struct Limits {
     /// How many requests a client of HTTP/2 may have open at once on a connection.
     #[schemars(range(min = 1, max = 10_000))]
     pub(crate) streams: u32,
+    /// How many requests such a client may reset before they were looked at, until its connection is closed.
+    #[schemars(range(min = 1, max = 10_000))]
+    pub(crate) stream_resets: u32,
+    /// How many requests of such a client the gate resets for breaking the protocol, until it closes the connection.
+    #[schemars(range(min = 1, max = 10_000))]
+    pub(crate) stream_errors: u32,
+    /// How many bytes of one request's body such a client may send ahead.
+    #[schemars(range(min = 65_535, max = 16_777_216))]
+    pub(crate) stream_window: u32,
+    /// The same over all requests of a connection.
+    #[schemars(range(min = 65_535, max = 268_435_456))]
+    pub(crate) connection_window: u32,
+    /// How many bytes of one answer wait for such a client to take them.
+    #[schemars(range(min = 16_384, max = 16_777_216))]
+    pub(crate) stream_buffer: u32,
     /// How many anonymous sessions one address may open in a minute, where a dialect knows such.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub(crate) anonymous_sessions: u32,
@@ -48,15 +83,26 @@ impl Default for Limits {
             header_bytes: 73_728,
             header_count: 100,
             call_bytes: 65_536,
+            call_depth: 32,
+            call_fields: 1000,
+            call_parts: 100,
+            answer_bytes: 4_194_304,
+            upstream_header_bytes: 131_072,
             connections: 10_000,
             connections_per_address: 1000,
+            handshake_timeout: Period::secs(10),
             header_timeout: Period::secs(15),
             idle_timeout: Period::secs(75),
             body_timeout: Period::secs(30),
             write_timeout: Period::secs(30),
             streams: 128,
+            stream_resets: 20,
+            stream_errors: 64,
+            stream_window: 262_144,
+            connection_window: 1_048_576,
+            stream_buffer: 131_072,
             anonymous_sessions: 600,
-            drain: Period::secs(30),
+            drain: Period::secs(DRAIN_SECS),
         }
     }
 }

@@ -1,0 +1,365 @@
+//! `docs/limits.md` is made from the limits themselves: keys, defaults and bounds of the configuration's schema, and the
+//! reasons that stand beside the constants. Every limit names the test that tries its edge. `UPDATE=1` writes the page.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use countersign_gateway::limits::Limits;
+use serde_json::Value;
+
+use crate::transcript::root;
+
+/// A limit of the configuration.
+struct Row {
+    /// Its key in `[limits]`.
+    key: &'static str,
+    /// The file and the constant that its default comes from.
+    constant: (&'static str, &'static str),
+    /// What the gate holds where nothing is configured, as the configuration writes it.
+    default: fn(&Limits) -> Value,
+    /// What a client meets beyond it.
+    beyond: &'static str,
+    /// The file and the test that tries its edge.
+    test: (&'static str, &'static str),
+}
+
+/// A limit that no key changes.
+struct Fixed {
+    what: &'static str,
+    constant: (&'static str, &'static str),
+}
+
+const PLANE: &str = "crates/gateway/src/limits.rs";
+const FIELDS: &str = "crates/auth/src/fields.rs";
+const HERE: &str = "crates/countersign/tests/it/limits.rs";
+const ENDS: &str = "crates/gateway/src/serve/tests/ends.rs";
+const UPSTREAMS: &str = "crates/gateway/src/serve/tests/upstreams.rs";
+const FLOODS: &str = "crates/countersign/tests/it/threats/floods.rs";
+
+fn secs(period: Duration) -> Value {
+    format!("{}s", period.as_secs()).into()
+}
+
+const ROWS: [Row; 24] = [
+    Row {
+        key: "header_bytes",
+        constant: (PLANE, "HEADER_BYTES"),
+        default: |limits| limits.header_bytes.into(),
+        beyond: "431",
+        test: (HERE, "bytes_of_a_head_are_counted"),
+    },
+    Row {
+        key: "header_count",
+        constant: (PLANE, "HEADER_COUNT"),
+        default: |limits| limits.header_count.into(),
+        beyond: "431",
+        test: (HERE, "fields_of_a_head_are_counted"),
+    },
+    Row {
+        key: "call_bytes",
+        constant: (PLANE, "CALL_BYTES"),
+        default: |limits| limits.call_bytes.into(),
+        beyond: "413",
+        test: (HERE, "bodies_that_the_gate_reads_are_bounded"),
+    },
+    Row {
+        key: "call_depth",
+        constant: (FIELDS, "DEPTH"),
+        default: |limits| limits.fields.depth.into(),
+        beyond: "413",
+        test: (HERE, "json_is_bounded_in_depth_and_members"),
+    },
+    Row {
+        key: "call_fields",
+        constant: (FIELDS, "FIELDS"),
+        default: |limits| limits.fields.fields.into(),
+        beyond: "413",
+        test: (HERE, "json_is_bounded_in_depth_and_members"),
+    },
+    Row {
+        key: "call_parts",
+        constant: (FIELDS, "PARTS"),
+        default: |limits| limits.fields.parts.into(),
+        beyond: "413",
+        test: (HERE, "multipart_bodies_are_bounded_in_parts"),
+    },
+    Row {
+        key: "answer_bytes",
+        constant: (PLANE, "ANSWER_BYTES"),
+        default: |limits| limits.answer_bytes.into(),
+        beyond: "500 in its place",
+        test: (HERE, "answers_of_templates_are_bounded"),
+    },
+    Row {
+        key: "upstream_header_bytes",
+        constant: (PLANE, "ANSWER_HEADER_BYTES"),
+        default: |limits| limits.answer_header_bytes.into(),
+        beyond: "502",
+        test: (HERE, "heads_of_services_are_bounded"),
+    },
+    Row {
+        key: "connections",
+        constant: (PLANE, "CONNECTIONS"),
+        default: |limits| limits.connections.into(),
+        beyond: "closed",
+        test: ("crates/gateway/src/listen/caps.rs", "caps_hold_and_let_go"),
+    },
+    Row {
+        key: "connections_per_address",
+        constant: (PLANE, "CONNECTIONS_PER_ADDRESS"),
+        default: |limits| limits.connections_per_address.into(),
+        beyond: "closed",
+        test: (ENDS, "too_many_connections_of_one_address_are_turned_away"),
+    },
+    Row {
+        key: "handshake_timeout",
+        constant: (PLANE, "HANDSHAKE"),
+        default: |limits| secs(limits.handshake),
+        beyond: "closed",
+        test: (ENDS, "slow_handshakes_are_closed"),
+    },
+    Row {
+        key: "header_timeout",
+        constant: (PLANE, "HEAD"),
+        default: |limits| secs(limits.head),
+        beyond: "closed",
+        test: (ENDS, "slow_heads_and_idle_connections_are_closed"),
+    },
+    Row {
+        key: "idle_timeout",
+        constant: (PLANE, "KEEP_ALIVE"),
+        default: |limits| secs(limits.keep_alive),
+        beyond: "closed",
+        test: (ENDS, "slow_heads_and_idle_connections_are_closed"),
+    },
+    Row {
+        key: "body_timeout",
+        constant: (PLANE, "BODY_IDLE"),
+        default: |limits| secs(limits.body_idle),
+        beyond: "400; an answer breaks off",
+        test: (UPSTREAMS, "a_clients_body_that_stands_still_ends_the_request"),
+    },
+    Row {
+        key: "body_timeout",
+        constant: (PLANE, "OWN_BODY"),
+        default: |limits| secs(limits.own_body),
+        beyond: "400",
+        test: ("crates/gateway/src/serve/tests/framing.rs", "what_the_gate_reads_whole_has_limits"),
+    },
+    Row {
+        key: "write_timeout",
+        constant: (PLANE, "WRITE_STALL"),
+        default: |limits| secs(limits.write_stall),
+        beyond: "closed",
+        test: (FLOODS, "g5_whoever_takes_nothing_of_an_answer_is_cut_off"),
+    },
+    Row {
+        key: "streams",
+        constant: (PLANE, "STREAMS"),
+        default: |limits| limits.streams.into(),
+        beyond: "REFUSED_STREAM",
+        test: (FLOODS, "g5_more_streams_than_allowed_are_refused"),
+    },
+    Row {
+        key: "stream_resets",
+        constant: (PLANE, "PENDING_RESETS"),
+        default: |limits| limits.pending_resets.into(),
+        beyond: "ENHANCE_YOUR_CALM, closed",
+        test: (HERE, "resets_of_http2_clients_are_counted"),
+    },
+    Row {
+        key: "stream_errors",
+        constant: (PLANE, "LOCAL_RESETS"),
+        default: |limits| limits.local_resets.into(),
+        beyond: "ENHANCE_YOUR_CALM, closed",
+        test: (HERE, "errors_of_http2_clients_are_counted"),
+    },
+    Row {
+        key: "stream_window",
+        constant: (PLANE, "STREAM_WINDOW"),
+        default: |limits| limits.stream_window.into(),
+        beyond: "FLOW_CONTROL_ERROR",
+        test: (HERE, "windows_of_http2_clients_are_what_is_said"),
+    },
+    Row {
+        key: "connection_window",
+        constant: (PLANE, "CONNECTION_WINDOW"),
+        default: |limits| limits.connection_window.into(),
+        beyond: "FLOW_CONTROL_ERROR, closed",
+        test: (HERE, "windows_of_http2_clients_are_what_is_said"),
+    },
+    Row {
+        key: "stream_buffer",
+        constant: (PLANE, "STREAM_SEND_BUFFER"),
+        default: |limits| limits.stream_send_buffer.into(),
+        beyond: "the service waits",
+        test: (FLOODS, "g5_whoever_takes_nothing_of_an_answer_is_cut_off"),
+    },
+    Row {
+        key: "anonymous_sessions",
+        constant: (PLANE, "ANONYMOUS_SESSIONS"),
+        default: |limits| limits.anonymous_sessions.into(),
+        beyond: "none is opened, or 429",
+        test: (HERE, "anonymous_sessions_of_one_address_are_bounded"),
+    },
+    Row {
+        key: "drain",
+        constant: ("crates/countersign/src/config/tree/limits.rs", "DRAIN_SECS"),
+        default: |_| "30s".into(),
+        beyond: "closed",
+        test: (ENDS, "the_deadline_cuts_what_does_not_end"),
+    },
+];
+
+const fn fixed(what: &'static str, file: &'static str, name: &'static str) -> Fixed {
+    Fixed { what, constant: (file, name) }
+}
+
+const FIXED: [Fixed; 27] = [
+    fixed("bytes of a path", "crates/auth/src/canonical/path.rs", "PATH_BYTES_MAX"),
+    fixed("segments of a path", "crates/auth/src/canonical/path.rs", "SEGMENTS_MAX"),
+    fixed("pairs of a query that is read", "crates/auth/src/canonical/query.rs", "QUERY_PAIRS_MAX"),
+    fixed("cookies of a request", "crates/auth/src/cookie.rs", "PAIRS_MAX"),
+    fixed("cookies of one name that are tried", "crates/auth/src/recognize/places.rs", "COOKIES_TRIED_MAX"),
+    fixed("ranges of `Accept`", "crates/auth/src/media.rs", "RANGES_MAX"),
+    fixed("names in `Connection`", "crates/gateway/src/strict.rs", "NOMINATIONS_MAX"),
+    fixed("header lines of a part", "crates/auth/src/fields/multipart.rs", "PART_HEADERS_MAX"),
+    fixed("bytes of a user name in Basic", "crates/auth/src/scheme/basic.rs", "USER_BYTES_MAX"),
+    fixed("bytes of a password in Basic", "crates/auth/src/scheme/basic.rs", "PASSWORD_BYTES_MAX"),
+    fixed("bytes of a JWT", "crates/auth/src/scheme/jwt.rs", "TOKEN_BYTES_MAX"),
+    fixed("depth of a JWT's JSON", "crates/auth/src/scheme/jwt.rs", "DEPTH_MAX"),
+    fixed("keys of an issuer that are tried", "crates/auth/src/scheme/jwt.rs", "KEYS_TRIED_MAX"),
+    fixed("bytes of a Digest response", "crates/auth/src/scheme/digest/response.rs", "RESPONSE_BYTES_MAX"),
+    fixed("parameters of a Digest response", "crates/auth/src/scheme/digest/response.rs", "PARAMETERS_MAX"),
+    fixed(
+        "exchanges of NTLM or Kerberos that a connection begins without success",
+        "crates/auth/src/link.rs",
+        "EXCHANGES_MAX",
+    ),
+    fixed("bytes of a PROXY header, version 1", "crates/gateway/src/listen/proxy_protocol.rs", "TEXT_MAX"),
+    fixed(
+        "bytes of a PROXY header's body, version 2",
+        "crates/gateway/src/listen/proxy_protocol.rs",
+        "BINARY_BODY_MAX",
+    ),
+    fixed("ids of one request or answer with object rules", "crates/auth/src/objects.rs", "IDS_MAX"),
+    fixed("depth of JSON with object rules", "crates/auth/src/objects/json.rs", "DEPTH_MAX"),
+    fixed(
+        "bytes of a body with object rules, unless its route says",
+        "crates/auth/src/objects.rs",
+        "BODY_BYTES_MAX",
+    ),
+    fixed(
+        "bytes of an answer with object rules, unless its route says",
+        "crates/auth/src/objects.rs",
+        "ANSWER_BYTES_MAX",
+    ),
+    fixed("bytes of a push request", "crates/bayeux/src/limits.rs", "BODY_BYTES_MAX"),
+    fixed("depth of its JSON", "crates/bayeux/src/limits.rs", "JSON_DEPTH_MAX"),
+    fixed("messages of a push request", "crates/bayeux/src/limits.rs", "MESSAGES_MAX"),
+    fixed(
+        "bytes of a head at the administration listener",
+        "crates/gateway/src/administration.rs",
+        "HEAD_BYTES",
+    ),
+    fixed(
+        "addresses whose anonymous sessions are counted",
+        "crates/gateway/src/openings.rs",
+        "ADDRESSES_MAX",
+    ),
+];
+
+fn source(file: &str) -> String {
+    std::fs::read_to_string(root().join(file)).unwrap_or_else(|error| panic!("{file}: {error}"))
+}
+
+/// The value and the reason of a constant, as they stand in the source.
+fn constant((file, name): (&str, &str)) -> (String, String) {
+    let text = source(file);
+    let lines: Vec<&str> = text.lines().map(str::trim).collect();
+    let begins = |line: &&str| {
+        let rest = line.trim_start_matches("pub(crate) ").trim_start_matches("pub(super) ");
+        rest.trim_start_matches("pub ")
+            .strip_prefix("const ")
+            .is_some_and(|rest| rest.strip_prefix(name).is_some_and(|rest| rest.starts_with(':')))
+    };
+    let at = lines.iter().position(begins).unwrap_or_else(|| panic!("{file} has no constant {name}"));
+    let value = lines[at].split_once(" = ").unwrap().1.trim_end_matches(';').to_owned();
+    let mut reason: Vec<&str> =
+        lines[..at].iter().rev().map_while(|line| line.strip_prefix("///")).map(str::trim).collect();
+    reason.reverse();
+    assert!(!reason.is_empty(), "{name} in {file} has no reason beside it");
+    (value, reason.join(" "))
+}
+
+/// The keys of `[limits]` in the schema.
+fn schema() -> Value {
+    let text = source("docs/config.schema.json");
+    let schema: Value = serde_json::from_str(&text).unwrap();
+    schema.pointer("/$defs/Limits/properties").cloned().unwrap()
+}
+
+fn cell(text: &str) -> String {
+    // What is a link in the documentation of code is a word here.
+    text.replace("[`", "`").replace("`]", "`").replace('|', "\\|")
+}
+
+fn page() -> String {
+    let keys = schema();
+    let mut page = "# Limits\n\nEverything that a client, a service or a file can make large or slow has a limit. What a \
+        client meets beyond it is said in\nthe words of the dialect where there is a request to answer, and the access \
+        line names the limit (`auth.cause`). Clients\nthat are cut off without one are counted \
+        (`countersign_connections_cut_total`), and a line each second says how many were,\nand at which limit.\n\n\
+        This page is made from the schema of the configuration and from the reasons beside the constants; a test tries \
+        the edge of\neach limit that has a key (`countersign/tests/it/limits/page.rs` names them).\n\n\
+        ## With a key in `[limits]`\n\n\
+        | key | default | least, most | what | beyond it | reason |\n|---|---|---|---|---|---|\n"
+        .to_owned();
+    for Row { key, constant: place, beyond, .. } in ROWS {
+        let property = &keys[key];
+        let bounds = match (&property["minimum"], &property["maximum"]) {
+            (Value::Null, _) | (_, Value::Null) => "1ms, 36525d".to_owned(),
+            (least, most) => format!("{least}, {most}"),
+        };
+        let what = property["description"].as_str().unwrap().replace('\n', " ");
+        let (_, reason) = constant(place);
+        let default = property["default"].to_string().replace('"', "");
+        writeln!(page, "| `{key}` | {default} | {bounds} | {} | {beyond} | {} |", cell(&what), cell(&reason))
+            .unwrap();
+    }
+    page.push_str("\n## Without a key\n\n| what | limit | reason |\n|---|---|---|\n");
+    for Fixed { what, constant: place } in FIXED {
+        let (value, reason) = constant(place);
+        writeln!(page, "| {what} | `{value}` | {} |", cell(&reason)).unwrap();
+    }
+    page
+}
+
+#[test]
+fn the_page_of_limits_is_up_to_date() {
+    let file = root().join("docs/limits.md");
+    let page = page();
+    if updates() {
+        std::fs::write(&file, &page).unwrap();
+    }
+    let found = std::fs::read_to_string(&file).unwrap_or_default();
+    assert!(found == page, "docs/limits.md is out of date; run with UPDATE=1");
+}
+
+#[expect(clippy::disallowed_methods, reason = "whoever runs it says so")]
+fn updates() -> bool {
+    std::env::var("UPDATE").is_ok_and(|update| update == "1")
+}
+
+#[test]
+fn every_key_has_its_constant_and_its_test() {
+    let keys = schema();
+    let of_schema: BTreeSet<&str> = keys.as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(ROWS.iter().map(|row| row.key).collect::<BTreeSet<_>>(), of_schema);
+    for Row { key, default, test: (file, name), .. } in ROWS {
+        assert_eq!(default(&Limits::default()), keys[key]["default"], "{key}");
+        let tests = source(file);
+        assert!(tests.contains(&format!("fn {name}(")), "{file} has no test {name}, which {key} names");
+    }
+}
