@@ -24,7 +24,7 @@ pub const ISSUER: &str = "countersign";
 /// How long one is good for: a minted assertion outlives a revocation by this at the most.
 pub const LIFETIME: Duration = Duration::from_secs(60);
 /// How long a cached one is handed out, so that a service has time left to read it.
-pub const REUSED: Duration = Duration::from_secs(30);
+pub const REUSED: Duration = Duration::from_secs(45);
 
 /// A verified identity, countersigned for one audience.
 ///

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
 use http::header::{AUTHORIZATION, COOKIE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use smallvec::SmallVec;
@@ -81,9 +82,41 @@ fn is_own(name: &str) -> bool {
 #[derive(Debug)]
 pub(crate) struct Intake {
     /// By a hash of the folded name: the exact names that are taken, and folded names that are dropped.
-    headers: HashMap<u64, SmallVec<[Known; 1]>>,
+    headers: HashMap<u64, SmallVec<[Known; 1]>, RandomState>,
+    /// Which first bytes and lengths those names have: most headers are told to be none of them by that.
+    shapes: Shapes,
     cookies: Vec<Arc<str>>,
     queries: Vec<String>,
+}
+
+/// Pairs of a first byte and a length: for each byte the lengths, all from 63 on as one. Folding a name keeps both, but for
+/// what only look-alikes begin with.
+#[derive(Debug)]
+struct Shapes(Box<[u64; 256]>);
+
+impl Shapes {
+    fn none() -> Self {
+        Self(Box::new([0; 256]))
+    }
+
+    fn lengths(name: &str) -> u64 {
+        1 << name.len().min(63)
+    }
+
+    fn add(&mut self, name: &str) {
+        for byte in u8::MIN..=u8::MAX {
+            if name.bytes().next().map(fold) == Some(fold(byte)) {
+                #[expect(clippy::indexing_slicing, reason = "every byte has its place")]
+                let lengths = &mut self.0[usize::from(byte)];
+                *lengths |= Self::lengths(name);
+            }
+        }
+    }
+
+    fn has(&self, name: &str) -> bool {
+        #[expect(clippy::indexing_slicing, reason = "every byte has its place")]
+        name.bytes().next().is_some_and(|byte| self.0[usize::from(byte)] & Self::lengths(name) != 0)
+    }
 }
 
 #[derive(Debug)]
@@ -119,7 +152,12 @@ impl Api {
 
 impl Intake {
     pub(crate) fn new(dialect: &Dialect, csrf_header: Option<&HeaderName>) -> Self {
-        let mut intake = Self { headers: HashMap::new(), cookies: Vec::new(), queries: Vec::new() };
+        let mut intake = Self {
+            headers: HashMap::default(),
+            shapes: Shapes::none(),
+            cookies: Vec::new(),
+            queries: Vec::new(),
+        };
         for name in dialect.assertion.headers.iter().map(|(name, _)| name.as_str()).chain(WELL_KNOWN) {
             intake.know(name, None);
         }
@@ -151,6 +189,7 @@ impl Intake {
     }
 
     fn know(&mut self, name: &str, exact: Option<&HeaderName>) {
+        self.shapes.add(name);
         let known = Known { folded: folded(name), exact: exact.cloned() };
         self.headers.entry(hash(name)).or_default().push(known);
     }
@@ -215,6 +254,9 @@ impl Intake {
         let text = name.as_str();
         if is_own(text) {
             return Some(false);
+        }
+        if !self.shapes.has(text) {
+            return None;
         }
         let known = self.headers.get(&hash(text))?;
         let mut class = None;

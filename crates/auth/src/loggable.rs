@@ -28,6 +28,9 @@ impl Api {
         }
         let rules = self.dialect.tokens_in_paths.as_slice();
         let references = self.has_references();
+        if !references && rules.is_empty() {
+            return shown;
+        }
         let is_masked = |segment: &str| {
             references && reference::could_be(segment)
                 || rules.iter().any(|rule| rule.form.as_ref().is_some_and(|form| form.could_be(segment)))

@@ -112,8 +112,11 @@ pub(crate) trait Finishing: 'static {
 
     /// Works on the head of the upstream's answer, fields of the upstream's hop already taken out. An answer
     /// that is returned goes to the client in place of the upstream's.
-    fn finish(self, gate: &Gate, head: &mut response::Parts)
-    -> impl Future<Output = Option<Response<Bytes>>>;
+    fn finish(
+        &self,
+        gate: &Gate,
+        head: &mut response::Parts,
+    ) -> impl Future<Output = Option<Response<Bytes>>>;
 
     /// Makes what a named service says the client's answer; a refusal comes back for the log.
     fn served(
@@ -123,7 +126,7 @@ pub(crate) trait Finishing: 'static {
     ) -> impl Future<Output = (Response<Bytes>, Option<Refusal>)>;
 
     /// What the client is told when there is no answer, in its dialect.
-    fn failed(self, gate: &Gate, why: ForwardError) -> Response<Bytes>;
+    fn failed(&self, gate: &Gate, why: ForwardError) -> Response<Bytes>;
 }
 
 /// Who decides. [`crate::admit`] in production, a closure's worth of rules in tests of the forwarding.

@@ -26,15 +26,36 @@ use crate::upstream::{Backend, HostField, Lease, Pools, Sender, Upstream, connec
 use crate::watch::Watch;
 use crate::worker::{LocalGate, Worker};
 
-/// What is to be sent.
+/// A request that is about to be sent. It stays where it is, and is lent to each try: it is large.
 pub(crate) struct Sending<'u> {
-    pub(crate) head: request::Parts,
-    pub(crate) body: Body,
-    pub(crate) set: HeaderMap,
-    pub(crate) upstream: &'u Arc<Upstream>,
-    pub(crate) upgrade: Upgrade,
+    /// There until the engine has taken it.
+    request: Option<Request<Outgoing>>,
+    progress: Option<Rc<Progress>>,
+    upstream: &'u Arc<Upstream>,
+    may_repeat: bool,
     /// Whoever waits for the answer stops waiting when this falls (T-E4).
-    pub(crate) watch: Option<&'u Watch>,
+    watch: Option<&'u Watch>,
+}
+
+impl<'u> Sending<'u> {
+    /// Makes a head fit for the upstream. `set` is what the gate itself says in it.
+    #[expect(clippy::too_many_arguments, reason = "each is a part of the admission that ends here")]
+    pub(crate) fn new(
+        mut head: request::Parts,
+        body: Body,
+        set: HeaderMap,
+        upstream: &'u Arc<Upstream>,
+        upgrade: Upgrade,
+        watch: Option<&'u Watch>,
+        worker: &Worker,
+        gate: &Rc<LocalGate>,
+        peer: &Peer,
+    ) -> Self {
+        heads::prepare(&mut head, &body, set, upstream, gate, peer, upgrade);
+        let (body, progress) = Outgoing::new(body, worker.pulse(), gate.limits.body_idle, gate);
+        let may_repeat = progress.is_none() && upgrade == Upgrade::No && is_idempotent(&head.method);
+        Self { request: Some(Request::from_parts(head, body)), progress, upstream, may_repeat, watch }
+    }
 }
 
 /// An answer's head, and the connection that its body comes on.
@@ -50,11 +71,6 @@ impl Exchange {
     }
 }
 
-/// What is needed to send once more.
-struct Spare {
-    head: request::Parts,
-}
-
 /// Sends a request; returns when the answer's head is there.
 ///
 /// It is sent again only where nothing can have happened twice: if no byte of it was written, or if the method
@@ -63,59 +79,46 @@ struct Spare {
 pub(crate) async fn send(
     worker: &Rc<Worker>,
     gate: &Rc<LocalGate>,
-    sending: Sending<'_>,
-    peer: &Peer,
+    sending: &mut Sending<'_>,
 ) -> Result<Exchange, ForwardError> {
-    let Sending { mut head, body, set, upstream, upgrade, watch } = sending;
-    heads::prepare(&mut head, &body, set, upstream, gate, peer, upgrade);
-    let pulse = worker.pulse();
-    let (body, progress) = Outgoing::new(body, pulse, gate.limits.body_idle, gate);
-    let may_repeat = progress.is_none() && upgrade == Upgrade::No && is_idempotent(&head.method);
+    let upstream = sending.upstream;
     let pools = worker.pools(upstream.id, upstream.backends.len());
-    let limit_bytes = gate.limits.answer_header_bytes;
-    let route = Route { worker, upstream, pools: &pools, progress, limit_bytes, watch, gate };
-    let mut request = Request::from_parts(head, body);
+    let mut route = Route { worker, pools: &pools, gate, sending };
     let mut tried = 0_u64;
     let mut last_error = None;
     loop {
-        let Some((index, backend)) = upstream.choose(pools.next_turn(), tried, pulse.now_ms()) else {
+        let Some((index, backend)) = upstream.choose(pools.next_turn(), tried, worker.pulse().now_ms())
+        else {
             return Err(last_error.unwrap_or(ForwardError::NoBackend));
         };
         tried |= 1 << index;
-        name_host(&mut request, upstream, backend);
-        match route.through(index, backend, request, may_repeat).await {
+        route.name_host(backend);
+        match route.through(index, backend).await {
             Ok(exchange) => return Ok(exchange),
-            Err((error, Some(again))) => {
-                last_error = Some(error);
-                request = *again;
-            }
-            Err((error, None)) => return Err(error),
+            Err(error) if route.sending.request.is_some() => last_error = Some(error),
+            Err(error) => return Err(error),
         }
     }
 }
 
-/// A failed try: why, and the request if it may be sent again.
-type Failed = (ForwardError, Option<Box<Request<Outgoing>>>);
-
-struct Route<'r> {
+struct Route<'r, 'u> {
     worker: &'r Rc<Worker>,
-    upstream: &'r Arc<Upstream>,
     pools: &'r Rc<Pools>,
-    progress: Option<Rc<Progress>>,
-    limit_bytes: usize,
-    watch: Option<&'r Watch>,
     gate: &'r LocalGate,
+    sending: &'r mut Sending<'u>,
 }
 
-impl Route<'_> {
-    /// Tries one backend: idle connections while there are any, then a new one.
-    async fn through(
-        &self,
-        index: usize,
-        backend: &Backend,
-        mut request: Request<Outgoing>,
-        may_repeat: bool,
-    ) -> Result<Exchange, Failed> {
+impl Route<'_, '_> {
+    fn name_host(&mut self, backend: &Backend) {
+        let Some(request) = &mut self.sending.request else { return };
+        if self.sending.upstream.host == HostField::Backend || !request.headers().contains_key(HOST) {
+            request.headers_mut().insert(HOST, backend.authority.clone());
+        }
+    }
+
+    /// Tries one backend: idle connections while there are any, then a new one. If the request may be sent again, it
+    /// is back when this has failed.
+    async fn through(&mut self, index: usize, backend: &Backend) -> Result<Exchange, ForwardError> {
         let pulse = self.worker.pulse();
         loop {
             let idle = self.pools.take(index, pulse.now_ms());
@@ -123,82 +126,90 @@ impl Route<'_> {
             let sender = match idle {
                 Some(sender) => sender,
                 // On the heap: it is rare, and as large as all the rest of a request's state.
-                None => match Box::pin(connect(self.upstream, backend, pulse, self.limit_bytes)).await {
-                    Ok(sender) => sender,
-                    Err(error) => {
-                        self.failed(backend);
-                        return Err((ForwardError::Connect(error), Some(Box::new(request))));
+                None => {
+                    let bytes = self.gate.limits.answer_header_bytes;
+                    match Box::pin(connect(self.sending.upstream, backend, pulse, bytes)).await {
+                        Ok(sender) => sender,
+                        Err(error) => {
+                            self.failed(backend);
+                            return Err(ForwardError::Connect(error));
+                        }
                     }
-                },
-            };
-            let spare = (may_repeat && !is_new).then(|| spare(&request));
-            match self.once(index, backend, sender, request, spare).await {
-                // A new connection that was closed before it took anything: another backend may do better.
-                Err((ForwardError::Stale(error), again)) if is_new => {
-                    self.failed(backend);
-                    return Err((ForwardError::Broken(error), again));
                 }
-                Err((ForwardError::Stale(_), Some(again))) => request = *again,
+            };
+            match self.once(index, backend, sender, is_new).await {
+                // A new connection that was closed before it took anything: another backend may do better.
+                Err(ForwardError::Stale(error)) if is_new => {
+                    self.failed(backend);
+                    return Err(ForwardError::Broken(error));
+                }
+                Err(ForwardError::Stale(_)) if self.sending.request.is_some() => {}
                 done => return done,
             }
         }
     }
 
-    /// Sends on one connection. [`ForwardError::Stale`] comes with the request, all others without.
+    /// Sends on one connection. With [`ForwardError::Stale`] the request is back, with all others it is not.
     async fn once(
-        &self,
+        &mut self,
         index: usize,
         backend: &Backend,
         mut sender: Sender,
-        request: Request<Outgoing>,
-        spare: Option<Spare>,
-    ) -> Result<Exchange, Failed> {
+        is_new: bool,
+    ) -> Result<Exchange, ForwardError> {
         let pulse = self.worker.pulse();
+        let Some(request) = self.sending.request.take() else { return Err(ForwardError::NoBackend) };
+        let spare = (self.sending.may_repeat && !is_new).then(|| spare(&request));
         let answer = sender.requests.try_send_request(request);
         let wait = Wait {
-            limit: self.upstream.times.head,
-            progress: self.progress.as_deref(),
-            watch: self.watch,
+            limit: self.sending.upstream.times.head,
+            progress: self.sending.progress.as_deref(),
+            watch: self.sending.watch,
             gate: self.gate,
         };
         match wait.for_head(pulse, answer).await {
             Ok(Ok(response)) => {
                 backend.health.succeeded();
-                let lease =
-                    Lease::new(sender, index, self.upstream, self.pools, pulse, self.progress.clone());
+                let progress = self.sending.progress.clone();
+                let lease = Lease::new(sender, index, self.sending.upstream, self.pools, pulse, progress);
                 Ok(Exchange { response, lease })
             }
             Ok(Err(mut error)) => {
                 if let Some(request) = error.take_message() {
-                    return Err((ForwardError::Stale(error.into_error()), Some(Box::new(request))));
+                    self.sending.request = Some(request);
+                    return Err(ForwardError::Stale(error.into_error()));
                 }
                 let error = error.into_error();
                 if error.is_user() {
-                    return Err((ForwardError::ClientBody(error), None));
+                    return Err(ForwardError::ClientBody(error));
                 }
                 if error.is_parse() {
                     self.failed(backend);
                     let is_long = error.is_parse_too_large();
                     let what = if is_long { ForwardError::TooLarge } else { ForwardError::NoHttp };
-                    return Err((what(error), None));
+                    return Err(what(error));
                 }
-                if let Some(spare) = spare {
-                    let again = Request::from_parts(spare.head, Outgoing::empty());
-                    return Err((ForwardError::Stale(error), Some(Box::new(again))));
+                if let Some(head) = spare {
+                    self.sending.request = Some(Request::from_parts(head, Outgoing::empty()));
+                    return Err(ForwardError::Stale(error));
                 }
                 self.failed(backend);
-                Err((ForwardError::Broken(error), None))
+                Err(ForwardError::Broken(error))
             }
             Err(Vain::Late) => {
                 self.failed(backend);
-                Err((ForwardError::Late, None))
+                Err(ForwardError::Late)
             }
-            Err(Vain::Revoked) => Err((ForwardError::Revoked, None)),
+            Err(Vain::Revoked) => Err(ForwardError::Revoked),
         }
     }
 
     fn failed(&self, backend: &Backend) {
-        backend.health.failed(self.worker.pulse().now_ms(), &self.upstream.name, &backend.address.host);
+        backend.health.failed(
+            self.worker.pulse().now_ms(),
+            &self.sending.upstream.name,
+            &backend.address.host,
+        );
     }
 }
 
@@ -246,19 +257,14 @@ impl Wait<'_> {
     }
 }
 
-fn spare(request: &Request<Outgoing>) -> Spare {
+/// What is needed to send once more.
+fn spare(request: &Request<Outgoing>) -> request::Parts {
     let mut head = Request::new(()).into_parts().0;
     head.method = request.method().clone();
     head.uri = request.uri().clone();
     head.version = request.version();
     head.headers = request.headers().clone();
-    Spare { head }
-}
-
-fn name_host(request: &mut Request<Outgoing>, upstream: &Upstream, backend: &Backend) {
-    if upstream.host == HostField::Backend || !request.headers().contains_key(HOST) {
-        request.headers_mut().insert(HOST, backend.authority.clone());
-    }
+    head
 }
 
 fn is_idempotent(method: &Method) -> bool {

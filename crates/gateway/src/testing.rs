@@ -223,7 +223,7 @@ impl Handler for Rules {
 pub(crate) struct TestFinish;
 
 impl Finishing for TestFinish {
-    async fn finish(self, _gate: &Gate, head: &mut response::Parts) -> Option<Response<Bytes>> {
+    async fn finish(&self, _gate: &Gate, head: &mut response::Parts) -> Option<Response<Bytes>> {
         if head.headers.contains_key("x-replace") {
             return Some(Response::new("replaced".into()));
         }
@@ -239,7 +239,7 @@ impl Finishing for TestFinish {
         (Response::new(answer.map(|answer| answer.body).unwrap_or_default()), None)
     }
 
-    fn failed(self, _gate: &Gate, why: ForwardError) -> Response<Bytes> {
+    fn failed(&self, _gate: &Gate, why: ForwardError) -> Response<Bytes> {
         let reason = why.reason();
         let mut response = status(StatusCode::from_u16(reason.status()).unwrap());
         *response.body_mut() = reason.name().into();

@@ -188,7 +188,7 @@ impl Finishing for Finish {
         })
     }
 
-    async fn finish(self, gate: &Gate, head: &mut response::Parts) -> Option<Response<Bytes>> {
+    async fn finish(&self, gate: &Gate, head: &mut response::Parts) -> Option<Response<Bytes>> {
         let mount = gate.api(self.api)?;
         mount.api.remove_own_names(&mut head.headers);
         Api::remove_challenges(&mut head.headers);
@@ -220,7 +220,7 @@ impl Finishing for Finish {
         }
     }
 
-    fn failed(self, gate: &Gate, why: ForwardError) -> Response<Bytes> {
+    fn failed(&self, gate: &Gate, why: ForwardError) -> Response<Bytes> {
         self.refuse(gate, &Refusal::new(why.reason(), why.to_string()))
     }
 }

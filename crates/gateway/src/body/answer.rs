@@ -20,18 +20,15 @@ use crate::worker::LocalGate;
 pub(crate) struct AnswerBody {
     source: Source,
     /// Counts and logs the request when it is dropped.
-    tail: Option<Tail>,
+    tail: Box<Tail>,
     /// Whether the connection was told that this answer waits for its client.
     waits: bool,
 }
 
-#[expect(
-    clippy::large_enum_variant,
-    reason = "moved twice in its life; a box would cost every forwarded request an allocation"
-)]
+/// The engine moves an answer a dozen times before it is sent: what is large stays in its place.
 enum Source {
     Full(Option<Bytes>),
-    Streaming(Streaming),
+    Streaming(Box<Streaming>),
 }
 
 /// A body that comes from an upstream.
@@ -144,33 +141,28 @@ impl Streaming {
 }
 
 impl AnswerBody {
-    /// An answer of the gate's own.
-    pub(crate) fn full(bytes: Bytes) -> Self {
+    /// An answer of the gate's own. The request ends when the body does.
+    pub(crate) fn full(bytes: Bytes, tail: Box<Tail>) -> Self {
         let bytes = if bytes.is_empty() { None } else { Some(bytes) };
-        Self { source: Source::Full(bytes), tail: None, waits: false }
+        Self::of(Source::Full(bytes), tail)
     }
 
-    /// An upstream's answer.
-    pub(crate) fn streaming(streaming: Streaming) -> Self {
-        Self { source: Source::Streaming(streaming), tail: None, waits: false }
+    /// An upstream's answer. The request ends when the body does.
+    pub(crate) fn streaming(streaming: Box<Streaming>, tail: Box<Tail>) -> Self {
+        Self::of(Source::Streaming(streaming), tail)
     }
 
-    /// Ends the request when the body does.
-    #[must_use]
-    pub(crate) fn ending(mut self, tail: Tail) -> Self {
-        self.tail = Some(tail);
-        self.wait_for_client();
-        self
+    fn of(source: Source, tail: Box<Tail>) -> Self {
+        let mut body = Self { source, tail, waits: false };
+        body.wait_for_client();
+        body
     }
 
     /// From now on the client has to take something, where the connection is to be told so (HTTP/2): a body is asked
     /// for its next piece when the client has room for it.
     fn wait_for_client(&mut self) {
-        if let Some(tail) = &self.tail
-            && !self.waits
-            && !http_body::Body::is_end_stream(self)
-        {
-            let (connection, now_ms) = tail.watched();
+        if !self.waits && !http_body::Body::is_end_stream(self) {
+            let (connection, now_ms) = self.tail.watched();
             self.waits = connection.is_shared();
             if self.waits {
                 connection.answer_waits(now_ms);
@@ -181,8 +173,8 @@ impl AnswerBody {
 
 impl AnswerBody {
     fn wait_no_more(&mut self) {
-        if let Some(tail) = self.tail.as_ref().filter(|_| self.waits) {
-            tail.watched().0.answer_waits_no_more();
+        if self.waits {
+            self.tail.watched().0.answer_waits_no_more();
             self.waits = false;
         }
     }
@@ -208,12 +200,10 @@ impl http_body::Body for AnswerBody {
             Source::Full(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Source::Streaming(streaming) => streaming.poll_frame(cx),
         };
-        if let Some(tail) = &mut this.tail {
-            match &polled {
-                Poll::Ready(Some(Ok(frame))) => tail.sent(frame.data_ref().map_or(0, Bytes::len)),
-                Poll::Ready(Some(Err(error))) => tail.broke_off(error),
-                Poll::Ready(None) | Poll::Pending => {}
-            }
+        match &polled {
+            Poll::Ready(Some(Ok(frame))) => this.tail.sent(frame.data_ref().map_or(0, Bytes::len)),
+            Poll::Ready(Some(Err(error))) => this.tail.broke_off(error),
+            Poll::Ready(None) | Poll::Pending => {}
         }
         if let Poll::Ready(Some(Ok(_))) = polled {
             this.wait_for_client();

@@ -39,7 +39,6 @@ pub(super) async fn answer<H: Handler>(
 }
 
 /// What became of a request.
-#[expect(clippy::large_enum_variant, reason = "moved once, and an answer is what most requests end in")]
 enum Begun<F> {
     Answered(Response<AnswerBody>),
     Waiting(Box<Waiting<F>>),
@@ -49,7 +48,7 @@ enum Begun<F> {
 struct Waiting<F> {
     later: Box<Later<F>>,
     gate: Rc<LocalGate>,
-    tail: Tail,
+    tail: Box<Tail>,
     wants_upgrade: bool,
 }
 
@@ -82,7 +81,7 @@ async fn begun<H: Handler>(
     request: Request<Incoming>,
 ) -> Begun<H::Finish> {
     let gate = worker.gate();
-    let mut tail = Tail::new(&worker, &gate, &connection);
+    let mut tail = Box::new(Tail::new(&worker, &gate, &connection));
     let (mut head, body) = request.into_parts();
     let peer = Peer::new(&connection, &gate.fronts, &head.headers, head.version, worker.next_request());
     tail.asked(&head.method, &peer);
@@ -100,7 +99,7 @@ async fn begun<H: Handler>(
                 tail.decided(facts);
                 own(response, tail)
             }
-            Admission::Forward(forward) => pass_on(&worker, &gate, *forward, &peer, client, tail).await,
+            Admission::Forward(forward) => pass_on(&worker, &gate, forward, &peer, client, tail).await,
             Admission::Later(later) => {
                 return Begun::Waiting(Box::new(Waiting { later, gate, tail, wants_upgrade }));
             }
@@ -114,33 +113,44 @@ async fn begun<H: Handler>(
 }
 
 /// An answer that the gate made.
-fn own(response: Response<Bytes>, mut tail: Tail) -> Response<AnswerBody> {
+fn own(response: Response<Bytes>, mut tail: Box<Tail>) -> Response<AnswerBody> {
     tail.answered(response.status());
-    response.map(|bytes| AnswerBody::full(bytes).ending(tail))
+    response.map(|bytes| AnswerBody::full(bytes, tail))
 }
 
 async fn pass_on<F: Finishing>(
     worker: &Rc<Worker>,
     gate: &Rc<LocalGate>,
-    forward: Forward<F>,
+    forward: Box<Forward<F>>,
     peer: &Peer,
     client: Option<OnUpgrade>,
-    mut tail: Tail,
+    mut tail: Box<Tail>,
 ) -> Response<AnswerBody> {
-    let Forward { head, body, set, upstream, upgrade, watch, finish, log } = forward;
-    tail.decided(log);
-    let sending = Sending { head, body, set, upstream: &upstream, upgrade, watch: watch.as_ref() };
+    tail.decided(forward.log);
+    let (upstream, upgrade, watch, finish) =
+        (&forward.upstream, forward.upgrade, forward.watch, &forward.finish);
+    let mut sending = Sending::new(
+        forward.head,
+        forward.body,
+        forward.set,
+        upstream,
+        upgrade,
+        watch.as_ref(),
+        worker,
+        gate,
+        peer,
+    );
     let sent_at = Instant::now();
-    let exchange = match forward::send(worker, gate, sending, peer).await {
+    let exchange = match forward::send(worker, gate, &mut sending).await {
         Ok(exchange) => exchange,
-        Err(error) => return failed(gate, error, peer, &upstream, finish, tail),
+        Err(error) => return failed(gate, error, peer, upstream, finish, tail),
     };
     tail.upstream_took(sent_at.elapsed());
     let (mut answer, incoming, lease) = exchange.into_parts();
     if answer.status == StatusCode::SWITCHING_PROTOCOLS {
         return match Ends::new(upgrade, &mut answer, client, lease) {
             Ok(ends) => Box::pin(switch(worker, gate, answer, ends, watch, finish, tail)).await,
-            Err(error) => failed(gate, error, peer, &upstream, finish, tail),
+            Err(error) => failed(gate, error, peer, upstream, finish, tail),
         };
     }
     hop::strip_answer(&mut answer.headers);
@@ -165,12 +175,13 @@ async fn pass_on<F: Finishing>(
         return own(instead, tail);
     }
     tail.answered(answer.status);
-    let Some((incoming, lease)) = rest else {
-        let body = AnswerBody::full(body.unwrap_or_default());
-        return Response::from_parts(answer, body.ending(tail));
+    let body = match rest {
+        None => AnswerBody::full(body.unwrap_or_default(), tail),
+        Some((incoming, lease)) => {
+            AnswerBody::streaming(lease.streaming(incoming, gate, worker.pulse(), watch), tail)
+        }
     };
-    let streaming = lease.streaming(incoming, gate, worker.pulse(), watch);
-    Response::from_parts(answer, AnswerBody::streaming(streaming).ending(tail))
+    Response::from_parts(answer, body)
 }
 
 /// The upstream leaves HTTP, and the client with it.
@@ -180,15 +191,15 @@ async fn switch<F: Finishing>(
     mut answer: response::Parts,
     ends: Ends,
     watch: Option<Watch>,
-    finish: F,
-    mut tail: Tail,
+    finish: &F,
+    mut tail: Box<Tail>,
 ) -> Response<AnswerBody> {
     if let Some(instead) = finish.finish(gate, &mut answer).await {
         return own(instead, tail);
     }
     tail.answered(answer.status);
     ends.run(worker, &mut answer, watch);
-    Response::from_parts(answer, AnswerBody::full(Bytes::new()).ending(tail))
+    Response::from_parts(answer, AnswerBody::full(Bytes::new(), tail))
 }
 
 /// There is no answer: the client is told so in its dialect.
@@ -197,8 +208,8 @@ fn failed<F: Finishing>(
     error: ForwardError,
     peer: &Peer,
     upstream: &Upstream,
-    finish: F,
-    mut tail: Tail,
+    finish: &F,
+    mut tail: Box<Tail>,
 ) -> Response<AnswerBody> {
     tail.upstream_failed(&error);
     error.log(peer, upstream);

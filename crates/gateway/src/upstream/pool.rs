@@ -159,8 +159,8 @@ impl Lease {
         gate: &Rc<LocalGate>,
         pulse: &Rc<Pulse>,
         watch: Option<Watch>,
-    ) -> Streaming {
+    ) -> Box<Streaming> {
         let idle = self.body_idle();
-        Streaming::new(incoming, self, gate, pulse, idle, watch)
+        Box::new(Streaming::new(incoming, self, gate, pulse, idle, watch))
     }
 }

@@ -77,7 +77,10 @@ impl Index {
 
 impl Node {
     fn walk(&self, case: PathCase, given: &[&str], found: &mut Candidates) {
-        found.extend_from_slice(&self.rests);
+        // Most nodes have none of them.
+        if !self.rests.is_empty() {
+            found.extend_from_slice(&self.rests);
+        }
         let Some((first, others)) = given.split_first() else {
             found.extend_from_slice(&self.ends);
             return;
