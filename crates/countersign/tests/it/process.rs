@@ -97,12 +97,21 @@ impl Site {
     }
 
     /// The same in another environment.
-    #[expect(clippy::disallowed_methods, reason = "which build is tried, is said by whoever starts the run")]
     pub(crate) fn start_with(&self, environment: &[(&str, String)]) -> Gate {
-        let binary =
-            std::env::var("COUNTERSIGN").unwrap_or_else(|_| env!("CARGO_BIN_EXE_countersign").to_owned());
-        Gate::start(Path::new(&binary), &self.folder.path().join(CONFIG), environment)
+        Gate::start(Path::new(&binary()), &self.folder.path().join(CONFIG), environment)
     }
+
+    /// A command of the operator's on its configuration.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(binary());
+        command.args(arguments).arg("--config").arg(self.folder.path().join(CONFIG));
+        command
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "which build is tried, is said by whoever starts the run")]
+fn binary() -> String {
+    std::env::var("COUNTERSIGN").unwrap_or_else(|_| env!("CARGO_BIN_EXE_countersign").to_owned())
 }
 
 /// A runtime for what tests do themselves.

@@ -152,3 +152,27 @@ fn a_dialect_is_read_again_and_proofs_by_its_old_rules_are_none() {
     assert_eq!(hang_up(&mut gate), (TAKEN.to_owned(), Vec::new()));
     assert_eq!(ask(&mut client, "/api/v1/Contact/1").0, 200);
 }
+
+#[test]
+fn a_command_reaches_a_gate_that_has_just_started_or_is_about_to() {
+    let site = site();
+    for number in 0..5 {
+        // With the start, and as soon as the gate says that it listens.
+        let name = format!("early-{number}");
+        let mut early = site.command(&["user", "add", &name, "--generate"]);
+        let early = std::thread::spawn(move || early.output());
+        let gate = site.start();
+        let name = format!("late-{number}");
+        let late = site.command(&["user", "add", &name, "--generate"]).output();
+        for output in [early.join().unwrap(), late] {
+            let output = output.unwrap();
+            assert!(output.status.success(), "{number}: {}", String::from_utf8_lossy(&output.stderr));
+        }
+        gate.kill();
+    }
+    let listed = site.command(&["user", "list"]).output().unwrap();
+    let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
+    for number in 0..5 {
+        assert!(listed.contains(&format!("early-{number}")) && listed.contains(&format!("late-{number}")), "{listed}");
+    }
+}
