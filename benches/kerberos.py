@@ -18,11 +18,11 @@ import statistics
 import sys
 import time
 
-from wire import PATH, Quick, Spent, Wire
+from wire import PATH, Quick, Spent, Wire, spread
 
 from realm import REALM, Realm
 
-ROUNDS = 5
+ROUNDS = 15
 API = f"""disable = ["digest", "bearer"]
 [api.kerberos]
 keytab = "http.keytab"
@@ -83,7 +83,7 @@ def gate_us(gate, wire, lines):
     return spent.us() / len(lines)
 
 
-def measure(requests=400):
+def measure(requests=120):
     """Rows of each round, in microseconds: a ticket, a session, GSSAPI one call after the other, and in between."""
     with Realm() as realm:
         realm.log_in("alice", "alicepw")
@@ -119,5 +119,4 @@ if __name__ == "__main__":
     print(f"a request of a session              {known:8.1f} us")
     print(f"gssapi, one call after the other    {hot:8.1f} us")
     print(f"gssapi, requests in between         {call:8.1f} us")
-    print(f"the gate's own share of a log-in    {whole - known - call:8.1f} us, {statistics.median(shares):.2f} of that"
-          f" ({min(shares):.2f} to {max(shares):.2f} in {len(shares)} rounds)")
+    print(f"the gate's own share of a log-in    {whole - known - call:8.1f} us, {spread(shares)} of that")

@@ -7,6 +7,7 @@ import os
 import pathlib
 import re
 import socket
+import statistics
 import sys
 import time
 import urllib.parse
@@ -62,6 +63,12 @@ answer = {{ status = 200, text = "{{{{ issued.session.value }}}}" }}
 text = "{{{{ message }}}}"
 """
 ROUTE = '[[api.route]]\nat = "/**"\nallow = "authenticated"\n'
+
+
+def spread(values):
+    """The median with the quartiles, as text."""
+    low, middle, high = statistics.quantiles(values, n=4)
+    return f"{middle:.2f} ({low:.2f} to {high:.2f})"
 
 
 class Service(Echo):
