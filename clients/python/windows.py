@@ -156,4 +156,15 @@ def binding():
             same(shown(false_one), wrong, demand)
 
 
+@check("P-NTLM4 where exchanges must be signed, requests_ntlm and SPNEGO get in, and curl, which cannot sign, does not")
+def signed():
+    global served
+    with Served(API.replace('domain = "CORP"\n', 'domain = "CORP"\nmic = "required"\n', 1)) as served:
+        served.add_user(USER, PASSWORD, "--keep-for", "ntlm")
+        status(get(session()), 200)
+        status(get(session(password="open sesame 8")), 401)
+        same(by_spnego("negotiate")[0][-1], 200)
+        same(curl(), ["401"])
+
+
 check.finish()

@@ -259,9 +259,13 @@ fn site(realm: &Realm, more: &str) -> Site {
 
 /// A request with a token, on a connection of its own.
 fn shown(gate: &Gate, api: &str, token: &str) -> Answer {
+    shown_at(gate.address, api, token)
+}
+
+fn shown_at(gate: SocketAddr, api: &str, token: &str) -> Answer {
     let request =
         format!("GET /{api}{PATH} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Negotiate {token}\r\n\r\n");
-    Client::new(gate.address).exchange(0, request.as_bytes()).unwrap()
+    Client::new(gate).exchange(0, request.as_bytes()).unwrap()
 }
 
 #[test]
@@ -443,4 +447,25 @@ fn a_clock_that_is_wrong_is_said_in_the_log() {
     }
     let cause = refused(&mut gate, &token);
     assert!(cause.contains("Clock skew too great"), "{cause}");
+}
+
+#[test]
+fn many_tickets_at_once_make_one_account() {
+    let realm = Realm::start();
+    let (site, gate) = gate(&realm, &realm.path("replays"), "");
+    realm.log_in("mallory", "mallorypw");
+    let tokens: Vec<String> = (0..8).map(|_| realm.token(None)).collect();
+    std::thread::scope(|scope| {
+        for token in &tokens {
+            let at = gate.address;
+            scope.spawn(move || assert_eq!(shown_at(at, "open", token).head.status(), 200, "{token}"));
+        }
+    });
+    let users = site.command(&["user", "list"]).output().unwrap();
+    let users = String::from_utf8_lossy(&users.stdout).into_owned();
+    assert_eq!(users.lines().filter(|line| line.contains("mallory")).count(), 1, "{users}");
+    // Each of them is used up, whichever thread looked at it.
+    for token in &tokens {
+        assert_eq!(shown(&gate, "open", token).head.status(), 401);
+    }
 }

@@ -173,6 +173,9 @@ fn a_command_reaches_a_gate_that_has_just_started_or_is_about_to() {
     let listed = site.command(&["user", "list"]).output().unwrap();
     let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
     for number in 0..5 {
-        assert!(listed.contains(&format!("early-{number}")) && listed.contains(&format!("late-{number}")), "{listed}");
+        assert!(
+            listed.contains(&format!("early-{number}")) && listed.contains(&format!("late-{number}")),
+            "{listed}"
+        );
     }
 }
