@@ -163,14 +163,20 @@ impl Form {
                 }
                 Part::Random { alphabet, length } => {
                     let letters = alphabet.letters();
-                    let fair = 256 - 256 % letters.len();
-                    let mut missing = *length;
-                    while missing > 0 {
-                        let byte = usize::from(bytes.next()?);
-                        if byte < fair {
-                            value.push(char::from(*letters.get(byte % letters.len())?));
-                            missing -= 1;
-                        }
+                    let before = value.len();
+                    if letters.len().is_power_of_two() {
+                        // Every byte is fair; this is what each request with a CSRF token does.
+                        let letter = |byte| letters.get(usize::from(byte) & (letters.len() - 1));
+                        let drawn = bytes.by_ref().take(*length).filter_map(letter);
+                        value.extend(drawn.copied().map(char::from));
+                    } else {
+                        let fair = 256 - 256 % letters.len();
+                        let fair = bytes.by_ref().map(usize::from).filter(|byte| *byte < fair);
+                        let drawn = fair.filter_map(|byte| letters.get(byte % letters.len()));
+                        value.extend(drawn.take(*length).copied().map(char::from));
+                    }
+                    if value.len() - before < *length {
+                        return None;
                     }
                 }
             }

@@ -5,6 +5,7 @@
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use countersign_auth::derive::DerivationKey;
+use hmac::Mac as _;
 
 use crate::rcu::Rcu;
 use crate::store::{ValuePurpose, ValueRow};
@@ -16,11 +17,7 @@ pub(crate) fn framed_mac(key: &DerivationKey, label: &str, parts: &[&str]) -> [u
         context.update(&(part.len() as u64).to_be_bytes());
         context.update(part.as_bytes());
     }
-    let mut mac = [0; 32];
-    for (to, from) in mac.iter_mut().zip(context.sign().as_ref()) {
-        *to = *from;
-    }
-    mac
+    context.finalize().into_bytes().into()
 }
 
 fn shared_mac(key: &DerivationKey, api: &str, word: &str, value: &str) -> [u8; 32] {
