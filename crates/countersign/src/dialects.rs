@@ -2,6 +2,8 @@
 
 use std::path::{Component, Path, PathBuf};
 
+use countersign_auth::dialect::service::Service;
+
 /// A dialect that ships with the binary.
 #[derive(Debug)]
 pub(crate) struct Embedded {
@@ -186,7 +188,7 @@ pub(crate) fn outline(text: &str) -> Outline {
             .collect(),
         services: tables("endpoint")
             .map(|(name, body)| (name.clone(), text_of(body.get("operation"))))
-            .filter(|(_, operation)| crate::wire::is_service(operation))
+            .filter(|(_, operation)| Service::ALL.iter().any(|service| service.name() == operation))
             .collect(),
     }
 }

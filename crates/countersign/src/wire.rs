@@ -20,7 +20,6 @@ use std::sync::Arc;
 use countersign_auth::api::digest::DigestOptions;
 use countersign_auth::api::{Api, ApiOptions, TokenSettings};
 use countersign_auth::dialect::Dialect;
-use countersign_auth::dialect::service::Service;
 use countersign_auth::dialect::source::Problem;
 use countersign_auth::policy::{Allow, Conditions, RouteOptions};
 use countersign_auth::scheme::digest::algorithm::Algorithm;
@@ -28,7 +27,7 @@ use countersign_services::mounted;
 
 pub(crate) use self::identities::{FirstAdministrator, Identities};
 pub(crate) use self::plane::{Running, start};
-pub(crate) use self::service_keys::{channel_problem, sha256};
+pub(crate) use self::service_keys::sha256;
 use crate::config::{self, AllowWord, DigestAlgorithm, Loaded, Mistake, UNPROVEN_FROM_ANYWHERE};
 use crate::dialects;
 use crate::output::Failure;
@@ -42,11 +41,6 @@ pub(crate) const JWKS_PATH: &str = "/jwks/assertion";
 
 /// The header that carries the assertion.
 pub(crate) const ASSERTION_HEADER: http::HeaderName = countersign_auth::assertion::HEADER;
-
-/// Whether an endpoint with this operation mounts a named service.
-pub(crate) fn is_service(operation: &str) -> bool {
-    Service::ALL.iter().any(|service| service.name() == operation)
-}
 
 /// What dialects and key files say against the APIs of a checked configuration.
 pub(crate) fn problems(loaded: &Loaded) -> Vec<Mistake> {

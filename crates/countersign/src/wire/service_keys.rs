@@ -60,11 +60,6 @@ pub(crate) fn sha256(key: &str) -> [u8; 32] {
     bytes
 }
 
-/// Why a channel or pattern is none.
-pub(crate) fn channel_problem(text: &str) -> Option<String> {
-    Pattern::parse(text).err().map(|error| error.to_string())
-}
-
 /// Answers services.
 pub(super) fn calls(config: &Config, identities: &Arc<Identities>, publishing: Publishing) -> Calls {
     let desk = Arc::new((ServiceKeys::new(config), Arc::clone(identities), publishing));

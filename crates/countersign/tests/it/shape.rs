@@ -159,6 +159,30 @@ fn unsafe_code_stands_in_one_file() {
     assert!(workspace.contains("unsafe_code = \"forbid\""));
 }
 
+/// What the binary's configuration knows of the binary: the fuzz target takes these modules out of it.
+const FUZZED: [&str; 2] = ["crate::config", "crate::dialects"];
+
+#[test]
+fn the_configuration_stands_by_itself() {
+    let mut files = vec![
+        PathBuf::from("crates/countersign/src/config.rs"),
+        PathBuf::from("crates/countersign/src/dialects.rs"),
+    ];
+    sources(&root().join("crates/countersign/src/config"), &mut files);
+    files.retain(|path| !path.ends_with("tests.rs"));
+    assert!(files.len() > 20, "{} files", files.len());
+    for path in files {
+        let text = std::fs::read_to_string(root().join(&path)).unwrap();
+        for (at, _) in text.match_indices("crate::") {
+            let named = &text[at..];
+            let known = FUZZED.iter().any(|module| named.starts_with(module))
+                || text[..at].ends_with("pub(in ")
+                || text[..at].ends_with('$');
+            assert!(known, "{}: {}", path.display(), named.lines().next().unwrap());
+        }
+    }
+}
+
 /// The demo plays the vendors' services, so that it may say their names; so does a named service in what it answers.
 fn may_name_vendors(path: &Path) -> bool {
     path.starts_with("crates/services/src/centre")

@@ -2,6 +2,8 @@
 
 use std::collections::HashSet;
 
+use countersign_services::publish::Pattern;
+
 use super::suggestion;
 use crate::config::report::Report;
 use crate::config::tree::Api;
@@ -20,7 +22,7 @@ pub(super) fn check(api: &Api, path: &str, report: &mut Report) {
             report.add(&path, "it is for nothing", Some(hint.to_owned()));
         }
         for (at, channel) in key.publish.iter().enumerate() {
-            if let Some(problem) = crate::wire::channel_problem(channel) {
+            if let Err(problem) = Pattern::parse(channel) {
                 report.add(&format!("{path}.publish[{at}]"), format!("`{channel}`: {problem}"), None);
             }
         }
