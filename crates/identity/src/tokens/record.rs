@@ -20,6 +20,8 @@ pub(crate) const IDLE_SECS_MAX: u32 = (1 << 28) - 1;
 /// A session that was opened without waiting for the store dies after this if it is never presented: long
 /// enough for the slowest client's next request.
 pub(crate) const FRESH_SECS: u32 = 5 * 60;
+/// The store learns of a use at least so often.
+const STORED_USE_SECS_MAX: u32 = 5 * 60;
 /// For so long a spent refresh token still gives its successor: two tabs of one client refresh at once.
 pub(crate) const GRACE_SECS: u32 = 10;
 
@@ -163,9 +165,17 @@ impl Record {
         is_noted && now >= self.used.saturating_add(self.use_grain())
     }
 
-    /// Notes a use, for memory and store.
+    /// Notes a use in memory; and for the store, if it is the first of a span of an eighth of the idle time, 5 minutes
+    /// at most.
+    ///
+    /// Writing each row costs the store as much as a request costs the gate. After a restart a session may therefore end by
+    /// idleness that much too early. Spans begin for each session at another moment, so that the writes do not come at once.
     pub(crate) fn note_use(&mut self, now: u32) {
-        self.marks = self.marks.with(Marks::DIRTY);
+        let span = u64::from((self.idle / 8).clamp(1, STORED_USE_SECS_MAX));
+        let number = |secs: u32| (u64::from(secs) + (self.mark().0 & 0xFFFF_FFFF)) / span;
+        if number(now) > number(self.used) {
+            self.marks = self.marks.with(Marks::DIRTY);
+        }
         self.used = self.used.max(now);
     }
 
@@ -205,6 +215,52 @@ impl Record {
             proven_at: to_unix(self.proven),
             family: self.family,
             spent: self.marks.has(Marks::SPENT),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn session(number: u8, idle: u32) -> Record {
+        Record {
+            digest: [number; 32],
+            account: 1,
+            family: 0,
+            issued: 0,
+            used: 0,
+            proven: 0,
+            ends: NEVER,
+            idle,
+            word: 0,
+            kind: TokenKind::Session,
+            marks: Marks::NONE,
+        }
+    }
+
+    #[test]
+    fn the_store_learns_of_a_use_now_and_then() {
+        for (idle, span) in [(1800, 225), (7200, 300), (400, 50)] {
+            let mut first_writes = Vec::new();
+            for number in 0..=u8::MAX {
+                let mut record = session(number, idle);
+                let (mut stored, mut writes) = (0, Vec::new());
+                for now in 1..3 * span {
+                    record.note_use(now);
+                    if record.marks.has(Marks::DIRTY) {
+                        record.marks = record.marks.without(Marks::DIRTY);
+                        stored = now;
+                        writes.push(now);
+                    }
+                    assert!(now - stored <= span, "{now} is {span} after {stored}");
+                }
+                assert!((2..=3).contains(&writes.len()), "{writes:?}");
+                first_writes.extend(writes.first().copied());
+            }
+            first_writes.sort_unstable();
+            first_writes.dedup();
+            assert!(first_writes.len() > 40, "at different moments: {first_writes:?}");
         }
     }
 }

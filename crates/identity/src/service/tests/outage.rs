@@ -16,7 +16,7 @@ async fn an_outage_is_503_and_leaves_memory_as_it_was() {
     };
     bench.store.switch(Power::Off);
     let held = bench.service.tokens_in_memory();
-    assert_eq!(bench.says(token, at(100)).await, "live");
+    assert_eq!(bench.says(token, at(1000)).await, "live");
     assert!(bench.service.issue(order(Some(&ann), vec![session()], at(5)), at(5)).await.is_err());
     assert!(bench.service.issue(renewal(), at(5)).await.is_err());
     assert_eq!(bench.service.tokens_in_memory(), held);
