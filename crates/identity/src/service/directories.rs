@@ -17,6 +17,7 @@ use countersign_auth::secret::Secret;
 use countersign_auth::time::Time;
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Shared};
+use icu_normalizer::DecomposingNormalizerBorrowed;
 
 use super::passwords::{Checked, is_of_another};
 use super::{By, Core, Service, unavailable};
@@ -192,11 +193,15 @@ impl Core {
         flight.await
     }
 
-    /// The bucket of the account, if it is one of a directory; else one that the typed name shares with others.
+    /// The bucket of the account, if it is one of a directory; else one that the typed name shares with others. What a
+    /// directory may take for one name is one name.
     fn bucket_of(&self, directory: &Kept, found: Option<&Entry>, claim: &PasswordClaim) -> Bucket {
-        let own = found.map(|entry| entry.account.id.0).filter(|id| self.links.is_tied(*id));
+        let plain = plain_spelling(&claim.user);
+        let tied = |entry: &Entry| Some(entry.account.id.0).filter(|id| self.links.is_tied(*id));
+        let plainly = || self.directory.login(&claim.kind, &plain);
+        let own = found.and_then(tied).or_else(|| tied(&*plainly()?));
         let account = own.unwrap_or_else(|| {
-            let parts = [directory.name.as_str(), &*claim.kind, &claim.user.to_lowercase()];
+            let parts = [directory.name.as_str(), &*claim.kind, &plain];
             let mac = framed_mac(&self.derivation_key, "directory name", &parts);
             let first = mac.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes));
             NAMELESS_FROM + first % NAMELESS_BUCKETS
@@ -321,6 +326,15 @@ impl Core {
         self.links.put(&row);
         Ok(())
     }
+}
+
+/// A name without what directories pass over when they compare names: case, blanks, accents, widths, and characters
+/// that nobody sees (RFC 4518; Active Directory passes over accents as well). Otherwise each spelling would have
+/// failures of its own, and one password as many guesses as its owner's name has spellings.
+fn plain_spelling(user: &str) -> String {
+    let decomposed = DecomposingNormalizerBorrowed::new_nfkd().normalize_iter(user.chars());
+    let counts = |letter: &char| letter.is_ascii_graphic() || letter.is_alphanumeric();
+    decomposed.filter(counts).flat_map(char::to_lowercase).filter(counts).collect()
 }
 
 /// What an account is now, as a draft of what it is to be.

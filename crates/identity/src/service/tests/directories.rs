@@ -28,7 +28,8 @@ impl Directory for Corp {
                 self.leave.notified().await;
                 return Err(Trouble::Down("it did not answer in time".to_owned()));
             }
-            if user != "rosa" {
+            // As LDAP compares names (RFC 4518).
+            if user.trim().to_lowercase().replace('\u{ad}', "").replace('\u{f3}', "o") != "rosa" {
                 return Ok(Verdict::Wrong("no such user"));
             }
             tokio::time::sleep(HASH).await;
@@ -109,4 +110,28 @@ async fn a_directory_that_answers_slowly_holds_up_so_many_and_nobody_else() {
     let answer = bench.login(claim("rosa", PASSWORD), at(2)).await;
     assert!(matches!(answer, PasswordAnswer::ProvenElsewhere(..)), "{answer:?}");
     bench.close().await;
+}
+
+#[tokio::test]
+async fn spellings_that_a_directory_takes_for_one_name_share_one_bucket() {
+    for known in [false, true] {
+        let bench = Bench::new().await;
+        asked(&bench);
+        if known {
+            let answer = bench.login(claim("rosa", PASSWORD), at(1)).await;
+            assert!(matches!(answer, PasswordAnswer::ProvenElsewhere(..)), "{answer:?}");
+        }
+        for guess in ["rosa", " rosa", "rosa  ", "ROSA", "r\u{f3}sa", "ro\u{ad}sa"] {
+            let answer = bench.login(claim(guess, "guess"), at(2)).await;
+            assert!(matches!(answer, PasswordAnswer::Refused(_)), "{guess}: {answer:?}");
+        }
+        for spelling in ["rosa", "rosa   ", "Rosa"] {
+            let answer = bench.login(claim(spelling, PASSWORD), at(2)).await;
+            let PasswordAnswer::Refused(why) = answer else { panic!("{spelling}: {answer:?}") };
+            assert_eq!(why, "locked after failed attempts", "{spelling}");
+        }
+        let answer = bench.login(claim("rosa", PASSWORD), at(60)).await;
+        assert!(matches!(answer, PasswordAnswer::ProvenElsewhere(..)), "{answer:?}");
+        bench.close().await;
+    }
 }
