@@ -67,6 +67,9 @@ pub enum FormError {
     /// Too short to be unguessable.
     #[error("holds {0} random bits; at least 128 are needed")]
     Bits(u32),
+    /// Longer than what is taken for a value of any form.
+    #[error("may become {0} letters long; at most 1024 fit beside everything else in a header")]
+    Length(usize),
     /// A character that some client would decode.
     #[error("`{0}` is not safe in a header and a cookie")]
     Character(char),
@@ -76,6 +79,8 @@ pub enum FormError {
 pub const RANDOM_BITS_MIN: u32 = 128;
 /// Longer values would not fit the headers of common fronts beside everything else.
 const LENGTH_MAX: usize = 1024;
+/// Names are cut to so many letters where a value is made.
+pub const NAME_LENGTH_MAX: usize = 64;
 
 impl Form {
     /// Reads a form.
@@ -96,6 +101,10 @@ impl Form {
         let bits = form.random_bits();
         if bits < RANDOM_BITS_MIN {
             return Err(FormError::Bits(bits));
+        }
+        let length = form.parts.iter().map(|part| part.length().unwrap_or(NAME_LENGTH_MAX)).sum();
+        if length > LENGTH_MAX {
+            return Err(FormError::Length(length));
         }
         Ok(form)
     }
@@ -323,6 +332,15 @@ mod tests {
     use super::*;
 
     const NAMES: FormNames<'_> = FormNames { account: "ann", tenant: "Cust1", label: "pos" };
+
+    #[test]
+    fn a_form_is_no_longer_than_what_is_recognized() {
+        let longest = "{account}:{hex:900}.{hex:58}";
+        let names = FormNames { account: &"a".repeat(NAME_LENGTH_MAX), ..NAMES };
+        let value = Form::parse(longest).unwrap().fill(&[7; 1000], names).unwrap();
+        assert!(value.len() == LENGTH_MAX && Form::parse(longest).unwrap().could_be(&value));
+        assert!(matches!(Form::parse("{account}:{hex:900}.{hex:59}"), Err(FormError::Length(1025))));
+    }
 
     #[test]
     fn every_form_recognizes_what_it_makes() {

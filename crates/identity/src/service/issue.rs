@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use countersign_auth::account::Account;
 use countersign_auth::derive;
-use countersign_auth::form::{Form, FormNames};
+use countersign_auth::form::{Form, FormNames, NAME_LENGTH_MAX};
 use countersign_auth::port::{Issue, IssueAnswer, Issued, Unavailable};
 use countersign_auth::secret::Secret;
 use countersign_auth::time::Time;
@@ -380,5 +380,5 @@ pub(super) fn fill(
 /// A name as it may stand in a value: in headers and cookies as it is, and never with what follows it in a form.
 fn safe(name: &str) -> String {
     let safe = |letter: char| if letter.is_ascii_alphanumeric() { letter } else { '-' };
-    name.chars().take(64).map(safe).collect()
+    name.chars().take(NAME_LENGTH_MAX).map(safe).collect()
 }
