@@ -122,6 +122,14 @@ mod tests {
     }
 
     #[test]
+    fn derives_what_others_derive_from_the_same() {
+        // By Python's hmac, from the formula above.
+        let derived = derive(&key(7), "label", &["a", "bc"], 40);
+        let hex: String = derived.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(hex, "9be63c036163fe05db67281534b4afad201323cdfdceabbb058481c33b45dfcb0cd3534dd4a33a03");
+    }
+
+    #[test]
     fn derives_what_it_derived_before_and_nothing_else() {
         let one = derive(&key(7), "label", &["a", "bc"], 80);
         assert_eq!(one.len(), 80);

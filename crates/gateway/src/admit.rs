@@ -348,6 +348,9 @@ impl<'g> Visit<'g> {
         self.facts.cause = Some(refusal.cause.clone());
         let here = here(self.gate, &self.head, &self.path, self.prefix, self.peer, self.now, self.sharing);
         let rendered = self.mount.api.refuse_at(self.located.as_ref(), refusal, &here);
+        if let Some(cause) = &rendered.cause {
+            (self.facts.reason, self.facts.cause) = (Some(Reason::Internal), Some(cause.clone()));
+        }
         Admission::Answer(response(rendered), std::mem::take(&mut self.facts))
     }
 }
@@ -406,10 +409,10 @@ fn link<'l>(gate: &'l Gate, mount: &ApiMount, peer: &'l Peer, sharing: Sharing) 
     Some(Link { negotiation, slot, certificate })
 }
 
-/// The certificate of the connection's other end.
+/// The certificate of the connection's other end, while its authority is believed.
 fn certificate(peer: &Peer) -> Option<&dyn PeerCertificate> {
     let client = peer.connection.tls.as_ref()?.client.as_ref()?;
-    Some(client as &dyn PeerCertificate)
+    client.is_believed().then_some(client as &dyn PeerCertificate)
 }
 
 fn here<'h>(

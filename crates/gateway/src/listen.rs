@@ -100,7 +100,7 @@ enum Phase {
 #[repr(u8)]
 enum Verdict {
     Live = 0,
-    /// Idle for too long: closed as the protocol wants it.
+    /// Idle for too long, or with a certificate that proves nothing any more: closed as the protocol wants it.
     Close = 1,
     /// Too slow with a head: dropped.
     Slow = 2,
@@ -305,13 +305,19 @@ impl Connection {
             Verdict::Stuck
         } else if phase == Phase::Head as u8 && waited > millis(limits.head) {
             Verdict::Slow
-        } else if phase == Phase::Idle as u8 && waited > millis(limits.keep_alive) {
+        } else if (phase == Phase::Idle as u8 && waited > millis(limits.keep_alive)) || self.is_disowned() {
             Verdict::Close
         } else {
             Verdict::Live
         };
         self.verdict.store(verdict as u8, Ordering::Relaxed);
         verdict != Verdict::Live
+    }
+
+    /// Whether its client showed a certificate of an authority that is believed no more.
+    fn is_disowned(&self) -> bool {
+        let client = self.tls.as_ref().and_then(|tls| tls.client.as_ref());
+        client.is_some_and(|client| !client.is_believed())
     }
 
     fn is_to_close(&self) -> bool {

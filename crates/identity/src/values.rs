@@ -101,3 +101,16 @@ impl Values {
         right.map(|row| row.account).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mac_is_what_others_make_of_the_same() {
+        // By Python's hmac.
+        let mac = framed_mac(&DerivationKey::new([7; 32]), "label", &["a", "bc"]);
+        let hex: String = mac.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(hex, "f73d281127ad7b95ed5cac0b94073b3882f351adc9f2f33ab0f26cdce46355cb");
+    }
+}

@@ -318,3 +318,56 @@ fn address(origin: &Origin) -> BackendAddress {
         port: origin.authority.port_u16().unwrap_or(usual),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn each_key_of_limits_sets_its_own() {
+        let text = "header_bytes = 8101\nheader_count = 102\nupstream_header_bytes = 8103\ncall_bytes = 1104\n\
+            call_depth = 15\ncall_fields = 106\ncall_parts = 17\nanswer_bytes = 70108\nconnections = 1109\n\
+            connections_per_address = 110\nhandshake_timeout = \"11s\"\nheader_timeout = \"12s\"\n\
+            idle_timeout = \"13s\"\nbody_timeout = \"14s\"\nwrite_timeout = \"15s\"\nstreams = 116\n\
+            stream_resets = 117\nstream_errors = 118\nstream_window = 70119\nconnection_window = 70120\n\
+            stream_buffer = 70121\nanonymous_sessions = 122\n";
+        let read: config::Limits = toml::from_str(text).unwrap();
+        let usual = Limits::default();
+        let Limits {
+            header_bytes,
+            header_count,
+            answer_header_bytes,
+            handshake,
+            head,
+            keep_alive,
+            call_bytes,
+            fields,
+            answer_bytes,
+            body_idle,
+            own_body,
+            write_stall,
+            streams,
+            pending_resets,
+            local_resets,
+            stream_window,
+            connection_window,
+            stream_send_buffer,
+            anonymous_sessions,
+            connections,
+            connections_per_address,
+            tick,
+        } = limits(&read);
+        assert_eq!((header_bytes, header_count, answer_header_bytes), (8101, 102, 8103));
+        assert_eq!((call_bytes, fields), (1104, Bounds { depth: 15, fields: 106, parts: 17 }));
+        assert_eq!((answer_bytes, connections, connections_per_address), (70108, 1109, 110));
+        let secs = [handshake, head, keep_alive, body_idle, own_body, write_stall].map(|time| time.as_secs());
+        assert_eq!(secs, [11, 12, 13, 14, 14, 15]);
+        assert_eq!((streams, pending_resets, local_resets), (116, 117, 118));
+        assert_eq!((stream_window, connection_window, stream_send_buffer), (70119, 70120, 70121));
+        assert_eq!((anonymous_sessions, tick), (122, usual.tick));
+        assert!(tick > Duration::ZERO);
+    }
+}

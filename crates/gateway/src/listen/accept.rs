@@ -83,6 +83,8 @@ fn take<H: Handler>(listening: &Rc<Listening<H>>, stream: TcpStream, address: So
                 Box::pin(serve(&worker, &listening.handler, *stream, connection, protocol)).await;
             }
             Some(None) => {}
+            // A core that ends waits for nobody.
+            None if worker.is_draining() => {}
             None => {
                 let cut = if listening.tls.is_some() { Cut::Handshake } else { Cut::Head };
                 gate.metrics.cuts.count(cut);
@@ -167,7 +169,7 @@ async fn open<H>(
         Some(_) | None => Protocol::Http1,
     };
     let server_name = session.server_name().map(str::to_ascii_lowercase);
-    let client = ClientCertificate::of(session.peer_certificates());
+    let client = ClientCertificate::of(session.peer_certificates(), present.authorities());
     let tls = TlsInfo { server_name, certificate: present.certificate(), client };
     let connection = Connection::new(address, &listening.name, Some(tls), permit, now);
     Some(Opened::Tls(Box::new(stream), connection, protocol))

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use countersign_auth::link::PeerCertificate;
@@ -15,20 +16,54 @@ use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
 
 use super::tls::{TlsError, certificates};
 
+/// Authorities that are believed in what clients show, until their file no longer names one of them.
+pub(super) struct Authorities {
+    certificates: Vec<CertificateDer<'static>>,
+    /// Falls for good, and every connection that was opened under it sees it.
+    believed: Arc<AtomicBool>,
+}
+
+impl Authorities {
+    /// As a file names them.
+    pub(super) fn read(file: &Path) -> Result<Self, TlsError> {
+        Ok(Self { certificates: certificates(file)?, believed: Arc::new(AtomicBool::new(true)) })
+    }
+
+    /// Those that come after `before`: whoever was let in by them still is, if none of them has gone.
+    pub(super) fn follow(&mut self, before: &Self) {
+        if before.certificates.iter().all(|authority| self.certificates.contains(authority)) {
+            self.believed = Arc::clone(&before.believed);
+        }
+    }
+
+    /// No longer believes what connections have shown, unless `next` goes on with it.
+    pub(super) fn give_way(&self, next: Option<&Self>) {
+        if next.is_none_or(|next| !Arc::ptr_eq(&self.believed, &next.believed)) {
+            self.believed.store(false, Ordering::Release);
+        }
+    }
+}
+
 /// A certificate that a client showed and has the key of; it was good when the connection was opened.
 #[derive(Clone)]
 pub struct ClientCertificate {
     der: CertificateDer<'static>,
     sha256: [u8; 32],
+    believed: Arc<AtomicBool>,
 }
 
 impl ClientCertificate {
-    /// The first of what a client showed, if it showed any.
-    pub(super) fn of(shown: Option<&[CertificateDer<'_>]>) -> Option<Self> {
+    /// The first of what a client showed, if it showed any, which one of these vouches for.
+    pub(super) fn of(shown: Option<&[CertificateDer<'_>]>, by: Option<&Authorities>) -> Option<Self> {
         let der = shown?.first()?.clone().into_owned();
         let mut sha256 = [0; 32];
         sha256.copy_from_slice(digest(&SHA256, &der).as_ref());
-        Some(Self { der, sha256 })
+        Some(Self { der, sha256, believed: Arc::clone(&by?.believed) })
+    }
+
+    /// Whether its authority is still one of the listener's.
+    pub(crate) fn is_believed(&self) -> bool {
+        self.believed.load(Ordering::Acquire)
     }
 }
 
@@ -51,12 +86,15 @@ impl fmt::Debug for ClientCertificate {
     }
 }
 
-/// Takes certificates of the authorities in a file, and clients without one.
-pub(super) fn verifier(authorities: &Path) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
-    let unusable = |source| TlsError::Authority { path: authorities.to_owned(), source };
+/// Takes certificates of these authorities, which stand in `file`, and clients without one.
+pub(super) fn verifier(
+    authorities: &Authorities,
+    file: &Path,
+) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+    let unusable = |source| TlsError::Authority { path: file.to_owned(), source };
     let mut roots = RootCertStore::empty();
-    for authority in certificates(authorities)? {
-        roots.add(authority).map_err(unusable)?;
+    for authority in &authorities.certificates {
+        roots.add(authority.clone()).map_err(unusable)?;
     }
     let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::new(default_provider()));
     let unusable = |error: rustls::server::VerifierBuilderError| {

@@ -12,7 +12,8 @@ use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use tokio_rustls::TlsAcceptor;
 
-use super::{Http2, TlsFiles, client};
+use super::client::{self, Authorities};
+use super::{Http2, TlsFiles};
 
 /// Why the TLS of a listener cannot be set up.
 #[derive(Debug, thiserror::Error)]
@@ -54,15 +55,21 @@ pub(crate) struct Credentials {
     config: Arc<ServerConfig>,
     /// The certificate that is shown, in DER.
     certificate: Arc<[u8]>,
+    /// Whose certificates clients may show.
+    authorities: Option<Authorities>,
 }
 
 impl Credentials {
     fn read(files: &TlsFiles, http2: Http2) -> Result<Self, TlsError> {
         let shown = load(files)?;
         let certificate = shown.cert.first().map_or_else(|| Arc::from([]), |first| Arc::from(first.as_ref()));
-        let clients = match &files.client_authorities {
-            Some(authorities) => client::verifier(authorities)?,
-            None => WebPkiClientVerifier::no_client_auth(),
+        let (authorities, clients) = match &files.client_authorities {
+            Some(file) => {
+                let authorities = Authorities::read(file)?;
+                let clients = client::verifier(&authorities, file)?;
+                (Some(authorities), clients)
+            }
+            None => (None, WebPkiClientVerifier::no_client_auth()),
         };
         let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
@@ -79,7 +86,7 @@ impl Credentials {
             Http2::On => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
             Http2::Off => vec![b"http/1.1".to_vec()],
         };
-        Ok(Self { config: Arc::new(config), certificate })
+        Ok(Self { config: Arc::new(config), certificate, authorities })
     }
 
     /// Takes a connection with them.
@@ -90,6 +97,11 @@ impl Credentials {
     /// The certificate that is shown, in DER.
     pub(super) fn certificate(&self) -> Arc<[u8]> {
         Arc::clone(&self.certificate)
+    }
+
+    /// Whose certificates clients may show.
+    pub(super) const fn authorities(&self) -> Option<&Authorities> {
+        self.authorities.as_ref()
     }
 }
 
@@ -112,13 +124,21 @@ impl Acceptor {
     /// # Errors
     /// If they cannot be used.
     pub(crate) fn read_again(&self) -> Result<Arc<Credentials>, TlsError> {
-        Credentials::read(&self.files, self.http2).map(Arc::new)
+        let mut next = Credentials::read(&self.files, self.http2)?;
+        if let (Some(next), Some(before)) = (&mut next.authorities, &self.present.load().authorities) {
+            next.follow(before);
+        }
+        Ok(Arc::new(next))
     }
 
-    /// Goes on with these. Connections that are open keep what they began with; sessions of before are not resumed,
-    /// since they were begun with another certificate.
+    /// Goes on with these. Connections that are open keep what they began with, but those whose certificate is of
+    /// authorities of which one has gone: they prove nothing any more, and are closed. Sessions of before are not
+    /// resumed, since they were begun with another certificate.
     pub(crate) fn replace(&self, credentials: Arc<Credentials>) {
-        self.present.store(credentials);
+        let before = self.present.swap(Arc::clone(&credentials));
+        if let Some(authorities) = &before.authorities {
+            authorities.give_way(credentials.authorities.as_ref());
+        }
     }
 
     /// What a connection that comes now is taken with.

@@ -169,7 +169,7 @@ impl Record {
     /// at most.
     ///
     /// Writing each row costs the store as much as a request costs the gate. After a restart a session may therefore end by
-    /// idleness that much too early. Spans begin for each session at another moment, so that the writes do not come at once.
+    /// idleness that much too early, and by the grain of uses more. Spans begin for each session at another moment, so that the writes do not come at once.
     pub(crate) fn note_use(&mut self, now: u32) {
         let span = u64::from((self.idle / 8).clamp(1, STORED_USE_SECS_MAX));
         let number = |secs: u32| (u64::from(secs) + (self.mark().0 & 0xFFFF_FFFF)) / span;

@@ -216,7 +216,7 @@ const fn fixed(what: &'static str, file: &'static str, name: &'static str) -> Fi
     Fixed { what, constant: (file, name) }
 }
 
-const FIXED: [Fixed; 27] = [
+const FIXED: [Fixed; 29] = [
     fixed("bytes of a path", "crates/auth/src/canonical/path.rs", "PATH_BYTES_MAX"),
     fixed("segments of a path", "crates/auth/src/canonical/path.rs", "SEGMENTS_MAX"),
     fixed("pairs of a query that is read", "crates/auth/src/canonical/query.rs", "QUERY_PAIRS_MAX"),
@@ -244,6 +244,8 @@ const FIXED: [Fixed; 27] = [
         "BINARY_BODY_MAX",
     ),
     fixed("ids of one request or answer with object rules", "crates/auth/src/objects.rs", "IDS_MAX"),
+    fixed("parts of a multipart body with object rules", "crates/auth/src/fields.rs", "PARTS"),
+    fixed("fields of a multipart body with object rules", "crates/auth/src/fields.rs", "FIELDS"),
     fixed("depth of JSON with object rules", "crates/auth/src/objects/json.rs", "DEPTH_MAX"),
     fixed(
         "bytes of a body with object rules, unless its route says",
@@ -312,7 +314,8 @@ fn page() -> String {
         line names the limit (`auth.cause`). Clients\nthat are cut off without one are counted \
         (`countersign_connections_cut_total`), and a line each second says how many were,\nand at which limit.\n\n\
         This page is made from the schema of the configuration and from the reasons beside the constants; a test tries \
-        the edge of\neach limit that has a key (`countersign/tests/it/limits/page.rs` names them).\n\n\
+        the edge of\neach limit that has a key (`countersign/tests/it/limits/page.rs` names them); of `connection_window` and \
+        `stream_buffer` it\nreads what is announced and kept.\n\n\
         ## With a key in `[limits]`\n\n\
         | key | default | least, most | what | beyond it | reason |\n|---|---|---|---|---|---|\n"
         .to_owned();

@@ -109,6 +109,8 @@ impl Authority {
     }
 }
 
+type Tls = StreamOwned<ClientConnection, TcpStream>;
+
 /// Asks over TLS, with a certificate or without; the status, or why there is none.
 fn ask(
     address: SocketAddr,
@@ -116,6 +118,28 @@ fn ask(
     shown: Option<&Shown>,
     lines: &str,
 ) -> Result<u16, String> {
+    ask_on(&mut connect(address, gate, shown), &format!("Connection: close\r\n{lines}"))
+}
+
+/// Asks on a connection, and reads all of the answer; its status, or why there is none.
+fn ask_on(tls: &mut Tls, lines: &str) -> Result<u16, String> {
+    let request = format!("GET /api/v1/Contact/2 HTTP/1.1\r\nHost: crm.example\r\n{lines}\r\n");
+    tls.write_all(request.as_bytes()).map_err(|error| error.to_string())?;
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        tls.read_exact(&mut byte).map_err(|error| error.to_string())?;
+        head.push(byte[0]);
+    }
+    let head = String::from_utf8(head).unwrap().to_ascii_lowercase();
+    let length = head
+        .split_once("content-length: ")
+        .map_or(0, |(_, rest)| rest.split_once('\r').unwrap().0.parse().unwrap());
+    tls.read_exact(&mut vec![0; length]).map_err(|error| error.to_string())?;
+    Ok(head[9..12].parse().unwrap())
+}
+
+fn connect(address: SocketAddr, gate: &CertificateDer<'static>, shown: Option<&Shown>) -> Tls {
     let mut roots = RootCertStore::empty();
     roots.add(gate.clone()).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -131,13 +155,7 @@ fn ask(
     let name = ServerName::try_from("crm.example").unwrap();
     let stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
-    let mut tls = StreamOwned::new(ClientConnection::new(Arc::new(config), name).unwrap(), stream);
-    let request =
-        format!("GET /api/v1/Contact/2 HTTP/1.1\r\nHost: crm.example\r\nConnection: close\r\n{lines}\r\n");
-    tls.write_all(request.as_bytes()).map_err(|error| error.to_string())?;
-    let mut answer = vec![0; 12];
-    tls.read_exact(&mut answer).map_err(|error| error.to_string())?;
-    Ok(String::from_utf8(answer).unwrap()[9..].parse().unwrap())
+    StreamOwned::new(ClientConnection::new(Arc::new(config), name).unwrap(), stream)
 }
 
 /// A gate that asks clients for certificates of an authority, and where.
@@ -178,9 +196,12 @@ fn b10_authorities_of_fronts_are_read_again() {
     let name = "front.corp.example";
     let (site, mut running, address) = asking(&fronts, &gate, name);
     let (front, next) = (fronts.signs(name), others.signs(name));
-    let ask = |shown: &Shown| ask(address, gate.cert.der(), Some(shown), "X-Windows-User: ann\r\n");
+    let ann = "X-Windows-User: ann\r\n";
+    let ask = |shown: &Shown| ask(address, gate.cert.der(), Some(shown), ann);
     assert_eq!(ask(&front), Ok(200));
     assert!(ask(&next).is_err());
+    let mut open = connect(address, gate.cert.der(), Some(&front));
+    assert_eq!(ask_on(&mut open, ann), Ok(200));
     let mut reloaded = |authorities: &str, expected: &str| {
         site.write("fronts.pem", authorities);
         running.hang_up();
@@ -191,7 +212,13 @@ fn b10_authorities_of_fronts_are_read_again() {
     // Both, while fronts change over; then the new one alone.
     reloaded(&[fronts.0.pem(), others.0.pem()].concat(), "took the configuration anew");
     assert_eq!((ask(&front), ask(&next)), (Ok(200), Ok(200)));
+    assert_eq!(ask_on(&mut open, ann), Ok(200), "none of its authorities has gone");
+    let mut idle = connect(address, gate.cert.der(), Some(&front));
+    assert_eq!(ask_on(&mut idle, ann), Ok(200));
     reloaded(&others.0.pem(), "took the configuration anew");
+    // What is open proves nothing any more, and is closed.
+    assert!(matches!(ask_on(&mut open, ann), Ok(401) | Err(_)));
+    assert_eq!(idle.read(&mut [0]).unwrap_or(0), 0, "closed without being asked");
     assert!(ask(&front).is_err());
     assert_eq!(ask(&next), Ok(200));
     // A file that names nobody changes nothing.
