@@ -2,40 +2,45 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
 use super::Busy;
 
-type Job = Box<dyn FnOnce() + Send>;
+type Job<S> = Box<dyn FnOnce(&mut S) + Send>;
 
 /// How much sooner other threads get a core: these get a tenth of one that requests want all of, and all of one that
 /// nobody else wants. Whoever has logged in does not wait for those who want to.
 const NICE: i32 = 10;
+/// A thread that has had nothing to do for so long gives up what it keeps for the next job. Log-ins that come in a row
+/// come sooner.
+const KEPT: Duration = Duration::from_millis(200);
 
-struct Queue {
-    jobs: VecDeque<Job>,
+struct Queue<S> {
+    jobs: VecDeque<Job<S>>,
     stopped: bool,
 }
 
-struct Shared {
-    queue: Mutex<Queue>,
+struct Shared<S> {
+    queue: Mutex<Queue<S>>,
     wake: Condvar,
     most: usize,
 }
 
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Queue> {
+impl<S> Shared<S> {
+    fn lock(&self) -> MutexGuard<'_, Queue<S>> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Threads that take jobs in the order in which they came. They end when the pool is dropped.
-pub(crate) struct Pool {
-    shared: Arc<Shared>,
+/// Threads that take jobs in the order in which they came. They end when the pool is dropped. Each keeps an `S` from one job
+/// to the next, while there are some.
+pub(crate) struct Pool<S: 'static> {
+    shared: Arc<Shared<S>>,
 }
 
-impl Pool {
+impl<S: Default + 'static> Pool<S> {
     pub(crate) fn start(threads: usize, most: usize) -> std::io::Result<Self> {
         let queue = Mutex::new(Queue { jobs: VecDeque::new(), stopped: false });
         let pool = Self { shared: Arc::new(Shared { queue, wake: Condvar::new(), most }) };
@@ -49,15 +54,15 @@ impl Pool {
     /// Queues a job; the answer is dropped unsent if the pool ends first.
     pub(crate) fn submit<T: Send + 'static>(
         &self,
-        job: impl FnOnce() -> T + Send + 'static,
+        job: impl FnOnce(&mut S) -> T + Send + 'static,
     ) -> Result<oneshot::Receiver<T>, Busy> {
         let (done, answer) = oneshot::channel();
         let mut queue = self.shared.lock();
         if queue.jobs.len() >= self.shared.most {
             return Err(Busy);
         }
-        queue.jobs.push_back(Box::new(move || {
-            let _ = done.send(job());
+        queue.jobs.push_back(Box::new(move |kept| {
+            let _ = done.send(job(kept));
         }));
         drop(queue);
         self.shared.wake.notify_one();
@@ -65,7 +70,7 @@ impl Pool {
     }
 }
 
-impl Drop for Pool {
+impl<S> Drop for Pool<S> {
     fn drop(&mut self) {
         let mut queue = self.shared.lock();
         queue.stopped = true;
@@ -75,17 +80,22 @@ impl Drop for Pool {
     }
 }
 
-fn work(shared: &Shared) {
+fn work<S: Default>(shared: &Shared<S>) {
     // On Linux it is about the calling thread. Where it is not allowed, log-ins have the priority that all have.
     let _as_it_is = rustix::process::nice(NICE);
+    let mut kept = S::default();
     loop {
-        let mut queue = shared.lock();
-        while queue.jobs.is_empty() && !queue.stopped {
-            queue = shared.wake.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        let is_idle = |queue: &mut Queue<S>| queue.jobs.is_empty() && !queue.stopped;
+        let waited = shared.wake.wait_timeout_while(shared.lock(), KEPT, is_idle);
+        let (mut queue, waited) = waited.unwrap_or_else(PoisonError::into_inner);
+        if waited.timed_out() {
+            drop(queue);
+            kept = S::default();
+            queue = shared.wake.wait_while(shared.lock(), is_idle).unwrap_or_else(PoisonError::into_inner);
         }
         let Some(job) = queue.jobs.pop_front() else { return };
         drop(queue);
-        job();
+        job(&mut kept);
     }
 }
 
@@ -102,17 +112,17 @@ mod tests {
 
     #[tokio::test]
     async fn the_queue_is_bounded_and_served_in_order() {
-        let pool = Pool::start(1, 2).unwrap();
+        let pool: Pool<()> = Pool::start(1, 2).unwrap();
         let (release, held) = std::sync::mpsc::channel::<()>();
         let (started, running) = oneshot::channel();
-        let first = pool.submit(move || {
+        let first = pool.submit(move |()| {
             started.send(()).unwrap();
             held.recv().unwrap();
         });
         running.await.unwrap();
-        let second = pool.submit(|| 2).unwrap();
-        let third = pool.submit(|| 3).unwrap();
-        assert!(pool.submit(|| 4).is_err());
+        let second = pool.submit(|()| 2).unwrap();
+        let third = pool.submit(|()| 3).unwrap();
+        assert!(pool.submit(|()| 4).is_err());
         release.send(()).unwrap();
         first.unwrap().await.unwrap();
         assert_eq!((second.await.unwrap(), third.await.unwrap()), (2, 3));
@@ -121,10 +131,29 @@ mod tests {
     #[tokio::test]
     async fn requests_come_before_log_ins() {
         let own = rustix::process::getpriority_process(None).unwrap();
-        let pool = Pool::start(1, 2).unwrap();
+        let pool: Pool<()> = Pool::start(1, 2).unwrap();
         let of_pool =
-            pool.submit(|| rustix::process::getpriority_process(None).unwrap()).unwrap().await.unwrap();
+            pool.submit(|()| rustix::process::getpriority_process(None).unwrap()).unwrap().await.unwrap();
         assert_eq!(of_pool, (own + NICE).min(19));
         assert_eq!(rustix::process::getpriority_process(None).unwrap(), own);
+    }
+
+    #[tokio::test]
+    async fn a_thread_keeps_its_own_while_there_is_work() {
+        let pool: Pool<Vec<u8>> = Pool::start(1, 2).unwrap();
+        let used = |kept: &mut Vec<u8>| {
+            kept.push(1);
+            kept.len()
+        };
+        let (queued, wait) = std::sync::mpsc::channel::<()>();
+        let first = pool.submit(move |kept| {
+            wait.recv().unwrap();
+            used(kept)
+        });
+        let second = pool.submit(used).unwrap();
+        queued.send(()).unwrap();
+        assert_eq!((first.unwrap().await.unwrap(), second.await.unwrap()), (1, 2));
+        tokio::time::sleep(4 * KEPT).await;
+        assert_eq!(pool.submit(used).unwrap().await.unwrap(), 1, "given up meanwhile");
     }
 }
