@@ -312,7 +312,7 @@ impl<'g> Visit<'g> {
         follow: Option<Follow>,
     ) -> Admission<Finish> {
         let identity = permit.identity().clone();
-        let watch = Watch::of(&identity);
+        let watch = Watch::of(&identity, self.peer);
         let mut finish = Finish::new(
             self.mount.index,
             self.located.take(),
@@ -412,7 +412,7 @@ fn link<'l>(gate: &'l Gate, mount: &ApiMount, peer: &'l Peer, sharing: Sharing) 
 /// The certificate of the connection's other end, while its authority is believed.
 fn certificate(peer: &Peer) -> Option<&dyn PeerCertificate> {
     let client = peer.connection.tls.as_ref()?.client.as_ref()?;
-    client.is_believed().then_some(client as &dyn PeerCertificate)
+    client.believed().is_up().then_some(client as &dyn PeerCertificate)
 }
 
 fn here<'h>(

@@ -20,6 +20,7 @@ pub(crate) use crate::listen::accept::{Listening, is_loopback, run};
 pub(crate) use crate::listen::bind::bind;
 use crate::listen::caps::Permit;
 pub(crate) use crate::listen::caps::{Caps, Source};
+pub(crate) use crate::listen::client::Believed;
 pub use crate::listen::client::ClientCertificate;
 pub(crate) use crate::listen::heads::HeadFault;
 use crate::listen::heads::HeadWatch;
@@ -317,7 +318,7 @@ impl Connection {
     /// Whether its client showed a certificate of an authority that is believed no more.
     fn is_disowned(&self) -> bool {
         let client = self.tls.as_ref().and_then(|tls| tls.client.as_ref());
-        client.is_some_and(|client| !client.is_believed())
+        client.is_some_and(|client| !client.believed().is_up())
     }
 
     fn is_to_close(&self) -> bool {

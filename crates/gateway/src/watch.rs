@@ -5,11 +5,14 @@
 //! over before the next beat pay nothing, and an end by time is found as well as a revocation.
 
 use countersign_auth::account::Live;
+use countersign_auth::dialect::Scheme;
 use countersign_auth::identity::Identity;
 use countersign_auth::token::TokenDigest;
 use smallvec::SmallVec;
 
+use crate::address::Peer;
 use crate::gate::Gate;
+use crate::listen::Believed;
 
 /// What has to live for a channel to go on.
 #[derive(Debug)]
@@ -17,20 +20,25 @@ pub(crate) struct Watch {
     live: Option<Live>,
     /// The session that came with the request, and the token that proved its caller.
     held: SmallVec<[TokenDigest; 2]>,
+    /// The authority of the front that said who its caller is.
+    front: Option<Believed>,
 }
 
 impl Watch {
-    /// That of an identity; `None` if nothing about it can end.
-    pub(crate) fn of(identity: &Identity) -> Option<Self> {
+    /// That of an identity which came on the connection of `peer`; `None` if nothing about it can end.
+    pub(crate) fn of(identity: &Identity, peer: &Peer) -> Option<Self> {
         let live = identity.account().map(|account| account.live.clone());
         let held: SmallVec<_> =
             [identity.session(), identity.token()].into_iter().flatten().map(|held| held.digest()).collect();
-        (live.is_some() || !held.is_empty()).then_some(Self { live, held })
+        let shown = || Some(peer.connection.tls.as_ref()?.client.as_ref()?.believed().clone());
+        let front = if identity.scheme() == Some(Scheme::Front) { shown() } else { None };
+        (live.is_some() || !held.is_empty()).then_some(Self { live, held, front })
     }
 
-    /// Whether the account's switch has fallen; costs one load.
+    /// Whether the account's switch has fallen, or a front's; costs a load each.
     pub(crate) fn has_fallen(&self) -> bool {
         self.live.as_ref().is_some_and(|live| !live.is_up())
+            || self.front.as_ref().is_some_and(|front| !front.is_up())
     }
 
     /// Whether anything has ended. A look into memory for each token.
@@ -49,6 +57,20 @@ impl Watch {
 #[cfg(test)]
 impl From<Live> for Watch {
     fn from(live: Live) -> Self {
-        Self { live: Some(live), held: SmallVec::new() }
+        Self { live: Some(live), held: SmallVec::new(), front: None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_channel_ends_with_the_authority_of_the_front_that_opened_it() {
+        let front = Believed::new();
+        let watch = Watch { front: Some(front.clone()), ..Watch::from(Live::new()) };
+        assert!(!watch.has_fallen());
+        front.fall();
+        assert!(watch.has_fallen());
     }
 }

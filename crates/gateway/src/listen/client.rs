@@ -16,30 +16,47 @@ use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
 
 use super::tls::{TlsError, certificates};
 
+/// Whether authorities are still believed: falls once, for good, and everything that was opened under them sees it.
+#[derive(Clone, Debug)]
+pub(crate) struct Believed(Arc<AtomicBool>);
+
+impl Believed {
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(AtomicBool::new(true)))
+    }
+
+    pub(crate) fn is_up(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn fall(&self) {
+        self.0.store(false, Ordering::Release);
+    }
+}
+
 /// Authorities that are believed in what clients show, until their file no longer names one of them.
 pub(super) struct Authorities {
     certificates: Vec<CertificateDer<'static>>,
-    /// Falls for good, and every connection that was opened under it sees it.
-    believed: Arc<AtomicBool>,
+    believed: Believed,
 }
 
 impl Authorities {
     /// As a file names them.
     pub(super) fn read(file: &Path) -> Result<Self, TlsError> {
-        Ok(Self { certificates: certificates(file)?, believed: Arc::new(AtomicBool::new(true)) })
+        Ok(Self { certificates: certificates(file)?, believed: Believed::new() })
     }
 
     /// Those that come after `before`: whoever was let in by them still is, if none of them has gone.
     pub(super) fn follow(&mut self, before: &Self) {
         if before.certificates.iter().all(|authority| self.certificates.contains(authority)) {
-            self.believed = Arc::clone(&before.believed);
+            self.believed = before.believed.clone();
         }
     }
 
     /// No longer believes what connections have shown, unless `next` goes on with it.
     pub(super) fn give_way(&self, next: Option<&Self>) {
-        if next.is_none_or(|next| !Arc::ptr_eq(&self.believed, &next.believed)) {
-            self.believed.store(false, Ordering::Release);
+        if next.is_none_or(|next| !Arc::ptr_eq(&self.believed.0, &next.believed.0)) {
+            self.believed.fall();
         }
     }
 }
@@ -49,7 +66,7 @@ impl Authorities {
 pub struct ClientCertificate {
     der: CertificateDer<'static>,
     sha256: [u8; 32],
-    believed: Arc<AtomicBool>,
+    believed: Believed,
 }
 
 impl ClientCertificate {
@@ -58,12 +75,12 @@ impl ClientCertificate {
         let der = shown?.first()?.clone().into_owned();
         let mut sha256 = [0; 32];
         sha256.copy_from_slice(digest(&SHA256, &der).as_ref());
-        Some(Self { der, sha256, believed: Arc::clone(&by?.believed) })
+        Some(Self { der, sha256, believed: by?.believed.clone() })
     }
 
     /// Whether its authority is still one of the listener's.
-    pub(crate) fn is_believed(&self) -> bool {
-        self.believed.load(Ordering::Acquire)
+    pub(crate) const fn believed(&self) -> &Believed {
+        &self.believed
     }
 }
 

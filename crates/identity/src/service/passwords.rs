@@ -29,11 +29,11 @@ use crate::password::well_formed;
 use crate::store::Change;
 use crate::values::framed_mac;
 
-/// Where a directory may be asked, a refusal is told so long after the question, or when it is there if that takes
+/// Where a directory or a domain may be asked, a refusal is told so long after the question, or when it is there if that takes
 /// longer. Directories are quicker about users whom they do not have (nothing is read, no slow hash is computed), and
 /// slower or quicker than the gate about its own: nobody is to learn that from the time. Whoever mistyped does not
 /// notice it.
-const REFUSED_AFTER: Duration = Duration::from_millis(250);
+pub(super) const REFUSED_AFTER: Duration = Duration::from_millis(250);
 
 /// What one run of the KDF came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

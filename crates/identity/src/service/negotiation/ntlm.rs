@@ -21,13 +21,11 @@ use crate::equivalents::NOBODY;
 use crate::lockout::Verdict;
 use crate::negotiation::helper::{Exchange, Helpers, Said};
 use crate::negotiation::{DomainHelpers, Mechanisms, Ntlm, channel_binding};
-use crate::service::Core;
+use crate::service::{Core, passwords};
 
 /// A refused proof is told so long after it came. The same is done for nobody as for somebody, but what is kept of
 /// somebody is further from the processor: about a microsecond, which a tick of the timer hides.
 const REFUSED_AFTER: Duration = Duration::from_millis(5);
-/// The same where a domain is asked: its controllers take longer for a user whom they have.
-const REFUSED_BY_DOMAIN_AFTER: Duration = Duration::from_millis(250);
 
 /// Why NTLM is refused where others may use the connection.
 pub(super) const NEEDS_A_CONNECTION: &str = "ntlm needs an HTTP/1.1 connection of its own";
@@ -139,7 +137,7 @@ impl Core {
         let Some(ntlm) = &mechanisms.ntlm else { return refused("this api checks no ntlm") };
         let after = match conversation.step {
             Step::Chosen | Step::Challenged(_) => REFUSED_AFTER,
-            Step::Helper(..) => REFUSED_BY_DOMAIN_AFTER,
+            Step::Helper(..) => passwords::REFUSED_AFTER,
         };
         let told = Instant::now() + after;
         let outcome = self.ntlm_taken(ntlm, client, conversation, message, now).await;
