@@ -3,7 +3,8 @@
 //! A gate is the only one who works with its store, since its memory is the truth for whoever asks it. So
 //! `user`, `key` and `session` commands hand their orders to the gate, through a socket beside the store that
 //! only the store's owner can open; where no gate runs they open the store themselves. Either way
-//! `perform` does the work. A gate that has just taken its store, or is about to leave it, is waited for.
+//! `perform` does the work. A gate that stops takes orders until what runs has ended, and says so to the next gate,
+//! which waits for it. A gate that has just taken its store, or is about to leave it, is waited for by everybody.
 
 mod order;
 mod socket;
@@ -21,6 +22,7 @@ pub(crate) use socket::Door;
 use crate::config::Loaded;
 use crate::output::Failure;
 use crate::wire::Identities;
+use socket::Phase;
 
 /// Gives an order to the gate that runs on a configuration's store, or carries it out on the store itself.
 ///
@@ -52,20 +54,41 @@ async fn give_within<T: DeserializeOwned>(
     Ok(serde_json::from_value(value?)?)
 }
 
-/// Opens the store for a gate. A command that works with it, or a gate that ends, is waited for; a gate that takes
-/// orders is not.
+/// Opens the store for a gate. A command that works with it is waited for, and a gate that stops, for as long as that
+/// says it may take; a gate that serves on is not.
 ///
 /// # Errors
 /// If it cannot be opened.
 pub(crate) async fn take_store(loaded: &Loaded) -> Result<Identities, Failure> {
-    let until = Instant::now() + PATIENCE;
+    take_store_within(PATIENCE, loaded).await
+}
+
+async fn take_store_within(patience: Duration, loaded: &Loaded) -> Result<Identities, Failure> {
+    let began = Instant::now();
+    let mut until = began + patience;
+    let mut stops = false;
     loop {
-        match Identities::open(loaded).await {
-            Err(Failure::Failed(error))
-                if is_taken(&error)
-                    && Instant::now() < until
-                    && !socket::is_answered(&socket_of(loaded)).await => {}
+        let taken = match Identities::open(loaded).await {
+            Err(Failure::Failed(error)) if is_taken(&error) => error,
             opened => return opened,
+        };
+        match socket::phase(&socket_of(loaded)).await {
+            Some(Phase::Serving) if began.elapsed() > SIGNAL => return Err(Failure::Failed(taken)),
+            Some(Phase::Stopping { left_millis }) if !stops => {
+                stops = true;
+                let left = Duration::from_millis(left_millis);
+                until = until.max(Instant::now().checked_add(left + patience).unwrap_or(until));
+                tracing::warn!(
+                    store = %loaded.path(&loaded.config.store.path).display(),
+                    wait.secs = left.as_secs_f64().ceil(),
+                    "another gate is stopping on the store; waiting until what runs there has ended"
+                );
+            }
+            Some(Phase::Serving | Phase::Stopping { .. }) | None => {}
+        }
+        if Instant::now() >= until {
+            let late = "the gate that stops on the store did not let it go in time";
+            return Err(Failure::Failed(if stops { taken.context(late) } else { taken }));
         }
         tokio::time::sleep(AGAIN).await;
     }
@@ -76,9 +99,12 @@ fn is_taken(error: &anyhow::Error) -> bool {
     matches!(error.root_cause().downcast_ref(), Some(StoreError::Taken))
 }
 
-/// A gate takes its store first and orders last; a gate that stops does it the other way round. A million sessions and
-/// the first administrator are seconds at the worst.
+/// A gate takes its store first and orders last; a gate that has stopped does it the other way round. A million sessions
+/// and the first administrator are seconds at the worst, and so is what waits to be written.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Whoever stops one gate and starts another may be here before the first has noticed.
+const SIGNAL: Duration = Duration::from_millis(500);
 
 /// Between two attempts.
 const AGAIN: Duration = Duration::from_millis(50);
@@ -160,7 +186,11 @@ mod tests {
         });
         tokio::task::yield_now().await;
         let door = Door::open(socket.clone(), Arc::clone(&identities)).unwrap();
-        assert!(take_store(&loaded_again).await.is_err(), "a gate that takes orders is not waited for");
+        let taken = take_store(&loaded_again).await.err().unwrap().to_string();
+        assert!(
+            taken.contains("another gate runs on the store"),
+            "a gate that serves on is not waited for: {taken}"
+        );
         assert_eq!(std::fs::metadata(&socket).unwrap().permissions().mode() & 0o777, 0o600);
         let (loaded, given) = waits.await.unwrap();
         assert_eq!(given, Ok(()));
@@ -169,17 +199,46 @@ mod tests {
         let again = give::<()>(&loaded, add("BEN")).await.err().unwrap().to_string();
         assert!(again.contains("users has an account called `BEN` already"), "{again}");
 
-        // A gate that stops is waited for by the next one.
-        drop(door);
+        // One that stops is, but not for ever.
+        door.stops(Duration::ZERO);
+        let late = take_store_within(Duration::ZERO, &loaded_again).await.err().unwrap().to_string();
+        assert!(late.contains("did not let it go in time"), "{late}");
+        // It takes orders to its end, and is waited for by the next one.
         let next = tokio::spawn(async move {
             let next = take_store(&loaded_again).await.unwrap_or_else(|error| panic!("{error}"));
             next.close().await.unwrap_or_else(|error| panic!("{error}"));
         });
-        tokio::task::yield_now().await;
+        assert_eq!(names(&loaded).await, ["ann", "ben"]);
+        // Whoever has come in by then is heard.
+        let mut last = tokio::net::UnixStream::connect(&socket).await.unwrap();
+        let (mut answer, asked) = (String::new(), b"{\"order\":\"accounts\",\"kind\":null}\n");
+        let heard = async {
+            tokio::time::sleep(AGAIN).await;
+            last.write_all(asked).await.unwrap();
+            last.read_to_string(&mut answer).await.unwrap();
+        };
+        tokio::join!(door.close(), heard);
+        assert!(answer.starts_with("{\"done\":[") && answer.contains("ben"), "{answer}");
         identities.close().await.unwrap_or_else(|error| panic!("{error}"));
         next.await.unwrap();
         assert!(!socket.exists());
         assert_eq!(names(&loaded).await, ["ann", "ben"]);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_gate_that_stops_is_waited_for_as_long_as_it_says() {
+        let folder = tempfile::tempdir().unwrap();
+        let (loaded, again) = (loaded(folder.path()), loaded(folder.path()));
+        let identities = Arc::new(Identities::open(&loaded).await.unwrap_or_else(|error| panic!("{error}")));
+        let door = Door::open(socket_of(&loaded), Arc::clone(&identities)).unwrap();
+        door.stops(Duration::from_secs(3600));
+        // Whoever waits has no patience of his own, and gives up as soon as he finds no reason to wait.
+        let next = tokio::spawn(async move { take_store_within(Duration::ZERO, &again).await.map(drop) });
+        tokio::time::sleep(3 * AGAIN).await;
+        assert!(!next.is_finished());
+        door.close().await;
+        identities.close().await.unwrap_or_else(|error| panic!("{error}"));
+        next.await.unwrap().unwrap_or_else(|error| panic!("{error}"));
     }
 
     #[tokio::test(flavor = "multi_thread")]
@@ -191,6 +250,7 @@ mod tests {
         for order in [
             "",
             "nonsense\n",
+            "{\"question\":\"password\"}\n",
             "{\"order\":\"set-password\",\"password\":\"geheim\"}\n",
             "{\"order\":\"other\"}\n",
         ] {

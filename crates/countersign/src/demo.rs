@@ -58,7 +58,7 @@ pub(crate) fn run(options: &Demo, output: Output) -> Result<(), Failure> {
     let log = logging::start(LogFormat::Text, LOG_LEVEL)?;
     let folder = Folder::open(options.data.as_deref(), "countersign-demo")?;
     serve::control_plane()?.block_on(async {
-        let signals = Signals::listen()?;
+        let mut signals = Signals::listen()?;
         let keys = Arc::new(Keyring::default());
         let servers = start_services(&keys).await?;
         let mut kept = Kept::read(folder.path())?;
@@ -66,7 +66,8 @@ pub(crate) fn run(options: &Demo, output: Output) -> Result<(), Failure> {
 
         let text = configuration(&servers, &addresses(options.listen));
         let loaded = load(folder.path(), &text)?;
-        let identities = Arc::new(Identities::open(&loaded).await?);
+        let taken = serve::take_store(&loaded, &mut signals, OnHangup::Stop).await?;
+        let Some(identities) = taken else { return Ok(()) };
         let accounts = seed(&identities, &mut kept).await?;
         kept.write(folder.path())?;
         let running = wire::start(&loaded, &identities, log.access()).await?;

@@ -28,8 +28,10 @@ pub(crate) fn serve(loaded: &Loaded, output: Output) -> Result<(), Failure> {
     let level = if *access { level.clone() } else { format!("{level},access=off") };
     let log = logging::start(*format, &level)?;
     control_plane()?.block_on(async {
-        let signals = Signals::listen()?;
-        let identities = Arc::new(control::take_store(loaded).await?);
+        let mut signals = Signals::listen()?;
+        let Some(identities) = take_store(loaded, &mut signals, OnHangup::Reload).await? else {
+            return Ok(());
+        };
         if let Some(first) = identities.ensure_administrator().await? {
             output.answer(&first, |first| {
                 let FirstAdministrator { user, password } = first;
@@ -52,6 +54,21 @@ pub(crate) enum OnHangup {
     Reload,
     /// The terminal is gone, and so is whoever started this.
     Stop,
+}
+
+/// Takes the store; `None` if the process is asked to stop while it waits for another gate that is stopping on it.
+///
+/// # Errors
+/// If it cannot be opened, or a gate serves on with it.
+pub(crate) async fn take_store(
+    loaded: &Loaded,
+    signals: &mut Signals,
+    on_hangup: OnHangup,
+) -> Result<Option<Arc<Identities>>, Failure> {
+    tokio::select! {
+        taken = control::take_store(loaded) => Ok(Some(Arc::new(taken?))),
+        () = signals.stop(on_hangup) => Ok(None),
+    }
 }
 
 /// Says in the log where the gate listens.
@@ -91,8 +108,9 @@ pub(crate) async fn until_stopped(
         }
     }
     tracing::info!("stopping: no new connections, what runs may end");
-    drop(door);
+    door.stops(running.stops_within());
     running.stop().await;
+    door.close().await;
     identities.close().await?;
     tracing::info!("stopped");
     Ok(())
@@ -172,6 +190,15 @@ impl Signals {
             interrupt: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,
         })
+    }
+
+    /// Waits until somebody asks the process to stop; what else is asked for meanwhile is kept.
+    async fn stop(&mut self, on_hangup: OnHangup) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+            _ = self.hangup.recv(), if on_hangup == OnHangup::Stop => {}
+        }
     }
 
     /// Waits until somebody asks the process for something.

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
-use std::sync::Arc;
 
 use serde::Serialize;
 
@@ -55,8 +54,9 @@ pub(crate) fn run(options: &Guard, output: Output) -> Result<(), Failure> {
     let folder = Folder::open(Some(&options.data), NAME)?;
 
     serve::control_plane()?.block_on(async {
-        let signals = Signals::listen()?;
-        let identities = Arc::new(Identities::open(&loaded).await?);
+        let mut signals = Signals::listen()?;
+        let taken = serve::take_store(&loaded, &mut signals, OnHangup::Stop).await?;
+        let Some(identities) = taken else { return Ok(()) };
         // Only now: where another gate has the store, the file is that gate's.
         write_private(&loaded.file, &text)?;
         // The account comes after all that can fail: its password is shown once.

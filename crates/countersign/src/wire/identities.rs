@@ -68,8 +68,7 @@ impl Identities {
         let database = loaded.path(&loaded.config.store.path);
         let said = format!("could not open the store {}", database.display());
         let taken = format!(
-            "another gate runs on the store {}: stop it (one that is stopping lets what runs end first, for limits.drain \
-             at most), or name another folder with --data, or another store.path",
+            "another gate runs on the store {}: stop it, or name another folder with --data, or another store.path",
             database.display()
         );
         let usual = ServiceOptions::at(database);

@@ -63,6 +63,11 @@ pub(super) struct Present {
 }
 
 impl Running {
+    /// How long [`Running::stop`] lets what runs go on.
+    pub(crate) fn stops_within(&self) -> Duration {
+        self.drain
+    }
+
     /// Stops it: no new connections, what runs may end, the rest is cut.
     pub(crate) async fn stop(self) {
         self.data.shutdown(self.drain);

@@ -29,6 +29,7 @@ mod requirements;
 mod scale;
 mod shape;
 mod slapd;
+mod stopping;
 mod threats;
 mod timing;
 mod transcript;

@@ -3,7 +3,7 @@
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
@@ -27,7 +27,8 @@ const STORE: &str = "gate.db";
 /// A folder with a configuration and a store, and a service to stand in front of.
 pub(crate) struct Site {
     folder: TempDir,
-    _upstream: Upstream,
+    /// The service.
+    pub(crate) upstream: Upstream,
 }
 
 impl Site {
@@ -59,7 +60,7 @@ impl Site {
             apis(upstream.address()),
         );
         std::fs::write(folder.path().join(CONFIG), config).unwrap();
-        let site = Self { folder, _upstream: upstream };
+        let site = Self { folder, upstream };
         runtime().block_on(site.people(accounts));
         site
     }
@@ -98,7 +99,14 @@ impl Site {
 
     /// The same in another environment.
     pub(crate) fn start_with(&self, environment: &[(&str, String)]) -> Gate {
-        Gate::start(Path::new(&binary()), &self.folder.path().join(CONFIG), environment)
+        let mut gate = self.begin(environment);
+        gate.listens();
+        gate
+    }
+
+    /// Starts a gate that may have to wait before it listens.
+    pub(crate) fn begin(&self, environment: &[(&str, String)]) -> Gate {
+        Gate::begin(Path::new(&binary()), &self.folder.path().join(CONFIG), environment)
     }
 
     /// A command of the operator's on its configuration.
@@ -131,7 +139,7 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
-    fn start(binary: &Path, config: &Path, environment: &[(&str, String)]) -> Self {
+    fn begin(binary: &Path, config: &Path, environment: &[(&str, String)]) -> Self {
         let started = Instant::now();
         let mut child = Command::new(binary)
             .arg("serve")
@@ -154,11 +162,13 @@ impl Gate {
                 }
             }
         });
-        let mut gate =
-            Self { address: SocketAddr::from(([127, 0, 0, 1], 0)), started, child, log, said: Vec::new() };
-        let listening = gate.said("listening for clients");
-        gate.address = listening["listener.address"].as_str().unwrap().parse().unwrap();
-        gate
+        Self { address: SocketAddr::from(([127, 0, 0, 1], 0)), started, child, log, said: Vec::new() }
+    }
+
+    /// Waits until it listens, and notes where.
+    pub(crate) fn listens(&mut self) {
+        let listening = self.said("listening for clients");
+        self.address = listening["listener.address"].as_str().unwrap().parse().unwrap();
     }
 
     /// The first line of the log with this message; waits for it.
@@ -197,14 +207,35 @@ impl Gate {
 
     /// Sends it SIGHUP.
     pub(crate) fn hang_up(&self) {
-        let sent = Command::new("kill").arg("-HUP").arg(self.child.id().to_string()).status().unwrap();
+        self.signal("-HUP");
+    }
+
+    /// Sends it SIGTERM.
+    pub(crate) fn terminate(&self) {
+        self.signal("-TERM");
+    }
+
+    fn signal(&self, name: &str) {
+        let sent = Command::new("kill").arg(name).arg(self.child.id().to_string()).status().unwrap();
         assert!(sent.success());
     }
 
-    /// Whether such a line is in the log by now.
-    pub(crate) fn has_said(&mut self, message: &str) -> bool {
+    /// Waits until it has ended by itself.
+    pub(crate) fn ended(mut self) -> ExitStatus {
+        let until = Instant::now() + DEADLINE;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(Instant::now() < until, "it did not end");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// How often such a line is in the log by now.
+    pub(crate) fn times_said(&mut self, message: &str) -> usize {
         self.said.extend(self.log.try_iter());
-        self.said.iter().any(|line| line["message"] == message)
+        self.said.iter().filter(|line| line["message"] == message).count()
     }
 
     /// Ends it as a power cut would end it for itself: with SIGKILL.

@@ -119,14 +119,16 @@ impl Wire {
     /// Whether the connection is open and nothing comes for so long, but for what came already.
     pub(crate) fn is_silent(&mut self, span: Duration) -> bool {
         self.deadline = None;
-        self.stream.set_read_timeout(Some(span)).is_ok()
-            && loop {
-                match self.fill() {
-                    Ok(0) => break false,
-                    Ok(_) => {}
-                    Err(error) => break !error.contains("reset"),
-                }
+        self.stream.set_read_timeout(Some(span)).unwrap();
+        let is_silent = loop {
+            match self.fill() {
+                Ok(0) => break false,
+                Ok(_) => {}
+                Err(error) => break !error.contains("reset"),
             }
+        };
+        self.stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        is_silent
     }
 
     fn chunks(&mut self) -> Result<Vec<u8>, String> {
