@@ -1,9 +1,9 @@
 //! B: identities that a front proved.
 
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use countersign_auth::port::foreign::{FrontProof, FrontTerms};
@@ -13,6 +13,7 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair}
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
+use super::revocation::{BOUND, SLACK};
 use super::{Ground, all, claims};
 use crate::process::{Gate, Site};
 
@@ -158,20 +159,40 @@ fn connect(address: SocketAddr, gate: &CertificateDer<'static>, shown: Option<&S
     StreamOwned::new(ClientConnection::new(Arc::new(config), name).unwrap(), stream)
 }
 
+/// What was taken of a configuration that is read again.
+const TAKEN: &str = "took the configuration anew";
+const KEPT_OUT: &str = "the configuration was not taken; the gate runs on as it was";
+
 /// A gate that asks clients for certificates of an authority, and where.
 fn asking(
     fronts: &Authority,
     gate: &rcgen::CertifiedKey<rcgen::KeyPair>,
     certificate: &str,
 ) -> (Site, Gate, SocketAddr) {
+    let (site, running, [address]) = asking_at([("fronts.pem", fronts)], gate, certificate);
+    (site, running, address)
+}
+
+/// A gate with a listener for each of these files of authorities, and where each is.
+fn asking_at<const N: usize>(
+    authorities: [(&str, &Authority); N],
+    gate: &rcgen::CertifiedKey<rcgen::KeyPair>,
+    certificate: &str,
+) -> (Site, Gate, [SocketAddr; N]) {
+    let listener = |(file, _): (&str, &Authority)| {
+        format!(
+            "[[listener]]\nname = \"{file}\"\naddress = \"127.0.0.1:0\"\n\
+             tls = {{ certificate = \"gate.pem\", key = \"gate.key\", client_ca = \"{file}\" }}\n"
+        )
+    };
+    let listeners = authorities.map(listener).concat();
     let site = Site::with(
         |upstream| {
             format!(
-                "[[listener]]\nname = \"tls\"\naddress = \"127.0.0.1:0\"\n\
-                 tls = {{ certificate = \"gate.pem\", key = \"gate.key\", client_ca = \"fronts.pem\" }}\n\
-                 [[api]]\nname = \"crm\"\ndialect = \"superoffice\"\ndeployment = \"onsite\"\nat = [\"/\"]\n\
+                "{listeners}[[api]]\nname = \"crm\"\ndialect = \"superoffice\"\ndeployment = \"onsite\"\nat = [\"/\"]\n\
                  enable = [\"front\"]\nupstream = \"http://{upstream}\"\n\
                  [api.front]\nnetworks = [\"127.0.0.0/8\"]\ncertificate = \"{certificate}\"\n\
+                 [[api.route]]\nat = \"/api/v1/Channel\"\nallow = \"authenticated\"\nupgrade = true\n\
                  [[api.route]]\nat = \"/**\"\nallow = \"authenticated\"\n"
             )
         },
@@ -182,11 +203,16 @@ fn asking(
     );
     site.write("gate.pem", &gate.cert.pem());
     site.write("gate.key", &gate.signing_key.serialize_pem());
-    site.write("fronts.pem", &fronts.0.pem());
+    for (file, authority) in authorities {
+        site.write(file, &authority.0.pem());
+    }
     let mut running = site.start();
-    let line = running.says_next(&["listening for clients"]);
-    let address: SocketAddr = line["listener.address"].as_str().unwrap().parse().unwrap();
-    (site, running, address)
+    let addresses = authorities.map(|(file, _)| {
+        let line = running.says_next(&["listening for clients"]);
+        assert_eq!(line["listener.name"], file);
+        line["listener.address"].as_str().unwrap().parse().unwrap()
+    });
+    (site, running, addresses)
 }
 
 #[test]
@@ -205,26 +231,177 @@ fn b10_authorities_of_fronts_are_read_again() {
     let mut reloaded = |authorities: &str, expected: &str| {
         site.write("fronts.pem", authorities);
         running.hang_up();
-        let taken =
-            ["took the configuration anew", "the configuration was not taken; the gate runs on as it was"];
-        assert_eq!(running.says_next(&taken)["message"], expected);
+        assert_eq!(running.says_next(&[TAKEN, KEPT_OUT])["message"], expected);
     };
     // Both, while fronts change over; then the new one alone.
-    reloaded(&[fronts.0.pem(), others.0.pem()].concat(), "took the configuration anew");
+    reloaded(&[fronts.0.pem(), others.0.pem()].concat(), TAKEN);
     assert_eq!((ask(&front), ask(&next)), (Ok(200), Ok(200)));
     assert_eq!(ask_on(&mut open, ann), Ok(200), "none of its authorities has gone");
     let mut idle = connect(address, gate.cert.der(), Some(&front));
     assert_eq!(ask_on(&mut idle, ann), Ok(200));
-    reloaded(&others.0.pem(), "took the configuration anew");
+    reloaded(&others.0.pem(), TAKEN);
     // What is open proves nothing any more, and is closed.
     assert!(matches!(ask_on(&mut open, ann), Ok(401) | Err(_)));
     assert_eq!(idle.read(&mut [0]).unwrap_or(0), 0, "closed without being asked");
     assert!(ask(&front).is_err());
     assert_eq!(ask(&next), Ok(200));
     // A file that names nobody changes nothing.
-    reloaded("", "the configuration was not taken; the gate runs on as it was");
+    reloaded("", KEPT_OUT);
     assert!(ask(&front).is_err());
     assert_eq!(ask(&next), Ok(200));
+}
+
+/// What a client has open.
+struct Channel {
+    what: &'static str,
+    wire: Box<dyn Open>,
+}
+
+/// A connection of either kind.
+trait Open: Read + Write {
+    fn socket(&self) -> &TcpStream;
+}
+
+impl Open for Tls {
+    fn socket(&self) -> &TcpStream {
+        &self.sock
+    }
+}
+
+impl Open for TcpStream {
+    fn socket(&self) -> &TcpStream {
+        self
+    }
+}
+
+impl Channel {
+    /// Asks for something that goes on and on, and reads its beginning.
+    fn open(what: &'static str, mut wire: Box<dyn Open>, who: &str) -> Self {
+        let (path, upgrade, begun) = if what.contains("WebSocket") {
+            let scheme = if what.ends_with("in clear") { "http" } else { "https" };
+            let upgrade = format!(
+                "Origin: {scheme}://crm.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+                           Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+            );
+            ("Channel", upgrade, "HTTP/1.1 101 ")
+        } else {
+            ("Contact/2", String::new(), "HTTP/1.1 200 ")
+        };
+        let request = format!("GET /api/v1/{path} HTTP/1.1\r\nHost: crm.example\r\n{who}{upgrade}\r\n");
+        wire.write_all(request.as_bytes()).unwrap();
+        let mut channel = Self { what, wire };
+        let head = channel.until("first");
+        assert!(head.starts_with(begun), "{what}: {head}");
+        channel
+    }
+
+    /// Everything up to a word.
+    fn until(&mut self, word: &str) -> String {
+        let mut read = Vec::new();
+        let mut byte = [0];
+        while !read.ends_with(word.as_bytes()) {
+            let got = self.wire.read(&mut byte);
+            let said = String::from_utf8_lossy(&read);
+            assert!(matches!(got, Ok(1)), "{}: {got:?} after {said}", self.what);
+            read.push(byte[0]);
+        }
+        String::from_utf8(read).unwrap()
+    }
+
+    /// Waits until it has ended, as what breaks off does; how long that took.
+    fn is_over(mut self, since: Instant) -> Duration {
+        let mut rest = Vec::new();
+        if let Err(error) = self.wire.read_to_end(&mut rest) {
+            assert!(!is_late(&error), "{} goes on", self.what);
+        }
+        assert!(!rest.ends_with(b"0\r\n\r\n"), "{} must not look whole", self.what);
+        since.elapsed()
+    }
+
+    /// Nothing has ended it, and what it is for is possible.
+    fn goes_on(&mut self) {
+        if self.what.contains("WebSocket") {
+            self.wire.write_all(b"ping\r\n\r\n").unwrap();
+            self.until("pong");
+        }
+        // Longer than two looks at what it lives on are apart.
+        self.wire.socket().set_read_timeout(Some(Duration::from_millis(600))).unwrap();
+        let mut rest = [0; 64];
+        loop {
+            match self.wire.read(&mut rest) {
+                Ok(0) => panic!("{} has ended", self.what),
+                Ok(_) => {}
+                Err(error) if is_late(&error) => return,
+                Err(error) => panic!("{}: {error}", self.what),
+            }
+        }
+    }
+}
+
+fn is_late(error: &std::io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
+}
+
+#[test]
+fn b10_what_a_front_has_open_ends_with_its_authority() {
+    let (fronts, others, next) = (Authority::new(), Authority::new(), Authority::new());
+    let gate = rcgen::generate_simple_self_signed(["crm.example".to_owned()]).unwrap();
+    let name = "front.corp.example";
+    let authorities = [("fronts.pem", &fronts), ("others.pem", &others)];
+    let (site, mut running, [falls, stays]) = asking_at(authorities, &gate, name);
+    site.upstream.speak(Arc::new(|received| {
+        let answer = if received.head.start == "ping" {
+            "pong"
+        } else if received.head.header("upgrade").is_some() {
+            "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nfirst"
+        } else {
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n"
+        };
+        answer.as_bytes().to_vec()
+    }));
+    let (front, other) = (fronts.signs(name), others.signs(name));
+    let plain = running.address;
+    let tls = |address, shown| -> Box<dyn Open> { Box::new(connect(address, gate.cert.der(), shown)) };
+    let clear = || -> Box<dyn Open> {
+        let stream = TcpStream::connect(plain).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        Box::new(stream)
+    };
+    let user = "X-Windows-User: ann\r\n";
+    let basic = format!("Authorization: {}\r\n", super::basic("ann", "wonderland-7"));
+    let mut ends = [
+        Channel::open("the front's stream", tls(falls, Some(&front)), user),
+        Channel::open("the front's WebSocket", tls(falls, Some(&front)), user),
+    ];
+    let mut go_on = [
+        Channel::open("a stream of another front", tls(stays, Some(&other)), user),
+        Channel::open("a WebSocket of another front", tls(stays, Some(&other)), user),
+        Channel::open("a password's stream on the front's connection", tls(falls, Some(&front)), &basic),
+        Channel::open("a stream beside the front", tls(falls, None), &basic),
+        Channel::open("a WebSocket beside the front", tls(falls, None), &basic),
+        Channel::open("a stream in clear", clear(), &basic),
+        Channel::open("a WebSocket in clear", clear(), &basic),
+    ];
+    // An authority that is added ends nothing.
+    let mut reload = |authorities: String| {
+        site.write("fronts.pem", &authorities);
+        running.hang_up();
+        assert_eq!(running.says_next(&[TAKEN, KEPT_OUT])["message"], TAKEN);
+        Instant::now()
+    };
+    reload([fronts.0.pem(), next.0.pem()].concat());
+    ends.iter_mut().for_each(Channel::goes_on);
+    for channel in &ends {
+        channel.wire.socket().set_read_timeout(Some(BOUND + SLACK)).unwrap();
+    }
+    let since = reload(next.0.pem());
+    for channel in ends {
+        let what = channel.what;
+        let took = channel.is_over(since);
+        println!("{what} ended after {} ms; promised: {} ms", took.as_millis(), BOUND.as_millis());
+        assert!(took <= BOUND + SLACK, "{what} took {took:?}");
+    }
+    go_on.iter_mut().for_each(Channel::goes_on);
 }
 
 #[test]

@@ -18,9 +18,9 @@ use countersign_identity::service::equivalents::NewPassword;
 use agent::Agent;
 
 /// What is promised.
-const BOUND: Duration = Duration::from_secs(1);
+pub(super) const BOUND: Duration = Duration::from_secs(1);
 /// What a machine may take on top that runs other tests beside.
-const SLACK: Duration = Duration::from_secs(4);
+pub(super) const SLACK: Duration = Duration::from_secs(4);
 /// Between two looks at a credential.
 const LOOK: Duration = Duration::from_millis(5);
 
