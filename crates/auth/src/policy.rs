@@ -7,6 +7,7 @@ use std::time::Duration;
 use http::Method;
 
 use crate::api::Api;
+use crate::canonical::method::is_standard;
 use crate::dialect::Dialect;
 use crate::dialect::pattern::{Pattern, Patterns, Segments};
 use crate::identity::Identity;
@@ -54,6 +55,8 @@ pub struct Conditions {
 #[derive(Debug)]
 struct Route {
     at: Arc<str>,
+    /// What it names beyond the standard methods.
+    beyond: Vec<Method>,
     allow: Allow,
     upgrade: bool,
     objects: Option<Arc<Rules>>,
@@ -82,6 +85,7 @@ impl Policy {
                     }
                     let shared = Arc::new(Route {
                         at: route.at.as_str().into(),
+                        beyond: pattern.methods().iter().filter(|own| !is_standard(own)).cloned().collect(),
                         allow: route.allow.clone(),
                         upgrade: route.upgrade,
                         objects: rules.map(Arc::new),
@@ -96,6 +100,29 @@ impl Policy {
             mistakes.push(format!("routes `{a}` and `{b}` match the same request and neither is more exact"));
         }
         Self { routes }
+    }
+
+    fn takes(&self, method: &Method, path: &str) -> bool {
+        is_standard(method)
+            || self
+                .routes
+                .matching(method, &Segments::of(path))
+                .next()
+                .is_some_and(|(route, _)| route.takes(method))
+    }
+
+    /// The methods beyond the standard ones that may be asked for at a path.
+    pub(crate) fn beyond(&self, path: &str) -> Vec<Method> {
+        let segments = Segments::of(path);
+        let named = self.routes.at_path(&segments).flat_map(|route| &route.beyond);
+        named.filter(|method| self.takes(method, path)).cloned().collect()
+    }
+}
+
+impl Route {
+    /// A route that names no method is about the standard ones; about another it is silent, which means no.
+    fn takes(&self, method: &Method) -> bool {
+        is_standard(method) || self.beyond.contains(method)
     }
 }
 
@@ -217,6 +244,9 @@ pub fn decide(
     let Some((route, variables)) = api.policy.routes.matching(method, &segments).next() else {
         return Err(Refusal::new(Reason::Forbidden, "no route has this path and method"));
     };
+    if !route.takes(method) {
+        return Err(unknown_method());
+    }
     match &route.allow {
         Allow::Anonymous => {}
         Allow::Proven(conditions) => {
@@ -231,6 +261,20 @@ pub fn decide(
         None => Decision::Permit(grant.permit(None)),
         Some(rules) => Decision::Objects(Pending::new(grant, rules, path, &variables)),
     })
+}
+
+/// Whether a method may be asked for at a path below an API's prefix, whoever asks: GET, HEAD, POST, PUT, PATCH, DELETE
+/// and OPTIONS everywhere, others where the most exact route of the path names them. Services that do not mind letter
+/// case must not see what no rule is about (T-A11).
+///
+/// # Errors
+/// `method`.
+pub fn takes_method(api: &Api, method: &Method, path: &str) -> Result<(), Refusal> {
+    if api.policy.takes(method, path) { Ok(()) } else { Err(unknown_method()) }
+}
+
+fn unknown_method() -> Refusal {
+    Refusal::new(Reason::Method, "the method is not a standard one, and the path's route does not name it")
 }
 
 /// Whether a caller may use a service that an endpoint mounts: its tenant is admitted to the API. Who may do what

@@ -14,6 +14,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
 use crate::api::digest::Freshness;
 use crate::api::{Api, Located, Mechanism};
+use crate::canonical::method;
 use crate::cookie::{self, Attributes, SameSite, ScriptAccess, Transport};
 use crate::dialect::pattern::Segments;
 use crate::dialect::place::Place;
@@ -308,7 +309,11 @@ impl Api {
 
     fn allow(&self, here: &Here<'_>, headers: &mut HeaderMap) {
         let below = here.path.strip_prefix(here.prefix).unwrap_or(here.path);
-        let methods = self.dialect.surfaces.other_methods(&Segments::of(below));
+        let mut methods = self.dialect.surfaces.other_methods(&Segments::of(below));
+        if methods.is_empty() {
+            methods.extend(method::STANDARD);
+        }
+        methods.extend(self.policy.beyond(below));
         let methods: Vec<&str> = methods.iter().map(Method::as_str).collect();
         if let Ok(value) = HeaderValue::from_str(&methods.join(", ")) {
             headers.insert(ALLOW, value);

@@ -18,7 +18,7 @@ use countersign_auth::fields::Fields;
 use countersign_auth::intake::Taken;
 use countersign_auth::link::{Link, PeerCertificate, Sharing};
 use countersign_auth::objects::answer::Follow;
-use countersign_auth::policy::{Decision, Permit, decide};
+use countersign_auth::policy::{Decision, Permit, decide, takes_method};
 use countersign_auth::recognize::{Request, recognize};
 use countersign_auth::refusal::{Reason, Refusal};
 use countersign_auth::render::{Here, Rendered};
@@ -174,6 +174,7 @@ impl<'g> Visit<'g> {
         if let Some(name) = gate.protected.nominated_by(&self.head.headers) {
             return Err(Refusal::new(Reason::Malformed, format!("the connection field nominates {name}")));
         }
+        takes_method(api, &self.head.method, below(&self.path, self.prefix))?;
         let taken = api.take(&mut self.head.headers)?;
         let Read { fields, bytes } = self.read_body(&taken).await?;
         let request = self.request(fields.as_ref(), bytes.as_deref());

@@ -10,6 +10,8 @@ use smallvec::SmallVec;
 
 use index::Index;
 
+use crate::canonical::method;
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Segment {
     Literal(String),
@@ -283,23 +285,8 @@ impl<'p> Segments<'p> {
 }
 
 fn read_methods(text: &str) -> Result<SmallVec<[Method; 2]>, String> {
-    const METHODS: [Method; 7] = [
-        Method::GET,
-        Method::HEAD,
-        Method::POST,
-        Method::PUT,
-        Method::PATCH,
-        Method::DELETE,
-        Method::OPTIONS,
-    ];
-    text.split('|')
-        .map(|name| {
-            METHODS
-                .into_iter()
-                .find(|method| method.as_str() == name)
-                .ok_or_else(|| format!("`{name}` is none of GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"))
-        })
-        .collect()
+    let none = |name| format!("`{name}` is no method that HTTP knows and the gate takes");
+    text.split('|').map(|name| method::named(name).ok_or_else(|| none(name))).collect()
 }
 
 fn overlap(a: &[Segment], b: &[Segment], case: PathCase) -> bool {

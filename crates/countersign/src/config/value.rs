@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 use std::time::Duration;
 
+use countersign_auth::canonical::method;
 use ipnet::IpNet;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -329,7 +330,7 @@ scalar!(
     RouteAt,
     "route",
     "GET /items/**",
-    "Methods, if it is not about all of them, and a path below the API's prefix; {name} stands for a segment, ** for any number of them."
+    "Methods, if it is not about all of GET, HEAD, POST, PUT, PATCH, DELETE and OPTIONS, and a path below the API's prefix; {name} stands for a segment, ** for any number of them. Another method of HTTP's registry, like PROPFIND, is let through only where the route of a path names it."
 );
 
 impl FromStr for RouteAt {
@@ -343,12 +344,10 @@ impl FromStr for RouteAt {
         if !path.starts_with('/') {
             return Err(format!("`{text}`: the path must begin with `/`, like \"GET /items/**\""));
         }
-        let wrong = |method: &str| method.is_empty() || !method.bytes().all(|byte| byte.is_ascii_uppercase());
-        if let Some(method) =
-            methods.into_iter().flat_map(|methods| methods.split('|')).find(|method| wrong(method))
-        {
+        let wrong = |name: &&str| method::named(name).is_none();
+        if let Some(name) = methods.into_iter().flat_map(|methods| methods.split('|')).find(wrong) {
             return Err(format!(
-                "`{method}` is no method; write them in capitals with `|` between, like \"GET|POST /items\""
+                "`{name}` is no method that HTTP knows and the gate takes; write them in capitals with `|` between, like \"GET|POST /items\""
             ));
         }
         Ok(Self(text.to_owned()))

@@ -125,8 +125,9 @@ const HOSTS: [&str; 14] = [
     "b.example\tx",
 ];
 
-const METHODS: [&str; 12] = [
-    "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "get", "PROPFIND", "G T",
+const METHODS: [&str; 14] = [
+    "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "get", "delete", "PATCh",
+    "PROPFIND", "G T",
 ];
 
 /// Fields that confuse; each must not get past the gate, or mean nothing.
@@ -293,6 +294,9 @@ fn check(asked: &Asked, seen: &Received) -> Result<(), String> {
     };
     if method != asked.method {
         return Err(format!("{} became {method}", asked.method));
+    }
+    if !METHODS[..7].contains(&method) {
+        return Err(format!("no rule is about {method}"));
     }
     let path = target.split('?').next().unwrap_or_default();
     match CanonicalPath::parse(path) {

@@ -322,8 +322,12 @@ fn e4_what_was_ended_is_dead_on_the_next_request() {
 
 #[test]
 fn e7_a_cookie_alone_changes_nothing() {
-    // Every method, GET too, and the dialect's own refusal: 401.
-    let ground = Ground::of("superoffice");
+    // Every method, GET too, and one that a route names; the dialect's own refusal: 401.
+    let world = std::fs::read_to_string(
+        crate::transcript::root().join("dialects/superoffice/transcripts/world.toml"),
+    );
+    let merge = "[[api.route]]\nat = \"MERGE /api/v1/Contact/**\"\nallow = \"authenticated\"\n[[api.route]]";
+    let ground = Ground::with("superoffice", &world.unwrap().replacen("[[api.route]]", merge, 1));
     let (ours, other) = (alice(&ground), alice(&ground));
     let his = sign_in(&ground, "bob", "hatter-and-hare-3", "");
     let (id, csrf) = (&ours.id, &ours.csrf);
