@@ -8,7 +8,9 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Map, Value, json};
 
 use crate::api::Api;
+use crate::dialect::Scheme;
 use crate::dialect::template::Medium;
+use crate::identity::Identity;
 use crate::objects::settle::Checked;
 use crate::policy::Permit;
 use crate::port::{Lookups, Purpose, Signer, Unavailable};
@@ -25,6 +27,9 @@ pub const ISSUER: &str = "countersign";
 pub const LIFETIME: Duration = Duration::from_secs(60);
 /// How long a cached one is handed out, so that a service has time left to read it.
 pub const REUSED: Duration = Duration::from_secs(45);
+/// Whoever proves himself with each request (an API key, Digest, a front) would need another assertion each second: his
+/// proof is told as made at the beginning of so many seconds, never later than it was.
+const PROOF_GRAIN_SECS: i64 = 15;
 
 /// A verified identity, countersigned for one audience.
 ///
@@ -69,17 +74,20 @@ pub struct AssertionKey {
     api: usize,
     account: usize,
     credential: usize,
-    proven_at_secs: i64,
+    auth_time: i64,
 }
 
 impl Permit {
     /// The key under which an assertion for this permit may be reused while its account is live; `None` if it may
     /// not be. The account is told by its address, which the cache must keep alive beside the assertion.
-    pub fn assertion_key(&self, api: &Api) -> Option<AssertionKey> {
-        if self.is_for_one_request() {
+    pub fn assertion_key(&self, api: &Api, now: Time) -> Option<AssertionKey> {
+        let identity = self.identity();
+        // An account that is made for one request is told from no other by its address.
+        let is_made_up = identity.scheme() == Some(Scheme::Unproven)
+            && identity.account().is_some_and(|account| account.is_foreign());
+        if self.is_for_one_request() || is_made_up {
             return None;
         }
-        let identity = self.identity();
         Some(AssertionKey {
             api: std::ptr::from_ref(api) as usize,
             account: identity.account().map_or(0, |account| Arc::as_ptr(account) as usize),
@@ -89,7 +97,7 @@ impl Permit {
                 .iter()
                 .position(|rule| *rule.name == *identity.credential())
                 .map_or(0, |at| at + 1),
-            proven_at_secs: if identity.is_anonymous() { 0 } else { identity.proven_at().unix_secs() },
+            auth_time: if identity.is_anonymous() { 0 } else { auth_time(identity, now) },
         })
     }
 }
@@ -105,6 +113,12 @@ pub fn assert(api: &Api, permit: &Permit, signer: &dyn Signer, now: Time) -> Res
         .map_err(|_error| Unavailable("the signer made no compact token".to_owned()))?;
     jwt.set_sensitive(true);
     Ok(Assertion { jwt, minted_at: now })
+}
+
+/// When the caller proved who he is, in seconds since the Unix epoch, as services are told.
+fn auth_time(identity: &Identity, now: Time) -> i64 {
+    let secs = identity.proven_at().unix_secs();
+    if identity.proven_at() >= now { secs.div_euclid(PROOF_GRAIN_SECS) * PROOF_GRAIN_SECS } else { secs }
 }
 
 fn claims(api: &Api, permit: &Permit, now: Time) -> Map<String, Value> {
@@ -132,7 +146,7 @@ fn claims(api: &Api, permit: &Permit, now: Time) -> Map<String, Value> {
         return claims;
     };
     claims.insert("sub".to_owned(), account.subject.as_str().into());
-    claims.insert("auth_time".to_owned(), identity.proven_at().unix_secs().into());
+    claims.insert("auth_time".to_owned(), auth_time(identity, now).into());
     claims.insert("kind".to_owned(), account.kind.as_str().into());
     if let Some(scheme) = identity.scheme() {
         claims.insert("scheme".to_owned(), scheme.name().into());
@@ -163,5 +177,37 @@ impl Api {
             }
         }
         headers
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::authenticate::foreign;
+    use crate::identity::Proven;
+
+    fn proven(at_ms: i64) -> Identity {
+        Identity::proven(Proven {
+            account: Some(Arc::new(foreign("users"))),
+            credential: "key".into(),
+            scheme: Some(Scheme::Token),
+            proven_at: Time::from_unix_ms(at_ms),
+            session: None,
+            token: None,
+            dead_cookie: None,
+            answers: Vec::new(),
+            back: None,
+        })
+    }
+
+    #[test]
+    fn a_proof_of_this_request_is_told_as_of_the_beginning_of_its_span() {
+        let told = |at_ms, now_ms| auth_time(&proven(at_ms), Time::from_unix_ms(now_ms));
+        for now in [30_000, 30_001, 37_500, 44_999] {
+            assert_eq!(told(now, now), 30, "{now}");
+        }
+        assert_eq!(told(45_000, 45_000), 45);
+        // What was proven before is told as it was.
+        assert_eq!(told(37_500, 37_501), 37);
     }
 }

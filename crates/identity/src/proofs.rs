@@ -11,9 +11,9 @@ use quick_cache::sync::Cache;
 
 /// Each is some 150 bytes; those that were not asked for lately give way.
 const PROOFS_MAX: usize = 100_000;
-/// What a core keeps for itself: two halves of this size, a few megabytes at the most. Whoever sends the same
-/// credential all the time is among them.
-const OWN_HALF_MAX: usize = 8192;
+/// What a core keeps for itself: two halves of this size, 80 bytes each, five megabytes at the most. Whoever sends the
+/// same credential all the time is among them.
+const OWN_HALF_MAX: usize = 32 * 1024;
 
 /// Which [`Proofs`] of the process, and the credential.
 type OwnKey = (u64, [u8; 32]);

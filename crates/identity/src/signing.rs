@@ -9,9 +9,10 @@
 pub(crate) mod key;
 pub mod public;
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use countersign_auth::port::{Answer, IssuerKey, IssuerKeys, Purpose, Unavailable};
 use countersign_auth::time::{Clock, Time};
 
@@ -91,7 +92,8 @@ impl Known {
 /// All keys of the gate.
 pub(crate) struct SigningKeys {
     options: SigningOptions,
-    known: RwLock<Known>,
+    /// Read by every core that signs, and replaced as a whole by whoever holds `changes`.
+    known: ArcSwap<Known>,
     /// Rotations go one after the other.
     changes: tokio::sync::Mutex<()>,
 }
@@ -107,7 +109,7 @@ impl SigningKeys {
         let keys = rows.iter().map(SigningKey::read).collect::<Result<Vec<_>, _>>()?;
         let keys = Self {
             options: *options,
-            known: RwLock::new(Known::of(keys.into_iter().map(Arc::new).collect())),
+            known: ArcSwap::from_pointee(Known::of(keys.into_iter().map(Arc::new).collect())),
             changes: tokio::sync::Mutex::default(),
         };
         let now = clock.now();
@@ -132,7 +134,7 @@ impl SigningKeys {
     }
 
     fn find(&self, purpose: Purpose, state: State) -> Option<Arc<SigningKey>> {
-        self.known.read().unwrap_or_else(PoisonError::into_inner).find(purpose, state).cloned()
+        self.known.load().find(purpose, state).cloned()
     }
 
     /// RSA takes a while: not on a thread that others wait for.
@@ -161,11 +163,10 @@ impl SigningKeys {
             .collect();
         changes.extend(gone.iter().map(|id| Change::DeleteSigningKey(id.clone())));
         store.write(changes).await?;
-        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        let mut keys = known.keys.clone();
+        let mut keys = self.known.load().keys.clone();
         keys.retain(|key| !gone.contains(&key.id) && read.iter().all(|new| new.id != key.id));
         keys.extend(read.into_iter().map(Arc::new));
-        *known = Known::of(keys);
+        self.known.store(Arc::new(Known::of(keys)));
         Ok(())
     }
 
@@ -208,7 +209,7 @@ impl SigningKeys {
             }
         }
         let over: Vec<_> = {
-            let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+            let known = self.known.load();
             let retired = known.keys.iter().filter(|key| key.state == State::Retired);
             let over = retired.filter(|key| now.since(key.since) >= self.options.overlap);
             over.map(|key| key.id.clone()).collect()
@@ -231,7 +232,7 @@ impl SigningKeys {
 
     /// The public halves of all keys of a purpose, for those who check in this process.
     pub(crate) fn verifying(&self, purpose: Purpose) -> Arc<IssuerKeys> {
-        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let known = self.known.load();
         Arc::clone(match purpose {
             Purpose::Token => &known.tokens,
             Purpose::Assertion => &known.assertions,
@@ -239,7 +240,7 @@ impl SigningKeys {
     }
 
     pub(crate) fn jwks(&self, purpose: Purpose) -> String {
-        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let known = self.known.load();
         let of_purpose = known.keys.iter().filter(|key| key.purpose == purpose);
         let keys: Vec<_> = of_purpose.map(|key| key.public.jwk(&key.id)).collect();
         serde_json::json!({ "keys": keys }).to_string()

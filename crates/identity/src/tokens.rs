@@ -148,6 +148,11 @@ impl Tokens {
         self.anonymous_kept.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
     }
 
+    /// A look at a record as it is, noting nothing; never waits.
+    pub(crate) fn read(&self, digest: &TokenDigest) -> Read {
+        self.table.read(&digest.0)
+    }
+
     /// A copy of a record as it is, noting nothing.
     pub(crate) fn get(&self, digest: &TokenDigest) -> Option<Record> {
         self.table.get(&digest.0)

@@ -287,7 +287,7 @@ impl Centre {
     /// An account's sessions have ended, or it is gone.
     pub(crate) fn account_ended(self: &Arc<Self>, account: AccountId) {
         let now = self.clock.now();
-        if self.agents().log_out_if(account, |session| self.service.has_ended(session, now)) {
+        if self.agents().log_out_if(account, |session| self.service.is_over(session, now)) {
             self.left(vec![account]);
         }
         if self.service.account(account).is_none() {
@@ -298,7 +298,7 @@ impl Centre {
     /// Logs out whoever logged in in a session that is over.
     pub(crate) fn look_at_all(self: &Arc<Self>) {
         let now = self.clock.now();
-        let gone = self.agents().log_out_where(|session| self.service.has_ended(session, now));
+        let gone = self.agents().log_out_where(|session| self.service.is_over(session, now));
         self.left(gone);
     }
 }

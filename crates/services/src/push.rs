@@ -7,8 +7,8 @@ use bytes::Bytes;
 use countersign_auth::account::{Account, AccountId};
 use countersign_auth::cookie::{Attributes, SameSite, ScriptAccess, Transport, set_cookie};
 use countersign_auth::dialect::service::ServiceOptions;
+use countersign_auth::port::Answer;
 use countersign_auth::port::services::{After, ServiceAnswer, ServiceCall};
-use countersign_auth::port::{Answer, Lookups};
 use countersign_auth::refusal::{Reason, Refusal};
 use countersign_auth::time::{Clock, Random};
 use countersign_auth::token::TokenDigest;
@@ -237,7 +237,7 @@ impl Push {
     }
 
     fn is_over(&self, who: &Caller) -> bool {
-        self.service.has_ended(&who.session, self.clock.now())
+        self.service.is_over(&who.session, self.clock.now())
     }
 
     pub(crate) fn session_ended(&self, session: TokenDigest) {

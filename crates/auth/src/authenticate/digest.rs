@@ -24,13 +24,10 @@ use crate::scheme::digest::nonce::Nonce;
 use crate::scheme::digest::proof;
 use crate::scheme::digest::response::{Response, User};
 use crate::scheme::digest::window::{Counter, Known};
-use crate::time::Time;
 
 /// The field that it rides in.
 const CARRIER: &str = "Authorization";
 const AUTHENTICATION_INFO: HeaderName = HeaderName::from_static("authentication-info");
-/// A proof counts as made at the beginning of its ten seconds, so that one assertion serves the requests of all.
-const PROOF_GRAIN_MS: i64 = 10_000;
 
 impl Verifier<'_> {
     pub(super) fn digest(&self, rule: &CredentialRule, value: &str) -> Result<Proven, Refusal> {
@@ -62,8 +59,7 @@ impl Verifier<'_> {
         }
         let next = (self.now.since(nonce.made_at) > self.api.digest.nonce_lifetime / 2)
             .then(|| digests.nonces().make(place, self.now));
-        let proven_at = Time::from_unix_ms(self.now.unix_ms().div_euclid(PROOF_GRAIN_MS) * PROOF_GRAIN_MS);
-        let mut proven = self.proven(rule, Arc::clone(account), proven_at);
+        let mut proven = self.proven(rule, Arc::clone(account), self.now);
         proven.answers.extend(information(&response, &key, next.as_deref()));
         Ok(proven)
     }

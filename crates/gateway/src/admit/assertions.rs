@@ -62,7 +62,7 @@ thread_local! {
 /// # Errors
 /// `unavailable` if there is no key to sign with.
 pub(super) fn assertion(gate: &Gate, api: &Api, permit: &Permit, now: Time) -> Result<HeaderValue, Refusal> {
-    let Some(key) = permit.assertion_key(api) else {
+    let Some(key) = permit.assertion_key(api, now) else {
         return Ok(assert(api, permit, &*gate.signer, now)?.value().clone());
     };
     if let Some(value) = MINTED.with_borrow_mut(|minted| minted.find(&key, now)) {

@@ -19,6 +19,7 @@ use countersign_auth::token::{LiveToken, TokenDigest, TokenKind};
 use super::{Core, Service, unavailable};
 use crate::tokens::Found;
 use crate::tokens::record::{self, Record};
+use crate::tokens::table::Read;
 
 impl Core {
     pub(super) fn is_loaded(&self) -> bool {
@@ -52,6 +53,11 @@ impl Core {
         }
     }
 
+    fn is_over(&self, record: &Record, now: Time) -> bool {
+        let may_act = record.account == 0 || self.directory.enabled(record.account).is_some();
+        !may_act || !record.is_live(record::floor(now))
+    }
+
     /// The token with its account as it is now; unknown if nobody may act as that.
     fn live(&self, record: &Record, now: Time) -> TokenAnswer {
         let account = match record.account {
@@ -77,6 +83,14 @@ impl Core {
             expires_at: record.expires_at(),
             proven_at,
         })
+    }
+}
+
+impl Service {
+    /// What [`Lookups::has_ended`] says, for those who ask once and may wait for whoever changes the memory just now.
+    pub fn is_over(&self, digest: &TokenDigest, now: Time) -> bool {
+        let loaded = self.core.is_loaded();
+        self.core.tokens.get(digest).map_or(loaded, |record| self.core.is_over(&record, now))
     }
 }
 
@@ -109,12 +123,11 @@ impl Lookups for Service {
         let core = &self.core;
         // Asked before memory is, as above.
         let loaded = core.is_loaded();
-        match core.tokens.get(digest) {
-            Some(record) => {
-                let may_act = record.account == 0 || core.directory.enabled(record.account).is_some();
-                !may_act || !record.is_live(record::floor(now))
-            }
-            None => loaded,
+        match core.tokens.read(digest) {
+            Read::Found(record) => core.is_over(&record, now),
+            Read::Missing => loaded,
+            // Somebody changes that part of the memory just now: the next beat asks again.
+            Read::Busy => false,
         }
     }
 

@@ -1,6 +1,7 @@
 //! One signing key.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::borrow::Cow;
+use std::sync::OnceLock;
 
 use aws_lc_rs::encoding::AsDer as _;
 use aws_lc_rs::rand::SystemRandom;
@@ -33,8 +34,8 @@ pub(crate) struct SigningKey {
     pub(crate) public: PublicKey,
     pair: Pair,
     pkcs8: Vec<u8>,
-    /// Encoded headers by `typ`; a gate uses two or three.
-    headers: RwLock<Vec<(&'static str, Arc<str>)>>,
+    /// The encoded header with the `typ` that was asked for first: nearly all that a key signs is of one.
+    header: OnceLock<(&'static str, String)>,
 }
 
 fn corrupt(what: &str) -> StoreError {
@@ -148,7 +149,7 @@ impl SigningKey {
             public,
             pair,
             pkcs8: row.pkcs8.clone(),
-            headers: RwLock::default(),
+            header: OnceLock::new(),
         })
     }
 
@@ -164,18 +165,16 @@ impl SigningKey {
         }
     }
 
-    fn header(&self, typ: &'static str) -> Arc<str> {
-        let headers = self.headers.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, header)) = headers.iter().find(|(other, _)| *other == typ) {
-            return Arc::clone(header);
+    fn header(&self, typ: &'static str) -> Cow<'_, str> {
+        let encode = || {
+            let alg = algorithm_name(self.algorithm);
+            let header = serde_json::json!({ "alg": alg, "kid": self.id, "typ": typ }).to_string();
+            URL_SAFE_NO_PAD.encode(header)
+        };
+        match self.header.get_or_init(|| (typ, encode())) {
+            (first, header) if *first == typ => Cow::Borrowed(header),
+            _ => Cow::Owned(encode()),
         }
-        drop(headers);
-        let alg = algorithm_name(self.algorithm);
-        let header = serde_json::json!({ "alg": alg, "kid": self.id, "typ": typ }).to_string();
-        let header: Arc<str> = Arc::from(URL_SAFE_NO_PAD.encode(header));
-        let mut headers = self.headers.write().unwrap_or_else(PoisonError::into_inner);
-        headers.push((typ, Arc::clone(&header)));
-        header
     }
 
     /// The compact JWS (RFC 7515 section 3.1).

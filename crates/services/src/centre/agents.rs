@@ -6,7 +6,6 @@
 use std::sync::Arc;
 
 use countersign_auth::account::AccountId;
-use countersign_auth::port::Lookups as _;
 use countersign_auth::port::services::{After, ServiceAnswer, ServiceCall};
 use countersign_auth::token::TokenDigest;
 use countersign_bayeux::Channel;
@@ -250,7 +249,7 @@ impl Centre {
         self.agents().0.insert(account, agent);
         // His session may have ended meanwhile, when there was nobody to log out.
         let now = self.clock.now();
-        if session.is_some_and(|session| self.service.has_ended(&session, now)) {
+        if session.is_some_and(|session| self.service.is_over(&session, now)) {
             self.agents().0.remove(&account);
         }
         self.tell(account);
