@@ -118,6 +118,14 @@ upstream = "http://127.0.0.1:{origin}"
 [[api.route]]
 at = "/**"
 allow = "authenticated"
+[[api]]
+name = "apps"
+dialect = "voltmx"
+at = ["/apps"]
+upstream = "http://127.0.0.1:{origin}"
+[[api.route]]
+at = "/**"
+allow = "authenticated"
 """
 
 API = """

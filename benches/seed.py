@@ -1,4 +1,4 @@
-"""What the gate is filled with before it is measured: sessions in its store, signed tokens, a certificate."""
+"""What the gate is filled with before it is measured: sessions and keys in its store, signed tokens, a certificate."""
 
 import base64
 import datetime
@@ -17,6 +17,8 @@ from cryptography.x509.oid import NameOID
 
 SESSIONS_PER_ACCOUNT = 10
 FIRST_ACCOUNT = 100_000
+# Above all accounts with sessions.
+FIRST_APPLICATION = 100_000_000
 ISSUER, AUDIENCE = "http://www.enactor.co/", "client"
 LETTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 SESSION = 0  # a token's kind
@@ -24,6 +26,7 @@ ACCOUNT = (
     "id kind name name_folded subject full_name first_name last_name email roles keys password_hash password_due disabled "
     "proofs_from created_at updated_at"
 ).split()
+KEY = "id digest api word account label description created_at updated_at".split()
 TOKEN = "digest api word kind account issued_at used_at idle_secs ends_at proven_at family spent".split()
 
 
@@ -55,13 +58,31 @@ def accounts(store, sessions):
     """Writes accounts for so many sessions, ten each; they have the password of the account that is there."""
     def rows():
         for number in range(-(-sessions // SESSIONS_PER_ACCOUNT)):
-            name = f"user{number}"
-            yield (FIRST_ACCOUNT + number, "users", name, name, name, f"User {number}", "User", str(number),
-                   f"{name}@example.com", '["agent"]', "{}", password, 0, 0, 0, 0, 0)
+            yield account(FIRST_ACCOUNT + number, "users", f"user{number}", password)
 
     with sqlite3.connect(store) as database:
         password = database.execute("SELECT password_hash FROM accounts WHERE name = 'bench'").fetchone()[0]
         database.executemany(insert("accounts", ACCOUNT), rows())
+
+
+def account(number, kind, name, password):
+    """A row of an account."""
+    return (number, kind, name, name, name, f"Name of {name}", "Name", name, f"{name}@example.com", '["agent"]', "{}",
+            password, 0, 0, 0, 0, 0)
+
+
+def keys(store, api, count):
+    """Writes applications with an API key each."""
+    now = int(time.time() * 1000)
+
+    def made(number):
+        digest = hashlib.sha256(f"{api}\0key\0{guid(api, number)}".encode()).digest()
+        return (number.to_bytes(12, "big"), digest, api, "key", FIRST_APPLICATION + number, "", "", now, now)
+
+    with sqlite3.connect(store) as database:
+        applications = (account(FIRST_APPLICATION + at, "applications", f"application{at}", None) for at in range(count))
+        database.executemany(insert("accounts", ACCOUNT), applications)
+        database.executemany(insert("keys", KEY), map(made, range(count)))
 
 
 def sessions(store, counts, idle_secs=1800):
