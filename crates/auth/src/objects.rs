@@ -72,5 +72,5 @@ pub struct KindOptions {
 pub const BODY_BYTES_MAX: usize = 256 * 1024;
 /// A page of a list. It is in memory while it is read.
 pub const ANSWER_BYTES_MAX: usize = 1024 * 1024;
-/// Different ids of one request or answer. Each is looked up and told to the service, whose headers have limits.
+/// Different ids of one request. Each is looked up and told to the service, whose headers have limits.
 pub const IDS_MAX: usize = 100;

@@ -77,4 +77,19 @@ mod tests {
         assert!(open("192.0.2.1", 60), "another minute");
         assert!(open("2001:db8::1", 0) && open("2001:db8::2", 0) && !open("2001:db8::3", 0), "one /64");
     }
+    #[test]
+    fn no_more_addresses_are_kept_than_so_many() {
+        let openings = Openings::new(2);
+        let open = |number: u32| {
+            let address = IpAddr::from(std::net::Ipv4Addr::from_bits(number));
+            openings.of(address).may_open(Time::from_unix_secs(0))
+        };
+        let most = u32::try_from(ADDRESSES_MAX).unwrap();
+        for number in 0..2 * most {
+            assert!(open(number), "{number}: another address has another budget");
+        }
+        assert!(openings.windows.len() <= ADDRESSES_MAX, "{}", openings.windows.len());
+        // Those that came last are watched as those before them.
+        assert!(open(2 * most - 1) && !open(2 * most - 1));
+    }
 }

@@ -77,7 +77,10 @@ fn read_headers(headers: &[u8]) -> Result<Part, FieldsError> {
     for (at, line) in headers.split("\r\n").enumerate() {
         let (name, value) = line.split_once(':').ok_or_else(broken)?;
         let good_name = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-        if at >= PART_HEADERS_MAX || name.is_empty() || !good_name || value.contains(['\r', '\n', '\0']) {
+        if at >= PART_HEADERS_MAX {
+            return Err(malformed("a part has too many header lines"));
+        }
+        if name.is_empty() || !good_name || value.contains(['\r', '\n', '\0']) {
             return Err(broken());
         }
         if name.eq_ignore_ascii_case("content-disposition") && disposition.replace(value).is_some() {

@@ -1,7 +1,8 @@
 //! A gate that stops lets what runs end. Meanwhile it takes orders, and whoever starts another waits for it.
 
 use std::net::TcpStream;
-use std::sync::Arc;
+use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use countersign_auth::secret::Secret;
@@ -15,22 +16,26 @@ const STOPPING: &str = "stopping: no new connections, what runs may end";
 const WAITING: &str = "another gate is stopping on the store; waiting until what runs there has ended";
 /// Longer than a gate has patience with what does not say that it stops.
 const DRAIN_SECS: f64 = 45.0;
+const ENDLESS: &[u8] = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n";
 
 /// A service whose answers never end.
 fn site() -> Site {
+    let site = site_with(DRAIN_SECS);
+    site.upstream.speak(Arc::new(|_| ENDLESS.to_vec()));
+    site
+}
+
+fn site_with(drain_secs: f64) -> Site {
     let alice =
         AccountDraft { password: Some(Secret::new("wonderland-7")), ..AccountDraft::new("users", "alice") };
     let apis = |upstream| {
         format!(
             "[[api]]\nname = \"crm\"\ndialect = \"superoffice\"\ndeployment = \"onsite\"\nat = [\"/\"]\n\
              upstream = \"http://{upstream}\"\n[[api.route]]\nat = \"/**\"\nallow = \"authenticated\"\n\
-             [limits]\ndrain = \"{DRAIN_SECS}s\"\n"
+             [limits]\ndrain = \"{drain_secs}s\"\n"
         )
     };
-    let site = Site::with(apis, vec![alice]);
-    let begun = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n";
-    site.upstream.speak(Arc::new(|_| begun.to_vec()));
-    site
+    Site::with(apis, vec![alice])
 }
 
 fn request() -> Vec<u8> {
@@ -119,4 +124,33 @@ fn a_gate_that_serves_on_is_not_waited_for() {
     assert!(said.contains("another gate runs on the store") && !said.contains(WAITING), "{said}");
     drop(stream(&gate));
     assert!(ordered(&site, &["user", "list"]).contains("alice"));
+}
+
+#[test]
+fn what_ends_in_the_time_of_the_drain_is_whole_and_the_rest_is_cut() {
+    let site = site_with(4.0);
+    let (go, wait) = channel();
+    let wait = Mutex::new(wait);
+    site.upstream.speak(Arc::new(move |received| {
+        if received.head.start.contains("/Person/") {
+            wait.lock().unwrap().recv().unwrap();
+            return b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndone".to_vec();
+        }
+        ENDLESS.to_vec()
+    }));
+    let mut gate = site.start();
+    let mut endless = stream(&gate);
+    let mut late = Wire::new(TcpStream::connect(gate.address).unwrap());
+    let person = String::from_utf8(request()).unwrap().replace("/Contact/2", "/Person/1");
+    late.send(person.as_bytes()).unwrap();
+    assert!(late.is_silent(Duration::from_millis(20)));
+    gate.terminate();
+    gate.said(STOPPING);
+    go.send(()).unwrap();
+    let head = late.head().unwrap().unwrap();
+    assert_eq!(late.body(&head, false).unwrap(), b"done");
+    let cut = gate.said("some connections did not end in time and were cut");
+    assert_eq!(cut["connections.cut"], 1, "{cut}");
+    assert!(!endless.rest().unwrap().ends_with(b"0\r\n\r\n"), "it must not look whole");
+    assert!(gate.ended().success());
 }

@@ -26,6 +26,7 @@ mod tokens;
 mod windows;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -36,7 +37,7 @@ use countersign_gateway::limits::Limits;
 use crate::raw::{Answer, Client};
 use crate::upstream::Received;
 use crate::world::setting::Setting;
-use crate::world::{ASSERTION, Keeping, World};
+use crate::world::{ASSERTION, Keeping, SHORT_PATIENCE, World};
 
 /// A gate under attack.
 pub(crate) struct Ground {
@@ -80,11 +81,16 @@ impl Ground {
         Self::made(dialect, Setting::of(dialect), &Setting::dialect_text(dialect), fronts)
     }
 
-    /// Another world, behind other limits.
+    /// Another world, behind other limits; a service that says nothing is waited for only briefly.
     pub(crate) fn limited(dialect: &str, world: &str, limits: Limits) -> Self {
+        Self::limited_in(dialect, world, limits, SHORT_PATIENCE)
+    }
+
+    /// The same, with a service that may say nothing for so long.
+    pub(crate) fn limited_in(dialect: &str, world: &str, limits: Limits, silence: Duration) -> Self {
         let setting = Setting::from_text(dialect, "a test's world", world);
         let loaded = dialect_of(dialect, &Setting::dialect_text(dialect));
-        let world = World::limited(&setting, &loaded, limits).unwrap();
+        let world = World::limited(&setting, &loaded, limits, silence).unwrap();
         Self { world, setting, dialect: loaded }
     }
 
@@ -182,7 +188,7 @@ impl Told {
 
     /// The value of a cookie that the answer sets.
     #[track_caller]
-    fn cookie(&self, name: &str) -> String {
+    pub(crate) fn cookie(&self, name: &str) -> String {
         let wanted = format!("{name}=");
         let set = self.answer.head.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("set-cookie"));
         let value =
@@ -199,7 +205,7 @@ impl Told {
     }
 
     #[track_caller]
-    fn header(&self, name: &str) -> String {
+    pub(crate) fn header(&self, name: &str) -> String {
         let value = self.answer.head.header(name);
         value.unwrap_or_else(|| panic!("{}: has no {name}\n{}", self.asked, self.bytes())).to_owned()
     }

@@ -55,7 +55,7 @@ static CONTROL: LazyLock<Runtime> =
 pub(crate) const ASSERTION: &str = "Countersign-Assertion";
 
 /// How long the gate waits for a service that says nothing.
-const SHORT_PATIENCE: Duration = Duration::from_millis(500);
+pub(crate) const SHORT_PATIENCE: Duration = Duration::from_millis(500);
 
 /// The sweeps guess from one address, more than any that is to be served may.
 fn guesses_go_on() -> Patience {
@@ -150,13 +150,17 @@ impl World {
         Self::over(setting, dialect, place, Variant { fronts, ..Variant::default() })
     }
 
-    /// Starts a world in memory with other limits; a service that says nothing is waited for only briefly.
+    /// Starts a world in memory with other limits; a service that says nothing is waited for so long.
     ///
     /// # Errors
     /// What the APIs cannot do with the dialect.
-    pub(crate) fn limited(setting: &Setting, dialect: &Arc<Dialect>, limits: Limits) -> Result<Self, String> {
+    pub(crate) fn limited(
+        setting: &Setting,
+        dialect: &Arc<Dialect>,
+        limits: Limits,
+        silence: Duration,
+    ) -> Result<Self, String> {
         let place = CONTROL.block_on(place(setting, Keeping::Memory));
-        let silence = SHORT_PATIENCE;
         Self::over(setting, dialect, place, Variant { limits, silence, ..Variant::default() })
     }
 

@@ -163,7 +163,8 @@ fn http2_builder(limits: &Limits) -> http2::Builder<LocalExecutor> {
     let mut builder = http2::Builder::new(LocalExecutor);
     builder
         .max_concurrent_streams(limits.streams)
-        .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
+        // The engine refuses what is just as long as it was told.
+        .max_header_list_size(u32::try_from(limits.header_bytes.saturating_add(1)).unwrap_or(u32::MAX))
         .max_pending_accept_reset_streams(limits.pending_resets)
         .max_local_error_reset_streams(limits.local_resets)
         .initial_stream_window_size(limits.stream_window)
@@ -180,5 +181,80 @@ struct LocalExecutor;
 impl<F: Future + 'static> Executor<F> for LocalExecutor {
     fn execute(&self, future: F) {
         tokio::task::spawn_local(future);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use std::cell::Cell;
+    use std::pin::Pin;
+    use std::task::Context;
+
+    use bytes::Bytes;
+    use hyper::Response;
+    use hyper::body::{Body, Frame};
+    use tokio::io::AsyncWriteExt as _;
+    use tokio::runtime::{Builder, LocalOptions};
+
+    use super::*;
+
+    const PIECE: [u8; 1024] = [b'x'; 1024];
+
+    /// An answer without an end that says how much of it was taken.
+    struct Endless(Rc<Cell<usize>>);
+
+    impl Body for Endless {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(
+            self: Pin<&mut Self>,
+            _cx: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            self.0.set(self.0.get() + PIECE.len());
+            Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(&PIECE)))))
+        }
+    }
+
+    /// How much is taken of an answer whose client has all the windows open that there are, and takes nothing.
+    fn taken(stream_send_buffer: usize) -> usize {
+        let limits = Limits { stream_send_buffer, ..Limits::default() };
+        let runtime =
+            Builder::new_current_thread().enable_all().build_local(LocalOptions::default()).unwrap();
+        runtime.block_on(async {
+            let (mut client, server) = tokio::io::duplex(PIECE.len());
+            let taken = Rc::new(Cell::new(0));
+            let answer = Rc::clone(&taken);
+            let service = service_fn(move |_request| {
+                let answer = Response::new(Endless(Rc::clone(&answer)));
+                async { Ok::<_, Infallible>(answer) }
+            });
+            let serving = http2_builder(&limits).serve_connection(TokioIo::new(server), service);
+            let serving = tokio::task::spawn_local(serving);
+            client.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
+            // SETTINGS_INITIAL_WINDOW_SIZE, WINDOW_UPDATE of the connection, and a GET (RFC 9113 sections 6.5.2, 6.9).
+            client.write_all(b"\0\0\x06\x04\0\0\0\0\0\0\x04\x7f\xff\xff\xff").await.unwrap();
+            client.write_all(b"\0\0\x04\x08\0\0\0\0\0\x7f\x00\x00\x00").await.unwrap();
+            client.write_all(b"\0\0\x06\x01\x05\0\0\0\x01\x82\x86\x84\x41\x01a").await.unwrap();
+            let (mut before, mut still) = (0, 0);
+            while still < 1000 {
+                tokio::task::yield_now().await;
+                still = if before == taken.get() { still + 1 } else { 0 };
+                before = taken.get();
+            }
+            assert!(!serving.is_finished());
+            before
+        })
+    }
+
+    #[test]
+    fn of_an_answer_so_much_waits_for_its_client() {
+        let (small, large) = (16 * 1024, 160 * 1024);
+        // What the engine writes at once is beside it, whatever the limit.
+        let beside = taken(small) - small;
+        assert!(beside <= 2 * 16 * 1024, "{beside}");
+        assert_eq!(taken(large) - large, beside);
     }
 }

@@ -309,7 +309,7 @@ impl Channel {
     }
 
     /// Waits until it has ended, as what breaks off does; how long that took.
-    fn is_over(mut self, since: Instant) -> Duration {
+    fn ends(mut self, since: Instant) -> Duration {
         let mut rest = Vec::new();
         if let Err(error) = self.wire.read_to_end(&mut rest) {
             assert!(!is_late(&error), "{} goes on", self.what);
@@ -397,7 +397,7 @@ fn b10_what_a_front_has_open_ends_with_its_authority() {
     let since = reload(next.0.pem());
     for channel in ends {
         let what = channel.what;
-        let took = channel.is_over(since);
+        let took = channel.ends(since);
         println!("{what} ended after {} ms; promised: {} ms", took.as_millis(), BOUND.as_millis());
         assert!(took <= BOUND + SLACK, "{what} took {took:?}");
     }

@@ -86,6 +86,32 @@ fn proxy_headers_of_a_named_network() {
 }
 
 #[test]
+fn proxy_headers_are_bounded() {
+    let upstream = Server::echo();
+    let mut setup = Setup::before(&[upstream.address]);
+    setup.listener.proxy_protocol = Networks::new(["127.0.0.0/8".parse().unwrap()]);
+    let plane = setup.start();
+    let ask = |header: &[u8]| first_answer(plane.address, &[header, PEER.as_bytes()]);
+    let own = Some("200 127.0.0.1 Connection http main".to_owned());
+    // The longest that its text knows: nobody's, with two ends that are to be ignored.
+    let end = "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff";
+    let text = |more: &str| format!("PROXY UNKNOWN {end} {end} 65535 65535{more}\r\n");
+    assert_eq!(text("").len(), 107);
+    assert_eq!(ask(text("").as_bytes()), own);
+    assert_eq!(ask(text("0").as_bytes()), None);
+    let ends = [192, 0, 2, 9, 10, 0, 0, 1, 0x12, 0x67, 0, 80];
+    let binary = |bytes: usize| {
+        // Behind the ends stands one thing more that nobody asks for (type, length).
+        let rest = u16::try_from(bytes - ends.len() - 3).unwrap().to_be_bytes();
+        let mut body = [&ends[..], &[4], &rest].concat();
+        body.resize(bytes, 0);
+        binary_header(1, 0x11, &body)
+    };
+    assert_eq!(ask(&binary(1024)), Some("200 192.0.2.9 Connection http main".to_owned()));
+    assert_eq!(ask(&binary(1025)), None);
+}
+
+#[test]
 fn proxy_headers_from_elsewhere_are_no_http() {
     let upstream = Server::echo();
     let mut setup = Setup::before(&[upstream.address]);

@@ -1,0 +1,201 @@
+//! What is slow but in time is served, and what is a little slower for ever is not.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use countersign_gateway::limits::Limits;
+
+use super::{PATIENCE, WORLD, login_with};
+use crate::threats::{Ground, basic};
+
+/// Each limit of time. Whoever is in time rests for a quarter of it at most.
+const LIMIT: Duration = Duration::from_secs(3);
+const REST: Duration = Duration::from_millis(700);
+/// Longer than anything takes that ends by a limit.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+fn ground() -> Ground {
+    let limits = Limits {
+        head: LIMIT,
+        keep_alive: LIMIT,
+        body_idle: LIMIT,
+        own_body: LIMIT,
+        write_stall: LIMIT,
+        ..Limits::default()
+    };
+    Ground::limited_in("enactor", WORLD, limits, PATIENCE)
+}
+
+fn connect(ground: &Ground) -> TcpStream {
+    let stream = TcpStream::connect(ground.world.address).unwrap();
+    stream.set_nodelay(true).unwrap();
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    stream
+}
+
+fn head(first: &str, more: &str) -> String {
+    let ann = basic("ann", "administers-it-1");
+    format!("{first} HTTP/1.1\r\nHost: a.example\r\nAuthorization: {ann}\r\n{more}\r\n")
+}
+
+/// Sends the pieces with a rest between each two.
+fn slowly(stream: &mut TcpStream, pieces: &[&str]) {
+    for (at, piece) in pieces.iter().enumerate() {
+        if at > 0 {
+            std::thread::park_timeout(REST);
+        }
+        stream.write_all(piece.as_bytes()).unwrap();
+    }
+}
+
+/// The status of the next answer, which has no body, or one that is left where it is.
+fn status(stream: &mut TcpStream) -> Option<u16> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        if stream.read(&mut byte).ok()? == 0 {
+            return None;
+        }
+        head.push(byte[0]);
+    }
+    std::str::from_utf8(head.get(9..12)?).ok()?.parse().ok()
+}
+
+/// Sends one more byte now and then until the gate has enough; whether it had within the deadline.
+fn is_cut_off(stream: &mut TcpStream, byte: &[u8]) -> bool {
+    let until = Instant::now() + DEADLINE;
+    stream.set_read_timeout(Some(REST / 4)).unwrap();
+    while Instant::now() < until {
+        if !byte.is_empty() && stream.write_all(byte).is_err() {
+            return true;
+        }
+        match stream.read(&mut [0; 1024]) {
+            Ok(0) => return true,
+            Ok(_) => {}
+            Err(error) if matches!(error.kind(), std::io::ErrorKind::ConnectionReset) => return true,
+            Err(_) => {}
+        }
+    }
+    false
+}
+
+#[test]
+fn a_slow_head_is_served_in_time_and_no_byte_now_and_then_prolongs_it() {
+    let ground = ground();
+    let (first, rest) = (head("GET /x", ""), "X: 1\r\n");
+    let begun = first.trim_end_matches("\r\n");
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut slow = connect(&ground);
+            slowly(&mut slow, &[begun, "\r\n", rest, "\r\n"]);
+            assert_eq!(status(&mut slow), Some(200));
+        });
+        scope.spawn(|| {
+            let mut endless = connect(&ground);
+            endless.write_all(format!("{begun}\r\nX: ").as_bytes()).unwrap();
+            assert!(is_cut_off(&mut endless, b"x"), "a head without an end");
+        });
+    });
+}
+
+#[test]
+fn an_idle_connection_is_kept_for_its_time() {
+    let ground = ground();
+    let request = head("GET /x", "");
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut resting = connect(&ground);
+            for _ in 0..6 {
+                resting.write_all(request.as_bytes()).unwrap();
+                assert_eq!(status(&mut resting), Some(200));
+                std::thread::park_timeout(REST);
+            }
+        });
+        scope.spawn(|| {
+            let mut idle = connect(&ground);
+            idle.write_all(request.as_bytes()).unwrap();
+            assert_eq!(status(&mut idle), Some(200));
+            assert!(is_cut_off(&mut idle, b""), "a connection without a request");
+        });
+    });
+}
+
+#[test]
+fn a_body_may_rest_between_its_pieces_and_one_that_the_gate_reads_has_a_time_for_all() {
+    let ground = ground();
+    let upload = head("POST /x", "Content-Length: 6\r\n");
+    let call = |body: &str| {
+        format!(
+            "POST /identity/token HTTP/1.1\r\nHost: a.example\r\nContent-Type: application/json\r\n\
+             Content-Length: {}\r\n\r\n",
+            body.len()
+        )
+    };
+    let login = login_with("\"\"");
+    let body = login.split_once("\n\n").unwrap().1;
+    std::thread::scope(|scope| {
+        // Together the rests are longer than the limit.
+        scope.spawn(|| {
+            let mut slow = connect(&ground);
+            slowly(&mut slow, &[&upload, "1", "2", "3", "4", "5", "6"]);
+            assert_eq!(status(&mut slow), Some(200), "a body for the service");
+        });
+        scope.spawn(|| {
+            let mut still = connect(&ground);
+            still.write_all(format!("{upload}1").as_bytes()).unwrap();
+            assert_eq!(status(&mut still), Some(400), "a body that stands still");
+        });
+        scope.spawn(|| {
+            let mut slow = connect(&ground);
+            slowly(&mut slow, &[&call(body), &body[..10], &body[10..20], &body[20..]]);
+            assert_eq!(status(&mut slow), Some(200), "a call");
+        });
+        scope.spawn(|| {
+            let mut endless = connect(&ground);
+            let long = format!("{body}{}", " ".repeat(1000));
+            endless.write_all(format!("{}{body}", call(&long)).as_bytes()).unwrap();
+            assert!(is_cut_off(&mut endless, b" "), "a call without an end");
+        });
+    });
+}
+
+#[test]
+fn whoever_takes_a_little_of_an_answer_gets_all_of_it() {
+    const ANSWER: usize = 48 * 1024 * 1024;
+    let ground = ground();
+    let mut answer =
+        format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {ANSWER}\r\n\r\n").into_bytes();
+    answer.resize(answer.len() + ANSWER, b'x');
+    let request = head("GET /x", "Connection: close\r\n");
+    let ask = || {
+        ground.world.upstream.reply(answer.clone());
+        let mut stream = connect(&ground);
+        stream.write_all(request.as_bytes()).unwrap();
+        assert_eq!(status(&mut stream), Some(200));
+        stream
+    };
+    std::thread::scope(|scope| {
+        // More than all that waits between it and the service, and so slowly that it takes longer than the limit.
+        scope.spawn(|| {
+            let mut slow = ask();
+            let mut piece = vec![0; 4 * 1024 * 1024];
+            for _ in 0..6 {
+                std::thread::park_timeout(REST);
+                slow.read_exact(&mut piece).unwrap();
+            }
+            let rest = std::io::copy(&mut slow, &mut std::io::sink()).unwrap();
+            assert_eq!(rest, u64::try_from(ANSWER - 6 * piece.len()).unwrap());
+        });
+        scope.spawn(|| {
+            let mut sleeping = ask();
+            std::thread::park_timeout(LIMIT + 3 * REST);
+            // What the systems between keep still comes, and then the end.
+            let mut rest = Vec::new();
+            if let Err(error) = sleeping.read_to_end(&mut rest) {
+                assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+            }
+            assert!(rest.len() < ANSWER, "whoever takes nothing is cut off");
+        });
+    });
+}
