@@ -137,6 +137,10 @@ pub(crate) fn check(head: &mut request::Parts, limits: &Limits) -> Result<(), Fa
     {
         return Err(Fault::Coding);
     }
+    // Of HTTP/1 the engine leaves one of several equal lengths; of HTTP/2 it looks at the first and leaves all.
+    if head.headers.get_all(header::CONTENT_LENGTH).iter().nth(1).is_some() {
+        return Err(Fault::Head(HeadFault::Lengths));
+    }
     one_host(head)?;
     join_cookies(head);
     Ok(())
@@ -163,6 +167,8 @@ fn one_host(head: &mut request::Parts) -> Result<(), Fault> {
             Ok(())
         }
         (Some(_), None) => Ok(()),
+        // A target with a host stands in for `Host` in HTTP/2 alone (RFC 9112 section 3.2, RFC 9113 section 8.3.1).
+        (None, Some(_)) if head.version == Version::HTTP_11 => Err(Fault::NoHost),
         (None, Some(authority)) => {
             if !authority.as_str().bytes().all(is_host_byte) {
                 return Err(Fault::BadHost);
@@ -243,6 +249,7 @@ mod tests {
         assert_eq!(one("/", &[("host", "[::1]:80")]).unwrap(), "[::1]:80");
         assert_eq!(one("http://a.example/x", &[("host", "A.example")]).unwrap(), "A.example");
         assert_eq!(one("/", &[]), Err(Fault::NoHost));
+        assert_eq!(one("http://a.example/x", &[]), Err(Fault::NoHost));
         assert_eq!(one("/", &[("host", "a"), ("host", "a")]), Err(Fault::Hosts));
         assert_eq!(one("http://b.example/x", &[("host", "a.example")]), Err(Fault::Hosts));
         assert_eq!(one("http://u@a.example/x", &[("host", "a.example")]), Err(Fault::Hosts));
@@ -266,6 +273,14 @@ mod tests {
         assert_eq!(coding("gzip, chunked"), Some(Fault::Coding));
         let twice = [host, ("transfer-encoding", "chunked"), ("transfer-encoding", "chunked")];
         assert_eq!(check_one(Version::HTTP_11, "POST", "/", &twice).err(), Some(Fault::Coding));
+    }
+
+    #[test]
+    fn one_length() {
+        let lengths = |list: &[(&str, &str)]| check_one(Version::HTTP_2, "POST", "http://a/", list).err();
+        assert_eq!(lengths(&[("content-length", "3")]), None);
+        let twice = [("content-length", "3"), ("content-length", "3")];
+        assert_eq!(lengths(&twice), Some(Fault::Head(HeadFault::Lengths)));
     }
 
     #[test]

@@ -139,7 +139,7 @@ async fn drive<F>(
 /// | obs-fold, space before a colon, NUL | 400, closes | - |
 /// | bare LF at a line's end | reads it as the line's end | 400, closes |
 /// | `#` in the target | cuts it off with what follows | 400, closes |
-/// | several `Host` | passes them | 400 |
+/// | several `Host`, or none beside an absolute target | passes them | 400 |
 fn http1_builder(limits: &Limits) -> http1::Builder {
     let mut builder = http1::Builder::new();
     // A head a little beyond the limit is refused by the gate, in its dialect; one far beyond it by the engine.
@@ -159,6 +159,13 @@ fn http1_builder(limits: &Limits) -> http1::Builder {
     builder
 }
 
+/// HTTP/2 by hyper's engine. What it leaves to the gate ([`crate::strict`]), or does in silence:
+///
+/// | on the wire | hyper | the gate |
+/// |---|---|---|
+/// | several `content-length` | compares the first with the body, passes all | 400 |
+/// | `connection`, `transfer-encoding` and the like (RFC 9113 section 8.2.2) | resets the stream; in the first part of a block that goes on in a CONTINUATION frame, drops the field | - |
+/// | a fragment in `:path` | cuts it off | - |
 fn http2_builder(limits: &Limits) -> http2::Builder<LocalExecutor> {
     let mut builder = http2::Builder::new(LocalExecutor);
     builder

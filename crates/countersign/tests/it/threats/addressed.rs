@@ -310,6 +310,7 @@ fn a10_two_hosts_are_none() {
         ("/public/x", "\nHost: a.example, b.example"),
         ("/public/x", "\nHost: a.example b.example"),
         ("/public/x", ""),
+        ("http://a.example/public/x", ""),
     ] {
         ask(line, hosts).refused(400);
     }

@@ -4,6 +4,7 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use super::{Ground, all, basic, claims};
+use crate::frames::{CONTINUATION, DATA, END_HEADERS, END_STREAM, Frames, HEADERS, fields, frame};
 use crate::raw::{Head, Wire};
 use crate::upstream::Received;
 
@@ -140,6 +141,61 @@ fn g2_a_request_with_two_readings_ends_its_connection() {
         assert_eq!(seen[0].body, b"abcd", "{fields}");
         let framings = all(&seen[0], "content-length").len() + all(&seen[0], "transfer-encoding").len();
         assert_eq!(framings, 1, "{fields}");
+    }
+}
+
+/// What the service got of a POST in HTTP/2 with these fields more, whose block is in two frames, and this body.
+fn posted(ground: &Ground, more: &[(&[u8], &[u8])], body: &[u8]) -> Vec<Received> {
+    let common: [(&[u8], &[u8]); 4] = [
+        (b":method", b"POST"),
+        (b":scheme", b"http"),
+        (b":authority", b"a.example"),
+        (b":path", b"/public/x"),
+    ];
+    let block = fields(&[&common[..], more].concat());
+    let mut frames = Frames::open(ground.world.address, &[]);
+    let (first, second) = block.split_at(block.len() - 1);
+    let mut bytes = frame(HEADERS, 0, 1, first);
+    bytes.extend(frame(CONTINUATION, END_HEADERS, 1, second));
+    bytes.extend(frame(DATA, END_STREAM, 1, body));
+    let _closed = frames.send(&bytes);
+    let _ended = frames.ended(1);
+    ground.world.upstream.take()
+}
+
+#[test]
+fn g2_a_request_of_http2_has_one_length_and_no_framing_of_http1() {
+    let ground = Ground::with("enactor", WORLD);
+    const LENGTH: &[u8] = b"content-length";
+    for (what, more) in [
+        ("no length", &[][..]),
+        ("its length", &[(LENGTH, &b"3"[..])]),
+        ("a field of nobody's business", &[(b"x-own", b"1")]),
+    ] {
+        let seen = posted(&ground, more, b"abc");
+        assert_eq!(seen.len(), 1, "{what}");
+        assert_eq!(seen[0].body, b"abc", "{what}");
+        assert_eq!(
+            all(&seen[0], "content-length").len() + all(&seen[0], "transfer-encoding").len(),
+            1,
+            "{what}"
+        );
+    }
+    for (what, more) in [
+        ("another length", &[(LENGTH, &b"4"[..])][..]),
+        ("another length behind its own", &[(LENGTH, b"3"), (LENGTH, b"1")]),
+        ("its length twice", &[(LENGTH, b"3"), (LENGTH, b"3")]),
+    ] {
+        let seen = posted(&ground, more, b"abc");
+        assert!(seen.is_empty(), "{what}: {seen:?}");
+    }
+    // The engine drops these where they stand in the first part of a block; they mean nothing then.
+    for (name, value) in [(&b"transfer-encoding"[..], &b"gzip"[..]), (b"connection", b"x-own")] {
+        for seen in posted(&ground, &[(name, value), (b"x-own", b"1")], b"abc") {
+            assert_eq!(seen.body, b"abc");
+            assert_eq!(all(&seen, "x-own"), ["1"]);
+            assert_eq!(all(&seen, "transfer-encoding"), ["chunked"]);
+        }
     }
 }
 
