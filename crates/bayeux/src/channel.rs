@@ -246,6 +246,8 @@ mod tests {
     fn names_are_checked() {
         let long = format!("/{}", "x".repeat(CHANNEL_BYTES_MAX));
         let deep = "/x".repeat(CHANNEL_SEGMENTS_MAX + 1);
+        assert_eq!(Channel::parse(&long[..CHANNEL_BYTES_MAX]).err(), None);
+        assert_eq!(Channel::parse(&deep[2..]).err(), None);
         let cases = [
             ("/a/b-c_d!~()$@.e", Ok(())),
             ("", Err(ChannelError::Malformed)),

@@ -11,7 +11,7 @@ pub const MESSAGES_MAX: usize = 64;
 pub const CHANNEL_BYTES_MAX: usize = 255;
 /// Segments of a channel name; a publish looks up two patterns for each.
 pub const CHANNEL_SEGMENTS_MAX: usize = 16;
-/// The longest message id that is echoed. Clients count.
+/// The longest message id that is echoed, as it is written, with its quotes. Clients count.
 pub const ID_BYTES_MAX: usize = 64;
 /// The longest event. It is kept once, however many wait for it.
 pub const EVENT_BYTES_MAX: usize = 64 * 1024;

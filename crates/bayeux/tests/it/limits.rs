@@ -1,6 +1,6 @@
 //! Bodies that are too much.
 
-use countersign_bayeux::{BodyError, Options, To};
+use countersign_bayeux::{BodyError, Channel, Options, PublishError, To};
 use proptest::prelude::{any, prop, proptest};
 use serde_json::json;
 
@@ -56,12 +56,13 @@ fn a_long_channel_is_refused_in_few_words() {
 fn ids_that_are_no_ids_are_not_repeated() {
     let world = world();
     let id = world.client(ANN);
-    let long = "9".repeat(65);
+    let (fits, long) = ("9".repeat(62), "9".repeat(63));
     for (given, echoed) in [
         (json!("5"), json!("5")),
         (json!(5), json!(5)),
         (json!({"a":1}), json!(null)),
         (json!(null), json!(null)),
+        (json!(fits), json!(fits)),
         (json!(long), json!(null)),
     ] {
         let mut message = connect(&id, 1);
@@ -69,6 +70,19 @@ fn ids_that_are_no_ids_are_not_repeated() {
         message["advice"] = json!({"timeout":0});
         assert_eq!(world.say(ANN, &message)[0]["id"], echoed);
     }
+}
+
+#[test]
+fn events_are_bounded_in_bytes_and_depth() {
+    let world = world();
+    let channel = Channel::parse("/a").unwrap();
+    let publish = |data: &str| world.server.publish(&To::Everybody, &channel, data).map(|_| ());
+    let long = |bytes: usize| format!("\"{}\"", "x".repeat(bytes - 2));
+    assert_eq!(publish(&long(64 * 1024)), Ok(()));
+    assert_eq!(publish(&long(64 * 1024 + 1)), Err(PublishError::Data));
+    let deep = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+    assert_eq!(publish(&deep(64)), Ok(()));
+    assert_eq!(publish(&deep(65)), Err(PublishError::Data));
 }
 
 #[test]

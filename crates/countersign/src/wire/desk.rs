@@ -19,7 +19,7 @@ use super::objects::ObjectError;
 use super::service_keys::{ServiceKey, no_such_call};
 use crate::record::NewObject;
 
-/// Objects of one call.
+/// Objects of one call: as many as its body can name by short ids, and one turn of the store writes.
 const OBJECTS_MAX: usize = 5000;
 
 #[derive(Deserialize)]
@@ -131,6 +131,10 @@ mod tests {
         assert!(call("GET order 9001", "").await.1.contains("customer=2"));
         assert_eq!(call("DELETE order 9001", "").await.0, 204);
         assert_eq!(call("DELETE order 9001", "").await.0, 404);
+        let list =
+            |count: usize| serde_json::json!(vec![json!({ "id": "1", "owner": "1" }); count]).to_string();
+        assert_eq!(call("POST order", &list(OBJECTS_MAX)).await.0, 204);
+        assert_eq!(call("POST order", &list(OBJECTS_MAX + 1)).await.0, 413);
         for (line, body, status) in [
             ("PUT order 1", "{}", 400),
             ("PUT order 1", r#"{"owner":"1","x":1}"#, 400),

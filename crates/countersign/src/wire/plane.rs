@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -53,6 +54,8 @@ pub(crate) struct Running {
     pub(super) access: Option<Access>,
     control: Administration,
     pub(super) drain: Duration,
+    /// Whether it was told to stop.
+    stopping: Arc<AtomicBool>,
 }
 
 /// What the present configuration came to.
@@ -70,6 +73,7 @@ impl Running {
 
     /// Stops it: no new connections, what runs may end, the rest is cut.
     pub(crate) async fn stop(self) {
+        self.stopping.store(true, Ordering::Relaxed);
         self.data.shutdown(self.drain);
         // What is held would keep its connection from ending.
         self.present.services.close();
@@ -112,13 +116,17 @@ pub(crate) async fn start(
         (service.clone(), service.clone(), service.clone(), service);
     let calls = Arc::new(ArcSwap::from_pointee(calls(config, identities, services)));
     let (present_calls, counted) = (Arc::clone(&calls), Arc::clone(&metrics));
+    let stopping = Arc::new(AtomicBool::new(false));
+    let stops = Arc::clone(&stopping);
     let control = administration::start(
         &tokio::runtime::Handle::current(),
         AdministrationOptions {
             address: config.administration.listen.0,
             hosts: config.administration.hosts.clone(),
             ready: Arc::new(move || {
-                if state.ready() {
+                if stops.load(Ordering::Relaxed) {
+                    Err(String::from("the gate is stopping"))
+                } else if state.ready() {
                     Ok(health::remarks(&state))
                 } else {
                     Err(String::from("sessions are still being read"))
@@ -142,6 +150,7 @@ pub(crate) async fn start(
         access,
         control,
         drain: config.limits.drain.0,
+        stopping,
     })
 }
 

@@ -3,7 +3,7 @@
 use std::net::TcpStream;
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use countersign_auth::secret::Secret;
 use countersign_identity::accounts::AccountDraft;
@@ -139,6 +139,16 @@ fn what_ends_in_the_time_of_the_drain_is_whole_and_the_rest_is_cut() {
         ENDLESS.to_vec()
     }));
     let mut gate = site.start();
+    let administration = gate.said("listening for administration")["listener.address"].clone();
+    let administration = administration.as_str().unwrap().parse().unwrap();
+    let ready = || {
+        let answer =
+            Client::new(administration).exchange(0, b"GET /ready HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n");
+        let answer = answer.unwrap();
+        (answer.head.status(), String::from_utf8(answer.body).unwrap())
+    };
+    gate.said("loaded all tokens");
+    assert_eq!(ready(), (200, "ready\n".to_owned()));
     let mut endless = stream(&gate);
     let mut late = Wire::new(TcpStream::connect(gate.address).unwrap());
     let person = String::from_utf8(request()).unwrap().replace("/Contact/2", "/Person/1");
@@ -146,6 +156,11 @@ fn what_ends_in_the_time_of_the_drain_is_whole_and_the_rest_is_cut() {
     assert!(late.is_silent(Duration::from_millis(20)));
     gate.terminate();
     gate.said(STOPPING);
+    let until = Instant::now() + Duration::from_secs(3);
+    while ready().0 == 200 {
+        assert!(Instant::now() < until, "whoever spreads requests is not told that it stops");
+    }
+    assert_eq!(ready(), (503, "not ready: the gate is stopping\n".to_owned()));
     go.send(()).unwrap();
     let head = late.head().unwrap().unwrap();
     assert_eq!(late.body(&head, false).unwrap(), b"done");

@@ -14,9 +14,12 @@ use hyper::body::Incoming;
 use super::{text, typed};
 use crate::body::{ReadError, read};
 
-/// Where calls are, everything below, with the longest body there: an event is 64 KiB at most and what is written
-/// around it is little; a thousand objects, a file of many is sent in pieces.
-const BELOW: [(&str, usize); 2] = [("/events/", 96 * 1024), ("/objects/", 256 * 1024)];
+/// An event is 64 KiB at most, and what is written around it is little.
+const EVENT_BYTES_MAX: usize = 96 * 1024;
+/// Some thousand objects; a file of more is sent in pieces.
+const OBJECTS_BYTES_MAX: usize = 256 * 1024;
+/// Where calls are, everything below, with the longest body there.
+const BELOW: [(&str, usize); 2] = [("/events/", EVENT_BYTES_MAX), ("/objects/", OBJECTS_BYTES_MAX)];
 /// Services are near.
 const BODY_TIME: Duration = Duration::from_secs(10);
 

@@ -268,3 +268,21 @@ fn heads_at_the_administration_listener_are_bounded() {
     assert_eq!(ask(16 * 1024), Ok(200));
     assert_eq!(ask(16 * 1024 + 1), Ok(431));
 }
+
+/// Bodies are read before anybody is asked for his key: nobody without one gets further than to 401.
+#[test]
+fn bodies_of_calls_of_services_are_bounded() {
+    let site = Site::new(Vec::new());
+    let mut gate = site.start();
+    let line = gate.said("listening for administration");
+    let address = line["listener.address"].as_str().unwrap().parse().unwrap();
+    let ask = |path: &str, bytes: usize| {
+        let head = format!("POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {bytes}\r\n\r\n");
+        let request = [head.into_bytes(), vec![b' '; bytes]].concat();
+        Client::new(address).exchange(0, &request).unwrap().head.status()
+    };
+    for (path, most) in [("/events/crm", 96 * 1024), ("/objects/crm/order", 256 * 1024)] {
+        assert_eq!(ask(path, most), 401, "{path}");
+        assert_eq!(ask(path, most + 1), 413, "{path}");
+    }
+}

@@ -34,6 +34,16 @@ allow = "authenticated"
 ids   = { order = "body /*/id" }
 
 [[api.route]]
+at    = "/orders/{order}"
+allow = "authenticated"
+ids   = { order = "path order" }
+
+[[api.route]]
+at      = "POST /orders"
+allow   = "authenticated"
+creates = { order = "body /id" }
+
+[[api.route]]
 at    = "/list"
 allow = "authenticated"
 shows = { order = "body /*/id" }
@@ -172,4 +182,18 @@ fn bodies_and_answers_with_ids_are_bounded_in_bytes() {
     let told = list(&answer(1024 * 1024 + 1));
     assert_eq!(told.status(), 502, "{}", told.bytes());
     assert!(!told.body().contains("xxx"));
+}
+
+#[test]
+fn an_id_is_bounded_in_bytes() {
+    let ground = ground();
+    let created = |bytes: usize| {
+        let id = "7".repeat(bytes);
+        says(&ground, &format!("{{\"id\":\"{id}\"}}"));
+        let told = ground.send(&json("POST /orders", "{}"));
+        (told.status(), ground.send(&json(&format!("GET /orders/{id}"), "")).status())
+    };
+    assert_eq!(created(256), (200, 200));
+    // What cannot be bound is nobody's, and its maker is told that it went wrong.
+    assert_eq!(created(257), (502, 404));
 }

@@ -229,7 +229,7 @@ const fn fixed(
     Fixed { what, constant, test }
 }
 
-const FIXED: [Fixed; 29] = [
+const FIXED: [Fixed; 38] = [
     fixed(
         "bytes of a path",
         ("crates/auth/src/canonical/path.rs", "PATH_BYTES_MAX"),
@@ -369,6 +369,51 @@ const FIXED: [Fixed; 29] = [
         "bytes of a head at the administration listener",
         ("crates/gateway/src/administration.rs", "HEAD_BYTES"),
         (FIXED_HERE, "heads_at_the_administration_listener_are_bounded"),
+    ),
+    fixed(
+        "bytes of a channel's name",
+        ("crates/bayeux/src/limits.rs", "CHANNEL_BYTES_MAX"),
+        ("crates/bayeux/src/channel.rs", "names_are_checked"),
+    ),
+    fixed(
+        "segments of a channel's name",
+        ("crates/bayeux/src/limits.rs", "CHANNEL_SEGMENTS_MAX"),
+        ("crates/bayeux/src/channel.rs", "names_are_checked"),
+    ),
+    fixed(
+        "bytes of a message's id, to be repeated",
+        ("crates/bayeux/src/limits.rs", "ID_BYTES_MAX"),
+        ("crates/bayeux/tests/it/limits.rs", "ids_that_are_no_ids_are_not_repeated"),
+    ),
+    fixed(
+        "bytes of an event",
+        ("crates/bayeux/src/limits.rs", "EVENT_BYTES_MAX"),
+        ("crates/bayeux/tests/it/limits.rs", "events_are_bounded_in_bytes_and_depth"),
+    ),
+    fixed(
+        "bytes of a service's call with an event",
+        ("crates/gateway/src/administration/calls.rs", "EVENT_BYTES_MAX"),
+        (FIXED_HERE, "bodies_of_calls_of_services_are_bounded"),
+    ),
+    fixed(
+        "bytes of a service's call about objects",
+        ("crates/gateway/src/administration/calls.rs", "OBJECTS_BYTES_MAX"),
+        (FIXED_HERE, "bodies_of_calls_of_services_are_bounded"),
+    ),
+    fixed(
+        "objects of a service's call",
+        ("crates/countersign/src/wire/desk.rs", "OBJECTS_MAX"),
+        ("crates/countersign/src/wire/desk.rs", "a_service_says_whose_its_objects_are"),
+    ),
+    fixed(
+        "bytes of an object's id",
+        ("crates/auth/src/objects/kind.rs", "ID_BYTES_MAX"),
+        (OBJECTS, "an_id_is_bounded_in_bytes"),
+    ),
+    fixed(
+        "bytes of a token of SPNEGO, Kerberos or NTLM",
+        ("crates/negotiate/src/lib.rs", "TOKEN_BYTES_MAX"),
+        ("crates/negotiate/src/spnego/tests.rs", "what_is_cut_short_or_goes_on_is_malformed"),
     ),
     // Which of them gives way is not to be told from outside, and one is gone without a sign.
     fixed(

@@ -1,6 +1,6 @@
 //! How connections and the whole plane end.
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -138,12 +138,21 @@ fn slow_handshakes_are_closed() {
     let pki = Pki::new();
     let mut setup = Setup::before(&[upstream.address]);
     setup.listener.tls = Some(pki.files());
-    setup.gate.limits.handshake = Duration::from_millis(300);
+    setup.gate.limits.handshake = Duration::from_secs(2);
     let plane = setup.start();
     let mut silent = Wire::connect(plane.address);
     // The beginning of a record that says it is longer.
     let mut slow = Wire::connect(plane.address);
     slow.stream.get_mut().write_all(&[22, 3, 1, 2, 0, 1]).unwrap();
+    // One that takes its time, and is in time.
+    let late = std::net::TcpStream::connect(plane.address).unwrap();
+    std::thread::park_timeout(Duration::from_millis(300));
+    let tls = rustls::ClientConnection::new(pki.client(&[]), "localhost".try_into().unwrap()).unwrap();
+    let mut late = rustls::StreamOwned::new(tls, late);
+    late.write_all(b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    let mut answer = [0; 12];
+    late.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 200");
     assert!(silent.is_closed());
     assert!(slow.is_closed());
     until("they are counted", || {

@@ -153,7 +153,7 @@ impl Pki {
         }
     }
 
-    fn client(&self, alpn: &[&str]) -> Arc<ClientConfig> {
+    pub(super) fn client(&self, alpn: &[&str]) -> Arc<ClientConfig> {
         let mut config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_safe_default_protocol_versions()
             .unwrap()
