@@ -15,6 +15,7 @@ use std::time::Duration;
 use countersign_auth::canonical::path::CanonicalPath;
 use countersign_auth::dialect::Dialect;
 use countersign_gateway::limits::Limits;
+use countersign_gateway::upstream::Times;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use tokio::net::TcpSocket;
 
@@ -238,7 +239,7 @@ fn world() -> World {
     let dialect = std::sync::Arc::new(Dialect::load("dialect.toml", &text).unwrap());
     // Access lines are handed over on each beat, and waited for.
     let limits = Limits { tick: Duration::from_millis(2), ..Limits::default() };
-    World::limited(&setting, &dialect, limits).unwrap()
+    World::limited(&setting, &dialect, limits, Times::default().head).unwrap()
 }
 
 /// A connection from an address that nobody else has, so that the request's access line can be told.
