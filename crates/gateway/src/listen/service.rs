@@ -2,12 +2,15 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use countersign_auth::refusal::Refusal;
 use http::{HeaderValue, Request, Response, StatusCode, header, response};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use tokio::io::AsyncWriteExt as _;
 use tokio::time::Instant;
 
 use super::Connection;
@@ -21,6 +24,9 @@ use crate::strict;
 use crate::upstream::Upstream;
 use crate::watch::Watch;
 use crate::worker::{LocalGate, Worker};
+
+/// Whoever takes nothing more keeps no connection by it.
+const LAST_WORD: Duration = Duration::from_secs(1);
 
 /// Answers a request. Whatever happens, the [`Tail`] counts and logs it.
 ///
@@ -49,27 +55,33 @@ struct Waiting<F> {
     later: Box<Later<F>>,
     gate: Rc<LocalGate>,
     tail: Box<Tail>,
-    wants_upgrade: bool,
+    wanted: Option<OnUpgrade>,
 }
 
 impl<F: Finishing> Waiting<F> {
     async fn answer(mut self: Box<Self>) -> Response<AnswerBody> {
         let answer = (&mut self.later.answer).await;
-        let Self { later, gate, mut tail, wants_upgrade } = *self;
+        let Self { later, gate, mut tail, wanted } = *self;
         let Later { finish, mut log, .. } = *later;
         let (response, refusal) = Box::pin(finish.served(&gate, answer)).await;
         if let Some(Refusal { reason, cause, .. }) = refusal {
             (log.reason, log.cause) = (Some(reason), Some(cause));
         }
         tail.decided(log);
-        stays(own(response, tail), wants_upgrade)
+        stays(own(response, tail), wanted)
     }
 }
 
-/// The answer to a client that stays with HTTP, whatever it wanted.
-fn stays(mut response: Response<AnswerBody>, wants_upgrade: bool) -> Response<AnswerBody> {
-    if wants_upgrade {
+/// The answer to a client that stays with HTTP, whatever it wanted. The engine lets go of the connection with the answer
+/// to a request that wanted to leave, and says no word at its end, as TLS wants it (RFC 8446 section 6.1).
+fn stays(mut response: Response<AnswerBody>, wanted: Option<OnUpgrade>) -> Response<AnswerBody> {
+    if let Some(wanted) = wanted {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        tokio::task::spawn_local(async move {
+            if let Ok(connection) = wanted.await {
+                let _ended = tokio::time::timeout(LAST_WORD, TokioIo::new(connection).shutdown()).await;
+            }
+        });
     }
     response
 }
@@ -87,7 +99,7 @@ async fn begun<H: Handler>(
     tail.asked(&head.method, &peer);
     let client = head.extensions.remove::<OnUpgrade>();
     // What was sent right behind a request that wanted to leave HTTP, and may not, is no request (T-G1).
-    let wants_upgrade = client.is_some() && strict::wants_upgrade(&head);
+    let wanted = client.clone().filter(|_| strict::wants_upgrade(&head));
     let one_reading = connection.take_head().map_err(strict::Fault::Head);
     let response = match one_reading.and_then(|()| strict::check(&mut head, &gate.limits)) {
         Err(fault) => {
@@ -101,7 +113,7 @@ async fn begun<H: Handler>(
             }
             Admission::Forward(forward) => pass_on(&worker, &gate, forward, &peer, client, tail).await,
             Admission::Later(later) => {
-                return Begun::Waiting(Box::new(Waiting { later, gate, tail, wants_upgrade }));
+                return Begun::Waiting(Box::new(Waiting { later, gate, tail, wanted }));
             }
         },
     };
@@ -109,7 +121,7 @@ async fn begun<H: Handler>(
         connection.leave_http();
         return Begun::Answered(response);
     }
-    Begun::Answered(stays(response, wants_upgrade))
+    Begun::Answered(stays(response, wanted))
 }
 
 /// An answer that the gate made.

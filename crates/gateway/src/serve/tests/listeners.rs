@@ -1,6 +1,6 @@
 //! What is in front of HTTP: PROXY headers, TLS, HTTP/2.
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -256,6 +256,25 @@ fn http2_in_clear_by_prior_knowledge() {
     setup.listener.http2 = Http2::Off;
     let plane = setup.start();
     assert_ne!(first_answer(plane.address, &[b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"]).as_deref(), Some("200 "));
+}
+
+/// Without TLS's own word a client cannot tell an end from somebody who cut the connection.
+#[test]
+fn tls_ends_with_a_word_whatever_was_wanted() {
+    let upstream = Server::echo();
+    let pki = Pki::new();
+    let mut setup = Setup::before(&[upstream.address]);
+    setup.listener.tls = Some(pki.files());
+    let plane = setup.start();
+    for wanted in ["Connection: close", "Connection: Upgrade\r\nUpgrade: websocket"] {
+        let tls = rustls::ClientConnection::new(pki.client(&[]), "localhost".try_into().unwrap()).unwrap();
+        let mut client = rustls::StreamOwned::new(tls, std::net::TcpStream::connect(plane.address).unwrap());
+        client.sock.set_read_timeout(Some(PATIENCE)).unwrap();
+        client.write_all(format!("GET /x HTTP/1.1\r\nHost: a\r\n{wanted}\r\n\r\n").as_bytes()).unwrap();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).unwrap_or_else(|error| panic!("{wanted}: {error}"));
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("connection: close"), "{answer}");
+    }
 }
 
 #[test]
