@@ -29,6 +29,8 @@ struct State {
     manners: Option<Manners>,
     /// Requests that are kept waiting.
     waiting: usize,
+    /// Requests whose body has not come to its end.
+    halves: usize,
     /// What it says to requests that no reply waits for.
     speech: Option<Speech>,
 }
@@ -84,6 +86,11 @@ impl Upstream {
         std::mem::take(&mut lock(&self.state).waiting)
     }
 
+    /// How many requests it has now whose bodies have not come to their ends.
+    pub(crate) fn halves(&self) -> usize {
+        lock(&self.state).halves
+    }
+
     /// Says this to requests from now on, and writes none of them down.
     pub(crate) fn speak(&self, speech: Speech) {
         lock(&self.state).speech = Some(speech);
@@ -113,7 +120,10 @@ fn serve(stream: TcpStream, state: &Mutex<State>) {
     let _ = stream.set_nodelay(true);
     let mut wire = Wire::new(stream);
     while let Ok(Some(head)) = wire.head() {
-        let Ok(body) = wire.body(&head, false) else { return };
+        lock(state).halves += 1;
+        let body = wire.body(&head, false);
+        lock(state).halves -= 1;
+        let Ok(body) = body else { return };
         let trailers = std::mem::take(&mut wire.trailers);
         let bodiless = head.start.starts_with("HEAD ");
         let reply = {

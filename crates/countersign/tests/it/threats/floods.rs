@@ -1,6 +1,7 @@
 //! G5: floods of HTTP/2 frames. Each ends its connection or is bounded, and nobody else notices.
 
 use std::io::Write as _;
+use std::net::{SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
 
 use countersign_gateway::limits::Limits;
@@ -10,6 +11,8 @@ use crate::frames::{
     CONTINUATION, DATA, END_HEADERS, END_STREAM, Frames, GO_AWAY, HEADERS, PING, RST_STREAM, SETTINGS,
     WINDOW_UPDATE, frame, get,
 };
+use crate::process::Site;
+use crate::raw::Client;
 
 const WORLD: &str = r#"
 [[api]]
@@ -186,28 +189,68 @@ fn g5_windows_are_not_played_with() {
     others_are_served(&ground);
 }
 
+/// A service that takes connections and reads nothing.
+fn deaf() -> TcpListener {
+    TcpListener::bind(("127.0.0.1", 0)).unwrap()
+}
+
+/// Frames that a client would send; the gate ends its connection long before.
+const GRAINS: usize = 1_000_000;
+/// What they may cost the gate while they come.
+const GROWN_KIB_MAX: u64 = 16 * 1024;
+
 #[test]
 fn g5_data_in_grains_or_of_nothing_is_bounded() {
-    let ground = ground();
-    for grain in [&b""[..], b"x"] {
-        let mut frames = Frames::open(ground.world.address, &[]);
-        let post = crate::frames::fields(&[
+    let deaf = deaf();
+    let silent = deaf.local_addr().unwrap();
+    let api = |name: &str, upstream: SocketAddr| {
+        format!(
+            "[[api]]\nname = \"{name}\"\ndialect = \"enactor\"\nat = [\"{name}.example/\"]\n\
+             upstream = \"http://{upstream}\"\n[[api.route]]\nat = \"/**\"\nallow = \"anonymous\"\n"
+        )
+    };
+    let site = Site::with(|upstream| api("a", silent) + &api("b", upstream), Vec::new());
+    let gate = site.start();
+    let others_are_served = || {
+        let answer = Client::new(gate.address).exchange(0, b"GET /other HTTP/1.1\r\nHost: b.example\r\n\r\n");
+        assert_eq!(answer.unwrap().head.status(), 200);
+    };
+    let post = |host: &[u8]| {
+        let block = crate::frames::fields(&[
             (b":method", b"POST"),
             (b":scheme", b"http"),
-            (b":authority", b"a.example"),
+            (b":authority", host),
             (b":path", b"/x"),
         ]);
-        ground.world.behave(crate::transcript::Manners::Silent);
-        frames.send(&frame(HEADERS, END_HEADERS, 1, &post)).unwrap();
-        // What the window lets through comes to nothing worth speaking of, and frames of nothing are not kept.
+        frame(HEADERS, END_HEADERS, 1, &block)
+    };
+    for (what, grain) in [("nothing", &b""[..]), ("a byte", b"x")] {
+        others_are_served();
+        let before = gate.peak_kib();
+        let mut frames = Frames::open(gate.address, &[]);
+        frames.send(&post(b"a.example")).unwrap();
+        // The service takes nothing, so that all of it would be the gate's to keep.
         let burst = frame(DATA, 0, 1, grain).repeat(1000);
-        for _ in 0..300 {
-            if frames.send(&burst).is_err() {
-                break;
-            }
+        let sent = (0..GRAINS / 1000).take_while(|_| frames.send(&burst).is_ok()).count() * 1000;
+        let ended = frames.end();
+        let after = gate.peak_kib();
+        println!(
+            "frames of {what}: ended with {ended:?} after {sent}; at most {before:?} KiB before, {after:?} after"
+        );
+        assert!(sent < GRAINS, "the gate took {sent} frames of {what}");
+        // What it says last may be lost where it closes with bytes unread.
+        assert!(ended.is_none_or(|ended| ended == ENHANCE_YOUR_CALM), "{what}: {ended:?}");
+        if let (Some(before), Some(after)) = (before, after) {
+            assert!(after.saturating_sub(before) < GROWN_KIB_MAX, "{what}: from {before} KiB to {after} KiB");
         }
-        ground.world.behave(crate::transcript::Manners::Up);
-        others_are_served(&ground);
+        // A few such frames are no flood.
+        let mut frames = Frames::open(gate.address, &[]);
+        frames.send(&post(b"b.example")).unwrap();
+        frames.send(&frame(DATA, 0, 1, grain).repeat(50)).unwrap();
+        frames.send(&frame(DATA, END_STREAM, 1, b"")).unwrap();
+        assert_eq!(frames.ended(1), Ok(()), "{what}");
+        assert_eq!(site.upstream.take().last().unwrap().body, grain.repeat(50));
+        others_are_served();
     }
 }
 
