@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::Method;
+use http::{HeaderName, Method};
 
 use crate::api::Api;
 use crate::canonical::method::is_standard;
@@ -275,6 +275,11 @@ pub fn takes_method(api: &Api, method: &Method, path: &str) -> Result<(), Refusa
 
 fn unknown_method() -> Refusal {
     Refusal::new(Reason::Method, "the method is not a standard one, and the path's route does not name it")
+}
+
+/// The headers in which the object rules of an API's routes find ids.
+pub fn headers_checked(api: &Api) -> impl Iterator<Item = &HeaderName> {
+    api.policy.routes.items().filter_map(|route| route.objects.as_deref()).flat_map(Rules::headers)
 }
 
 /// Whether a caller may use a service that an endpoint mounts: its tenant is admitted to the API. Who may do what

@@ -171,7 +171,7 @@ impl<'g> Visit<'g> {
     /// The flow: take credentials out, locate, recognize, authenticate, then serve or authorize and forward.
     async fn admit(&mut self) -> Result<Admission<Finish>, Refusal> {
         let (gate, api, now) = (self.gate, &*self.mount.api, self.now);
-        if let Some(name) = gate.protected.nominated_by(&self.head.headers) {
+        if let Some(name) = gate.protected.nominated_by(&self.head.headers, &self.mount.reads) {
             return Err(Refusal::new(Reason::Malformed, format!("the connection field nominates {name}")));
         }
         takes_method(api, &self.head.method, below(&self.path, self.prefix))?;

@@ -6,11 +6,13 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use countersign_auth::api::Api;
+use countersign_auth::policy::headers_checked;
 use countersign_auth::port::negotiation::Negotiation;
 use countersign_auth::port::objects::Objects;
 use countersign_auth::port::services::Services;
 use countersign_auth::port::{Lookups, Operations, Signer};
 use countersign_auth::time::{Clock, Random};
+use http::HeaderName;
 
 use crate::address::Fronts;
 use crate::cors::{Cors, CorsOptions};
@@ -50,6 +52,8 @@ pub struct ApiMount {
     pub upstream: Arc<Upstream>,
     /// Which pages of other origins may call it.
     pub(crate) cors: Option<Cors>,
+    /// Names of fields that decide something here, or mean something to the service: no client may have them taken out.
+    pub(crate) reads: Protected,
     /// Its counters.
     pub(crate) metrics: Arc<ApiMetrics>,
 }
@@ -169,6 +173,9 @@ impl Gate {
             .map(|(index, api)| ApiMount {
                 index: ApiIndex(index),
                 metrics: options.metrics.api(api.api.name()),
+                reads: Protected::new(
+                    api.api.headers_read().chain(headers_checked(&api.api)).map(HeaderName::as_str),
+                ),
                 api: api.api,
                 places: api.places,
                 upstream: api.upstream,

@@ -17,8 +17,9 @@ const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
 
 /// Fields that no client may have taken out by nominating them, whatever the configuration: routing, credentials,
 /// framing and origin.
-const NEVER_NOMINATED: [&str; 16] = [
+const NEVER_NOMINATED: [&str; 17] = [
     "authorization",
+    "content-encoding",
     "content-length",
     "content-type",
     "cookie",
@@ -142,9 +143,10 @@ impl Protected {
         !self.folded.is_empty() && self.folded.iter().any(|protected| folds_to(name, protected))
     }
 
-    /// The first token of `Connection` that names a protected field, or one that is never the hop's to take
-    /// out: such a request is refused with 400 (T-B5).
-    pub fn nominated_by<'h>(&self, headers: &'h HeaderMap) -> Option<&'h str> {
+    /// The first token of `Connection` that names a protected field, one of those that the API `reads`, or one that is
+    /// never the hop's to take out: such a request is refused with 400 (T-B5). What was decided about would not be what
+    /// arrives.
+    pub(crate) fn nominated_by<'h>(&self, headers: &'h HeaderMap, reads: &Protected) -> Option<&'h str> {
         if !headers.contains_key(CONNECTION) {
             return None;
         }
@@ -152,6 +154,7 @@ impl Protected {
             NEVER_NOMINATED.iter().any(|name| folds_to(token, name))
                 || is_forwarding(token)
                 || self.covers(token)
+                || reads.covers(token)
         })
     }
 
@@ -257,14 +260,17 @@ mod tests {
     #[test]
     fn nominating_a_protected_name_is_seen() {
         let protected = Protected::new(["Countersign-Assertion", "X-User"]);
-        let check = |value: &str| protected.nominated_by(&map(&[("connection", value)])).map(str::to_owned);
+        let reads = Protected::new(["X-Customer"]);
+        let check =
+            |value: &str| protected.nominated_by(&map(&[("connection", value)]), &reads).map(str::to_owned);
         assert_eq!(check("close, X_User").as_deref(), Some("X_User"));
         assert_eq!(check("COUNTERSIGN-ASSERTION").as_deref(), Some("COUNTERSIGN-ASSERTION"));
         assert_eq!(check("Authorization").as_deref(), Some("Authorization"));
         assert_eq!(check("keep-alive, x-forwarded-for").as_deref(), Some("x-forwarded-for"));
         assert_eq!(check("x-real-ip").as_deref(), Some("x-real-ip"));
-        assert_eq!(check("keep-alive, x-users, te, upgrade"), None);
-        assert_eq!(protected.nominated_by(&HeaderMap::new()), None);
+        assert_eq!(check("close, x_customer").as_deref(), Some("x_customer"));
+        assert_eq!(check("keep-alive, x-users, x-customers, te, upgrade"), None);
+        assert_eq!(protected.nominated_by(&HeaderMap::new(), &reads), None);
     }
 
     #[test]

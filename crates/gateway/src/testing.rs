@@ -188,7 +188,7 @@ impl Handler for Rules {
                 format!("{} {:?} {} {}", peer.address, peer.source, peer.scheme.as_str(), peer.listener());
             return Admission::Answer(Response::new(text.into()), log);
         }
-        if gate.protected.nominated_by(&head.headers).is_some() {
+        if gate.protected.nominated_by(&head.headers, &Protected::default()).is_some() {
             return Admission::Answer(status(StatusCode::BAD_REQUEST), log);
         }
         let upgrade =

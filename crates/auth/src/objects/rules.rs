@@ -148,6 +148,11 @@ impl Rules {
         }
     }
 
+    /// The headers of a request in which ids are looked for.
+    pub(crate) fn headers(&self) -> impl Iterator<Item = &HeaderName> {
+        self.headers.iter().map(|(name, _rule)| name)
+    }
+
     /// Whether an account can own what the route creates.
     pub(super) fn can_own(&self, account: &Account) -> bool {
         let shown = self.answer.iter().flat_map(|answer| &answer.shown);

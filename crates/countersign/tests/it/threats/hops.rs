@@ -235,6 +235,44 @@ fn b5_connection_takes_out_nothing_that_counts() {
     assert_eq!(all(&seen, "x-forwarded-for"), ["127.0.0.1"]);
 }
 
+/// Object rules read a header: whose customer it names was checked, so that it must arrive. `x-note` is nobody's.
+#[test]
+fn b5_connection_takes_out_no_header_that_a_rule_read() {
+    let world = WORLD.replacen(
+        "[[api.route]]",
+        "[[api.route]]\nat = \"/mine/**\"\nallow = \"authenticated\"\nids = { customer = \"header x-customer\" }\n\n[[api.route]]",
+        1,
+    );
+    let world = world.replace("password =", "keys     = { customer = \"7\" }\npassword =");
+    let ground = Ground::with("enactor", &world);
+    let ask = |path: &str, connection: &str| {
+        ground.send(&format!(
+            "GET {path} HTTP/1.1\nHost: a.example\nAuthorization: {}\nX-Customer: 7\nX-Note: 1\nConnection: {connection}",
+            ann()
+        ))
+    };
+    for nominated in
+        ["x-customer", "close, X-CUSTOMER", "x_customer", "keep-alive\nConnection: x-note, x.customer"]
+    {
+        ask("/mine/x", nominated).refused(400);
+        // Elsewhere as well: which route a path is for is not the connection's to know.
+        ask("/x", nominated).refused(400);
+    }
+    let seen = ask("/mine/x", "keep-alive, x-note").passed();
+    assert_eq!((all(&seen, "x-customer"), all(&seen, "x-note")), (vec!["7"], Vec::new()));
+
+    // What a dialect passes on means something to its services.
+    let ground = Ground::with("superoffice", CRM);
+    let alice = basic("alice", "wonderland-7");
+    let ask = |nominated: &str| {
+        ground.send(&format!(
+            "GET /api/v1/Contact/2 HTTP/1.1\nHost: a.example\nAuthorization: {alice}\nSO-Language: 1\nConnection: {nominated}"
+        ))
+    };
+    ask("SO-Language").refused(400);
+    assert_eq!(all(&ask("x-other").passed(), "SO-Language"), ["1"]);
+}
+
 #[test]
 fn b6_addresses_are_read_by_the_grammar_or_not_at_all() {
     use ForwardingFields::{Forwarded, XForwarded};
