@@ -13,7 +13,7 @@ use countersign_auth::derive::DerivationKey;
 use countersign_auth::port::foreign::Foreign;
 use countersign_auth::port::{
     Answer, AtHand, IssuerKey, IssuerKeys, Lookups, PasswordAnswer, PasswordClaim, ProofKey, Purpose,
-    SharedAnswer, Signer, TokenAnswer, Unavailable, Verified,
+    Remembered, SharedAnswer, Signer, TokenAnswer, Unavailable, Verified,
 };
 use countersign_auth::scheme::jwt::VerifyingKey;
 use countersign_auth::time::Time;
@@ -99,7 +99,7 @@ impl Lookups for Anybody {
         Box::pin(ready(Ok(PasswordAnswer::Proven(account))))
     }
 
-    fn recall(&self, _key: &ProofKey, _now: Time) -> Option<Verified> {
+    fn recall(&self, _key: &ProofKey, _now: Time) -> Option<Remembered> {
         None
     }
 

@@ -68,6 +68,11 @@ impl Live {
         self.0.load(Ordering::Acquire)
     }
 
+    /// Whether both are one switch.
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// Lets it fall, for every holder, for good.
     pub fn fall(&self) {
         self.0.store(false, Ordering::Release);

@@ -9,6 +9,7 @@ mod negotiation;
 use std::sync::Arc;
 
 use aws_lc_rs::digest::{Context, SHA256};
+use smallvec::SmallVec;
 
 use crate::account::{Account, AccountId, Live};
 use crate::api::{Api, Located};
@@ -297,7 +298,8 @@ impl Verifier<'_> {
 
     fn remember(&self, key: ProofKey, account: &Arc<Account>, span: std::time::Duration) {
         let until = self.now.plus(span);
-        self.lookups.remember(key, Verified { account: Arc::clone(account), proven_at: self.now, until });
+        let (account, keys) = (Arc::clone(account), SmallVec::new());
+        self.lookups.remember(key, Verified { account, proven_at: self.now, until, keys });
     }
 
     /// A keyed hash over everything that a proof depends on, each part framed by its length (T-D2, T-C6).

@@ -19,7 +19,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::account::{Account, AccountId};
+use smallvec::SmallVec;
+
+use crate::account::{Account, AccountId, Live};
 use crate::derive::DerivationKey;
 use crate::port::digest::Digests;
 use crate::scheme::jwt::VerifyingKey;
@@ -97,7 +99,7 @@ pub enum PasswordAnswer {
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ProofKey(pub [u8; 32]);
 
-/// A proof that was verified before: valid while its account is live and its time has not come.
+/// A proof that was verified: valid while its account and its keys are live and its time has not come.
 #[derive(Clone, Debug)]
 pub struct Verified {
     /// Whose.
@@ -106,6 +108,17 @@ pub struct Verified {
     pub proven_at: Time,
     /// Not to be used from then on.
     pub until: Time,
+    /// Those of the issuers' keys by which it was verified, if it was by keys: it ends with each of them.
+    pub keys: SmallVec<[Live; 1]>,
+}
+
+/// What a remembered proof still says.
+#[derive(Clone, Debug)]
+pub struct Remembered {
+    /// Whose.
+    pub account: Arc<Account>,
+    /// When the proof was made.
+    pub proven_at: Time,
 }
 
 /// A public key that tokens of an issuer may be signed with; the key decides the algorithm.
@@ -122,6 +135,27 @@ pub struct IssuerKeys {
     pub keys: Vec<IssuerKey>,
     /// Whether the gate itself is the issuer: then the subject names an account of the gate.
     pub ours: bool,
+}
+
+impl IssuerKeys {
+    /// Takes the place of an older set of the issuer's: what was verified by keys that are in both, by the same name,
+    /// stays good. The others are for [`IssuerKeys::fall`] once this set is in use.
+    pub fn follow(&mut self, older: &Self) {
+        for key in &mut self.keys {
+            let mut same_name = older.keys.iter().filter(|old| old.id == key.id);
+            let _follows = same_name.any(|old| key.key.follow(&old.key));
+        }
+    }
+
+    /// Ends what was verified by keys that are not in `newer`, or by all if there is no newer set.
+    pub fn fall(&self, newer: Option<&Self>) {
+        let stays = |old: &IssuerKey| {
+            newer.is_some_and(|newer| newer.keys.iter().any(|key| key.key.live().is(old.key.live())))
+        };
+        for key in self.keys.iter().filter(|key| !stays(key)) {
+            key.key.live().fall();
+        }
+    }
 }
 
 /// Who holds what. See the module's words about who may implement it.
@@ -141,7 +175,7 @@ pub trait Lookups: foreign::Foreign {
     fn check_password(&self, claim: PasswordClaim, now: Time) -> Answer<Result<PasswordAnswer, Unavailable>>;
 
     /// A proof that was verified before and still holds; never waits.
-    fn recall(&self, key: &ProofKey, now: Time) -> Option<Verified>;
+    fn recall(&self, key: &ProofKey, now: Time) -> Option<Remembered>;
 
     /// Whether failed attempts on an account have locked it for proofs from an address; never waits. A remembered
     /// password is a proof like any other then: whoever guesses on learns nothing from the one that is right.

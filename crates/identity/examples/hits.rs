@@ -14,6 +14,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use countersign_auth::account::Live;
 use countersign_auth::api::{Api, ApiOptions};
 use countersign_auth::authenticate::authenticate;
 use countersign_auth::derive::derive;
@@ -32,6 +33,7 @@ use countersign_identity::service::{By, Service, ServiceOptions};
 use countersign_identity::world::WallClock;
 use futures_util::FutureExt as _;
 use http::{HeaderMap, HeaderValue, Method};
+use smallvec::smallvec;
 
 const BATCHES: usize = 50;
 const RUNS: u32 = 5_000;
@@ -113,7 +115,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let nothing = api.take(&mut HeaderMap::new()).map_err(|refusal| refusal.cause.to_string())?;
     let key = ProofKey([7; 32]);
     let until = now.plus(Duration::from_secs(300));
-    service.remember(key, Verified { account: Arc::clone(&ann), proven_at: now, until });
+    let keys = smallvec![Live::new()];
+    service.remember(key, Verified { account: Arc::clone(&ann), proven_at: now, until, keys });
 
     println!("| piece | least | median |\n|---|---|---|");
     piece("take credentials out (a copy of the fields is in it)", || {

@@ -67,7 +67,12 @@ impl Issuers {
         };
         let known = Known { source, terms: terms.map(Arc::new) };
         let mut issuers = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        issuers.entry(api.to_owned()).or_default().insert(issuer.to_owned(), known);
+        let replaced = issuers.entry(api.to_owned()).or_default().insert(issuer.to_owned(), known);
+        match replaced.map(|known| known.source) {
+            Some(Source::Keys(keys)) => keys.fall(None),
+            Some(Source::Remote(remote)) => remote.fall(),
+            Some(Source::Ours) | None => {}
+        }
         remote
     }
 

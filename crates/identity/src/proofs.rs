@@ -2,9 +2,11 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use countersign_auth::port::{ProofKey, Verified};
+use countersign_auth::account::Live;
+use countersign_auth::port::{ProofKey, Remembered, Verified};
 use countersign_auth::time::Time;
 use foldhash::fast::RandomState;
 use quick_cache::sync::Cache;
@@ -28,13 +30,16 @@ struct Own {
 }
 
 impl Own {
-    fn find(&mut self, key: &OwnKey) -> Option<Verified> {
+    /// What `look` says of an entry, if there is one. It is not copied: its keys are many entries', and counting their
+    /// holders is what cores would wait for each other at.
+    fn find<T>(&mut self, key: &OwnKey, look: impl FnOnce(&Verified) -> T) -> Option<T> {
         if let Some(proof) = self.younger.get(key) {
-            return Some(proof.clone());
+            return Some(look(proof));
         }
         let proof = self.older.remove(key)?;
-        self.keep(*key, proof.clone());
-        Some(proof)
+        let found = look(&proof);
+        self.keep(*key, proof);
+        Some(found)
     }
 
     fn keep(&mut self, key: OwnKey, proof: Verified) {
@@ -50,6 +55,10 @@ impl Own {
     }
 }
 
+fn is_live(proof: &Verified) -> bool {
+    proof.account.live.is_up() && proof.keys.iter().all(Live::is_up)
+}
+
 thread_local! {
     static OWN: RefCell<Own> = RefCell::default();
 }
@@ -57,7 +66,8 @@ thread_local! {
 /// The cache behind `recall` and `remember`.
 ///
 /// The keys are keyed hashes of whole credentials, so nobody can aim at one. An entry is worth nothing as soon
-/// as the account's copy in it is out of date, whatever was changed.
+/// as the account's copy in it is out of date, whatever was changed, or a key that it was verified by is its issuer's no
+/// more.
 pub(crate) struct Proofs {
     number: u64,
     shared: Cache<[u8; 32], Verified>,
@@ -70,28 +80,32 @@ impl Proofs {
     }
 
     /// Asks this core's own part first, and what all share only where that knows nothing.
-    pub(crate) fn recall(&self, key: &ProofKey, now: Time) -> Option<Verified> {
-        let is_good = |proof: &Verified| proof.account.live.is_up() && now < proof.until;
+    pub(crate) fn recall(&self, key: &ProofKey, now: Time) -> Option<Remembered> {
+        let look = |proof: &Verified| {
+            (is_live(proof) && now < proof.until)
+                .then(|| Remembered { account: Arc::clone(&proof.account), proven_at: proof.proven_at })
+        };
         let own_key = (self.number, key.0);
         OWN.with_borrow_mut(|own| {
-            if let Some(proof) = own.find(&own_key) {
-                if is_good(&proof) {
-                    return Some(proof);
-                }
-                own.forget(&own_key);
+            match own.find(&own_key, look) {
+                Some(Some(found)) => return Some(found),
+                Some(None) => own.forget(&own_key),
+                None => {}
             }
             let proof = self.shared.get(&key.0)?;
-            if is_good(&proof) {
-                own.keep(own_key, proof.clone());
-                return Some(proof);
+            let found = look(&proof);
+            match found {
+                Some(_) => own.keep(own_key, proof),
+                None => {
+                    self.shared.remove(&key.0);
+                }
             }
-            self.shared.remove(&key.0);
-            None
+            found
         })
     }
 
     pub(crate) fn remember(&self, key: ProofKey, proof: Verified) {
-        if proof.account.live.is_up() {
+        if is_live(&proof) {
             self.shared.insert(key.0, proof);
         }
     }

@@ -7,6 +7,8 @@
 
 use std::sync::Arc;
 
+use smallvec::smallvec;
+
 use super::Verifier;
 use super::issued::Demands;
 use crate::dialect::CredentialRule;
@@ -35,7 +37,7 @@ impl Verifier<'_> {
         let missing = "the front's proof is missing";
         let said =
             || proof.ok_or_else(|| Refusal::new(Reason::NotAccepted, missing).carried_by(rule.carrier()));
-        let until = match &terms.proof {
+        let signed = match &terms.proof {
             FrontProof::Certificate(name) => match self.request.certificate {
                 Some(certificate) if name.is(certificate) => None,
                 Some(_) => return refuse("the certificate of the connection is not the front's"),
@@ -54,7 +56,7 @@ impl Verifier<'_> {
                 if claims.subject() != user {
                     return refuse("the front's proof is for somebody else");
                 }
-                Some((key, claims.expires_at()))
+                Some((key, claims.expires_at(), claims.key().clone()))
             }
         };
         let Some(name) = name_of(&terms, user) else {
@@ -66,8 +68,9 @@ impl Verifier<'_> {
             None => self.lookups.introduced(&self.api.name, kind, name, self.now).await?,
         };
         let Some(account) = account else { return refuse("no enabled account of the gate is the user's") };
-        if let Some((key, until)) = until {
-            let verified = Verified { account: Arc::clone(&account), proven_at: self.now, until };
+        if let Some((key, until, signer)) = signed {
+            let keys = smallvec![signer];
+            let verified = Verified { account: Arc::clone(&account), proven_at: self.now, until, keys };
             self.lookups.remember(key, verified);
         }
         Ok(self.proven(rule, account, self.now))

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
-use smallvec::SmallVec;
+use smallvec::{SmallVec, smallvec};
 
 use super::{LEEWAY_SECS, OWN_API_CLAIM, Verifier, foreign};
-use crate::account::Account;
+use crate::account::{Account, Live};
 use crate::credential::{Credential, TokenValues};
 use crate::dialect::{CredentialRule, JwtCredential, Scheme};
 use crate::identity::{CLAIM_FIELDS, Proven};
@@ -59,6 +59,7 @@ struct Narrowed<'d> {
     /// The claim that says which tenants a token is for.
     claim: &'d str,
     until: Time,
+    key: Live,
 }
 
 impl Verifier<'_> {
@@ -90,14 +91,17 @@ impl Verifier<'_> {
         let (claims, ours) = self.verified(rule, &demands, value.expose()).await?;
         let issued_at = claims.issued_at().unwrap_or(Time::from_unix_secs(0));
         let mut until = claims.expires_at();
+        let mut keys = smallvec![claims.key().clone()];
         let mut account = if ours {
             self.own_account(rule, &claims, issued_at)?
         } else {
             Arc::new(account_of(&rule.accounts, demands.claims, demands.roles, claims.claims()))
         };
         if let Some(site) = site {
-            let Narrowed { tenant, claim, until: end } = self.narrowed(rule, &demands, &claims, site).await?;
+            let narrowed = self.narrowed(rule, &demands, &claims, site).await?;
+            let Narrowed { tenant, claim, until: end, key } = narrowed;
             until = until.min(end);
+            keys.push(key);
             account = match (ours, account.tenant.as_ref() == Some(&tenant)) {
                 // Of an account of the gate the gate knows the tenant, whatever its token said when it was issued.
                 (true, true) => account,
@@ -111,7 +115,8 @@ impl Verifier<'_> {
                 (false, _) => Arc::new(for_tenant(&account, tenant, claim, demands.claims)),
             };
         }
-        self.lookups.remember(key, Verified { account: Arc::clone(&account), proven_at: issued_at, until });
+        let verified = Verified { account: Arc::clone(&account), proven_at: issued_at, until, keys };
+        self.lookups.remember(key, verified);
         Ok(self.proven(rule, account, issued_at))
     }
 
@@ -193,7 +198,7 @@ impl Verifier<'_> {
         if !allowed {
             return refuse("the token for a tenant is for one that the caller's own is not for");
         }
-        Ok(Narrowed { tenant, claim: name, until: claims.expires_at() })
+        Ok(Narrowed { tenant, claim: name, until: claims.expires_at(), key: claims.key().clone() })
     }
 
     /// A value that the gate did not issue: whoever did is asked, where the API says whom.
@@ -233,7 +238,9 @@ impl Verifier<'_> {
                 let proven_at =
                     claims.get("iat").and_then(Value::as_i64).map_or(self.now, Time::from_unix_secs);
                 let proven_at = proven_at.min(self.now);
-                self.lookups.remember(key, Verified { account: Arc::clone(&account), proven_at, until });
+                let keys = SmallVec::new();
+                self.lookups
+                    .remember(key, Verified { account: Arc::clone(&account), proven_at, until, keys });
                 Ok(self.proven(rule, account, proven_at))
             }
             OpaqueAnswer::Refused(why) => refuse(Reason::BadToken, why),

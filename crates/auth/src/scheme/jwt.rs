@@ -18,6 +18,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::Algorithm;
 use serde_json::{Map, Value};
 
+use crate::account::Live;
 use crate::json::parse_strict;
 use crate::port::{IssuerKey, IssuerKeys};
 use crate::refusal::Reason;
@@ -39,6 +40,7 @@ pub struct JwtRule<'a> {
 #[derive(Debug)]
 pub struct VerifiedClaims {
     claims: Claims,
+    key: Live,
     expires_at: Time,
     issued_at: Option<Time>,
     subject: String,
@@ -167,7 +169,7 @@ impl<'a> UnverifiedJwt<'a> {
         rule: &JwtRule<'_>,
         now: Time,
     ) -> Result<VerifiedClaims, JwtError> {
-        self.check_signature(keys)?;
+        let key = self.check_signature(keys)?.key.live().clone();
         let Self { claims: Claims(claims), .. } = self;
         if claims.get("iss").and_then(Value::as_str) != Some(rule.issuer) {
             return Err(JwtError::Issuer);
@@ -192,11 +194,11 @@ impl<'a> UnverifiedJwt<'a> {
         }
         let issued_at = claims.get("iat").and_then(issue_time).map(|at| at.min(now));
         let expires_at = Time::from_unix_secs(expires_at);
-        Ok(VerifiedClaims { claims: Claims(claims), expires_at, issued_at, subject })
+        Ok(VerifiedClaims { claims: Claims(claims), key, expires_at, issued_at, subject })
     }
 
     /// Finds a key that the signature is of. A key without an id may be meant by any `kid`.
-    fn check_signature(&self, keys: &IssuerKeys) -> Result<(), JwtError> {
+    fn check_signature<'k>(&self, keys: &'k IssuerKeys) -> Result<&'k IssuerKey, JwtError> {
         let Header { algorithm, key_id } = &self.header;
         let named = |key: &&IssuerKey| match (key_id, &key.id) {
             (Some(wanted), Some(id)) => wanted == id,
@@ -215,11 +217,7 @@ impl<'a> UnverifiedJwt<'a> {
         }
         let message = self.signed.as_bytes();
         let signature = URL_SAFE_NO_PAD.decode(self.signature).map_err(|_| JwtError::Signature)?;
-        if fitting.any(|key| key.key.verifies(message, &signature)) {
-            Ok(())
-        } else {
-            Err(JwtError::Signature)
-        }
+        fitting.find(|key| key.key.verifies(message, &signature)).ok_or(JwtError::Signature)
     }
 }
 
@@ -227,6 +225,11 @@ impl VerifiedClaims {
     /// All claims.
     pub fn claims(&self) -> &Map<String, Value> {
         &self.claims.0
+    }
+
+    /// Falls with the key that verified it.
+    pub fn key(&self) -> &Live {
+        &self.key
     }
 
     /// `exp`, without leeway.

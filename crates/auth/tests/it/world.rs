@@ -15,7 +15,7 @@ use countersign_auth::port::strangers::Strangers;
 use countersign_auth::port::{
     Answer, AtHand, Issue, IssueAnswer, Issued, IssuerKey, IssuerKeys, KeyAnswer, KeyCaller, KeyChange,
     KeyInfo, KeyName, Lookups, Operations, PasswordAnswer, PasswordChange, PasswordClaim, ProofKey, Purpose,
-    SharedAnswer, Signer, TokenAnswer, TokenInfo, Unavailable, Verified,
+    Remembered, SharedAnswer, Signer, TokenAnswer, TokenInfo, Unavailable, Verified,
 };
 use countersign_auth::scheme::jwt::VerifyingKey;
 use countersign_auth::secret::Secret;
@@ -185,7 +185,7 @@ impl Lookups for World {
         done(self.up(Down::Passwords).map(|()| answer))
     }
 
-    fn recall(&self, _key: &ProofKey, _now: Time) -> Option<Verified> {
+    fn recall(&self, _key: &ProofKey, _now: Time) -> Option<Remembered> {
         None
     }
 

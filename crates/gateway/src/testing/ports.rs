@@ -9,7 +9,7 @@ use countersign_auth::port::objects::{Bound, FoundObject, NewBinding, ObjectDige
 use countersign_auth::port::{
     Answer, AtHand, Issue, IssueAnswer, Issued, IssuerKeys, KeyAnswer, KeyCaller, KeyChange, KeyInfo,
     KeyName, Lookups, Operations, PasswordAnswer, PasswordChange, PasswordClaim, ProofKey, Purpose,
-    SharedAnswer, Signer, TokenAnswer, TokenInfo, Unavailable, Verified,
+    Remembered, SharedAnswer, Signer, TokenAnswer, TokenInfo, Unavailable, Verified,
 };
 use countersign_auth::secret::Secret;
 use countersign_auth::time::{Clock, Random, Time};
@@ -57,7 +57,7 @@ impl Lookups for Nobody {
     ) -> Answer<Result<PasswordAnswer, Unavailable>> {
         away()
     }
-    fn recall(&self, _key: &ProofKey, _now: Time) -> Option<Verified> {
+    fn recall(&self, _key: &ProofKey, _now: Time) -> Option<Remembered> {
         None
     }
     fn is_locked(&self, _account: AccountId, _address: IpAddr, _now: Time) -> bool {

@@ -5,6 +5,8 @@
 //! unknown `kid` ─▶ fetch, unless one was begun less than 10 s ago (T-C5) ─▶ one flight for all who wait
 //! failed ─▶ the old keys serve on, up to `stale`; the next fetch waits twice as long each time, up to 5 min
 //! ```
+//!
+//! A key that a newer set has no more, or that no longer counts, takes along the tokens that are remembered by it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -118,10 +120,18 @@ impl RemoteKeys {
         // Set before anything is awaited: a caller that gives up does not open the window.
         attempts.not_before = begun + WINDOW;
         match self.fetch().await {
-            Ok((keys, places)) => {
+            Ok((mut keys, places)) => {
+                let older = self.fetched.load_full();
+                if let Some(older) = &older {
+                    keys.follow(&older.keys);
+                }
                 let (keys, places) = (Arc::new(keys), places.map(Arc::new));
                 let fetched = Fetched { keys: Arc::clone(&keys), places, at: Instant::now() };
                 self.fetched.store(Some(Arc::new(fetched)));
+                // After the new set is in use: whoever still verifies by the older one remembers nothing that lasts.
+                if let Some(older) = older {
+                    older.keys.fall(Some(&keys));
+                }
                 attempts.failures = 0;
                 attempts.last_error = None;
                 Ok(Some(keys))
@@ -132,8 +142,19 @@ impl RemoteKeys {
                 attempts.not_before = begun + WINDOW.saturating_mul(factor).min(WINDOW_MAX);
                 tracing::warn!(cause = %error.0, "could not fetch an issuer's keys");
                 attempts.last_error = Some(error.0.clone());
+                // What no longer counts ends what was remembered by it.
+                if self.at_hand().is_err() {
+                    self.fall();
+                }
                 Err(error)
             }
+        }
+    }
+
+    /// Ends what was verified by these keys.
+    pub(crate) fn fall(&self) {
+        if let Some(fetched) = &*self.fetched.load() {
+            fetched.keys.fall(None);
         }
     }
 
@@ -205,8 +226,56 @@ fn discovered(
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+    use aws_lc_rs::rsa::{KeyPair, KeySize, PublicKeyComponents};
+    use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use serde_json::{Value, json};
+
     use super::*;
+
+    fn set(keys: &[(&str, &Value)]) -> IssuerKeys {
+        let named = |(id, key): &(&str, &Value)| {
+            let mut key = (*key).clone();
+            key["kid"] = Value::from(*id);
+            key
+        };
+        let document = json!({ "keys": keys.iter().map(named).collect::<Vec<_>>() });
+        IssuerKeys { keys: parse_jwks(&document.to_string()).unwrap(), ours: false }
+    }
+
+    fn ed25519() -> Value {
+        let pair = Ed25519KeyPair::generate().unwrap();
+        let x = URL_SAFE_NO_PAD.encode(pair.public_key().as_ref());
+        json!({ "kty": "OKP", "crv": "Ed25519", "x": x })
+    }
+
+    #[test]
+    fn a_key_that_stays_keeps_what_it_verified_and_no_other() {
+        let pair = KeyPair::generate(KeySize::Rsa2048).unwrap();
+        let parts = PublicKeyComponents::<Vec<u8>>::from(pair.public_key());
+        let (n, e) = (URL_SAFE_NO_PAD.encode(parts.n), URL_SAFE_NO_PAD.encode(parts.e));
+        let rsa = json!({ "kty": "RSA", "n": n, "e": e, "alg": "RS256" });
+        let mut other_algorithm = rsa.clone();
+        other_algorithm["alg"] = "RS512".into();
+        let (a, b, c) = (ed25519(), ed25519(), ed25519());
+        let older = set(&[("rsa", &rsa), ("a", &a), ("b", &b), ("changed", &rsa), ("renamed", &c)]);
+        let mut newer = set(&[("b", &a), ("rsa", &rsa), ("a", &a), ("changed", &other_algorithm), ("c", &c)]);
+        newer.follow(&older);
+        older.fall(Some(&newer));
+        let up = |keys: &IssuerKeys| keys.keys.iter().map(|key| key.key.live().is_up()).collect::<Vec<_>>();
+        assert_eq!(up(&older), [true, true, false, false, false]);
+        assert_eq!(up(&newer), [true; 5]);
+        // What fell does not rise again when its key comes back.
+        let mut back = set(&[("b", &b), ("a", &a)]);
+        back.follow(&older);
+        newer.fall(None);
+        assert_eq!((up(&newer), up(&back)), (vec![false; 5], vec![true, false]));
+        let mut after = set(&[("a", &a)]);
+        after.follow(&newer);
+        assert_eq!(up(&after), [true]);
+    }
 
     #[test]
     fn a_discovery_document_is_its_issuers_and_points_to_a_private_place() {

@@ -10,8 +10,8 @@ use countersign_auth::account::{Account, AccountId};
 use countersign_auth::derive::DerivationKey;
 use countersign_auth::port::digest::Digests;
 use countersign_auth::port::{
-    Answer, AtHand, IssuerKeys, Lookups, PasswordAnswer, PasswordClaim, ProofKey, Purpose, SharedAnswer,
-    Signer, TokenAnswer, Unavailable, Verified,
+    Answer, AtHand, IssuerKeys, Lookups, PasswordAnswer, PasswordClaim, ProofKey, Purpose, Remembered,
+    SharedAnswer, Signer, TokenAnswer, Unavailable, Verified,
 };
 use countersign_auth::time::Time;
 use countersign_auth::token::{LiveToken, TokenDigest, TokenKind};
@@ -135,7 +135,7 @@ impl Lookups for Service {
         self.run(move |core| core.check_password(claim, now))
     }
 
-    fn recall(&self, key: &ProofKey, now: Time) -> Option<Verified> {
+    fn recall(&self, key: &ProofKey, now: Time) -> Option<Remembered> {
         self.core.proofs.recall(key, now)
     }
 

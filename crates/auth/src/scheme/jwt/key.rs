@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use aws_lc_rs::encoding::AsDer as _;
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ED25519, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256,
     RSA_PKCS1_2048_8192_SHA384, RSA_PKCS1_2048_8192_SHA512, RSA_PSS_2048_8192_SHA256,
@@ -10,12 +11,15 @@ use aws_lc_rs::signature::{
 };
 use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, DecodingKeyKind};
 
+use crate::account::Live;
+
 /// A public key with its one algorithm, parsed: a token that nobody has seen costs its signature and no more.
 ///
 /// The key decides the algorithm, never a token's header (THREATS T-C2, P-JWT1).
 pub struct VerifyingKey {
     algorithm: Algorithm,
     parsed: ParsedPublicKey,
+    live: Live,
 }
 
 impl VerifyingKey {
@@ -36,7 +40,28 @@ impl VerifyingKey {
             (AlgorithmFamily::Ec | AlgorithmFamily::Ed, DecodingKeyKind::RsaModulusExponent { .. })
             | (AlgorithmFamily::Hmac, _) => return None,
         };
-        Some(Self { algorithm, parsed })
+        Some(Self { algorithm, parsed, live: Live::new() })
+    }
+
+    /// Falls when the issuer has the key no more; whoever remembers what it verified asks.
+    pub fn live(&self) -> &Live {
+        &self.live
+    }
+
+    /// Goes on as `older` if it is the same key and that has not fallen: what was verified by it stays good.
+    pub(crate) fn follow(&mut self, older: &Self) -> bool {
+        let follows = self.algorithm == older.algorithm && older.live.is_up() && self.is_same(older);
+        if follows {
+            self.live = older.live.clone();
+        }
+        follows
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        match (self.parsed.as_der(), other.parsed.as_der()) {
+            (Ok(own), Ok(other)) => own.as_ref() == other.as_ref(),
+            (Err(_), _) | (_, Err(_)) => false,
+        }
     }
 
     /// The one algorithm that it is used with.

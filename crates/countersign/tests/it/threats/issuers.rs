@@ -60,8 +60,15 @@ impl Site {
 }
 
 fn key_set(id: &str, pair: &Ed25519KeyPair) -> String {
-    let x = URL_SAFE_NO_PAD.encode(pair.public_key().as_ref());
-    json!({ "keys": [{ "kty": "OKP", "crv": "Ed25519", "kid": id, "use": "sig", "x": x }] }).to_string()
+    key_set_of(&[(id, pair)])
+}
+
+fn key_set_of(keys: &[(&str, &Ed25519KeyPair)]) -> String {
+    let jwk = |(id, pair): &(&str, &Ed25519KeyPair)| {
+        let x = URL_SAFE_NO_PAD.encode(pair.public_key().as_ref());
+        json!({ "kty": "OKP", "crv": "Ed25519", "kid": id, "use": "sig", "x": x })
+    };
+    json!({ "keys": keys.iter().map(jwk).collect::<Vec<_>>() }).to_string()
 }
 
 fn minted(ground: &Ground, id: &str, pair: &Ed25519KeyPair) -> String {
@@ -133,4 +140,37 @@ fn f1_keys_that_cannot_be_fetched_are_neither_right_nor_wrong() {
         }
         assert!(site.fetched() <= 2, "{status}: {} fetches", site.fetched());
     }
+}
+
+/// A remembered token is good no longer than the key that signed it, also where another key has its name.
+#[test]
+fn c6_a_remembered_token_ends_with_its_issuers_key() {
+    let site = Site::new();
+    let pair = || Ed25519KeyPair::generate().unwrap();
+    let (gone, renamed, stays, stranger) = (pair(), pair(), pair(), pair());
+    site.says("200 OK", &key_set_of(&[("gone", &gone), ("renamed", &renamed), ("stays", &stays)]));
+    let ground = ground(&site);
+    let tokens = [("gone", &gone), ("renamed", &renamed), ("stays", &stays)]
+        .map(|(id, pair)| minted(&ground, id, pair));
+    for token in tokens.iter().chain(&tokens) {
+        call(&ground, token).passed();
+    }
+    // Unknown names make the gate fetch again, once the window is over.
+    let fetched_again = |times: usize| {
+        let deadline = Instant::now() + Duration::from_secs(3 * WINDOW_SECS);
+        while site.fetched() < times {
+            assert!(Instant::now() < deadline, "the keys are not fetched again");
+            call(&ground, &minted(&ground, "unknown", &stranger)).refused(401);
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        // Answered from the set that came.
+        call(&ground, &minted(&ground, "unknown", &stranger)).refused(401);
+    };
+    site.says("200 OK", &key_set_of(&[("renamed", &stranger), ("stays", &stays)]));
+    fetched_again(2);
+    let [of_gone, of_renamed, of_stays] = &tokens;
+    call(&ground, of_gone).refused(401);
+    call(&ground, of_renamed).refused(401);
+    call(&ground, of_stays).passed();
+    call(&ground, &minted(&ground, "renamed", &stranger)).passed();
 }

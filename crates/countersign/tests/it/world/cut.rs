@@ -16,8 +16,8 @@ use countersign_auth::port::foreign::{
     OpaqueAnswer, OpaqueClaim,
 };
 use countersign_auth::port::{
-    Answer, AtHand, IssuerKeys, Lookups, PasswordAnswer, PasswordClaim, ProofKey, SharedAnswer, TokenAnswer,
-    Unavailable, Verified,
+    Answer, AtHand, IssuerKeys, Lookups, PasswordAnswer, PasswordClaim, ProofKey, Remembered, SharedAnswer,
+    TokenAnswer, Unavailable, Verified,
 };
 use countersign_auth::time::Time;
 use countersign_auth::token::TokenDigest;
@@ -139,7 +139,7 @@ impl Lookups for Cut {
         self.ask(|service| service.check_password(claim, now))
     }
 
-    fn recall(&self, key: &ProofKey, now: Time) -> Option<Verified> {
+    fn recall(&self, key: &ProofKey, now: Time) -> Option<Remembered> {
         self.service.recall(key, now)
     }
 
