@@ -83,6 +83,14 @@ impl Scheme {
             Self::Https => "https",
         }
     }
+
+    /// The port that is meant where none is named.
+    pub(crate) const fn default_port(self) -> u16 {
+        match self {
+            Self::Http => 80,
+            Self::Https => 443,
+        }
+    }
 }
 
 /// Names one request in every log line about it. Unique while a process lives, unpredictable to nobody.

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use countersign_auth::canonical::host::canonical_host;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderValue};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use http_body_util::Full;
@@ -197,10 +198,9 @@ fn is_known_host(options: &AdministrationOptions, headers: &HeaderMap, version: 
         (None, None) => return version == Version::HTTP_10,
         (Some(_) | None, Some(_)) => return false,
     };
-    let Ok(authority) = http::uri::Authority::try_from(host.as_bytes()) else { return false };
-    let name = authority.host().trim_matches(['[', ']']);
-    let name = name.strip_suffix('.').unwrap_or(name);
-    name.eq_ignore_ascii_case("localhost")
+    let Some(host) = host.to_str().ok().and_then(|host| canonical_host(host).ok()) else { return false };
+    let name = host.name().trim_matches(['[', ']']);
+    name == "localhost"
         || name.parse::<IpAddr>().is_ok_and(crate::listen::is_loopback)
         || options.hosts.iter().any(|known| known.eq_ignore_ascii_case(name))
 }

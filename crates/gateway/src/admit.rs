@@ -12,6 +12,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use countersign_auth::api::{Api, Located};
 use countersign_auth::authenticate::authenticate;
+use countersign_auth::canonical::host::{canonical_host, name_of};
 use countersign_auth::canonical::path::CanonicalPath;
 use countersign_auth::dialect::Scheme;
 use countersign_auth::fields::Fields;
@@ -88,7 +89,8 @@ impl Handler for Admit {
         let path = CanonicalPath::parse(head.uri.path()).ok()?;
         let mut hosts = head.headers.get_all(HOST).iter();
         let host = hosts.next().filter(|_| hosts.next().is_none())?.to_str().ok()?;
-        let (mount, prefix) = gate.find(peer.listener(), host, path.as_str())?;
+        let host = canonical_host(host).ok()?;
+        let (mount, prefix) = gate.find(peer.listener(), host.name(), path.as_str())?;
         Some(response(mount.api.refuse_at(
             None,
             refusal,
@@ -134,7 +136,7 @@ impl<'g> Visit<'g> {
             Err(error) => (head.uri.path().into(), Some(error)),
         };
         let host = head.headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-        let Some((mount, prefix)) = gate.find(peer.listener(), host, &path) else {
+        let Some((mount, prefix)) = gate.find(peer.listener(), name_of(host), &path) else {
             let facts = LogFacts {
                 reason: Some(Reason::NotFound),
                 cause: Some("no api is at this host and path".into()),

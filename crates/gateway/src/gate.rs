@@ -150,6 +150,14 @@ pub enum GateError {
         /// Where.
         place: String,
     },
+    /// A host that no request could name.
+    #[error("host {host} of api {api} is no name or address")]
+    Host {
+        /// The API.
+        api: String,
+        /// Its host.
+        host: String,
+    },
     /// A prefix that no canonical path begins with.
     #[error("prefix {prefix} of api {api} does not begin with / or is not in canonical form")]
     Prefix {
@@ -216,7 +224,8 @@ impl Gate {
     /// The API that a request is for: an exact host before any host, then the longest prefix that ends at a
     /// segment's end, then a place on this listener before one on all.
     ///
-    /// `host` is as sent: case, a trailing dot and a port do not count (T-A6). `path` is canonical, without query.
+    /// `host` is the name in its one spelling, without port (T-A6); empty if none is named. `path` is canonical, without
+    /// query.
     /// The prefix comes with it: without a trailing slash, empty for all paths.
     pub fn find(&self, listener: &str, host: &str, path: &str) -> Option<(&ApiMount, &Arc<str>)> {
         let (api, prefix) = self.places.find(listener, host, path)?;

@@ -1,10 +1,13 @@
 //! What is refused before anybody asks who it is for: requests that two readers could read in two ways.
 
 use bytes::Bytes;
+use countersign_auth::canonical::host::{self, HostError};
 use countersign_auth::refusal::{Reason, Refusal};
 use http::header::{self, HeaderValue};
+use http::uri::Authority;
 use http::{Method, Response, StatusCode, Version, request};
 
+use crate::address::Scheme;
 use crate::admission::LogFacts;
 use crate::hop;
 use crate::limits::Limits;
@@ -22,7 +25,7 @@ pub(crate) enum Fault {
     NoHost,
     /// Several, or one that names another host than the target or `:authority` (T-A10).
     Hosts,
-    /// A `Host` with bytes that no host has.
+    /// A `Host` that is no host and port.
     BadHost,
     /// A transfer coding other than `chunked`: the body would lose its name on the way.
     Coding,
@@ -106,11 +109,11 @@ pub(crate) fn wants_upgrade(head: &request::Parts) -> bool {
     head.headers.get_all(header::UPGRADE).iter().any(|value| !value.as_bytes().eq_ignore_ascii_case(b"h2c"))
 }
 
-/// Checks a head, and leaves it with exactly one `Host` and at most one `Cookie` field.
+/// Checks a head, and leaves it with exactly one `Host`, in its one spelling, and at most one `Cookie` field.
 ///
 /// # Errors
 /// See [`Fault`].
-pub(crate) fn check(head: &mut request::Parts, limits: &Limits) -> Result<(), Fault> {
+pub(crate) fn check(head: &mut request::Parts, limits: &Limits, scheme: Scheme) -> Result<(), Fault> {
     if head.headers.len() > limits.header_count {
         return Err(Fault::TooManyFields);
     }
@@ -141,50 +144,35 @@ pub(crate) fn check(head: &mut request::Parts, limits: &Limits) -> Result<(), Fa
     if head.headers.get_all(header::CONTENT_LENGTH).iter().nth(1).is_some() {
         return Err(Fault::Head(HeadFault::Lengths));
     }
-    one_host(head)?;
+    one_host(head, scheme)?;
     join_cookies(head);
     Ok(())
 }
 
-fn one_host(head: &mut request::Parts) -> Result<(), Fault> {
-    let mut hosts = head.headers.get_all(header::HOST).iter();
-    let host = hosts.next();
-    if hosts.next().is_some() {
-        return Err(Fault::Hosts);
+fn one_host(head: &mut request::Parts, scheme: Scheme) -> Result<(), Fault> {
+    let fields = head.headers.get_all(header::HOST).iter();
+    // What is no text is no host, like what is empty.
+    let fields = fields.map(|field| field.to_str().unwrap_or_default());
+    let authority = head.uri.authority().map(Authority::as_str);
+    // A target with a host stands in for `Host` in HTTP/2 alone (RFC 9112 section 3.2, RFC 9113 section 8.3.1).
+    if authority.is_some() && head.version == Version::HTTP_11 && !head.headers.contains_key(header::HOST) {
+        return Err(Fault::NoHost);
     }
-    if let Some(host) = host
-        && !host.as_bytes().iter().all(|byte| is_host_byte(*byte))
-    {
-        return Err(Fault::BadHost);
-    }
-    match (host, head.uri.authority()) {
-        (Some(host), Some(authority)) => {
-            if authority.as_str().contains('@')
-                || !host.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes())
-            {
-                return Err(Fault::Hosts);
-            }
-            Ok(())
+    let host = match host::one_host(authority, fields, scheme.default_port()) {
+        Ok(host) => host,
+        Err(HostError::Missing) if head.version == Version::HTTP_10 => return Ok(()),
+        Err(HostError::Missing) => return Err(Fault::NoHost),
+        Err(HostError::Repeated | HostError::Differs | HostError::UserInfo) => return Err(Fault::Hosts),
+        Err(HostError::Empty | HostError::Name | HostError::Address | HostError::Port) => {
+            return Err(Fault::BadHost);
         }
-        (Some(_), None) => Ok(()),
-        // A target with a host stands in for `Host` in HTTP/2 alone (RFC 9112 section 3.2, RFC 9113 section 8.3.1).
-        (None, Some(_)) if head.version == Version::HTTP_11 => Err(Fault::NoHost),
-        (None, Some(authority)) => {
-            if !authority.as_str().bytes().all(is_host_byte) {
-                return Err(Fault::BadHost);
-            }
-            let host = HeaderValue::from_str(authority.as_str()).map_err(|_| Fault::BadHost)?;
-            head.headers.insert(header::HOST, host);
-            Ok(())
-        }
-        (None, None) if head.version == Version::HTTP_10 => Ok(()),
-        (None, None) => Err(Fault::NoHost),
+    };
+    let is_there = head.headers.get(header::HOST).and_then(|field| field.to_str().ok());
+    if !is_there.is_some_and(|field| host.is_written(field)) {
+        let host = HeaderValue::try_from(host.to_string()).map_err(|_| Fault::BadHost)?;
+        head.headers.insert(header::HOST, host);
     }
-}
-
-/// Names, IPv4 addresses, bracketed IPv6 addresses and ports; no user, no list.
-const fn is_host_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b':' | b'[' | b']')
+    Ok(())
 }
 
 /// HTTP/2 may send a cookie in crumbs; a reader of HTTP/1 wants one field (RFC 9113 section 8.2.3).
@@ -236,7 +224,7 @@ mod tests {
             builder = builder.header(*name, *value);
         }
         let mut head = builder.body(()).unwrap().into_parts().0;
-        check(&mut head, &Limits::default()).map(|()| head)
+        check(&mut head, &Limits::default(), Scheme::Https).map(|()| head)
     }
 
     #[test]
@@ -247,15 +235,18 @@ mod tests {
         };
         assert_eq!(one("/", &[("host", "a.example:80")]).unwrap(), "a.example:80");
         assert_eq!(one("/", &[("host", "[::1]:80")]).unwrap(), "[::1]:80");
-        assert_eq!(one("http://a.example/x", &[("host", "A.example")]).unwrap(), "A.example");
+        assert_eq!(one("http://a.example/x", &[("host", "A.example")]).unwrap(), "a.example");
+        assert_eq!(one("https://a.example/x", &[("host", "a.example:443")]).unwrap(), "a.example");
+        assert_eq!(one("/", &[("host", "A.Example.:0443")]).unwrap(), "a.example:443");
         assert_eq!(one("/", &[]), Err(Fault::NoHost));
         assert_eq!(one("http://a.example/x", &[]), Err(Fault::NoHost));
         assert_eq!(one("/", &[("host", "a"), ("host", "a")]), Err(Fault::Hosts));
         assert_eq!(one("http://b.example/x", &[("host", "a.example")]), Err(Fault::Hosts));
         assert_eq!(one("http://u@a.example/x", &[("host", "a.example")]), Err(Fault::Hosts));
-        assert_eq!(one("/", &[("host", "a, b")]), Err(Fault::BadHost));
-        assert_eq!(one("/", &[("host", "a/b")]), Err(Fault::BadHost));
-        assert_eq!(one("/", &[("host", "a@b")]), Err(Fault::BadHost));
+        for bad in ["a, b", "a/b", "", ":80", "a:x.evil", "a:80:81", "[a", "a..", "a:0"] {
+            assert_eq!(one("/", &[("host", bad)]), Err(Fault::BadHost), "{bad}");
+        }
+        assert_eq!(one("/", &[("host", "a@b")]), Err(Fault::Hosts));
         assert!(check_one(Version::HTTP_10, "GET", "/", &[]).is_ok());
         let second = check_one(Version::HTTP_2, "GET", "https://a.example/x", &[]).unwrap();
         assert_eq!(second.headers["host"], "a.example");

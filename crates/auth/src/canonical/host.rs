@@ -61,9 +61,14 @@ impl CanonicalHost<'_> {
         self.host == other.host && self.port.unwrap_or(default_port) == other.port.unwrap_or(default_port)
     }
 
-    /// Makes it independent of the request.
-    pub fn into_owned(self) -> CanonicalHost<'static> {
-        CanonicalHost { host: Cow::Owned(self.host.into_owned()), port: self.port }
+    /// Whether `raw` is what [`fmt::Display`] writes. Allocates nothing.
+    pub fn is_written(&self, raw: &str) -> bool {
+        let port = raw.strip_prefix(&*self.host).map(|rest| (rest, rest.strip_prefix(':')));
+        match (port, self.port) {
+            (Some(("", _)), None) => true,
+            (Some((_, Some(digits))), Some(port)) => !digits.starts_with('0') && digits.parse() == Ok(port),
+            (Some(_) | None, _) => false,
+        }
     }
 }
 
@@ -71,6 +76,15 @@ impl fmt::Display for CanonicalHost<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.host)?;
         self.port.map_or(Ok(()), |port| write!(f, ":{port}"))
+    }
+}
+
+/// The name or address in a host that a [`CanonicalHost`] wrote.
+pub fn name_of(written: &str) -> &str {
+    match written.rfind(']') {
+        // The colons of an IPv6 literal are inside its brackets.
+        Some(end) => written.get(..=end).unwrap_or(written),
+        None => written.split_once(':').map_or(written, |(name, _port)| name),
     }
 }
 
@@ -159,18 +173,27 @@ mod tests {
 
     use proptest::prelude::{any, proptest};
 
-    use super::{HostError, canonical_host, one_host};
+    use super::{HostError, canonical_host, name_of, one_host};
 
     #[test]
     fn one_spelling() {
         let check = |raw: &str, expected: &str| {
-            assert_eq!(canonical_host(raw).map(|host| host.to_string()), Ok(expected.to_owned()), "{raw}");
+            let host = canonical_host(raw).unwrap();
+            assert_eq!(
+                (host.to_string(), host.is_written(raw)),
+                (expected.to_owned(), raw == expected),
+                "{raw}"
+            );
+            assert!(host.is_written(expected), "{raw}");
+            assert_eq!(name_of(expected), host.name(), "{raw}");
         };
         check("a.B.example.com", "a.b.example.com");
         check("EXAMPLE.com.", "example.com");
         check("example.com.:8443", "example.com:8443");
         check("example.com:", "example.com");
         check("127.0.0.1:80", "127.0.0.1:80");
+        check("example.com:080", "example.com:80");
+        check("a.example:8443", "a.example:8443");
         check("[2001:DB8::0:1]", "[2001:db8::1]");
         check("[::1]:443", "[::1]:443");
         check("[::ffff:10.0.0.1]", "[::ffff:10.0.0.1]");
@@ -223,6 +246,7 @@ mod tests {
         fn canonical_is_a_fixed_point(raw in "[a-zA-Z0-9.:\\[\\]_-]{0,20}") {
             if let Ok(host) = canonical_host(&raw) {
                 let text = host.to_string();
+                assert_eq!((host.is_written(&raw), name_of(&text)), (raw == text, host.name()));
                 assert_eq!(canonical_host(&text).unwrap().to_string(), text);
             }
         }

@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 use std::time::Duration;
 
+use countersign_auth::canonical::host::canonical_host;
 use countersign_auth::canonical::method;
 use ipnet::IpNet;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -209,13 +210,14 @@ impl FromStr for Place {
                 "`{text}` has no `/`: write \"/{text}\" for a prefix, or \"{text}/\" for a host"
             ));
         };
-        let host_is_good =
-            host.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-'));
-        if !host_is_good || host.starts_with('.') {
-            return Err(format!(
-                "`{host}` is no host name; write \"/prefix\" or \"host/prefix\", without scheme and port"
-            ));
-        }
+        let wrong = || {
+            format!("`{host}` is no host name; write \"/prefix\" or \"host/prefix\", without scheme and port")
+        };
+        let host = match canonical_host(host) {
+            _ if host.is_empty() => None,
+            Ok(known) if known.port().is_none() && !host.contains(':') => Some(known.name().to_owned()),
+            Ok(_) | Err(_) => return Err(wrong()),
+        };
         let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
         let bad = |segment: &str| matches!(segment, "" | "." | "..") || !segment.bytes().all(is_plain);
         if !prefix.is_empty() && prefix.split('/').any(bad) {
@@ -223,11 +225,7 @@ impl FromStr for Place {
                 "`{text}`: a prefix is made of plain segments: no empty ones, no `.`, `..`, `%`, `*`, `?`"
             ));
         }
-        let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
-        Ok(Self {
-            host: Some(host).filter(|host| !host.is_empty()),
-            prefix: if prefix.is_empty() { String::new() } else { format!("/{prefix}") },
-        })
+        Ok(Self { host, prefix: if prefix.is_empty() { String::new() } else { format!("/{prefix}") } })
     }
 }
 

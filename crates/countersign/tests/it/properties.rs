@@ -135,7 +135,11 @@ fn check(
     equal("query", query, sent_query)?;
     let [host] = all(seen, "host")[..] else { return Err("not one host".to_owned()) };
     for sent in asked.hosts.iter().copied().chain(authority) {
-        equal("host", host.to_ascii_lowercase(), sent.to_ascii_lowercase())?;
+        equal("host", place(host)?, place(sent)?)?;
+    }
+    let (name, port) = place(host)?;
+    if host != name && host != format!("{name}:{port}") {
+        return Err(format!("the host is not in its one spelling: {host}"));
     }
     if asked.hosts.is_empty() {
         return Err(format!("nobody named {host}"));
@@ -150,6 +154,14 @@ fn check(
         equal("trailer", line.to_ascii_lowercase(), format!("{}: {}", SUM.0, SUM.1))?;
     }
     is_allowed(asked, seen, method, path, host, decided)
+}
+
+/// The name and the port of a host that stands at one of the APIs.
+fn place(host: &str) -> Result<(String, u16), String> {
+    let (name, port) = host.split_once(':').unwrap_or((host, ""));
+    let port = if port.is_empty() { Ok(80) } else { port.parse() };
+    let port = port.map_err(|_| format!("{host:?} has no port that everybody reads"))?;
+    Ok((name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase(), port))
 }
 
 /// Everything in the head is the gate's, or was sent so and is nobody's business.
@@ -206,8 +218,7 @@ fn is_allowed(
 ) -> Result<(), String> {
     let [assertion] = all(seen, ASSERTION)[..] else { return Err("not one assertion".to_owned()) };
     let claims = crate::threats::claims_of(assertion);
-    let name = host.split(':').next().unwrap_or_default().trim_end_matches('.').to_ascii_lowercase();
-    let (api, below) = match name.as_str() {
+    let (api, below) = match host.split(':').next().unwrap_or_default() {
         "a.example" => ("shop", 0),
         "b.example" => ("depot", 1),
         other => return Err(format!("nobody is at {other}")),

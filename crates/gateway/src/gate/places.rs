@@ -1,9 +1,9 @@
 //! Finds the API of a request by host and path; takes the same time however many hosts there are.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use countersign_auth::canonical::host::canonical_host;
 use foldhash::fast::RandomState;
 
 use super::{ApiMount, GateError};
@@ -42,7 +42,15 @@ impl Places {
                 let entry =
                     Entry { listener: place.listener.as_deref().map(Into::into), prefix: prefix.into(), api };
                 let list = match &place.host {
-                    Some(host) => places.by_host.entry(bare_host(host).into()).or_default(),
+                    Some(host) => match canonical_host(host) {
+                        Ok(name) if name.port().is_none() => {
+                            places.by_host.entry(name.name().into()).or_default()
+                        }
+                        Ok(_) | Err(_) => {
+                            let api = mount.api.name().to_string();
+                            return Err(GateError::Host { api, host: host.clone() });
+                        }
+                    },
                     None => &mut places.any_host,
                 };
                 if let Some(other) =
@@ -71,7 +79,7 @@ impl Places {
         let fits = |entry: &&Entry| {
             entry.listener.as_deref().is_none_or(|name| name == listener) && begins_with(path, &entry.prefix)
         };
-        let exact = if self.by_host.is_empty() { None } else { self.by_host.get(&*bare_host(host)) };
+        let exact = if self.by_host.is_empty() { None } else { self.by_host.get(host) };
         let found = exact.and_then(|list| list.iter().find(fits)).or_else(|| self.any_host.iter().find(fits));
         found.map(|entry| (entry.api, &entry.prefix))
     }
@@ -80,21 +88,6 @@ impl Places {
 /// Whether `path` begins with `prefix`, and the prefix ends where a segment does.
 fn begins_with(path: &str, prefix: &str) -> bool {
     path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-}
-
-/// A host in lower case, without port and without the dot of the root.
-fn bare_host(host: &str) -> Cow<'_, str> {
-    let name = match host.rfind(']') {
-        // The colons of an IPv6 literal are inside its brackets.
-        Some(end) => host.get(..=end).unwrap_or(host),
-        None => host.split_once(':').map_or(host, |(name, _port)| name),
-    };
-    let name = name.strip_suffix('.').unwrap_or(name);
-    if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
-        Cow::Owned(name.to_ascii_lowercase())
-    } else {
-        Cow::Borrowed(name)
-    }
 }
 
 #[cfg(test)]
@@ -129,10 +122,9 @@ mod tests {
             ("outer", "b.example.com", "/api/v20", Some("any")),
             ("inner", "b.example.com", "/api/v2/x", Some("inner")),
             ("outer", "a.example.com", "/api/v2/x", Some("host")),
-            ("outer", "a.EXAMPLE.com.:8443", "/api/v2/x", Some("host")),
             ("outer", "a.example.com.evil.org", "/api/v2/x", Some("api")),
             ("outer", "a.example.com", "/other", Some("any")),
-            ("outer", "[::1]:80", "/other", Some("host")),
+            ("outer", "[::1]", "/other", Some("host")),
             ("outer", "", "/x", Some("any")),
         ];
         for (listener, host, path, expected) in cases {
@@ -160,5 +152,9 @@ mod tests {
         );
         let bad = testing::gate(vec![("api", vec![place(None, None, "api")])]);
         assert!(matches!(bad.err(), Some(GateError::Prefix { .. })));
+        for host in ["a..", "a:80", "a b", ""] {
+            let bad = testing::gate(vec![("api", vec![place(None, Some(host), "/")])]);
+            assert!(matches!(bad.err(), Some(GateError::Host { .. })), "{host}");
+        }
     }
 }

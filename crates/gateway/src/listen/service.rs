@@ -101,7 +101,7 @@ async fn begun<H: Handler>(
     // What was sent right behind a request that wanted to leave HTTP, and may not, is no request (T-G1).
     let wanted = client.clone().filter(|_| strict::wants_upgrade(&head));
     let one_reading = connection.take_head().map_err(strict::Fault::Head);
-    let response = match one_reading.and_then(|()| strict::check(&mut head, &gate.limits)) {
+    let response = match one_reading.and_then(|()| strict::check(&mut head, &gate.limits, peer.scheme)) {
         Err(fault) => {
             tail.decided(fault.facts());
             own(fault.answer(handler.turned_away(&gate, &head, &peer, &fault.refusal())), tail)

@@ -60,7 +60,14 @@ const PIECES: [&str; 44] = [
 const QUERIES: [&str; 10] =
     ["x=1", "a=/admin", "/../../admin", "a=%2e%2e", "a#b", "?", "", "a=1&a=2&&b", "A=%zz%+%20", "x=\"'{}|^`"];
 
-const HOSTS: [&str; 14] = [
+const HOSTS: [&str; 21] = [
+    "a.example:x.evil",
+    "b.example:80:81",
+    "[a.example",
+    "a.example]",
+    "b.example..",
+    "a.example:",
+    "b.example:0080",
     "a.example",
     "A.EXAMPLE",
     "a.example.",

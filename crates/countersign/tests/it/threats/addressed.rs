@@ -311,12 +311,75 @@ fn a10_two_hosts_are_none() {
         ("/public/x", "\nHost: a.example b.example"),
         ("/public/x", ""),
         ("http://a.example/public/x", ""),
+        ("/public/x", "\nHost:"),
+        ("http://a.example/public/x", "\nHost:"),
+        ("http://a.example:81/public/x", "\nHost: a.example:80"),
     ] {
         ask(line, hosts).refused(400);
     }
-    let seen = ask("http://A.example/public/x", "\nHost: a.example").passed();
-    assert_eq!(seen.head.start, "GET /public/x HTTP/1.1");
-    assert_eq!(super::all(&seen, "host"), ["a.example"]);
+    // What one reader takes for a port is the end of another's name.
+    for host in NO_HOSTS {
+        ask("/public/x", &format!("\nHost: {host}")).refused(400);
+        ask("http://a.example/public/x", &format!("\nHost: {host}")).refused(400);
+    }
+    for (line, host, seen_as) in [
+        ("http://A.example/public/x", "a.example", "a.example"),
+        ("http://a.example:80/public/x", "a.example", "a.example:80"),
+        ("/public/x", "A.Example.:8080", "a.example:8080"),
+        ("/public/x", "a.example:", "a.example"),
+        ("/public/x", "a.example:0080", "a.example:80"),
+        ("/public/x", "[2001:DB8:0::1]:80", "[2001:db8::1]:80"),
+    ] {
+        let seen = ask(line, &format!("\nHost: {host}")).passed();
+        assert_eq!(seen.head.start, "GET /public/x HTTP/1.1");
+        assert_eq!(super::all(&seen, "host"), [seen_as]);
+        assert_eq!(super::all(&seen, "x-forwarded-host"), [seen_as]);
+    }
+}
+
+/// Some reader finds a host in each of them.
+const NO_HOSTS: [&str; 12] = [
+    "a.example:x.evil",
+    "a.example:80:81",
+    "a.example:80.evil",
+    "a.example:-1",
+    "a.example:65536",
+    "[a.example",
+    "a.example]",
+    "[a.example]",
+    "a.example..",
+    ".a.example",
+    "a..example",
+    ":80",
+];
+
+#[test]
+fn a10_two_hosts_are_none_over_http2() {
+    let ground = ground();
+    let ask = |authority: &[u8], host: Option<&[u8]>| {
+        let mut list: Vec<(&[u8], &[u8])> = vec![
+            (b":method", b"GET"),
+            (b":scheme", b"http"),
+            (b":authority", authority),
+            (b":path", b"/public/x"),
+        ];
+        list.extend(host.map(|host| (&b"host"[..], host)));
+        let mut frames = Frames::open(ground.world.address, &[]);
+        frames.send(&frame(HEADERS, END_HEADERS | END_STREAM, 1, &fields(&list))).unwrap();
+        let _ended = frames.ended(1);
+        ground.world.upstream.take()
+    };
+    for host in NO_HOSTS.iter().map(|host| host.as_bytes()) {
+        assert!(ask(host, None).is_empty());
+        assert!(ask(b"a.example", Some(host)).is_empty());
+    }
+    assert!(ask(b"a.example", Some(b"b.example")).is_empty());
+    assert!(ask(b"a.example", Some(b"")).is_empty());
+    for (authority, host) in [(&b"A.Example."[..], None), (b"a.example", Some(&b"A.EXAMPLE:80"[..]))] {
+        let seen = ask(authority, host);
+        assert_eq!(super::all(seen.first().unwrap(), "host"), ["a.example"]);
+        assert_eq!(super::all(seen.first().unwrap(), "x-forwarded-host"), ["a.example"]);
+    }
 }
 
 #[test]

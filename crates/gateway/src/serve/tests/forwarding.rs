@@ -99,9 +99,9 @@ fn hops_and_identities_are_the_gates_to_set() {
         told,
         [
             "accept: */*",
-            "host: A.example:80",
+            "host: a.example:80",
             "x-forwarded-for: 127.0.0.1",
-            "x-forwarded-host: A.example:80",
+            "x-forwarded-host: a.example:80",
             "x-forwarded-proto: http",
             "x-role: clerk",
             "x-user: alice",
