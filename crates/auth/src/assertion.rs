@@ -71,7 +71,8 @@ impl fmt::Debug for Assertion {
 /// What tells two assertions apart that may be cached: equal keys, equal claims.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct AssertionKey {
-    api: usize,
+    /// Its edition: an API that takes another's place after a reload may have its address too.
+    api: u64,
     account: usize,
     credential: usize,
     auth_time: i64,
@@ -89,7 +90,7 @@ impl Permit {
             return None;
         }
         Some(AssertionKey {
-            api: std::ptr::from_ref(api) as usize,
+            api: api.edition,
             account: identity.account().map_or(0, |account| Arc::as_ptr(account) as usize),
             credential: api
                 .dialect

@@ -30,7 +30,7 @@ use countersign_auth::form::{Form, FormNames};
 use countersign_auth::identity::Identity;
 use countersign_auth::link::Sharing;
 use countersign_auth::objects::RouteObjects;
-use countersign_auth::policy::{Allow, Conditions, RouteOptions, authorize};
+use countersign_auth::policy::{Allow, Conditions, Permit, RouteOptions, authorize};
 use countersign_auth::port::Lookups as _;
 use countersign_auth::recognize::{Request, recognize};
 use countersign_auth::refusal::Refusal;
@@ -69,6 +69,30 @@ fn requests_and_what_becomes_of_them() {
         different.is_empty(),
         "something else became of requests in {different:?}; see above, or UPDATE=1"
     );
+}
+
+/// After a reload another API may be where the one before it was.
+#[test]
+fn apis_share_no_assertion_even_in_one_place() {
+    let world = world();
+    let key = |api: &Api| {
+        let (method, target, body) = (Method::GET, "/x".to_owned(), String::new());
+        let call = Call { api, world: &world, method, target, body };
+        let mut headers = HeaderMap::new();
+        let basic = format!("Basic {}", value("alice:open").unwrap());
+        headers.insert("authorization", basic.parse().unwrap());
+        match call.admit(&mut headers, "/x", None, &mut None) {
+            Ok(Admitted::Forwarded(permit)) => permit.assertion_key(api, NOW).unwrap(),
+            Ok(Admitted::Served(..)) => panic!("served"),
+            Err(refusal) => panic!("{refusal:?}"),
+        }
+    };
+    let mut api = self::api(&[]);
+    let (place, first) = (std::ptr::from_ref(&api), key(&api));
+    assert_eq!(key(&api), first);
+    api = self::api(&[]);
+    assert_eq!(std::ptr::from_ref(&api), place);
+    assert_ne!(key(&api), first);
 }
 
 /// The API with changes: `deployment D`, `enable C`, `disable C`, `dangerous W`, `csrf off`, `csrf header N`,
@@ -173,7 +197,7 @@ struct Call<'c> {
 
 /// What was let through: to the service, or served by the gate.
 enum Admitted {
-    Forwarded(Identity),
+    Forwarded(Permit),
     Served(Identity, Rendered),
 }
 
@@ -188,7 +212,8 @@ impl Call<'_> {
         let full = format!("/h{path}");
         let here = self.here(&full, query, &headers);
         match result {
-            Ok(Admitted::Forwarded(identity)) => {
+            Ok(Admitted::Forwarded(permit)) => {
+                let identity = permit.identity().clone();
                 let mut out = told(&identity) + &cookies(&self.stamped(&identity, HeaderMap::new(), &here));
                 if tell_forwarded {
                     let query = query.map(|query| self.api.query_without_credentials(query));
@@ -295,7 +320,7 @@ impl Call<'_> {
             authenticate(api, located, &request, &presented, self.world, NOW).now_or_never().unwrap()?;
         if located.forwards() {
             let permit = authorize(api, identity, &self.method, path, NOW)?;
-            return Ok(Admitted::Forwarded(permit.identity().clone()));
+            return Ok(Admitted::Forwarded(permit));
         }
         let full = format!("/h{path}");
         let here = self.here(&full, query, headers);
