@@ -6,7 +6,9 @@
 
 mod addressed;
 mod bad_days;
+mod beside;
 mod challenges;
+mod claims;
 mod directories;
 mod failing;
 mod floods;

@@ -63,6 +63,7 @@ fn nobody_and_a_wrong_password_take_digest_as_long() {
     let till = world.service().account_named("users", "till-0000").unwrap().account.id;
     let mut client = Client::new(world.address);
     let mut differences = Vec::with_capacity(PAIRS);
+    let runs = world.service().password_runs();
     for pair in 0..PAIRS {
         if pair % PAIRS_A_MINUTE == 0 {
             world.wait(std::time::Duration::from_secs(61));
@@ -82,6 +83,8 @@ fn nobody_and_a_wrong_password_take_digest_as_long() {
         }
         differences.push(took[1] - took[0]);
     }
+    // Neither runs the password's KDF, which would take a hundred times as long as all the rest.
+    assert_eq!(world.service().password_runs(), runs);
     differences.sort_unstable();
     let (median, low, high) = median(&differences);
     println!(

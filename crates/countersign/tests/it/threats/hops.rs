@@ -352,3 +352,46 @@ fn b7_forged_headers_are_stripped_where_nobody_logs_in() {
         assert_eq!(claims(&seen).get("scheme"), None, "{dialect}: nobody logged in");
     }
 }
+
+/// What probes and pages say of themselves.
+const PROBES: [&str; 12] = [
+    "User-Agent: kube-probe/1.31",
+    "User-Agent: ELB-HealthChecker/2.0",
+    "User-Agent: GoogleHC/1.0",
+    "User-Agent: GoogleStackdriverMonitoring-UptimeChecks",
+    "X-Health-Check: 1",
+    "X-Forwarded-For: 127.0.0.1",
+    "X-Real-IP: 127.0.0.1",
+    "Referer: http://a.example/public/x",
+    "X-Original-URL: /public/x",
+    "X-Requested-With: XMLHttpRequest",
+    "Sec-Fetch-Mode: navigate",
+    "Purpose: prefetch",
+];
+
+#[test]
+fn b8_no_header_lets_anybody_in() {
+    let ground = Ground::with("enactor", WORLD);
+    let ask = |method: &str, path: &str, field: &str| {
+        ground.send(&format!("{method} {path} HTTP/1.1\nHost: a.example\n{field}"))
+    };
+    for field in PROBES {
+        for method in ["GET", "HEAD", "OPTIONS"] {
+            ask(method, "/private", field).refused(401);
+        }
+        // By its path, whoever says what.
+        ask("GET", "/public/x", field).passed();
+    }
+    // A preflight is answered by the gate where pages may call, and is a request like others elsewhere; either way
+    // the service does not see it.
+    let preflight = "Origin: https://desk.example\nAccess-Control-Request-Method: DELETE";
+    ask("OPTIONS", "/private", preflight).refused(401);
+    let pages = Ground::of("genesys");
+    let told = pages.send(&format!("OPTIONS /api/v2/devices/1 HTTP/1.1\nHost: pages.example\n{preflight}"));
+    assert!(told.seen.is_empty() && told.status() < 300, "{}", told.bytes());
+    for (method, fields) in [("GET", preflight), ("OPTIONS", "Access-Control-Request-Method: DELETE")] {
+        pages
+            .send(&format!("{method} /api/v2/devices/1 HTTP/1.1\nHost: pages.example\n{fields}"))
+            .refused(403);
+    }
+}

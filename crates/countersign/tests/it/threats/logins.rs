@@ -472,3 +472,20 @@ fn f3_what_a_log_in_with_an_issuer_holds_is_not_told() {
     assert_eq!(received.head.start, "GET /api/v1/Product?code=4711&state=sold HTTP/1.1");
     assert!(super::lines_with(&received, &away.browser).is_empty());
 }
+
+#[test]
+fn c12_nobody_is_told_the_tokens_of_an_issuer() {
+    let (ground, _provider) = ground();
+    let told = whole(&ground, "ann").answered();
+    let (session, token) = (told.cookie("SuperOffice-Session"), told.cookie("XSRF-TOKEN"));
+    let passed = call(&ground, &session, &token);
+    let refused = call(&ground, &session, "wrong").refused(401);
+    for text in [told.bytes(), passed.bytes(), refused.bytes()] {
+        assert!(!text.contains("8A:nobody's") && !text.contains("eyJ"), "{text}");
+    }
+    // The service is told by an assertion of the gate's own, and by no other token.
+    let received = passed.passed();
+    assert_eq!(super::lines_with(&received, "eyJ").len(), 1);
+    assert!(super::lines_with(&received, "nobody's").is_empty());
+    assert_eq!(super::claims(&received)["iss"], "countersign");
+}

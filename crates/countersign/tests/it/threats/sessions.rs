@@ -240,7 +240,7 @@ fn own_jwt(ground: &Ground) -> Shown {
     shown
 }
 
-/// Open WebSockets and long polls belong to later work; here it is the next request.
+/// The next request; what is open, WebSockets and held polls, is in `revocation`.
 #[test]
 fn e4_what_was_ended_is_dead_on_the_next_request() {
     let ground = Ground::of("superoffice");
@@ -403,4 +403,32 @@ fn e7_a_cookie_alone_changes_nothing() {
             );
         }
     }
+}
+
+#[test]
+fn e3_cookies_that_announce_parts_are_cookies_like_others() {
+    let ground = Ground::of("superoffice");
+    let session = alice(&ground);
+    let ask = |cookies: &str, csrf: &str| {
+        ground.send(&format!(
+            "GET /api/v1/Contact/2 HTTP/1.1\nHost: crm.example\nCookie: {cookies}\nX-XSRF-TOKEN: {csrf}"
+        ))
+    };
+    let (id, csrf) = (&session.id, &session.csrf);
+    let (first, second) = id.split_at(20);
+    // No cookie is put together from others, however many it says that there are.
+    for parts in [
+        "SuperOffice-Session=chunks-99999999".to_owned(),
+        format!(
+            "SuperOffice-Session=chunks:2; SuperOffice-SessionC1={first}; SuperOffice-SessionC2={second}"
+        ),
+        format!("SuperOffice-Session-chunks=99999999; SuperOffice-Session-0={first}"),
+        format!("SuperOffice-Session.0={first}; SuperOffice-Session.1={second}"),
+        format!("SuperOffice-Session_0={first}; SuperOffice-Session_1={second}"),
+    ] {
+        ask(&parts, csrf).refused(401);
+    }
+    let announced = "x-chunks=99999999; x_0=a; x_99999998=b";
+    let seen = ask(&format!("{announced}; SuperOffice-Session={id}"), csrf).passed();
+    assert_eq!(all(&seen, "cookie"), [announced], "they are the service's own");
 }

@@ -1,6 +1,6 @@
 //! `THREATS.md` says of every threat what prevents it and which test shows that; here what it says is checked.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use crate::transcript::root;
@@ -41,20 +41,21 @@ fn rows(text: &str) -> Vec<Row<'_>> {
         .collect()
 }
 
-/// The names of all tests below a folder.
-fn tests(below: &Path, found: &mut BTreeSet<String>) {
+/// The names of all tests below a folder, each with the names of the files that have such a test.
+fn tests(below: &Path, found: &mut BTreeMap<String, Vec<String>>) {
     for entry in std::fs::read_dir(below).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
             tests(&path, found);
         } else if path.extension().is_some_and(|extension| extension == "rs") {
             let text = std::fs::read_to_string(&path).unwrap();
+            let file = path.file_stem().unwrap().to_str().unwrap().to_owned();
             let mut is_test = false;
             for line in text.lines().map(str::trim) {
                 let name = line.strip_prefix("async ").unwrap_or(line).strip_prefix("fn ");
                 match name.and_then(|name| name.split_once('(')) {
                     Some((name, _)) if is_test => {
-                        found.insert(name.to_owned());
+                        found.entry(name.to_owned()).or_default().push(file.clone());
                         is_test = false;
                     }
                     Some(_) => is_test = false,
@@ -65,6 +66,18 @@ fn tests(below: &Path, found: &mut BTreeSet<String>) {
                 }
             }
         }
+    }
+}
+
+/// What is wrong with the name of a test: there is none, or another of the same name, from which the file's name before it
+/// tells it apart (`replay::egain`).
+fn mistaken(name: &str, known: &BTreeMap<String, Vec<String>>) -> Option<String> {
+    let (file, own) = name.rsplit_once("::").map_or((None, name), |(file, own)| (Some(file), own));
+    let files = known.get(own).map(Vec::as_slice).unwrap_or_default();
+    match files.iter().filter(|known| file.is_none_or(|file| file == **known)).count() {
+        0 => Some(format!("no test {name}")),
+        1 => None,
+        _ => Some(format!("{name} is a test of {}", files.join(" and of "))),
     }
 }
 
@@ -79,7 +92,7 @@ fn every_threat_has_its_row_and_every_row_its_tests() {
         RULES.iter().flat_map(|(name, last)| (1..=*last).map(move |number| format!("P-{name}{number}")));
     let wanted: Vec<String> = threats.chain(rules).collect();
     assert_eq!(rows.iter().map(|row| row.id).collect::<Vec<_>>(), wanted);
-    let mut known = BTreeSet::new();
+    let mut known = BTreeMap::new();
     tests(&root().join("crates"), &mut known);
     let mut mistakes = Vec::new();
     for row in &rows {
@@ -92,8 +105,7 @@ fn every_threat_has_its_row_and_every_row_its_tests() {
         mistakes.extend(
             row.tests
                 .iter()
-                .filter(|name| !known.contains(**name))
-                .map(|name| format!("{}: no test {name}", row.id)),
+                .filter_map(|name| mistaken(name, &known).map(|why| format!("{}: {why}", row.id))),
         );
         mistakes.extend(
             row.code
@@ -103,8 +115,9 @@ fn every_threat_has_its_row_and_every_row_its_tests() {
         );
     }
     // And the other way round.
-    let mut attacks = BTreeSet::new();
+    let mut attacks = BTreeMap::new();
     tests(&root().join("crates/countersign/tests/it/threats"), &mut attacks);
+    let mut attacks: BTreeSet<String> = attacks.into_keys().collect();
     attacks.remove("every_threat_has_its_row_and_every_row_its_tests");
     assert!(attacks.len() >= 34, "{attacks:?}");
     for attack in attacks {

@@ -200,7 +200,8 @@ fn trust_named(ground: &Ground) {
     ground.world.service().trust_issuer("shop", ISSUER, TrustedIssuer::Keys(vec![key]));
 }
 
-/// Key sets are configured in this version, and never fetched: unknown ids cost nothing but their refusal.
+/// Where keys are in the configuration nothing is fetched: unknown ids cost nothing but their refusal. Where they are
+/// an issuer's to publish, `c5_unknown_key_ids_fetch_once_a_window` counts what is fetched.
 #[test]
 fn c5_a_thousand_unknown_key_ids_cost_nothing_and_lock_nobody_out() {
     let ground = Ground::of("enactor");
