@@ -23,7 +23,7 @@ pub(crate) use crate::listen::caps::{Caps, Source};
 pub(crate) use crate::listen::client::Believed;
 pub use crate::listen::client::ClientCertificate;
 pub(crate) use crate::listen::heads::HeadFault;
-use crate::listen::heads::HeadWatch;
+use crate::listen::heads::{CutOff, HeadWatch};
 pub use crate::listen::tls::TlsError;
 pub(crate) use crate::listen::tls::{Acceptor, Credentials, certificates};
 
@@ -231,11 +231,12 @@ impl Connection {
         self.vouched.store(NOT_FOLLOWED, Ordering::Relaxed);
     }
 
-    /// Looks at bytes on their way to the HTTP engine.
-    fn look(&self, heads: &mut HeadWatch, bytes: &[u8]) {
+    /// Looks at bytes on their way to the HTTP engine; says how few of them it is to be given.
+    fn look(&self, heads: &mut HeadWatch, bytes: &[u8]) -> Option<CutOff> {
         let before = self.vouched.load(Ordering::Relaxed);
         if before == NOT_FOLLOWED {
-            return heads.end();
+            heads.end();
+            return None;
         }
         if let Err(fault) = heads.look(bytes) {
             self.head_fault.store(fault as u8, Ordering::Relaxed);
@@ -243,6 +244,7 @@ impl Connection {
         if heads.vouched() != before {
             self.vouched.store(heads.vouched(), Ordering::Relaxed);
         }
+        heads.cut_off()
     }
 
     /// What is wrong with the head that the engine has refused, if it was looked at.

@@ -42,7 +42,9 @@ pub(crate) enum Fault {
 impl Fault {
     const fn status(self) -> StatusCode {
         match self {
-            Self::Head(HeadFault::TooLong) => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::Head(HeadFault::TooLong | HeadFault::TooMany) => {
+                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
+            }
             Self::Head(_)
             | Self::NoHost
             | Self::Hosts
@@ -62,6 +64,7 @@ impl Fault {
             Self::Head(HeadFault::Framings) => "the request has a length and a transfer coding",
             Self::Head(HeadFault::Lengths) => "the request has no one length",
             Self::Head(HeadFault::TooLong) => "the request's head is longer than limits.header_bytes",
+            Self::Head(HeadFault::TooMany) => "the request's head has more fields than limits.header_count",
             Self::Head(HeadFault::Unplaced) => "what came before the request does not say where it begins",
             Self::NoHost => "the request names no host",
             Self::Hosts => "the request names more than one host",

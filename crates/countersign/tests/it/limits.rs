@@ -107,6 +107,28 @@ fn bytes_of_a_head_are_counted() {
     hearing.wait_for("header_bytes");
 }
 
+/// With what a gate has where nothing is configured: the HTTP engine, which has limits of its own and no dialect, is asked
+/// for nothing beyond them.
+#[test]
+fn heads_beyond_the_usual_limits_are_refused_in_the_dialects_words() {
+    let limits = Limits::default();
+    let ground = Ground::limited("enactor", WORLD, limits.clone());
+    let fields = |count: usize| (2..count).map(|number| format!("\nX-{number}: 1")).collect::<String>();
+    let head = get("\nX: ").replace('\n', "\r\n").len() + 4;
+    let long = |length: usize| get(&format!("\nX: {}", "x".repeat(length - head)));
+    ground.send(&get(&fields(limits.header_count))).passed();
+    ground.send(&long(limits.header_bytes)).passed();
+    for more in [1, 2, 100, 10_000] {
+        refused(&ground, &get(&fields(limits.header_count + more)), 431, "bad-request", "header_count");
+    }
+    for length in [limits.header_bytes + 1, 2 * limits.header_bytes, 1024 * 1024] {
+        refused(&ground, &long(length), 431, "bad-request", "header_bytes");
+    }
+    // A body that was announced is not waited for.
+    let post = format!("POST{}\nContent-Length: 3{}\n\nabc", &get("")[3..], fields(200));
+    refused(&ground, &post, 431, "bad-request", "header_count");
+}
+
 #[test]
 fn names_in_connection_are_counted() {
     let ground = ground();

@@ -13,6 +13,9 @@
 //!
 //! It decides nothing but where heads and bodies end, and is stricter about that than the engine: from the first byte
 //! that it cannot place, nothing is vouched for, and the next request of the connection is refused.
+//!
+//! A head beyond a limit is cut off behind its last whole line ([`CutOff`]), so that the engine reads what came before and
+//! somebody can say which limit it was; by itself it would answer with a bare 431.
 
 use memchr::{memchr, memchr_iter};
 
@@ -30,6 +33,8 @@ pub(crate) enum HeadFault {
     Lengths = 4,
     /// More bytes than the limit.
     TooLong = 6,
+    /// More fields than the limit.
+    TooMany = 7,
     /// The body before it is not chunked as it should be, or its head has a line beyond all limits.
     Unplaced = 5,
 }
@@ -43,6 +48,7 @@ impl HeadFault {
             3 => Self::Framings,
             4 => Self::Lengths,
             6 => Self::TooLong,
+            7 => Self::TooMany,
             _ => Self::Unplaced,
         }
     }
@@ -76,6 +82,25 @@ struct Framing {
     coding: bool,
 }
 
+/// Where a head that is beyond a limit ends for the engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct CutOff {
+    /// So many of the bytes that were looked at last.
+    pub(super) kept: usize,
+    /// And then these.
+    pub(super) ending: &'static [u8],
+}
+
+/// How many bytes and fields a head has at the most.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct HeadBounds {
+    pub(super) bytes: usize,
+    pub(super) fields: usize,
+}
+
+/// A fault, and where in the bytes the line begins that has it.
+type Found = (HeadFault, CutOff);
+
 /// Follows the heads of one connection.
 #[derive(Debug)]
 pub(super) struct HeadWatch {
@@ -85,21 +110,31 @@ pub(super) struct HeadWatch {
     framing: Framing,
     /// Of the lines of the present head that have ended.
     head_bytes: usize,
-    head_bytes_max: usize,
+    /// Lines of the present head that are fields.
+    fields: usize,
+    max: HeadBounds,
     vouched: u64,
+    cut_off: Option<CutOff>,
 }
 
 impl HeadWatch {
-    /// Follows heads that have at most so many bytes.
-    pub(super) fn new(head_bytes_max: usize) -> Self {
+    /// Follows heads within bounds.
+    pub(super) fn new(max: HeadBounds) -> Self {
         Self {
             place: Place::RequestLine,
             line: Vec::new(),
             framing: Framing::default(),
             head_bytes: 0,
-            head_bytes_max,
+            fields: 0,
+            max,
             vouched: 0,
+            cut_off: None,
         }
+    }
+
+    /// Where the head that was looked at last is cut off, if it is beyond a limit and its request line was not.
+    pub(super) fn cut_off(&self) -> Option<CutOff> {
+        self.cut_off
     }
 
     /// How many heads have ended that have one reading.
@@ -122,7 +157,18 @@ impl HeadWatch {
         while !rest.is_empty() {
             rest = match self.place {
                 Place::RequestLine | Place::Field | Place::ChunkSize | Place::ChunkEnd | Place::Trailer => {
-                    self.lines(rest).inspect_err(|_fault| self.end())?
+                    match self.lines(rest) {
+                        Ok(rest) => rest,
+                        Err((fault, CutOff { kept, ending })) => {
+                            let is_cut = matches!(fault, HeadFault::TooLong | HeadFault::TooMany);
+                            if is_cut && self.place == Place::Field {
+                                let kept = bytes.len() - rest.len() + kept;
+                                self.cut_off = Some(CutOff { kept, ending });
+                            }
+                            self.end();
+                            return Err(fault);
+                        }
+                    }
                 }
                 Place::Body(left) => self.skip(rest, left, Place::Body, Place::RequestLine),
                 Place::Chunk(left) => self.skip(rest, left, Place::Chunk, Place::ChunkEnd),
@@ -141,25 +187,33 @@ impl HeadWatch {
     }
 
     /// Reads lines until something follows that is not made of lines; returns that.
-    fn lines<'b>(&mut self, bytes: &'b [u8]) -> Result<&'b [u8], HeadFault> {
+    fn lines<'b>(&mut self, bytes: &'b [u8]) -> Result<&'b [u8], Found> {
         let mut from = 0;
         for end in memchr_iter(b'\n', bytes) {
+            let cut_off = CutOff { kept: from, ending: ending(&self.line) };
             let piece = bytes.get(from..end).unwrap_or_default();
             from = end + 1;
-            self.place = if self.line.is_empty() {
-                self.after(piece)?
+            let after = if self.line.is_empty() {
+                self.after(piece)
             } else {
                 let mut line = std::mem::take(&mut self.line);
                 line.extend_from_slice(piece);
-                self.after(&line)?
+                self.after(&line)
             };
+            self.place = after.map_err(|fault| (fault, cut_off))?;
             if matches!(self.place, Place::Body(_) | Place::Chunk(_)) {
                 return Ok(bytes.get(from..).unwrap_or_default());
             }
         }
         let piece = bytes.get(from..).unwrap_or_default();
-        if self.head_bytes + self.line.len() + piece.len() > self.head_bytes_max {
-            return Err(HeadFault::TooLong);
+        let cut_off = CutOff { kept: from, ending: ending(&self.line) };
+        if self.head_bytes + self.line.len() + piece.len() > self.max.bytes {
+            return Err((HeadFault::TooLong, cut_off));
+        }
+        // The engine must not see the beginning of a field that is one too many.
+        let begins = self.line.is_empty() && piece.first().is_some_and(|first| *first != b'\r');
+        if begins && self.place == Place::Field && self.fields >= self.max.fields {
+            return Err((HeadFault::TooMany, cut_off));
         }
         self.line.extend_from_slice(piece);
         Ok(&[])
@@ -168,7 +222,7 @@ impl HeadWatch {
     /// Looks at a line without its LF; says what comes after it.
     fn after(&mut self, line: &[u8]) -> Result<Place, HeadFault> {
         self.head_bytes += line.len() + 1;
-        if self.head_bytes > self.head_bytes_max {
+        if self.head_bytes > self.max.bytes {
             return Err(HeadFault::TooLong);
         }
         let line = line.strip_suffix(b"\r").ok_or(HeadFault::LineFeed)?;
@@ -178,7 +232,11 @@ impl HeadWatch {
             Place::RequestLine if memchr(b'#', line).is_some() => Err(HeadFault::Fragment),
             Place::RequestLine => Ok(Place::Field),
             Place::Field if line.is_empty() => Ok(self.head_ended()),
-            Place::Field => self.framing.read(line).map(|()| Place::Field),
+            Place::Field if self.fields >= self.max.fields => Err(HeadFault::TooMany),
+            Place::Field => {
+                self.fields += 1;
+                self.framing.read(line).map(|()| Place::Field)
+            }
             Place::ChunkSize => {
                 self.head_bytes = 0;
                 match chunk_size(line).ok_or(HeadFault::Unplaced)? {
@@ -198,12 +256,23 @@ impl HeadWatch {
 
     fn head_ended(&mut self) -> Place {
         self.vouched += 1;
-        self.head_bytes = 0;
+        (self.head_bytes, self.fields) = (0, 0);
         match std::mem::take(&mut self.framing) {
             Framing { coding: true, .. } => Place::ChunkSize,
             Framing { length: None | Some(0), coding: false } => Place::RequestLine,
             Framing { length: Some(length), coding: false } => Place::Body(length),
         }
+    }
+}
+
+/// What ends a head of which the engine has the beginning of a line already.
+fn ending(begun: &[u8]) -> &'static [u8] {
+    match (begun.last(), memchr(b':', begun)) {
+        (None, _) => b"\r\n",
+        (Some(b'\r'), Some(_)) => b"\n\r\n",
+        (Some(_), Some(_)) => b"\r\n\r\n",
+        // A name without a value would be malformed.
+        (Some(_), None) => b":\r\n\r\n",
     }
 }
 
@@ -256,10 +325,14 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
     use super::*;
 
+    fn watch(bytes: usize) -> HeadWatch {
+        HeadWatch::new(HeadBounds { bytes, fields: 10 })
+    }
+
     /// Heads that were vouched for, and the fault, whether the bytes come at once or one by one.
     fn check(bytes: &str, vouched: u64, fault: Option<HeadFault>) {
         for size in [bytes.len().max(1), 1, 7] {
-            let mut watch = HeadWatch::new(1000);
+            let mut watch = watch(1000);
             let found = bytes.as_bytes().chunks(size).find_map(|piece| watch.look(piece).err());
             assert_eq!((watch.vouched(), found), (vouched, fault), "{bytes:?} in pieces of {size}");
         }
@@ -324,18 +397,61 @@ mod tests {
     #[test]
     fn bytes_of_a_head_are_counted() {
         let head = GET.len();
-        assert_eq!(HeadWatch::new(head).look(GET.as_bytes()), Ok(()));
-        assert_eq!(HeadWatch::new(head - 1).look(GET.as_bytes()), Err(HeadFault::TooLong));
-        let mut watch = HeadWatch::new(head);
-        assert_eq!(watch.look(GET.repeat(100).as_bytes()), Ok(()), "each head by itself");
-        let mut watch = HeadWatch::new(100);
+        assert_eq!(watch(head).look(GET.as_bytes()), Ok(()));
+        assert_eq!(watch(head - 1).look(GET.as_bytes()), Err(HeadFault::TooLong));
+        let mut of_heads = watch(head);
+        assert_eq!(of_heads.look(GET.repeat(100).as_bytes()), Ok(()), "each head by itself");
+        let mut watch = watch(100);
         let chunks = post("Transfer-Encoding: chunked", &"3\r\nabc\r\n".repeat(100));
         assert_eq!(watch.look(chunks.as_bytes()), Ok(()), "chunks are no head");
     }
 
+    /// What the engine is given of bytes that come in pieces of a size.
+    fn given(bytes: &str, max: HeadBounds, size: usize) -> (String, Option<HeadFault>) {
+        let (mut watch, mut given) = (HeadWatch::new(max), Vec::new());
+        for piece in bytes.as_bytes().chunks(size) {
+            let fault = watch.look(piece).err();
+            let cut_off = watch.cut_off();
+            given.extend_from_slice(&piece[..cut_off.map_or(piece.len(), |cut_off| cut_off.kept)]);
+            given.extend_from_slice(cut_off.map_or(b"", |cut_off| cut_off.ending));
+            if fault.is_some() {
+                return (String::from_utf8(given).unwrap(), fault);
+            }
+        }
+        (String::from_utf8(given).unwrap(), None)
+    }
+
+    #[test]
+    fn a_head_beyond_a_limit_ends_behind_its_last_line() {
+        let fields = |count: usize| (0..count).map(|number| format!("X-{number}: 1\r\n")).collect::<String>();
+        let head = |count: usize| format!("POST /a HTTP/1.1\r\n{}\r\n", fields(count));
+        for size in [1, 7, 10_000] {
+            let max = HeadBounds { bytes: 1000, fields: 5 };
+            assert_eq!(given(&head(5).repeat(3), max, size), (head(5).repeat(3), None));
+            let (kept, fault) = given(&(head(3) + &head(6)), max, size);
+            assert_eq!((kept, fault), (head(3) + &head(5), Some(HeadFault::TooMany)), "{size}");
+            // In the middle of a line: it is ended where it is, so that what was given before is a head.
+            let max = HeadBounds { bytes: 100, fields: 50 };
+            for line in [format!("Y: {}", "y".repeat(200)), "y".repeat(200)] {
+                let long = format!("POST /a HTTP/1.1\r\nX: 1\r\n{line}\r\n\r\n");
+                let (kept, fault) = given(&long, max, size);
+                assert_eq!(fault, Some(HeadFault::TooLong), "{size}");
+                assert!(
+                    kept.starts_with("POST /a HTTP/1.1\r\nX: 1\r\n") && kept.ends_with("\r\n\r\n"),
+                    "{kept:?}"
+                );
+                assert!(kept.len() <= 100 + 5 && kept.matches("\r\n\r\n").count() == 1, "{kept:?}");
+                assert!(kept.lines().skip(1).all(|line| line.is_empty() || line.contains(':')), "{kept:?}");
+            }
+            // A target that is too long cannot be read.
+            let (kept, _) = given(&format!("GET /{} HTTP/1.1\r\n\r\n", "x".repeat(200)), max, size);
+            assert!(!kept.contains("\r\n\r\n") || size > 200, "{kept:?}");
+        }
+    }
+
     #[test]
     fn what_is_kept_of_a_line_is_bounded() {
-        let mut watch = HeadWatch::new(10);
+        let mut watch = watch(10);
         for _ in 0..10 {
             assert_eq!(watch.look(b"x"), Ok(()));
         }

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::Connection;
-use super::heads::HeadWatch;
+use super::heads::{CutOff, HeadWatch};
 use crate::pulse::Coarse;
 
 /// Tells its [`Connection`] when bytes move and when they do not, and what heads they are.
@@ -18,7 +18,22 @@ pub(super) struct Watched<S> {
     clock: Coarse,
     /// Of HTTP/1; in HTTP/2 bytes that come while nothing is asked begin no head, but may be a ping.
     heads: Option<HeadWatch>,
+    /// Once a head was cut off.
+    rest: Option<Rest>,
 }
+
+/// What follows a head that was cut off.
+struct Rest {
+    /// Of the head, for the engine.
+    ending: &'static [u8],
+    /// How much more of what the client sends is read and forgotten.
+    left: usize,
+    is_shut: bool,
+}
+
+/// A client that is still sending its head when the connection closes would be reset, and never read why; so the rest of
+/// the head is read behind the answer (RFC 9112 section 9.6), for as long as it takes within `write_timeout`, up to this.
+const REST_MAX: usize = 4 * 1024 * 1024;
 
 impl<S> Watched<S> {
     pub(super) fn new(
@@ -27,7 +42,7 @@ impl<S> Watched<S> {
         clock: &Coarse,
         heads: Option<HeadWatch>,
     ) -> Self {
-        Self { stream, connection: Arc::clone(connection), clock: clock.clone(), heads }
+        Self { stream, connection: Arc::clone(connection), clock: clock.clone(), heads, rest: None }
     }
 
     fn wrote(&self, polled: &Poll<io::Result<usize>>) {
@@ -38,6 +53,42 @@ impl<S> Watched<S> {
     }
 }
 
+impl Rest {
+    /// Gives the engine the end of the head, and then nothing: the request is refused, and the connection ends.
+    fn hand(&mut self, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.ending.is_empty() {
+            return Poll::Pending;
+        }
+        let (now, later) = self.ending.split_at(self.ending.len().min(buffer.remaining()));
+        buffer.put_slice(now);
+        self.ending = later;
+        Poll::Ready(Ok(()))
+    }
+
+    /// Says that no more will be written, and then waits until the client has said so as well, or has gone.
+    fn shut<S>(&mut self, stream: &mut S, cx: &mut Context<'_>) -> Poll<io::Result<()>>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        if !self.is_shut {
+            std::task::ready!(Pin::new(&mut *stream).poll_shutdown(cx))?;
+            self.is_shut = true;
+        }
+        let mut bytes = [0; 4096];
+        while self.left > 0 {
+            let mut buffer = ReadBuf::new(&mut bytes);
+            match std::task::ready!(Pin::new(&mut *stream).poll_read(cx, &mut buffer)) {
+                Ok(()) if !buffer.filled().is_empty() => {
+                    self.left = self.left.saturating_sub(buffer.filled().len());
+                }
+                // The end, or nobody who could read the answer.
+                Ok(()) | Err(_) => break,
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
 impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
     fn poll_read(
         self: Pin<&mut Self>,
@@ -45,12 +96,22 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if let Some(rest) = &mut this.rest {
+            return rest.hand(buffer);
+        }
         let before = buffer.filled().len();
         let polled = Pin::new(&mut this.stream).poll_read(cx, buffer);
         if let Some(heads) = &mut this.heads
             && polled.is_ready()
         {
-            this.connection.look(heads, buffer.filled().get(before..).unwrap_or_default());
+            let cut_off = this.connection.look(heads, buffer.filled().get(before..).unwrap_or_default());
+            if let Some(CutOff { kept, ending }) = cut_off {
+                buffer.set_filled(before + kept);
+                let mut rest = Rest { ending, left: REST_MAX, is_shut: false };
+                // There is room: at least one byte was taken back.
+                let _handed = rest.hand(buffer);
+                this.rest = Some(rest);
+            }
             // An end of file counts as bytes; the connection ends with it anyway.
             this.connection.bytes_came(this.clock.now_ms());
         }
@@ -58,7 +119,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.stream).poll_write(cx, bytes);
         self.wrote(&polled);
@@ -69,10 +130,14 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let polled = Pin::new(&mut self.stream).poll_shutdown(cx);
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let polled = match &mut this.rest {
+            None => Pin::new(&mut this.stream).poll_shutdown(cx),
+            Some(rest) => rest.shut(&mut this.stream, cx),
+        };
         if polled.is_pending() {
-            self.connection.stalled(self.clock.now_ms());
+            this.connection.stalled(this.clock.now_ms());
         }
         polled
     }

@@ -14,7 +14,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::Connection;
-use super::heads::HeadWatch;
+use super::heads::{HeadBounds, HeadWatch};
 use super::io::Watched;
 use super::service::answer;
 use crate::admission::Handler;
@@ -30,7 +30,7 @@ pub(super) enum Protocol {
 
 /// What the HTTP engine parses without an allocation; asking for exactly that many would cost one.
 const ENGINE_HEADERS: usize = 100;
-/// The engine takes a quarter more than the limits say, so that the gate can say which one it was.
+/// The engine takes a quarter more bytes than the limit says: what ends a head that is cut off comes on top.
 const ENGINE_SLACK: usize = 4;
 
 /// Serves the requests of a connection.
@@ -57,7 +57,8 @@ pub(super) async fn serve<H, S>(
     match protocol {
         Protocol::Http1 => {
             connection.follow_heads();
-            let heads = HeadWatch::new(gate.limits.header_bytes);
+            let (bytes, fields) = (gate.limits.header_bytes, gate.limits.header_count);
+            let heads = HeadWatch::new(HeadBounds { bytes, fields });
             let io = TokioIo::new(Watched::new(stream, &connection, clock, Some(heads)));
             let serving = pin!(http1_builder(&gate.limits).serve_connection(io, service).with_upgrades());
             drive(worker, &connection, serving, |serving| serving.graceful_shutdown()).await;
@@ -142,7 +143,8 @@ async fn drive<F>(
 /// | several `Host`, or none beside an absolute target | passes them | 400 |
 fn http1_builder(limits: &Limits) -> http1::Builder {
     let mut builder = http1::Builder::new();
-    // A head a little beyond the limit is refused by the gate, in its dialect; one far beyond it by the engine.
+    // A head beyond the limit is cut off before it comes here, so that the gate refuses it in its dialect; a target alone that
+    // is beyond it is refused by the engine.
     let engine_bytes = limits.header_bytes.saturating_add(limits.header_bytes / ENGINE_SLACK);
     builder
         .half_close(false)
@@ -154,7 +156,7 @@ fn http1_builder(limits: &Limits) -> http1::Builder {
         // The sweep does this, for less than a timer for each request.
         .header_read_timeout(None);
     if limits.header_count > ENGINE_HEADERS {
-        builder.max_headers(limits.header_count.saturating_add(limits.header_count / ENGINE_SLACK));
+        builder.max_headers(limits.header_count);
     }
     builder
 }
