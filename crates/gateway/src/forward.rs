@@ -127,8 +127,8 @@ impl Route<'_, '_> {
                 Some(sender) => sender,
                 // On the heap: it is rare, and as large as all the rest of a request's state.
                 None => {
-                    let bytes = self.gate.limits.answer_header_bytes;
-                    match Box::pin(connect(self.sending.upstream, backend, pulse, bytes)).await {
+                    let limits = &self.gate.limits;
+                    match Box::pin(connect(self.sending.upstream, backend, pulse, limits)).await {
                         Ok(sender) => sender,
                         Err(error) => {
                             self.failed(backend);

@@ -240,6 +240,7 @@ fn limits(limits: &config::Limits) -> Limits {
         header_bytes: size(limits.header_bytes),
         header_count: size(limits.header_count),
         answer_header_bytes: size(limits.upstream_header_bytes),
+        answer_header_count: size(limits.upstream_header_count),
         handshake: limits.handshake_timeout.0,
         head: limits.header_timeout.0,
         keep_alive: limits.idle_timeout.0,
@@ -342,7 +343,7 @@ mod tests {
 
     #[test]
     fn each_key_of_limits_sets_its_own() {
-        let text = "header_bytes = 8101\nheader_count = 102\nupstream_header_bytes = 8103\ncall_bytes = 1104\n\
+        let text = "header_bytes = 8101\nheader_count = 102\nupstream_header_bytes = 8103\nupstream_header_count = 104\ncall_bytes = 1104\n\
             call_depth = 15\ncall_fields = 106\ncall_parts = 17\nanswer_bytes = 70108\nconnections = 1109\n\
             connections_per_address = 110\nhandshake_timeout = \"11s\"\nheader_timeout = \"12s\"\n\
             idle_timeout = \"13s\"\nbody_timeout = \"14s\"\nwrite_timeout = \"15s\"\nstreams = 116\n\
@@ -354,6 +355,7 @@ mod tests {
             header_bytes,
             header_count,
             answer_header_bytes,
+            answer_header_count,
             handshake,
             head,
             keep_alive,
@@ -374,7 +376,8 @@ mod tests {
             connections_per_address,
             tick,
         } = limits(&read);
-        assert_eq!((header_bytes, header_count, answer_header_bytes), (8101, 102, 8103));
+        assert_eq!((header_bytes, header_count), (8101, 102));
+        assert_eq!((answer_header_bytes, answer_header_count), (8103, 104));
         assert_eq!((call_bytes, fields), (1104, Bounds { depth: 15, fields: 106, parts: 17 }));
         assert_eq!((answer_bytes, connections, connections_per_address), (70108, 1109, 110));
         let secs = [handshake, head, keep_alive, body_idle, own_body, write_stall].map(|time| time.as_secs());

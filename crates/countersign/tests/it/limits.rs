@@ -305,6 +305,25 @@ fn heads_of_services_are_bounded() {
 
 /// Every connection counts, whoever it is of: the first that is too many is closed without a word.
 #[test]
+fn fields_of_services_answers_are_counted() {
+    let answer = |count: usize| {
+        let fields: String = (1..count).map(|number| format!("X-{number}: 1\r\n")).collect();
+        format!("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n{fields}\r\n").into_bytes()
+    };
+    for count in [20, Limits::default().answer_header_count, 200] {
+        let limits = Limits { answer_header_count: count, ..Limits::default() };
+        let ground = Ground::limited("enactor", WORLD, limits);
+        ground.world.upstream.reply(answer(count));
+        assert_eq!(ground.send(&get("")).status(), 200, "{count}");
+        ground.world.upstream.reply(answer(count + 1));
+        let hearing = Hearing::begin();
+        let told = ground.send(&get(""));
+        assert_eq!((told.status(), told.member("/errorCode").as_str()), (502, "upstream"), "{count}");
+        hearing.wait_for("upstream_header_count");
+    }
+}
+
+#[test]
 fn connections_are_counted() {
     let limits = Limits { connections: 2, ..Limits::default() };
     let ground = Ground::limited("enactor", WORLD, limits);

@@ -26,8 +26,10 @@ pub(crate) enum ForwardError {
     /// What came is no HTTP.
     #[error("could not read the answer: it is no HTTP")]
     NoHttp(#[source] hyper::Error),
-    /// Its head is beyond the limit.
-    #[error("could not read the answer: its head is longer than upstream_header_bytes")]
+    /// Its head is beyond a limit; the engine does not say which.
+    #[error(
+        "could not read the answer: its head is longer than upstream_header_bytes, or has more fields than upstream_header_count"
+    )]
     TooLarge(#[source] hyper::Error),
     /// No answer in time.
     #[error("could not wait longer for the answer")]

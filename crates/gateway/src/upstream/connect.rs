@@ -17,6 +17,7 @@ use tokio_rustls::client::TlsStream;
 
 use super::{Backend, Sender, Upstream, UpstreamTls};
 use crate::body::Outgoing;
+use crate::limits::{ANSWER_HEADER_COUNT, Limits};
 use crate::pulse::Pulse;
 
 /// Why there is no connection.
@@ -54,7 +55,7 @@ pub(crate) async fn connect(
     upstream: &Upstream,
     backend: &Backend,
     pulse: &Rc<Pulse>,
-    answer_header_bytes: usize,
+    limits: &Limits,
 ) -> Result<Sender, ConnectError> {
     let name = || format!("{}:{}", backend.address.host, backend.address.port);
     let connecting = async {
@@ -75,10 +76,16 @@ pub(crate) async fn connect(
         Ok(stream) => stream?,
         Err(_late) => return Err(ConnectError::Late { backend: name() }),
     };
-    let (requests, connection) = http1::Builder::new()
+    let mut builder = http1::Builder::new();
+    builder
         .preserve_header_case(false)
-        .max_buf_size(answer_header_bytes.max(8 * 1024))
-        .max_header_size(answer_header_bytes)
+        .max_buf_size(limits.answer_header_bytes.max(8 * 1024))
+        .max_header_size(limits.answer_header_bytes);
+    // The engine's own limit is the default, and cheaper where it is not asked for.
+    if limits.answer_header_count != ANSWER_HEADER_COUNT {
+        builder.max_headers(limits.answer_header_count);
+    }
+    let (requests, connection) = builder
         .handshake::<_, Outgoing>(TokioIo::new(stream))
         .await
         .map_err(|source| ConnectError::Http { backend: name(), source })?;

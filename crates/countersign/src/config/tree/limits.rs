@@ -36,6 +36,9 @@ pub(crate) struct Limits {
     /// All header fields of a service's answer together, in bytes; more is a 502.
     #[schemars(range(min = 8192, max = 1_048_576))]
     pub(crate) upstream_header_bytes: u32,
+    /// How many header fields a service's answer may have; more is a 502.
+    #[schemars(range(min = 16, max = 1000))]
+    pub(crate) upstream_header_count: u32,
     /// How many clients may be connected at once.
     #[schemars(range(min = 1, max = 10_000_000))]
     pub(crate) connections: u32,
@@ -88,6 +91,7 @@ impl Default for Limits {
             call_parts: 100,
             answer_bytes: 4_194_304,
             upstream_header_bytes: 131_072,
+            upstream_header_count: 100,
             connections: 10_000,
             connections_per_address: 1000,
             handshake_timeout: Period::secs(10),

@@ -46,7 +46,7 @@ fn secs(period: Duration) -> Value {
     format!("{}s", period.as_secs()).into()
 }
 
-const ROWS: [Row; 24] = [
+const ROWS: [Row; 25] = [
     Row {
         key: "header_bytes",
         constant: (PLANE, "HEADER_BYTES"),
@@ -102,6 +102,13 @@ const ROWS: [Row; 24] = [
         default: |limits| limits.answer_header_bytes.into(),
         beyond: "502",
         test: (HERE, "heads_of_services_are_bounded"),
+    },
+    Row {
+        key: "upstream_header_count",
+        constant: (PLANE, "ANSWER_HEADER_COUNT"),
+        default: |limits| limits.answer_header_count.into(),
+        beyond: "502",
+        test: (HERE, "fields_of_services_answers_are_counted"),
     },
     Row {
         key: "connections",
