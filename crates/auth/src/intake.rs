@@ -23,7 +23,7 @@ use crate::scheme::code;
 use crate::secret::Secret;
 
 /// Identity headers that services behind other gateways believe; nobody outside may set them (folded).
-const WELL_KNOWN: [&str; 31] = [
+const WELL_KNOWN: [&str; 33] = [
     "remote-user",
     "remote-name",
     "remote-email",
@@ -37,6 +37,8 @@ const WELL_KNOWN: [&str; 31] = [
     "x-auth-request-user",
     "x-auth-request-email",
     "x-auth-request-groups",
+    "x-auth-request-preferred-username",
+    "x-auth-request-access-token",
     "x-authenticated-user",
     "x-user",
     "x-auth-user",

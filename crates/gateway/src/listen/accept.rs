@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 use super::serve::{Protocol, serve};
 use super::{Acceptor, Caps, ClientCertificate, Connection, Http2, Listener, TlsInfo, proxy_protocol};
 use crate::admission::Handler;
+use crate::limits::Limits;
 use crate::metrics::cuts::Cut;
 use crate::worker::Worker;
 
@@ -67,12 +68,10 @@ fn take<H: Handler>(listening: &Rc<Listening<H>>, stream: TcpStream, address: So
     let listening = Rc::clone(listening);
     let hold = listening.worker.hold();
     tokio::task::spawn_local(async move {
-        // In clear there is no handshake, but the first byte of a head to wait for.
-        let limit = if listening.tls.is_some() { gate.limits.handshake } else { gate.limits.head };
         let worker = Rc::clone(&listening.worker);
         // What is over once a connection is open, or is not there on most, takes no room in its task.
-        let opening = Box::pin(open(&listening, stream, address, permit));
-        let opened = in_time(&worker, limit, opening).await;
+        let opening = Box::pin(open_in_time(&listening, &gate.limits, stream, address, permit));
+        let (opened, cut) = opening.await;
         // From here on the connection is in the core's list.
         drop(hold);
         match opened {
@@ -86,12 +85,41 @@ fn take<H: Handler>(listening: &Rc<Listening<H>>, stream: TcpStream, address: So
             // A core that ends waits for nobody.
             None if worker.is_draining() => {}
             None => {
-                let cut = if listening.tls.is_some() { Cut::Handshake } else { Cut::Head };
                 gate.metrics.cuts.count(cut);
                 tracing::debug!(peer.address = %address, "a connection's handshake took too long");
             }
         }
     });
+}
+
+/// Opens a connection while its time lasts: one for the PROXY header and the TLS handshake together, and, where there is no
+/// handshake, one for the first byte of a head. What was not done in time is the cut.
+async fn open_in_time<H>(
+    listening: &Listening<H>,
+    limits: &Limits,
+    mut stream: TcpStream,
+    address: SocketAddr,
+    permit: super::Permit,
+) -> (Option<Option<Opened>>, Cut) {
+    let worker = &listening.worker;
+    if listening.tls.is_some() {
+        let opening = async {
+            let client = introduced(listening, &mut stream, address).await?;
+            open(listening, stream, client, permit).await
+        };
+        return (in_time(worker, limits.handshake, opening).await, Cut::Handshake);
+    }
+    let client = if listening.listener.proxy_protocol.hold(address.ip()) {
+        let introducing = introduced(listening, &mut stream, address);
+        match in_time(worker, limits.handshake, introducing).await {
+            Some(Some(client)) => client,
+            Some(None) => return (Some(None), Cut::Handshake),
+            None => return (None, Cut::Handshake),
+        }
+    } else {
+        Client { address, counted: true }
+    };
+    (in_time(worker, limits.head, open(listening, stream, client, permit)).await, Cut::Head)
 }
 
 /// Waits for `opening` until its time is up, or until a draining core has waited long enough for it.
@@ -123,30 +151,44 @@ enum Opened {
     Tls(Box<tokio_rustls::server::TlsStream<TcpStream>>, Arc<Connection>, Protocol),
 }
 
-/// PROXY header, counting, TLS, the choice of protocol; `None` (and a log line) where one of them fails.
-async fn open<H>(
+/// Who a connection is from.
+struct Client {
+    address: SocketAddr,
+    /// A balancer that asks for itself is not counted.
+    counted: bool,
+}
+
+/// Reads the PROXY header where there is one; `None` (and a log line) if it names nobody.
+async fn introduced<H>(
     listening: &Listening<H>,
-    mut stream: TcpStream,
+    stream: &mut TcpStream,
     socket: SocketAddr,
-    permit: super::Permit,
-) -> Option<Opened> {
-    let mut address = socket;
-    let mut counted = true;
-    if listening.listener.proxy_protocol.hold(socket.ip()) {
-        match proxy_protocol::read(&mut stream).await {
-            Ok(Some(client)) => address = client,
-            Ok(None) => counted = false,
-            Err(error) => {
-                tracing::info!(
-                    peer.address = %socket,
-                    listener = &*listening.name,
-                    error = %crate::forward::chain(&error),
-                    "closed a balancer's connection that names no client"
-                );
-                return None;
-            }
+) -> Option<Client> {
+    if !listening.listener.proxy_protocol.hold(socket.ip()) {
+        return Some(Client { address: socket, counted: true });
+    }
+    match proxy_protocol::read(stream).await {
+        Ok(Some(client)) => Some(Client { address: client, counted: true }),
+        Ok(None) => Some(Client { address: socket, counted: false }),
+        Err(error) => {
+            tracing::info!(
+                peer.address = %socket,
+                listener = &*listening.name,
+                error = %crate::forward::chain(&error),
+                "closed a balancer's connection that names no client"
+            );
+            None
         }
     }
+}
+
+/// Counting, TLS, the choice of protocol; `None` (and a log line) where one of them fails.
+async fn open<H>(
+    listening: &Listening<H>,
+    stream: TcpStream,
+    Client { address, counted }: Client,
+    permit: super::Permit,
+) -> Option<Opened> {
     let gate = listening.worker.gate();
     let permit = if counted { permit.of(address.ip(), &gate.limits)? } else { permit };
     let now = listening.worker.pulse().now_ms();

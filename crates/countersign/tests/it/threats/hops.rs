@@ -53,7 +53,7 @@ password = "nothing-to-say-1"
 const FORGED: &str = "forged";
 
 /// Names that services behind gateways believe, as senders may spell them.
-const IDENTITIES: [&str; 22] = [
+const IDENTITIES: [&str; 24] = [
     "Countersign-Assertion",
     "countersign_assertion",
     "COUNTERSIGN.ASSERTION",
@@ -75,6 +75,8 @@ const IDENTITIES: [&str; 22] = [
     "X-Auth-Request-User",
     "X-Auth_Request-User",
     "x_auth_request_email",
+    "X-Auth-Request-Preferred-Username",
+    "X_Auth-Request.Access_Token",
     "X-Authenticated-User",
 ];
 

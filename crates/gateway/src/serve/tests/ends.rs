@@ -5,6 +5,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use super::listeners::Pki;
+use crate::address::Networks;
 use crate::testing::client::Wire;
 use crate::testing::upstream::Server;
 use crate::testing::{PATIENCE, Setup, until};
@@ -158,6 +159,29 @@ fn slow_handshakes_are_closed() {
     until("they are counted", || {
         plane.metrics.render().unwrap().contains("connections_cut_total{limit=\"handshake_timeout\"} 2")
     });
+}
+
+#[test]
+fn slow_proxy_headers_are_closed_in_clear_as_well() {
+    let upstream = Server::echo();
+    let mut setup = Setup::before(&[upstream.address]);
+    setup.listener.proxy_protocol = Networks::new(["127.0.0.0/8".parse().unwrap()]);
+    setup.gate.limits.handshake = Duration::from_millis(300);
+    setup.gate.limits.head = PATIENCE * 10;
+    let plane = setup.start();
+    let mut silent = Wire::connect(plane.address);
+    let mut slow = Wire::connect(plane.address);
+    slow.send("PROXY TCP4 192.0.2.9 ");
+    let mut introduced = Wire::connect(plane.address);
+    introduced.send("PROXY TCP4 192.0.2.9 10.0.0.1 4711 80\r\n");
+    assert!(silent.is_closed());
+    assert!(slow.is_closed());
+    until("they are counted", || {
+        plane.metrics.render().unwrap().contains("connections_cut_total{limit=\"handshake_timeout\"} 2")
+    });
+    // Whoever has said it has the time for a head.
+    introduced.send("GET /peer HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(introduced.answer().status(), 200);
 }
 
 #[test]
