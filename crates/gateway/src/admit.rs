@@ -287,18 +287,14 @@ impl<'g> Visit<'g> {
         if self.upgrade == Upgrade::No || !permit.upgrade() {
             return Ok(());
         }
-        let text =
-            |name| self.head.headers.get(name).and_then(|value: &http::HeaderValue| value.to_str().ok());
-        let trusted = || {
-            let cors = self.mount.cors.as_ref();
-            cors.is_some_and(|cors| self.head.headers.get(ORIGIN).is_some_and(|origin| cors.trusts(origin)))
-        };
-        let own = match (text(ORIGIN), text(HOST)) {
-            (Some(origin), Some(host)) => {
-                origin == format!("{}://{host}", self.peer.scheme.as_str()) || trusted()
+        let own = match cors::origin(&self.head.headers) {
+            Some(origin) => {
+                let host = self.head.headers.get(HOST).and_then(|host| host.to_str().ok());
+                let at = |host: &str| origin == format!("{}://{host}", self.peer.scheme.as_str());
+                host.is_some_and(at) || self.mount.cors.as_ref().is_some_and(|cors| cors.trusts(&origin))
             }
-            (Some(_), None) => trusted(),
-            (None, _) => !self.mount.api.is_ambient(permit.identity()),
+            // Several are not one that is trusted.
+            None => !self.head.headers.contains_key(ORIGIN) && !self.mount.api.is_ambient(permit.identity()),
         };
         if own {
             Ok(())

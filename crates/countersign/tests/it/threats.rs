@@ -23,6 +23,7 @@ mod proofs;
 mod realms;
 mod revocation;
 mod sessions;
+mod sockets;
 mod table;
 mod tokens;
 mod windows;
