@@ -55,17 +55,29 @@ impl Account {
 
 /// A switch that falls once: shared by the record that a revocation finds and by every copy that was made of it.
 #[derive(Clone, Debug)]
-pub struct Live(Arc<AtomicBool>);
+pub struct Live(Arc<Switch>);
+
+#[derive(Debug)]
+struct Switch {
+    up: AtomicBool,
+    /// It falls with each of them.
+    under: Box<[Live]>,
+}
 
 impl Live {
     /// A switch that is up.
     pub fn new() -> Self {
-        Self(Arc::new(AtomicBool::new(true)))
+        Self::under([])
     }
 
-    /// Whether it is still up.
+    /// A switch of its own that falls with others as well. Whoever holds it holds none of them: many may be under one.
+    pub fn under(others: impl IntoIterator<Item = Live>) -> Self {
+        Self(Arc::new(Switch { up: AtomicBool::new(true), under: others.into_iter().collect() }))
+    }
+
+    /// Whether it is still up, and all that it is under.
     pub fn is_up(&self) -> bool {
-        self.0.load(Ordering::Acquire)
+        self.0.up.load(Ordering::Acquire) && self.0.under.iter().all(Self::is_up)
     }
 
     /// Whether both are one switch.
@@ -75,12 +87,28 @@ impl Live {
 
     /// Lets it fall, for every holder, for good.
     pub fn fall(&self) {
-        self.0.store(false, Ordering::Release);
+        self.0.up.store(false, Ordering::Release);
     }
 }
 
 impl Default for Live {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Live;
+
+    #[test]
+    fn a_switch_falls_with_all_that_it_is_under_and_alone() {
+        let (a, b) = (Live::new(), Live::new());
+        let (of_both, of_a) = (Live::under([a.clone(), b.clone()]), Live::under([a.clone()]));
+        let copy = of_both.clone();
+        of_a.fall();
+        assert!(!of_a.is_up() && copy.is_up() && a.is_up());
+        b.fall();
+        assert!(!of_both.is_up() && !copy.is_up() && a.is_up());
     }
 }

@@ -91,11 +91,12 @@ impl Verifier<'_> {
         let (claims, ours) = self.verified(rule, &demands, value.expose()).await?;
         let issued_at = claims.issued_at().unwrap_or(Time::from_unix_secs(0));
         let mut until = claims.expires_at();
-        let mut keys = smallvec![claims.key().clone()];
+        let mut keys: SmallVec<[Live; 1]> = smallvec![claims.key().clone()];
         let mut account = if ours {
             self.own_account(rule, &claims, issued_at)?
         } else {
-            Arc::new(account_of(&rule.accounts, demands.claims, demands.roles, claims.claims()))
+            let account = account_of(&rule.accounts, demands.claims, demands.roles, claims.claims());
+            Arc::new(Account { live: Live::under(keys.iter().cloned()), ..account })
         };
         if let Some(site) = site {
             let narrowed = self.narrowed(rule, &demands, &claims, site).await?;
@@ -112,7 +113,10 @@ impl Verifier<'_> {
                     )
                     .carried_by(rule.carrier()));
                 }
-                (false, _) => Arc::new(for_tenant(&account, tenant, claim, demands.claims)),
+                (false, _) => {
+                    let account = for_tenant(&account, tenant, claim, demands.claims);
+                    Arc::new(Account { live: Live::under(keys.iter().cloned()), ..account })
+                }
             };
         }
         let verified = Verified { account: Arc::clone(&account), proven_at: issued_at, until, keys };

@@ -1,7 +1,7 @@
 //! C, F: tokens of issuers whose keys are fetched.
 
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -17,6 +17,7 @@ use countersign_identity::tls;
 use serde_json::{Value, json};
 
 use super::{Ground, Told};
+use crate::raw::Wire;
 
 const ISSUER: &str = "https://issuer.example";
 /// P-JWT8.
@@ -98,10 +99,14 @@ fn ground(site: &Site) -> Ground {
     ground
 }
 
-fn call(ground: &Ground, token: &str) -> Told {
-    ground.send(&format!(
+fn request(token: &str) -> String {
+    format!(
         "GET /WebRestApi/rest/baskets/PRIMARY HTTP/1.1\nHost: api.james.enactor\nAuthorization: Bearer {token}"
-    ))
+    )
+}
+
+fn call(ground: &Ground, token: &str) -> Told {
+    ground.send(&request(token))
 }
 
 #[test]
@@ -155,6 +160,19 @@ fn c6_a_remembered_token_ends_with_its_issuers_key() {
     for token in tokens.iter().chain(&tokens) {
         call(&ground, token).passed();
     }
+    // What they have opened.
+    let stream = |token: &str| {
+        let begun = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n".to_vec();
+        ground.world.upstream.reply(begun);
+        let stream = TcpStream::connect(ground.world.address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        let mut wire = Wire::new(stream);
+        wire.send(format!("{}\r\n\r\n", request(token).replace('\n', "\r\n")).as_bytes()).unwrap();
+        assert_eq!(wire.head().unwrap().unwrap().status(), 200);
+        wire
+    };
+    let [mut ends, mut goes_on] = [&tokens[0], &tokens[2]].map(|token| stream(token));
+    assert_eq!(ground.world.upstream.take().len(), 2);
     // Unknown names make the gate fetch again, once the window is over.
     let fetched_again = |times: usize| {
         let deadline = Instant::now() + Duration::from_secs(3 * WINDOW_SECS);
@@ -172,5 +190,7 @@ fn c6_a_remembered_token_ends_with_its_issuers_key() {
     call(&ground, of_gone).refused(401);
     call(&ground, of_renamed).refused(401);
     call(&ground, of_stays).passed();
+    assert!(ends.rest().is_ok(), "a stream outlives the key of its token");
+    assert!(goes_on.is_silent(Duration::from_millis(100)));
     call(&ground, &minted(&ground, "renamed", &stranger)).passed();
 }
