@@ -4,7 +4,7 @@ mod accept;
 mod bind;
 mod caps;
 mod client;
-mod heads;
+pub mod heads;
 mod io;
 pub mod proxy_protocol;
 mod serve;
@@ -24,6 +24,7 @@ pub(crate) use crate::listen::client::Believed;
 pub use crate::listen::client::ClientCertificate;
 pub(crate) use crate::listen::heads::HeadFault;
 use crate::listen::heads::{CutOff, HeadWatch};
+pub use crate::listen::serve::http1_builder;
 pub use crate::listen::tls::TlsError;
 pub(crate) use crate::listen::tls::{Acceptor, Credentials, certificates};
 

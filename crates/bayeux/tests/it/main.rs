@@ -3,6 +3,7 @@
 
 mod delivery;
 mod ends;
+mod fuzz;
 mod limits;
 mod protocol;
 mod world;

@@ -11,8 +11,9 @@ use crate::transcript::root;
 /// What is done with the bytes.
 type Target = fn(&[u8]);
 
-/// Every target but `configuration`, which the binary replays by itself.
-const TARGETS: [(&str, Target); 18] = [
+/// Every target but `configuration`, which the binary replays by itself, and `bayeux`, which that crate does.
+const TARGETS: [(&str, Target); 20] = [
+    ("accept", targets::accept),
     ("assertions", targets::assertions),
     ("authorization", targets::authorization),
     ("bodies", targets::bodies),
@@ -20,6 +21,7 @@ const TARGETS: [(&str, Target); 18] = [
     ("dialects", targets::dialects),
     ("digest", targets::digest),
     ("forwarded", targets::forwarded),
+    ("heads", targets::heads),
     ("hosts", targets::hosts),
     ("jwt", targets::jwt),
     ("key_sets", targets::key_sets),
@@ -52,7 +54,7 @@ fn names(below: &str) -> BTreeSet<String> {
 #[test]
 fn every_target_has_a_corpus_and_is_replayed() {
     let mut known: BTreeSet<String> = TARGETS.iter().map(|(name, _)| (*name).to_owned()).collect();
-    known.insert("configuration".to_owned());
+    known.extend(["configuration", "bayeux"].map(str::to_owned));
     assert_eq!(names("fuzz_targets"), known);
     assert_eq!(names("corpus"), known);
 }

@@ -22,7 +22,7 @@ use memchr::{memchr, memchr_iter};
 /// What is wrong with a head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub(crate) enum HeadFault {
+pub enum HeadFault {
     /// `#` in the target (RFC 9112 section 3.2 has none).
     Fragment = 1,
     /// A line that ends with LF alone.
@@ -84,18 +84,20 @@ struct Framing {
 
 /// Where a head that is beyond a limit ends for the engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct CutOff {
+pub struct CutOff {
     /// So many of the bytes that were looked at last.
-    pub(super) kept: usize,
+    pub kept: usize,
     /// And then these.
-    pub(super) ending: &'static [u8],
+    pub ending: &'static [u8],
 }
 
 /// How many bytes and fields a head has at the most.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct HeadBounds {
-    pub(super) bytes: usize,
-    pub(super) fields: usize,
+pub struct HeadBounds {
+    /// Bytes, line ends included.
+    pub bytes: usize,
+    /// Lines behind the first.
+    pub fields: usize,
 }
 
 /// A fault, and where in the bytes the line begins that has it.
@@ -103,7 +105,7 @@ type Found = (HeadFault, CutOff);
 
 /// Follows the heads of one connection.
 #[derive(Debug)]
-pub(super) struct HeadWatch {
+pub struct HeadWatch {
     place: Place,
     /// The beginning of a line whose end has not come.
     line: Vec<u8>,
@@ -119,7 +121,7 @@ pub(super) struct HeadWatch {
 
 impl HeadWatch {
     /// Follows heads within bounds.
-    pub(super) fn new(max: HeadBounds) -> Self {
+    pub fn new(max: HeadBounds) -> Self {
         Self {
             place: Place::RequestLine,
             line: Vec::new(),
@@ -133,12 +135,12 @@ impl HeadWatch {
     }
 
     /// Where the head that was looked at last is cut off, if it is beyond a limit and its request line was not.
-    pub(super) fn cut_off(&self) -> Option<CutOff> {
+    pub fn cut_off(&self) -> Option<CutOff> {
         self.cut_off
     }
 
     /// How many heads have ended that have one reading.
-    pub(super) fn vouched(&self) -> u64 {
+    pub fn vouched(&self) -> u64 {
         self.vouched
     }
 
@@ -152,7 +154,7 @@ impl HeadWatch {
     ///
     /// # Errors
     /// The first fault, which the head after those that were vouched for has; nothing is looked at after it.
-    pub(super) fn look(&mut self, bytes: &[u8]) -> Result<(), HeadFault> {
+    pub fn look(&mut self, bytes: &[u8]) -> Result<(), HeadFault> {
         let mut rest = bytes;
         while !rest.is_empty() {
             rest = match self.place {

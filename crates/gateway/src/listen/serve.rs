@@ -141,7 +141,7 @@ async fn drive<F>(
 /// | bare LF at a line's end | reads it as the line's end | 400, closes |
 /// | `#` in the target | cuts it off with what follows | 400, closes |
 /// | several `Host`, or none beside an absolute target | passes them | 400 |
-fn http1_builder(limits: &Limits) -> http1::Builder {
+pub fn http1_builder(limits: &Limits) -> http1::Builder {
     let mut builder = http1::Builder::new();
     // A head beyond the limit is cut off before it comes here, so that the gate refuses it in its dialect; a target alone that
     // is beyond it is refused by the engine.
