@@ -88,7 +88,11 @@ impl Handler for Admit {
     ) -> Option<Response<Bytes>> {
         let path = CanonicalPath::parse(head.uri.path()).ok()?;
         let mut hosts = head.headers.get_all(HOST).iter();
-        let host = hosts.next().filter(|_| hosts.next().is_none())?.to_str().ok()?;
+        let host = match (hosts.next(), hosts.next()) {
+            (Some(host), None) => host.to_str().ok()?,
+            (None, _) => head.uri.authority()?.as_str(),
+            (Some(_), Some(_)) => return None,
+        };
         let host = canonical_host(host).ok()?;
         let (mount, prefix) = gate.find(peer.listener(), host.name(), path.as_str())?;
         Some(response(mount.api.refuse_at(

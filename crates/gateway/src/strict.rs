@@ -4,7 +4,7 @@ use bytes::Bytes;
 use countersign_auth::canonical::host::{self, HostError};
 use countersign_auth::refusal::{Reason, Refusal};
 use http::header::{self, HeaderValue};
-use http::uri::Authority;
+use http::uri::{Authority, PathAndQuery};
 use http::{Method, Response, StatusCode, Version, request};
 
 use crate::address::Scheme;
@@ -120,6 +120,10 @@ pub(crate) fn check(head: &mut request::Parts, limits: &Limits, scheme: Scheme) 
     if head.headers.len() > limits.header_count {
         return Err(Fault::TooManyFields);
     }
+    // Of HTTP/1 the bytes were counted as they came.
+    if head.version == Version::HTTP_2 && list_bytes(head) > limits.header_bytes {
+        return Err(Fault::Head(HeadFault::TooLong));
+    }
     let nominations = head.headers.get_all(header::CONNECTION).iter();
     let names = nominations.flat_map(|value| value.as_bytes().split(|byte| *byte == b',')).count();
     if names > NOMINATIONS_MAX {
@@ -176,6 +180,21 @@ fn one_host(head: &mut request::Parts, scheme: Scheme) -> Result<(), Fault> {
         head.headers.insert(header::HOST, host);
     }
     Ok(())
+}
+
+/// How long the fields of HTTP/2 are, as both ends count them (RFC 9113 section 6.5.2).
+fn list_bytes(head: &request::Parts) -> usize {
+    const FIELD_BYTES: usize = 32;
+    let uri = &head.uri;
+    let pseudo = [
+        (":method", Some(head.method.as_str())),
+        (":scheme", uri.scheme_str()),
+        (":authority", uri.authority().map(Authority::as_str)),
+        (":path", uri.path_and_query().map(PathAndQuery::as_str)),
+    ];
+    let pseudo = pseudo.iter().filter_map(|(name, value)| Some(name.len() + value.as_ref()?.len()));
+    let fields = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len());
+    pseudo.chain(fields).map(|bytes| bytes + FIELD_BYTES).sum()
 }
 
 /// HTTP/2 may send a cookie in crumbs; a reader of HTTP/1 wants one field (RFC 9113 section 8.2.3).

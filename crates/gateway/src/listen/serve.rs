@@ -30,7 +30,8 @@ pub(super) enum Protocol {
 
 /// What the HTTP engine parses without an allocation; asking for exactly that many would cost one.
 const ENGINE_HEADERS: usize = 100;
-/// The engine takes a quarter more bytes than the limit says: what ends a head that is cut off comes on top.
+/// The engine takes a quarter more bytes than the limit says: in HTTP/1 what ends a head that is cut off comes on top, and in
+/// HTTP/2 the gate can say which limit it was if a head is not much longer.
 const ENGINE_SLACK: usize = 4;
 
 /// Serves the requests of a connection.
@@ -145,7 +146,7 @@ pub fn http1_builder(limits: &Limits) -> http1::Builder {
     let mut builder = http1::Builder::new();
     // A head beyond the limit is cut off before it comes here, so that the gate refuses it in its dialect; a target alone that
     // is beyond it is refused by the engine.
-    let engine_bytes = limits.header_bytes.saturating_add(limits.header_bytes / ENGINE_SLACK);
+    let engine_bytes = engine_bytes(limits);
     builder
         .half_close(false)
         .keep_alive(true)
@@ -161,6 +162,11 @@ pub fn http1_builder(limits: &Limits) -> http1::Builder {
     builder
 }
 
+/// The longest head that the engine is to take.
+fn engine_bytes(limits: &Limits) -> usize {
+    limits.header_bytes.saturating_add(limits.header_bytes / ENGINE_SLACK)
+}
+
 /// HTTP/2 by hyper's engine. What it leaves to the gate ([`crate::strict`]), or does in silence:
 ///
 /// | on the wire | hyper | the gate |
@@ -172,8 +178,7 @@ fn http2_builder(limits: &Limits) -> http2::Builder<LocalExecutor> {
     let mut builder = http2::Builder::new(LocalExecutor);
     builder
         .max_concurrent_streams(limits.streams)
-        // The engine refuses what is just as long as it was told.
-        .max_header_list_size(u32::try_from(limits.header_bytes.saturating_add(1)).unwrap_or(u32::MAX))
+        .max_header_list_size(u32::try_from(engine_bytes(limits)).unwrap_or(u32::MAX))
         .max_pending_accept_reset_streams(limits.pending_resets)
         .max_local_error_reset_streams(limits.local_resets)
         .initial_stream_window_size(limits.stream_window)

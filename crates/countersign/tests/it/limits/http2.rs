@@ -13,6 +13,7 @@ use crate::frames::{
     get as h2_get,
 };
 use crate::process::{Site, runtime};
+use crate::threats::heard::Hearing;
 use crate::threats::{Ground, basic};
 
 /// A connection to a gate.
@@ -143,6 +144,37 @@ fn heads_of_http2_are_bounded() {
     assert_eq!(reaches(&many), 1);
     let more = [&many[..], &[(b"x-more", b"1")]].concat();
     assert_eq!(reaches(&more), 0);
+}
+
+#[test]
+fn heads_of_http2_are_refused_in_the_dialects_words() {
+    let limits = Limits { header_bytes: 16 * 1024, header_count: 50, ..Limits::default() };
+    let ground = Ground::limited("enactor", WORLD, limits);
+    let told = |more: &[(&[u8], &[u8])]| {
+        let mut client = frames(&ground);
+        let block = [h2_get("/x"), fields(more)].concat();
+        client.send(&frame(HEADERS, END_HEADERS | END_STREAM, 1, &block)).unwrap();
+        let mut body = Vec::new();
+        while let Some(frame) = client.next() {
+            if frame.kind == DATA {
+                body.extend(&frame.payload);
+            }
+            if frame.stream == 1 && frame.flags & END_STREAM != 0 {
+                break;
+            }
+        }
+        String::from_utf8(body).unwrap()
+    };
+    let names: Vec<String> = (0..60).map(|number| format!("x-{number}")).collect();
+    let many: Vec<(&[u8], &[u8])> = names.iter().map(|name| (name.as_bytes(), &b"1"[..])).collect();
+    let long: [(&[u8], &[u8]); 1] = [(b"x", &[b'v'; 16 * 1024 - 100])];
+    for (fields, limit) in [(&many[..], "header_count"), (&long[..], "header_bytes")] {
+        let hearing = Hearing::begin();
+        let told = told(fields);
+        assert!(told.contains("\"errorCode\":\"bad-request\""), "{limit}: {told}");
+        hearing.wait_for(limit);
+    }
+    assert!(ground.world.upstream.take().is_empty());
 }
 
 /// A service that takes no connection for now: what waits to be taken is as much as may.
