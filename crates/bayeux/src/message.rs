@@ -168,10 +168,17 @@ fn entry(raw: &RawValue) -> Result<Entry<'_>, BodyError> {
     Ok(entry)
 }
 
-/// Texts and numbers can be echoed.
+/// Texts and numbers can be echoed, where whoever reads the answer can read them.
 fn is_id(raw: &str) -> bool {
     raw.len() <= ID_BYTES_MAX
         && raw.starts_with(|first: char| first == '"' || first == '-' || first.is_ascii_digit())
+        && serde_json::from_str::<serde_json::Value>(raw).is_ok()
+}
+
+/// Whether no escape in a JSON text is half of a surrogate pair: the grammar lets it pass, and parsers that make text of
+/// it do not (RFC 8259 section 8.2), so that one message would spoil the whole answer that it is in.
+pub(crate) fn is_text(json: &str) -> bool {
+    !json.contains("\\u") || serde_json::from_str::<serde_json::Value>(json).is_ok()
 }
 
 /// Whether brackets lie deeper than `most`; told without recursion and before anything is built from the text.

@@ -9,7 +9,7 @@ use super::{SHARDS, Server};
 use crate::channel::Channel;
 use crate::client::ClientId;
 use crate::limits::{EVENT_BYTES_MAX, JSON_DEPTH_MAX};
-use crate::message::depth_exceeds;
+use crate::message::{depth_exceeds, is_text};
 use crate::shard::Shard;
 use crate::{Act, Authority, Principal};
 
@@ -38,7 +38,7 @@ pub enum PublishError {
     /// `/meta` and `/service` are not published on.
     #[error("nothing is published on that channel")]
     Channel,
-    /// Not JSON, too deep, or longer than [`EVENT_BYTES_MAX`].
+    /// Not JSON, half of a surrogate pair in it, too deep, or longer than [`EVENT_BYTES_MAX`].
     #[error("the event is no JSON, too deep or too long")]
     Data,
 }
@@ -65,7 +65,7 @@ impl<A: Authority> Server<A> {
         if channel.is_meta() || channel.is_service() {
             return Err(PublishError::Channel);
         }
-        if data.len() > EVENT_BYTES_MAX || depth_exceeds(data.as_bytes(), JSON_DEPTH_MAX) {
+        if data.len() > EVENT_BYTES_MAX || depth_exceeds(data.as_bytes(), JSON_DEPTH_MAX) || !is_text(data) {
             return Err(PublishError::Data);
         }
         let data: &RawValue = serde_json::from_str(data).map_err(|_| PublishError::Data)?;

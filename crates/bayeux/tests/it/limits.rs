@@ -1,8 +1,8 @@
 //! Bodies that are too much.
 
-use countersign_bayeux::{BodyError, Channel, Options, PublishError, To};
+use countersign_bayeux::{BodyError, Channel, Options, PublishError, Received, To};
 use proptest::prelude::{any, prop, proptest};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::world::{Who, connect, handshake, world, world_with};
 
@@ -83,6 +83,28 @@ fn events_are_bounded_in_bytes_and_depth() {
     let deep = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
     assert_eq!(publish(&deep(64)), Ok(()));
     assert_eq!(publish(&deep(65)), Err(PublishError::Data));
+}
+
+#[test]
+fn half_of_a_surrogate_pair_spoils_no_answer() {
+    let world = world();
+    let id = world.client(ANN);
+    world.subscribe(ANN, &id, "/chat/x");
+    let say = |message_id: &str, data: &str| {
+        let body = format!(r#"{{"channel":"/chat/x","clientId":"{id}","id":{message_id},"data":{data}}}"#);
+        match world.server.receive(&ANN, None, body.as_bytes(), world.now).unwrap() {
+            Received::Answer(answer) => serde_json::from_str::<Vec<Value>>(&answer).unwrap(),
+            Received::Greeting { .. } | Received::Held(_) => panic!("neither"),
+        }
+    };
+    let told = say(r#""\ud83d""#, r#""\ud83d\ude00""#);
+    assert_eq!((&told[0]["successful"], told[0].get("id")), (&json!(true), None), "it is not echoed");
+    assert_eq!(told[1]["data"], "\u{1f600}");
+    for half in [r#""\ud83d""#, r#"{"a":["\ude00\ud83d"]}"#, r#"{"\uD83Dx":1}"#] {
+        let told = say("1", half);
+        assert_eq!((&told[0]["successful"], told.len()), (&json!(false), 1), "{half}");
+    }
+    assert_eq!(say("2", r#""\u0041\\ud83d""#)[1]["data"], "A\\ud83d");
 }
 
 #[test]
