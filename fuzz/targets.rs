@@ -5,6 +5,8 @@
 
 #![allow(unreachable_pub, reason = "public for the targets, which are crates of their own")]
 
+#[path = "targets/accept.rs"]
+mod accepted;
 #[path = "targets/anybody.rs"]
 mod anybody;
 #[path = "targets/heads.rs"]
@@ -26,7 +28,6 @@ use countersign_auth::derive::DerivationKey;
 use countersign_auth::dialect::Dialect;
 use countersign_auth::fields::content_type::ContentType;
 use countersign_auth::fields::{Bounds, Case, Fields};
-use countersign_auth::media;
 use countersign_auth::scheme::basic;
 use countersign_auth::scheme::digest::hash::Ha1;
 use countersign_auth::scheme::digest::nonce::Nonces;
@@ -36,6 +37,7 @@ use countersign_gateway::address::forwarded;
 use countersign_gateway::listen::proxy_protocol;
 use http::{HeaderMap, HeaderValue};
 
+pub use accepted::accept;
 pub use head::heads;
 pub use negotiation::{ntlm, spnego};
 pub use object::objects;
@@ -179,23 +181,6 @@ pub fn bodies(bytes: &[u8]) {
             assert!(!value.contains('\0'));
         }
     }
-}
-
-/// An `Accept` field in the first line, and what is offered in the others.
-pub fn accept(bytes: &[u8]) {
-    let Ok(text) = std::str::from_utf8(bytes) else { return };
-    let mut lines = text.lines();
-    let accept = lines.next().unwrap_or_default();
-    let offered: Vec<String> = lines.map(str::to_owned).collect();
-    let Some(first) = offered.first() else { return };
-    let chosen = media::choose(Some(accept), &offered);
-    assert!(offered.iter().any(|one| one == chosen), "something offered is chosen");
-    assert_eq!(media::choose(None, &offered), first);
-    assert_eq!(media::choose(Some("*/*"), &offered), first, "whoever takes everything gets the first");
-    assert_eq!(media::choose(Some(accept), &[chosen.to_owned()]), chosen);
-    // What is not chosen may be away.
-    let fewer: Vec<String> = offered.iter().filter(|one| *one == chosen || *one == first).cloned().collect();
-    assert_eq!(media::choose(Some(accept), &fewer), chosen);
 }
 
 /// A dialect's file.
