@@ -14,6 +14,11 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::rsa::KeySize;
+use aws_lc_rs::signature::{
+    KeyPair as _, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256, RsaKeyPair,
+};
 use countersign_auth::account::Live;
 use countersign_auth::api::{Api, ApiOptions};
 use countersign_auth::authenticate::authenticate;
@@ -22,7 +27,9 @@ use countersign_auth::dialect::Dialect;
 use countersign_auth::form::{Form, FormNames};
 use countersign_auth::link::Sharing;
 use countersign_auth::policy::{Allow, Conditions, RouteOptions, authorize};
-use countersign_auth::port::{AtHand, Lookups, Operations as _, ProofKey, TokenAnswer, Verified};
+use countersign_auth::port::{
+    AtHand, Lookups, Operations as _, ProofKey, Purpose, Signer as _, TokenAnswer, Verified,
+};
 use countersign_auth::recognize::{Request, recognize};
 use countersign_auth::render::Here;
 use countersign_auth::time::Clock as _;
@@ -162,6 +169,17 @@ async fn main() -> Result<(), Box<dyn Error>> {
         if let Some(Err(refusal)) = refused {
             black_box(api.refuse_at(Some(&located), &refusal, &here));
         }
+    });
+    let claims = [b'c'; 400];
+    piece("a new assertion's signature (Ed25519)", || {
+        assert!(black_box(service.sign(Purpose::Assertion, "countersign-assertion+jwt", &claims)).is_ok());
+    });
+    let pair = RsaKeyPair::generate(KeySize::Rsa2048)?;
+    let mut signature = vec![0; pair.public_modulus_len()];
+    pair.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), &claims, &mut signature)?;
+    let public = ParsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, pair.public_key().as_ref())?;
+    piece("a new token's signature (RSA 2048), checked", || {
+        assert!(black_box(public.verify_sig(&claims, &signature)).is_ok());
     });
     service.close().await?;
     Ok(())
