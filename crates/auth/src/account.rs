@@ -53,7 +53,8 @@ impl Account {
     }
 }
 
-/// A switch that falls once: shared by the record that a revocation finds and by every copy that was made of it.
+/// A switch that falls once: shared by what a revocation finds (an account, a key, an authority) and by everything that
+/// lives on it.
 #[derive(Clone, Debug)]
 pub struct Live(Arc<Switch>);
 

@@ -227,7 +227,7 @@ impl Form {
 ///
 /// What stands between two names has a length, and is looked for as far to the left as it can be: what follows has the
 /// most room then, so that nothing is ever tried anew. At the worst each letter is compared with each of the form's, a
-/// million times; trying every length of every name would take as many steps for two names and a thousand times as many
+/// million times; trying every length of every name would take as many steps for three names and a thousand times as many
 /// for each more.
 fn fits(parts: &[Part], value: &str) -> bool {
     let mut groups = parts.split(|part| part.length().is_none()).peekable();
@@ -421,7 +421,7 @@ mod tests {
 
     #[test]
     fn many_names_cost_whoever_shows_a_token_no_more_than_one() {
-        // Each name could be of any length: there are ten to the thirty-third ways to cut this.
+        // Each name could be of any length: there are more ways to cut this than could ever be tried.
         let form = Form::parse(&"{label}-".repeat(12).replacen("{label}-", "{hex:32}{label}-", 1)).unwrap();
         let value = format!("{}{}x", "0".repeat(32), "-".repeat(900));
         assert!(!form.could_be(&value));

@@ -20,7 +20,6 @@ pub(crate) use crate::listen::accept::{Listening, is_loopback, run};
 pub(crate) use crate::listen::bind::bind;
 use crate::listen::caps::Permit;
 pub(crate) use crate::listen::caps::{Caps, Source};
-pub(crate) use crate::listen::client::Believed;
 pub use crate::listen::client::ClientCertificate;
 pub(crate) use crate::listen::heads::HeadFault;
 use crate::listen::heads::{CutOff, HeadWatch};

@@ -12,7 +12,6 @@ use smallvec::SmallVec;
 
 use crate::address::Peer;
 use crate::gate::Gate;
-use crate::listen::Believed;
 
 /// What has to live for a channel to go on.
 #[derive(Debug)]
@@ -21,7 +20,7 @@ pub(crate) struct Watch {
     /// The session that came with the request, and the token that proved its caller.
     held: SmallVec<[TokenDigest; 2]>,
     /// The authority of the front that said who its caller is.
-    front: Option<Believed>,
+    front: Option<Live>,
 }
 
 impl Watch {
@@ -67,7 +66,7 @@ mod tests {
 
     #[test]
     fn a_channel_ends_with_the_authority_of_the_front_that_opened_it() {
-        let front = Believed::new();
+        let front = Live::new();
         let watch = Watch { front: Some(front.clone()), ..Watch::from(Live::new()) };
         assert!(!watch.has_fallen());
         front.fall();

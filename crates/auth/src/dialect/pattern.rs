@@ -285,7 +285,11 @@ impl<'p> Segments<'p> {
 }
 
 fn read_methods(text: &str) -> Result<SmallVec<[Method; 2]>, String> {
-    let none = |name| format!("`{name}` is no method that HTTP knows and the gate takes");
+    let none = |name| {
+        format!(
+            "`{name}` is no method that HTTP knows and the gate takes; write it in capitals, like GET or PROPFIND"
+        )
+    };
     text.split('|').map(|name| method::named(name).ok_or_else(|| none(name))).collect()
 }
 

@@ -16,6 +16,23 @@ use crate::raw::Client;
 use crate::threats::heard::Hearing;
 use crate::threats::{Ground, basic};
 
+/// Whose log-in may be a multipart body.
+const CUSTOMER: &str = r#"
+[[api]]
+name    = "console"
+dialect = "egain"
+at      = ["/"]
+
+[[api.route]]
+at    = "/**"
+allow = "authenticated"
+
+[[account]]
+kind     = "customers"
+name     = "jane"
+password = "basket-case-8"
+"#;
+
 const WORLD: &str = r#"
 [[api]]
 name    = "shop"
@@ -216,22 +233,7 @@ fn anonymous_sessions_of_one_address_are_bounded() {
 
 #[test]
 fn multipart_bodies_are_bounded_in_parts() {
-    let world = r#"
-        [[api]]
-        name    = "console"
-        dialect = "egain"
-        at      = ["/"]
-
-        [[api.route]]
-        at    = "/**"
-        allow = "authenticated"
-
-        [[account]]
-        kind     = "customers"
-        name     = "jane"
-        password = "basket-case-8"
-    "#;
-    let ground = Ground::limited("egain", world, Limits::default());
+    let ground = Ground::limited("egain", CUSTOMER, Limits::default());
     let parts = |count: usize| {
         let part = |name: &str, value: &str| {
             format!("--x\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n")

@@ -3,9 +3,9 @@
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use aws_lc_rs::digest::{SHA256, digest};
+use countersign_auth::account::Live;
 use countersign_auth::link::PeerCertificate;
 use rustls::RootCertStore;
 use rustls::client::verify_server_name;
@@ -16,34 +16,17 @@ use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
 
 use super::tls::{TlsError, certificates};
 
-/// Whether authorities are still believed: falls once, for good, and everything that was opened under them sees it.
-#[derive(Clone, Debug)]
-pub(crate) struct Believed(Arc<AtomicBool>);
-
-impl Believed {
-    pub(crate) fn new() -> Self {
-        Self(Arc::new(AtomicBool::new(true)))
-    }
-
-    pub(crate) fn is_up(&self) -> bool {
-        self.0.load(Ordering::Acquire)
-    }
-
-    pub(crate) fn fall(&self) {
-        self.0.store(false, Ordering::Release);
-    }
-}
-
 /// Authorities that are believed in what clients show, until their file no longer names one of them.
 pub(super) struct Authorities {
     certificates: Vec<CertificateDer<'static>>,
-    believed: Believed,
+    /// Falls when they give way, and what was opened under them with it.
+    believed: Live,
 }
 
 impl Authorities {
     /// As a file names them.
     pub(super) fn read(file: &Path) -> Result<Self, TlsError> {
-        Ok(Self { certificates: certificates(file)?, believed: Believed::new() })
+        Ok(Self { certificates: certificates(file)?, believed: Live::new() })
     }
 
     /// Those that come after `before`: whoever was let in by them still is, if none of them has gone.
@@ -55,7 +38,7 @@ impl Authorities {
 
     /// No longer believes what connections have shown, unless `next` goes on with it.
     pub(super) fn give_way(&self, next: Option<&Self>) {
-        if next.is_none_or(|next| !Arc::ptr_eq(&self.believed.0, &next.believed.0)) {
+        if next.is_none_or(|next| !self.believed.is(&next.believed)) {
             self.believed.fall();
         }
     }
@@ -66,7 +49,7 @@ impl Authorities {
 pub struct ClientCertificate {
     der: CertificateDer<'static>,
     sha256: [u8; 32],
-    believed: Believed,
+    believed: Live,
 }
 
 impl ClientCertificate {
@@ -79,7 +62,7 @@ impl ClientCertificate {
     }
 
     /// Whether its authority is still one of the listener's.
-    pub(crate) const fn believed(&self) -> &Believed {
+    pub(crate) const fn believed(&self) -> &Live {
         &self.believed
     }
 }

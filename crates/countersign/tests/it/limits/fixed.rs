@@ -6,7 +6,7 @@ use countersign_identity::accounts::AccountDraft;
 use countersign_identity::service::By;
 use serde_json::{Value, json};
 
-use super::{PATIENCE, WORLD, get, refused};
+use super::{CUSTOMER, PATIENCE, WORLD, get, refused};
 use crate::digest::{Challenge, Response};
 use crate::process::Site;
 use crate::raw::Client;
@@ -69,22 +69,7 @@ fn ranges_of_accept_are_read_up_to_a_number() {
 
 #[test]
 fn lines_of_a_part_are_counted() {
-    let world = r#"
-        [[api]]
-        name    = "console"
-        dialect = "egain"
-        at      = ["/"]
-
-        [[api.route]]
-        at    = "/**"
-        allow = "authenticated"
-
-        [[account]]
-        kind     = "customers"
-        name     = "jane"
-        password = "basket-case-8"
-    "#;
-    let ground = ground_of("egain", world);
+    let ground = ground_of("egain", CUSTOMER);
     let login = |lines: usize| {
         let part = |name: &str, more: &str, value: &str| {
             format!("--x\r\nContent-Disposition: form-data; name=\"{name}\"\r\n{more}\r\n{value}\r\n")

@@ -1,0 +1,213 @@
+//! The limits that no key of the configuration changes.
+
+use super::{FIXED_HERE, HERE, OBJECTS};
+
+/// A limit that no key changes.
+pub(super) struct Fixed {
+    pub(super) what: &'static str,
+    pub(super) constant: (&'static str, &'static str),
+    /// The file and the test that tries its edge.
+    pub(super) test: (&'static str, &'static str),
+}
+
+const fn fixed(
+    what: &'static str,
+    constant: (&'static str, &'static str),
+    test: (&'static str, &'static str),
+) -> Fixed {
+    Fixed { what, constant, test }
+}
+
+pub(super) const FIXED: [Fixed; 38] = [
+    fixed(
+        "bytes of a path",
+        ("crates/auth/src/canonical/path.rs", "PATH_BYTES_MAX"),
+        (FIXED_HERE, "paths_are_bounded_in_bytes_and_segments"),
+    ),
+    fixed(
+        "segments of a path",
+        ("crates/auth/src/canonical/path.rs", "SEGMENTS_MAX"),
+        (FIXED_HERE, "paths_are_bounded_in_bytes_and_segments"),
+    ),
+    fixed(
+        "pairs of a query or a form that is read for ids",
+        ("crates/auth/src/canonical/query.rs", "QUERY_PAIRS_MAX"),
+        (OBJECTS, "pairs_of_a_query_and_a_form_are_counted"),
+    ),
+    fixed(
+        "cookies of a request",
+        ("crates/auth/src/cookie.rs", "PAIRS_MAX"),
+        (FIXED_HERE, "cookies_are_counted_and_four_of_a_name_tried"),
+    ),
+    fixed(
+        "cookies of one name that are tried",
+        ("crates/auth/src/recognize/places.rs", "COOKIES_TRIED_MAX"),
+        (FIXED_HERE, "cookies_are_counted_and_four_of_a_name_tried"),
+    ),
+    fixed(
+        "ranges of `Accept`",
+        ("crates/auth/src/media.rs", "RANGES_MAX"),
+        (FIXED_HERE, "ranges_of_accept_are_read_up_to_a_number"),
+    ),
+    fixed(
+        "names in `Connection`",
+        ("crates/gateway/src/strict.rs", "NOMINATIONS_MAX"),
+        (HERE, "names_in_connection_are_counted"),
+    ),
+    fixed(
+        "header lines of a part",
+        ("crates/auth/src/fields/multipart.rs", "PART_HEADERS_MAX"),
+        (FIXED_HERE, "lines_of_a_part_are_counted"),
+    ),
+    fixed(
+        "bytes of a user name in Basic",
+        ("crates/auth/src/scheme/basic.rs", "USER_BYTES_MAX"),
+        (FIXED_HERE, "names_and_passwords_of_basic_are_bounded"),
+    ),
+    fixed(
+        "bytes of a password in Basic",
+        ("crates/auth/src/scheme/basic.rs", "PASSWORD_BYTES_MAX"),
+        (FIXED_HERE, "names_and_passwords_of_basic_are_bounded"),
+    ),
+    fixed(
+        "bytes of a JWT",
+        ("crates/auth/src/scheme/jwt.rs", "TOKEN_BYTES_MAX"),
+        (FIXED_HERE, "jwts_are_bounded_in_bytes_depth_and_keys"),
+    ),
+    fixed(
+        "depth of a JWT's JSON",
+        ("crates/auth/src/scheme/jwt.rs", "DEPTH_MAX"),
+        (FIXED_HERE, "jwts_are_bounded_in_bytes_depth_and_keys"),
+    ),
+    fixed(
+        "keys of an issuer that are tried",
+        ("crates/auth/src/scheme/jwt.rs", "KEYS_TRIED_MAX"),
+        (FIXED_HERE, "jwts_are_bounded_in_bytes_depth_and_keys"),
+    ),
+    fixed(
+        "bytes of a Digest response",
+        ("crates/auth/src/scheme/digest/response.rs", "RESPONSE_BYTES_MAX"),
+        (FIXED_HERE, "responses_of_digest_are_bounded"),
+    ),
+    fixed(
+        "parameters of a Digest response",
+        ("crates/auth/src/scheme/digest/response.rs", "PARAMETERS_MAX"),
+        (FIXED_HERE, "responses_of_digest_are_bounded"),
+    ),
+    fixed(
+        "exchanges of NTLM or Kerberos that a connection begins without success",
+        ("crates/auth/src/link.rs", "EXCHANGES_MAX"),
+        ("crates/countersign/tests/it/threats/windows.rs", "d13_exchanges_on_a_connection_end_sometime"),
+    ),
+    fixed(
+        "bytes of a PROXY header, version 1",
+        ("crates/gateway/src/listen/proxy_protocol.rs", "TEXT_MAX"),
+        ("crates/gateway/src/serve/tests/listeners.rs", "proxy_headers_are_bounded"),
+    ),
+    fixed(
+        "bytes of a PROXY header's body, version 2",
+        ("crates/gateway/src/listen/proxy_protocol.rs", "BINARY_BODY_MAX"),
+        ("crates/gateway/src/serve/tests/listeners.rs", "proxy_headers_are_bounded"),
+    ),
+    fixed(
+        "ids of one request with object rules",
+        ("crates/auth/src/objects.rs", "IDS_MAX"),
+        (OBJECTS, "ids_of_a_request_are_counted"),
+    ),
+    fixed(
+        "objects that one answer shows, with object rules",
+        ("crates/auth/src/objects/answer.rs", "SHOWN_MAX"),
+        (OBJECTS, "objects_of_an_answer_are_counted"),
+    ),
+    fixed(
+        "parts of a multipart body with object rules",
+        ("crates/auth/src/fields.rs", "PARTS"),
+        (OBJECTS, "parts_of_a_body_with_ids_are_counted"),
+    ),
+    fixed(
+        "depth of JSON with object rules",
+        ("crates/auth/src/objects/json.rs", "DEPTH_MAX"),
+        (OBJECTS, "json_with_ids_is_bounded_in_depth"),
+    ),
+    fixed(
+        "bytes of a body with object rules, unless its route says",
+        ("crates/auth/src/objects.rs", "BODY_BYTES_MAX"),
+        (OBJECTS, "bodies_and_answers_with_ids_are_bounded_in_bytes"),
+    ),
+    fixed(
+        "bytes of an answer with object rules, unless its route says",
+        ("crates/auth/src/objects.rs", "ANSWER_BYTES_MAX"),
+        (OBJECTS, "bodies_and_answers_with_ids_are_bounded_in_bytes"),
+    ),
+    fixed(
+        "bytes of a push request",
+        ("crates/bayeux/src/limits.rs", "BODY_BYTES_MAX"),
+        (FIXED_HERE, "bodies_of_push_requests_are_bounded"),
+    ),
+    fixed(
+        "depth of its JSON",
+        ("crates/bayeux/src/limits.rs", "JSON_DEPTH_MAX"),
+        (FIXED_HERE, "bodies_of_push_requests_are_bounded"),
+    ),
+    fixed(
+        "messages of a push request",
+        ("crates/bayeux/src/limits.rs", "MESSAGES_MAX"),
+        (FIXED_HERE, "bodies_of_push_requests_are_bounded"),
+    ),
+    fixed(
+        "bytes of a head at the administration listener",
+        ("crates/gateway/src/administration.rs", "HEAD_BYTES"),
+        (FIXED_HERE, "heads_at_the_administration_listener_are_bounded"),
+    ),
+    fixed(
+        "bytes of a channel's name",
+        ("crates/bayeux/src/limits.rs", "CHANNEL_BYTES_MAX"),
+        ("crates/bayeux/src/channel.rs", "names_are_checked"),
+    ),
+    fixed(
+        "segments of a channel's name",
+        ("crates/bayeux/src/limits.rs", "CHANNEL_SEGMENTS_MAX"),
+        ("crates/bayeux/src/channel.rs", "names_are_checked"),
+    ),
+    fixed(
+        "bytes of a message's id, to be repeated",
+        ("crates/bayeux/src/limits.rs", "ID_BYTES_MAX"),
+        ("crates/bayeux/tests/it/limits.rs", "ids_that_are_no_ids_are_not_repeated"),
+    ),
+    fixed(
+        "bytes of an event",
+        ("crates/bayeux/src/limits.rs", "EVENT_BYTES_MAX"),
+        ("crates/bayeux/tests/it/limits.rs", "events_are_bounded_in_bytes_and_depth"),
+    ),
+    fixed(
+        "bytes of a service's call with an event",
+        ("crates/gateway/src/administration/calls.rs", "EVENT_BYTES_MAX"),
+        (FIXED_HERE, "bodies_of_calls_of_services_are_bounded"),
+    ),
+    fixed(
+        "bytes of a service's call about objects",
+        ("crates/gateway/src/administration/calls.rs", "OBJECTS_BYTES_MAX"),
+        (FIXED_HERE, "bodies_of_calls_of_services_are_bounded"),
+    ),
+    fixed(
+        "objects of a service's call",
+        ("crates/countersign/src/wire/desk.rs", "OBJECTS_MAX"),
+        ("crates/countersign/src/wire/desk.rs", "a_service_says_whose_its_objects_are"),
+    ),
+    fixed(
+        "bytes of an object's id",
+        ("crates/auth/src/objects/kind.rs", "ID_BYTES_MAX"),
+        (OBJECTS, "an_id_is_bounded_in_bytes"),
+    ),
+    fixed(
+        "bytes of a token of SPNEGO, Kerberos or NTLM",
+        ("crates/negotiate/src/lib.rs", "TOKEN_BYTES_MAX"),
+        ("crates/negotiate/src/spnego/tests.rs", "what_is_cut_short_or_goes_on_is_malformed"),
+    ),
+    // Which of them gives way is not to be told from outside, and one is gone without a sign.
+    fixed(
+        "addresses whose anonymous sessions are counted",
+        ("crates/gateway/src/openings.rs", "ADDRESSES_MAX"),
+        ("crates/gateway/src/openings.rs", "no_more_addresses_are_kept_than_so_many"),
+    ),
+];
