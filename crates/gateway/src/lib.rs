@@ -14,6 +14,7 @@ pub mod cors;
 mod drain;
 mod forward;
 pub mod gate;
+mod gather;
 pub mod hop;
 pub mod limits;
 pub mod listen;

@@ -9,6 +9,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::Connection;
 use super::heads::{CutOff, HeadWatch};
+use crate::gather;
 use crate::pulse::Coarse;
 
 /// Tells its [`Connection`] when bytes move and when they do not, and what heads they are.
@@ -151,7 +152,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         cx: &mut Context<'_>,
         pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let polled = Pin::new(&mut self.stream).poll_write_vectored(cx, pieces);
+        let polled = gather::poll_write(Pin::new(&mut self.stream), cx, pieces);
         self.wrote(&polled);
         polled
     }

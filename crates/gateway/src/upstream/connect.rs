@@ -17,6 +17,7 @@ use tokio_rustls::client::TlsStream;
 
 use super::{Backend, Sender, Upstream, UpstreamTls};
 use crate::body::Outgoing;
+use crate::gather;
 use crate::limits::{ANSWER_HEADER_COUNT, Limits};
 use crate::pulse::Pulse;
 
@@ -175,8 +176,8 @@ impl AsyncWrite for Stream {
         pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, pieces),
-            Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, pieces),
+            Self::Plain(stream) => gather::poll_write(Pin::new(stream), cx, pieces),
+            Self::Tls(stream) => gather::poll_write(Pin::new(stream), cx, pieces),
         }
     }
 }
