@@ -9,6 +9,7 @@ use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use countersign_auth::account::{Account, AccountId, Live};
+use countersign_auth::assertion::Minted;
 use countersign_auth::derive::DerivationKey;
 use countersign_auth::port::foreign::Foreign;
 use countersign_auth::port::{
@@ -54,7 +55,7 @@ impl Anybody {
     pub(super) fn account(&self, kind: &str, name: &str) -> Arc<Account> {
         Arc::new(Account {
             id: AccountId(1),
-            kind: kind.to_owned(),
+            kind: kind.into(),
             name: name.to_owned(),
             subject: if self.words.is_empty() { name.to_owned() } else { self.word(0) },
             full_name: self.word(1),
@@ -69,6 +70,7 @@ impl Anybody {
                 .collect::<BTreeMap<_, _>>(),
             proofs_from: Time::from_unix_secs(0),
             live: Live::new(),
+            minted: Minted::default(),
         })
     }
 }

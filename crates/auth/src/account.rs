@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::assertion::Minted;
 use crate::time::Time;
 
 /// The number of an account in the identity service; 0 for an account that lives in a foreign issuer.
@@ -16,16 +17,29 @@ impl AccountId {
 }
 
 /// What is known of an account: plain data from a directory, not yet a proof of anything.
+///
+/// The fields stand in this order in memory: what every request reads comes first, beside the count of holders.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Account {
     /// Its number.
     pub id: AccountId,
     /// Which accounts it is one of, as dialects name them: `users`, `clients`, `customers`, `applications`, ...
-    pub kind: String,
-    /// What a person types to log in; unique within `kind`, compared without regard to ASCII case.
-    pub name: String,
+    pub kind: Arc<str>,
+    /// What was signed about it lately.
+    pub minted: Minted,
+    /// Falls when this copy of the account is out of date; every cache asks it.
+    pub live: Live,
+    /// Proofs made before this moment (signed tokens) no longer count: a password was changed, or roles were.
+    pub proofs_from: Time,
+    /// The company on whose behalf it acts, where an API knows tenants.
+    pub tenant: Option<String>,
+    /// Roles, in no order.
+    pub roles: Vec<String>,
     /// What upstreams are told; usually `name`, or a number such as a customer's.
     pub subject: String,
+    /// What a person types to log in; unique within `kind`, compared without regard to ASCII case.
+    pub name: String,
     /// For people to read; may be empty.
     pub full_name: String,
     /// May be empty.
@@ -34,16 +48,8 @@ pub struct Account {
     pub last_name: String,
     /// May be empty.
     pub email: String,
-    /// The company on whose behalf it acts, where an API knows tenants.
-    pub tenant: Option<String>,
-    /// Roles, in no order.
-    pub roles: Vec<String>,
     /// Verified keys, e.g. `customer` = `4711`.
     pub keys: BTreeMap<String, String>,
-    /// Proofs made before this moment (signed tokens) no longer count: a password was changed, or roles were.
-    pub proofs_from: Time,
-    /// Falls when this copy of the account is out of date; every cache asks it.
-    pub live: Live,
 }
 
 impl Account {

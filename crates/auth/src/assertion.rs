@@ -1,7 +1,8 @@
 //! What the upstream is told.
 
+mod minted;
+
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -16,6 +17,8 @@ use crate::policy::Permit;
 use crate::port::{Lookups, Purpose, Signer, Unavailable};
 use crate::time::Time;
 use crate::values::Caller;
+
+pub use minted::Minted;
 
 /// The header that carries the signed assertion.
 pub const HEADER: HeaderName = HeaderName::from_static("countersign-assertion");
@@ -68,38 +71,34 @@ impl fmt::Debug for Assertion {
     }
 }
 
-/// What tells two assertions apart that may be cached: equal keys, equal claims.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+/// What tells two assertions about one account apart that may be kept: equal keys, equal claims.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AssertionKey {
-    /// Its edition: an API that takes another's place after a reload may have its address too.
+    /// Its edition: another API may take its place, and its name, after a reload.
     api: u64,
-    account: usize,
     credential: usize,
     auth_time: i64,
 }
 
 impl Permit {
-    /// The key under which an assertion for this permit may be reused while its account is live; `None` if it may
-    /// not be. The account is told by its address, which the cache must keep alive beside the assertion.
-    pub fn assertion_key(&self, api: &Api, now: Time) -> Option<AssertionKey> {
+    /// Where an assertion for this permit is kept, and under which key; `None` if it must not be.
+    pub fn minted<'p>(&'p self, api: &'p Api, now: Time) -> Option<(&'p Minted, AssertionKey)> {
         let identity = self.identity();
-        // An account that is made for one request is told from no other by its address.
+        // An account that is made up for one request is not worth it.
         let is_made_up = identity.scheme() == Some(Scheme::Unproven)
             && identity.account().is_some_and(|account| account.is_foreign());
         if self.is_for_one_request() || is_made_up {
             return None;
         }
-        Some(AssertionKey {
-            api: api.edition,
-            account: identity.account().map_or(0, |account| Arc::as_ptr(account) as usize),
-            credential: api
-                .dialect
-                .credentials
-                .iter()
-                .position(|rule| *rule.name == *identity.credential())
-                .map_or(0, |at| at + 1),
-            auth_time: if identity.is_anonymous() { 0 } else { auth_time(identity, now) },
-        })
+        let credential = api
+            .dialect
+            .credentials
+            .iter()
+            .position(|rule| *rule.name == *identity.credential())
+            .map_or(0, |at| at + 1);
+        let auth_time = if identity.is_anonymous() { 0 } else { auth_time(identity, now) };
+        let minted = identity.account().map_or(&api.minted, |account| &account.minted);
+        Some((minted, AssertionKey { api: api.edition, credential, auth_time }))
     }
 }
 
@@ -148,7 +147,7 @@ fn claims(api: &Api, permit: &Permit, now: Time) -> Map<String, Value> {
     };
     claims.insert("sub".to_owned(), account.subject.as_str().into());
     claims.insert("auth_time".to_owned(), auth_time(identity, now).into());
-    claims.insert("kind".to_owned(), account.kind.as_str().into());
+    claims.insert("kind".to_owned(), (*account.kind).into());
     if let Some(scheme) = identity.scheme() {
         claims.insert("scheme".to_owned(), scheme.name().into());
     }
@@ -184,12 +183,14 @@ impl Api {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Arc;
+
     use crate::authenticate::foreign;
     use crate::identity::Proven;
 
     fn proven(at_ms: i64) -> Identity {
         Identity::proven(Proven {
-            account: Some(Arc::new(foreign("users"))),
+            account: Some(Arc::new(foreign(&"users".into()))),
             credential: "key".into(),
             scheme: Some(Scheme::Token),
             proven_at: Time::from_unix_ms(at_ms),

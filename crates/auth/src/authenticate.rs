@@ -13,6 +13,7 @@ use smallvec::SmallVec;
 
 use crate::account::{Account, AccountId, Live};
 use crate::api::{Api, Located};
+use crate::assertion::Minted;
 use crate::credential::{Credential, Proof, Said, TokenValues};
 use crate::csrf::{self, Demand};
 use crate::derive::second_half;
@@ -424,10 +425,10 @@ impl Verifier<'_> {
 }
 
 /// An account of which nothing is known but its kind: it lives in no store of the gate.
-pub(crate) fn foreign(kind: &str) -> Account {
+pub(crate) fn foreign(kind: &Arc<str>) -> Account {
     Account {
         id: AccountId::FOREIGN,
-        kind: kind.to_owned(),
+        kind: Arc::clone(kind),
         name: String::new(),
         subject: String::new(),
         full_name: String::new(),
@@ -439,5 +440,6 @@ pub(crate) fn foreign(kind: &str) -> Account {
         keys: std::collections::BTreeMap::new(),
         proofs_from: Time::from_unix_secs(0),
         live: Live::new(),
+        minted: Minted::default(),
     }
 }

@@ -389,7 +389,7 @@ impl Call<'_> {
         }
         let claim = PasswordClaim {
             api: Arc::clone(&self.api.name),
-            kind: account.kind.as_str().into(),
+            kind: Arc::clone(&account.kind),
             user: account.name.clone(),
             password: Secret::new(self.input("old").unwrap_or_default()),
             provider: None,

@@ -32,6 +32,7 @@ use hyper::body::{Body as _, Incoming};
 
 use crate::address::{Peer, Scheme as Wire};
 use crate::admission::{Admission, Forward, Handler, LogFacts, Upgrade};
+pub(crate) use crate::admit::assertions::forget_stale_assertions;
 pub(crate) use crate::admit::finish::Finish;
 use crate::admit::objects::Checked;
 use crate::body::Body;

@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 use tokio::time::MissedTickBehavior;
 
 use crate::admission::Handler;
-use crate::admit::Admit;
+use crate::admit::{Admit, forget_stale_assertions};
 use crate::drain::{self, DrainSignal, DrainSwitch};
 use crate::gate::Gate;
 use crate::listen::{self, Acceptor, Caps, Credentials, Listener, Listening, TlsError};
@@ -296,6 +296,7 @@ async fn beat(worker: Rc<Worker>) {
         worker.pulse().strike();
         worker.lines().hand_over();
         worker.sweep();
+        forget_stale_assertions(worker.gate().clock.now());
         if worker.index() == 0 {
             upstream::run_checks(&worker);
             let now_ms = worker.pulse().now_ms();

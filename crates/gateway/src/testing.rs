@@ -5,16 +5,19 @@ pub(crate) mod client;
 pub(crate) mod ports;
 pub(crate) mod upstream;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use countersign_auth::account::Live;
+use countersign_auth::account::{Account, AccountId, Live};
 use countersign_auth::api::Api;
+use countersign_auth::assertion::Minted;
 use countersign_auth::port::services::ServiceAnswer;
 use countersign_auth::refusal::Refusal;
+use countersign_auth::time::Time;
 use http::{HeaderMap, Response, StatusCode, request, response};
 use hyper::body::Incoming;
 
@@ -36,6 +39,26 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What the rules read whole at most.
 pub(crate) const BUFFER_MAX: usize = 8 * 1024 * 1024;
+
+/// An account of which nothing is known but that it lives.
+pub(crate) fn account(live: Live) -> Account {
+    Account {
+        id: AccountId(1),
+        kind: "users".into(),
+        minted: Minted::default(),
+        live,
+        proofs_from: Time::from_unix_secs(0),
+        tenant: None,
+        roles: Vec::new(),
+        subject: String::new(),
+        name: String::new(),
+        full_name: String::new(),
+        first_name: String::new(),
+        last_name: String::new(),
+        email: String::new(),
+        keys: BTreeMap::new(),
+    }
+}
 
 /// A gate with these APIs and places; their upstream is never asked.
 pub(crate) fn gate(apis: Vec<(&str, Vec<Place>)>) -> Result<Gate, GateError> {

@@ -4,7 +4,9 @@
 //! Nothing is registered anywhere. A channel asks memory about its tokens on every beat, so that requests which are
 //! over before the next beat pay nothing, and an end by time is found as well as a revocation.
 
-use countersign_auth::account::Live;
+use std::sync::Arc;
+
+use countersign_auth::account::{Account, Live};
 use countersign_auth::dialect::Scheme;
 use countersign_auth::identity::Identity;
 use countersign_auth::token::TokenDigest;
@@ -16,7 +18,7 @@ use crate::gate::Gate;
 /// What has to live for a channel to go on.
 #[derive(Debug)]
 pub(crate) struct Watch {
-    live: Option<Live>,
+    account: Option<Arc<Account>>,
     /// The session that came with the request, and the token that proved its caller.
     held: SmallVec<[TokenDigest; 2]>,
     /// The authority of the front that said who its caller is.
@@ -26,17 +28,17 @@ pub(crate) struct Watch {
 impl Watch {
     /// That of an identity which came on the connection of `peer`; `None` if nothing about it can end.
     pub(crate) fn of(identity: &Identity, peer: &Peer) -> Option<Self> {
-        let live = identity.account().map(|account| account.live.clone());
+        let account = identity.account().cloned();
         let held: SmallVec<_> =
             [identity.session(), identity.token()].into_iter().flatten().map(|held| held.digest()).collect();
         let shown = || Some(peer.connection.tls.as_ref()?.client.as_ref()?.believed().clone());
         let front = if identity.scheme() == Some(Scheme::Front) { shown() } else { None };
-        (live.is_some() || !held.is_empty()).then_some(Self { live, held, front })
+        (account.is_some() || !held.is_empty()).then_some(Self { account, held, front })
     }
 
-    /// Whether the account's switch has fallen, or a front's; costs a load each.
-    pub(crate) fn has_fallen(&self) -> bool {
-        self.live.as_ref().is_some_and(|live| !live.is_up())
+    /// Whether the account's switch has fallen, or a front's.
+    fn has_fallen(&self) -> bool {
+        self.account.as_ref().is_some_and(|account| !account.live.is_up())
             || self.front.as_ref().is_some_and(|front| !front.is_up())
     }
 
@@ -56,7 +58,8 @@ impl Watch {
 #[cfg(test)]
 impl From<Live> for Watch {
     fn from(live: Live) -> Self {
-        Self { live: Some(live), held: SmallVec::new(), front: None }
+        let account = crate::testing::account(live);
+        Self { account: Some(Arc::new(account)), held: SmallVec::new(), front: None }
     }
 }
 

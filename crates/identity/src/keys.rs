@@ -108,7 +108,7 @@ impl Keys {
 /// application's tenant where he has one. Other users may not: a key acts with the application's roles, not with
 /// those of whoever made it.
 fn may_touch(caller: &Account, owner: &Account) -> bool {
-    if caller.kind == APPLICATIONS {
+    if *caller.kind == *APPLICATIONS {
         return caller.id == owner.id;
     }
     let administrator = caller.roles.iter().any(|role| role == ADMINISTRATOR);
@@ -156,7 +156,7 @@ impl Core {
         let _one_at_a_time = self.administration.lock().await;
         let Some(by) = self.caller_now(&caller) else { return Ok(KeyAnswer::NotFound) };
         // An application that names no owner means itself.
-        let owner = if owner.is_empty() && by.kind == APPLICATIONS { by.name.clone() } else { owner };
+        let owner = if owner.is_empty() && *by.kind == *APPLICATIONS { by.name.clone() } else { owner };
         let owner = self.directory.named(APPLICATIONS, &owner).filter(|entry| !entry.disabled);
         let Some(owner) = owner.map(|entry| Arc::clone(&entry.account)).filter(|owner| may_touch(&by, owner))
         else {

@@ -255,7 +255,7 @@ impl Service {
         last_account = entries.iter().map(|entry| entry.account.id.0).fold(last_account, u64::max);
         let directory = Directory::of(entries);
         let name_of =
-            |id| directory.find(id).map(|entry| (entry.account.kind.clone(), entry.account.name.clone()));
+            |id| directory.find(id).map(|entry| (entry.account.kind.to_string(), entry.account.name.clone()));
         let equivalents = Equivalents::load(options.equivalents_key, store.equivalents().await?, name_of)?;
         let tokens = Tokens::new();
         let keys = Keys::load(store.keys().await?, &tokens)?;

@@ -245,7 +245,7 @@ impl Centre {
 
     /// Whether an account is a user of this service as the caller sees it.
     fn is_user_of(&self, me: &Caller<'_>, account: &Account) -> bool {
-        account.kind == KIND
+        *account.kind == *KIND
             && account.tenant == me.account.tenant
             && !account.roles.is_empty()
             && account.roles.iter().all(|role| self.options.roles.contains(role))

@@ -15,6 +15,7 @@ use http::header::HeaderName;
 
 use super::{Proven, Verifier};
 use crate::account::Account;
+use crate::assertion::Minted;
 use crate::dialect::CredentialRule;
 use crate::port::digest::{Attempt, DigestClaim, DigestHolder, DigestSecret, Digests, Settled};
 use crate::refusal::{Reason, Refusal};
@@ -240,7 +241,7 @@ fn without_keys(whose: DigestHolder) -> DigestHolder {
         }
         Arc::new(Account {
             id: account.id,
-            kind: account.kind.clone(),
+            kind: Arc::clone(&account.kind),
             name: account.name.clone(),
             subject: account.subject.clone(),
             full_name: account.full_name.clone(),
@@ -252,6 +253,7 @@ fn without_keys(whose: DigestHolder) -> DigestHolder {
             keys: std::collections::BTreeMap::new(),
             proofs_from: account.proofs_from,
             live: account.live.clone(),
+            minted: Minted::default(),
         })
     };
     match whose {

@@ -8,6 +8,7 @@ use smallvec::{SmallVec, smallvec};
 
 use super::{LEEWAY_SECS, OWN_API_CLAIM, Verifier, foreign};
 use crate::account::{Account, Live};
+use crate::assertion::Minted;
 use crate::credential::{Credential, TokenValues};
 use crate::dialect::{CredentialRule, JwtCredential, Scheme};
 use crate::identity::{CLAIM_FIELDS, Proven};
@@ -259,7 +260,7 @@ fn refused(rule: &CredentialRule, error: JwtError) -> Refusal {
 
 /// The account that a foreign issuer's claims describe.
 pub(super) fn account_of(
-    kind: &str,
+    kind: &Arc<str>,
     mapping: &[(String, String)],
     roles: Option<&BTreeMap<String, Vec<String>>>,
     claims: &Map<String, Value>,
@@ -300,7 +301,7 @@ fn for_tenant(account: &Account, tenant: String, claim: &str, mapping: &[(String
     keys.extend(filled.map(|(target, _)| (target.clone(), tenant.clone())));
     Account {
         id: account.id,
-        kind: account.kind.clone(),
+        kind: Arc::clone(&account.kind),
         name: account.name.clone(),
         subject: account.subject.clone(),
         full_name: account.full_name.clone(),
@@ -312,6 +313,7 @@ fn for_tenant(account: &Account, tenant: String, claim: &str, mapping: &[(String
         keys,
         proofs_from: account.proofs_from,
         live: account.live.clone(),
+        minted: Minted::default(),
     }
 }
 
@@ -374,7 +376,7 @@ mod tests {
             ("half", "half"),
             ("none", "/realm_access/none"),
         ]);
-        let account = account_of("users", &mapping, None, &claims);
+        let account = account_of(&"users".into(), &mapping, None, &claims);
         assert_eq!(
             (account.subject.as_str(), account.name.as_str(), account.email.as_str()),
             ("7", "7", "a@x")
@@ -383,9 +385,9 @@ mod tests {
         assert_eq!(account.keys, BTreeMap::from([("serial".to_owned(), "12".to_owned())]));
         // With a list of what is worth what, nothing else is worth anything (T-C11).
         let worth = BTreeMap::from([("agent".to_owned(), vec!["ROLE_AGENT".to_owned()])]);
-        assert_eq!(account_of("users", &mapping, Some(&worth), &claims).roles, ["ROLE_AGENT"]);
+        assert_eq!(account_of(&"users".into(), &mapping, Some(&worth), &claims).roles, ["ROLE_AGENT"]);
         let scopes = pairs(&[("roles", "scope"), ("subject", "none")]);
-        let account = account_of("users", &scopes, None, &claims);
+        let account = account_of(&"users".into(), &scopes, None, &claims);
         assert_eq!(
             (account.roles.as_slice(), account.subject.as_str()),
             (["read", "write"].map(str::to_owned).as_slice(), "")

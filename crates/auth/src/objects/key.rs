@@ -82,13 +82,14 @@ pub(crate) mod tests {
 
     use super::{Agreement, KeyRule};
     use crate::account::{Account, AccountId, Live};
+    use crate::assertion::Minted;
     use crate::time::Time;
 
     pub(crate) fn account(kind: &str, subject: &str, keys: &[(&str, &str)]) -> Account {
         let keys = keys.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         Account {
             id: AccountId(1),
-            kind: kind.to_owned(),
+            kind: kind.into(),
             name: subject.to_owned(),
             subject: subject.to_owned(),
             full_name: String::new(),
@@ -100,6 +101,7 @@ pub(crate) mod tests {
             keys,
             proofs_from: Time::from_unix_secs(0),
             live: Live::new(),
+            minted: Minted::default(),
         }
     }
 

@@ -114,7 +114,7 @@ impl Owner {
         let Some((key, value)) = written.split_once('=') else { return false };
         match self {
             Self::Subject => {
-                let rest = value.strip_prefix(account.kind.as_str()).and_then(|rest| rest.strip_prefix('/'));
+                let rest = value.strip_prefix(&*account.kind).and_then(|rest| rest.strip_prefix('/'));
                 key == "subject" && rest == Some(account.subject.as_str())
             }
             Self::Key(own) => {

@@ -10,6 +10,7 @@ use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use countersign_auth::account::{Account, AccountId, Live};
+use countersign_auth::assertion::Minted;
 use countersign_auth::derive::DerivationKey;
 use countersign_auth::port::strangers::Strangers;
 use countersign_auth::port::{
@@ -53,7 +54,7 @@ impl World {
         let account = |id, kind: &str, name: &str, tenant: Option<&str>| {
             Arc::new(Account {
                 id: AccountId(id),
-                kind: kind.to_owned(),
+                kind: kind.into(),
                 name: name.to_owned(),
                 subject: name.to_owned(),
                 full_name: String::new(),
@@ -65,6 +66,7 @@ impl World {
                 keys: BTreeMap::new(),
                 proofs_from: Time::from_unix_secs(0),
                 live: Live::new(),
+                minted: Minted::default(),
             })
         };
         Self {
@@ -214,7 +216,7 @@ impl Lookups for World {
     }
 
     fn account_by_subject(&self, kind: &str, subject: &str) -> Option<Arc<Account>> {
-        self.account(subject).filter(|account| account.kind == kind).cloned()
+        self.account(subject).filter(|account| *account.kind == *kind).cloned()
     }
 
     fn shared_value(&self, _api: &str, word: &str, value: &str) -> SharedAnswer {

@@ -387,7 +387,7 @@ pub(super) fn now() -> Time {
 fn account(view: &AccountView) -> Account {
     let account = &view.account;
     Account {
-        whose: Whose { kind: account.kind.clone(), name: account.name.clone() },
+        whose: Whose { kind: account.kind.to_string(), name: account.name.clone() },
         subject: account.subject.clone(),
         full_name: account.full_name.clone(),
         email: account.email.clone(),

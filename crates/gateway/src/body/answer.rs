@@ -79,12 +79,13 @@ impl Streaming {
         }
     }
 
-    /// Whether what the channel lives on has ended: the account is asked each time, its tokens once a beat.
+    /// Whether what the channel lives on has ended: asked once a beat, so that an answer which is through before the next
+    /// one asks nothing.
     fn is_over(&mut self) -> bool {
         let Some(watch) = &self.watch else { return false };
         let now_ms = self.pulse.now_ms();
         if now_ms == self.watched_at_ms {
-            return watch.has_fallen();
+            return false;
         }
         self.watched_at_ms = now_ms;
         watch.is_over(&self.gate)

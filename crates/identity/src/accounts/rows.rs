@@ -1,14 +1,21 @@
 //! Accounts between memory and store.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use countersign_auth::account::{Account, AccountId, Live};
+use countersign_auth::assertion::Minted;
 use countersign_auth::time::Time;
 
-use super::AccountDraft;
 use super::directory::Entry;
+use super::{AccountDraft, KINDS};
 use crate::store::{AccountRow, StoreError};
 use crate::tokens::record::ACCOUNT_MAX;
+
+/// The name of a kind, the same for all accounts of it: every request compares it, and it lies in one place.
+fn shared_kind(name: &str) -> Arc<str> {
+    static SHARED: LazyLock<Vec<Arc<str>>> = LazyLock::new(|| KINDS.map(Arc::from).to_vec());
+    SHARED.iter().find(|kind| ***kind == *name).map_or_else(|| name.into(), Arc::clone)
+}
 
 /// The account that a row holds.
 pub(crate) fn entry(row: AccountRow) -> Result<Entry, StoreError> {
@@ -18,7 +25,7 @@ pub(crate) fn entry(row: AccountRow) -> Result<Entry, StoreError> {
     }
     let account = Account {
         id: AccountId(row.id.cast_unsigned()),
-        kind: row.kind,
+        kind: shared_kind(&row.kind),
         name: row.name,
         subject: row.subject,
         full_name: row.full_name,
@@ -30,6 +37,7 @@ pub(crate) fn entry(row: AccountRow) -> Result<Entry, StoreError> {
         keys: serde_json::from_str(&row.keys).map_err(corrupt)?,
         proofs_from: Time::from_unix_ms(row.proofs_from),
         live: Live::new(),
+        minted: Minted::default(),
     };
     Ok(Entry {
         account: Arc::new(account),
@@ -46,7 +54,7 @@ pub(crate) fn row(entry: &Entry) -> AccountRow {
     let account = &entry.account;
     AccountRow {
         id: account.id.0.cast_signed(),
-        kind: account.kind.clone(),
+        kind: account.kind.to_string(),
         name: account.name.clone(),
         name_folded: account.name.to_ascii_lowercase(),
         subject: account.subject.clone(),

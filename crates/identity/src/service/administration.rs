@@ -266,7 +266,7 @@ impl Core {
         by: &By,
         now: Time,
     ) -> Result<Arc<Account>, AccountError> {
-        draft.kind.clone_from(&self.entry(id)?.account.kind);
+        (*self.entry(id)?.account.kind).clone_into(&mut draft.kind);
         draft.check()?;
         let password = match &draft.password {
             Some(password) => Some(self.hashed(password, &[&draft.name, &draft.email]).await?),

@@ -165,7 +165,7 @@ mod tests {
     use super::*;
 
     fn known(user: &str) -> Known {
-        let account = Arc::new(crate::authenticate::foreign("users"));
+        let account = Arc::new(crate::authenticate::foreign(&"users".into()));
         Known { user: user.into(), account, ha1: Ha1::of(DigestHash::Sha256, user, "r", "p"), session: None }
     }
 

@@ -83,7 +83,7 @@ impl Identities {
     /// may touch its own keys.
     fn applications(&self) -> impl Iterator<Item = Arc<AuthAccount>> {
         let all = self.service.accounts().into_iter();
-        all.filter(|view| view.account.kind == APPLICATIONS && view.standing == Standing::Enabled)
+        all.filter(|view| *view.account.kind == *APPLICATIONS && view.standing == Standing::Enabled)
             .map(|view| view.account)
     }
 }

@@ -64,7 +64,7 @@ async fn rights_that_change_end_what_was_proven() {
     assert_eq!(renamed.proofs_from, at(0));
     assert_eq!(bench.live(before, at(6)).await.account.unwrap().full_name, "Ann B.");
     let promoted = update(draft(&["administrator"], "Ann B."), 7).await.unwrap();
-    assert_eq!((promoted.proofs_from, promoted.kind.as_str()), (at(7), "users"));
+    assert_eq!((promoted.proofs_from, &*promoted.kind), (at(7), "users"));
     assert_eq!(bench.says(before, at(8)).await, "unknown");
     // A log-in that was proven before the change is not completed after it.
     let late = bench.service.issue(order(Some(&renamed), vec![session()], at(6)), at(8)).await;
@@ -194,7 +194,7 @@ async fn an_account_that_lives_elsewhere_is_not_taken_for_nobody() {
     let ann = bench.account("users", "ann").await;
     let foreign = Account {
         id: AccountId(0),
-        kind: "customers".to_owned(),
+        kind: "customers".into(),
         name: "c".to_owned(),
         subject: "c".to_owned(),
         full_name: String::new(),
@@ -206,6 +206,7 @@ async fn an_account_that_lives_elsewhere_is_not_taken_for_nobody() {
         keys: ann.keys.clone(),
         proofs_from: at(0),
         live: ann.live.clone(),
+        minted: countersign_auth::assertion::Minted::default(),
     };
     let foreign = Arc::new(foreign);
     let api: Arc<str> = Arc::from("shop");
