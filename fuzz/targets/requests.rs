@@ -12,6 +12,7 @@ use countersign_auth::canonical::path::CanonicalPath;
 use countersign_auth::dialect::Dialect;
 use countersign_auth::fields::content_type::ContentType;
 use countersign_auth::fields::{Bounds, Fields};
+use countersign_auth::page::Pages;
 use countersign_auth::policy::{Allow, Conditions, Permit, RouteOptions, authorize};
 use countersign_auth::recognize::{Request, recognize};
 use futures_util::FutureExt as _;
@@ -111,6 +112,7 @@ fn through(
         link: None,
         target: None,
         body: None,
+        pages: Pages { scheme: "http", trusted: &[] },
     };
     let located = api.locate_request(&request).ok()?;
     let presented = recognize(api, &located, &request, &taken).ok()?;

@@ -19,6 +19,7 @@ use crate::csrf::{self, Demand};
 use crate::derive::second_half;
 use crate::dialect::CredentialRule;
 use crate::identity::{Identity, Proven, Session};
+use crate::page::Page;
 use crate::port::{
     AtHand, Lookups, PasswordAnswer, PasswordClaim, ProofKey, SharedAnswer, TokenAnswer, Verified,
 };
@@ -69,7 +70,7 @@ pub async fn authenticate(
     {
         return Err(Refusal::new(
             Reason::Csrf,
-            "a page of another site makes the browser prove who its user is",
+            "a page of another origin makes the browser prove who its user is",
         ));
     }
     let mut dead: Option<Refusal> = None;
@@ -113,11 +114,9 @@ pub async fn authenticate(
 }
 
 /// Browsers prove themselves for any page by Basic, Digest, Kerberos and NTLM, without asking; where no CSRF token stands in
-/// between, what changes something must not come from another site. Programs do not send `Sec-Fetch-Site`.
+/// between, what changes something must not come from a foreign page (T-E7).
 fn from_foreign_page(credential: &Credential, request: &Request<'_>) -> bool {
-    credential.rule.is_repeated_by_browsers()
-        && !request.method.is_safe()
-        && request.headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site")
+    credential.rule.is_repeated_by_browsers() && !request.method.is_safe() && request.page() == Page::Foreign
 }
 
 fn is_dead(reason: Reason) -> bool {

@@ -29,6 +29,7 @@ pub mod link;
 mod loggable;
 pub mod media;
 pub mod objects;
+pub mod page;
 mod pattern_variables;
 pub mod policy;
 pub mod port;

@@ -25,6 +25,7 @@ use crate::fields::Fields;
 use crate::fields::content_type::Encoding;
 use crate::intake::Taken;
 use crate::link::{Link, PeerCertificate};
+use crate::page::{Page, Pages};
 pub(crate) use crate::recognize::places::plain_value;
 use crate::recognize::places::{
     COOKIES_TRIED_MAX, authorization, authorization_text, conditions_hold, cookie_is_there, one_value,
@@ -62,6 +63,15 @@ pub struct Request<'r> {
     pub target: Option<&'r str>,
     /// The body, where all of it was read.
     pub body: Option<&'r [u8]>,
+    /// Which pages may use what a browser knows of its user.
+    pub pages: Pages<'r>,
+}
+
+impl Request<'_> {
+    /// Whose page made a browser send it.
+    pub(crate) fn page(&self) -> Page {
+        self.pages.asking(self.headers)
+    }
 }
 
 /// What a request presents.

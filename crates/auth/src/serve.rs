@@ -15,6 +15,7 @@ use crate::dialect::operation::Operation;
 use crate::dialect::{Endpoint, Scheme, TokenRule};
 use crate::identity::Identity;
 use crate::intake::Taken;
+use crate::page::Page;
 use crate::policy::admits_tenant;
 use crate::port::strangers::Strangers;
 use crate::port::{
@@ -64,7 +65,7 @@ pub async fn serve(
     // Whoever comes back from an issuer comes from its page; that the log-in began here was proven by its state.
     let came_back = identity.scheme() == Some(Scheme::Code);
     if endpoint.sets_cookies && endpoint.operation == Operation::Issue && !came_back {
-        refuse_foreign_page(here)?;
+        refuse_foreign_page(request)?;
     }
     let inputs = inputs(api, located, endpoint, request, taken)?;
     let call = Call { api, located, endpoint, request, taken, identity, world, here, inputs };
@@ -82,18 +83,12 @@ pub async fn end(identity: &Identity, world: World<'_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// A page of another site must not log its visitor in (login CSRF).
-fn refuse_foreign_page(here: &Here<'_>) -> Result<(), Refusal> {
-    let header = |name: &str| here.headers.get(name).and_then(|value| value.to_str().ok());
-    let foreign = || Refusal::new(Reason::Csrf, "a page of another site sent the form");
-    match header("sec-fetch-site") {
-        Some("same-origin" | "same-site" | "none") => return Ok(()),
-        Some(_) => return Err(foreign()),
-        None => {}
+/// A foreign page must not log its visitor in (login CSRF).
+fn refuse_foreign_page(request: &Request<'_>) -> Result<(), Refusal> {
+    match request.page() {
+        Page::Unnamed | Page::Ours => Ok(()),
+        Page::Foreign => Err(Refusal::new(Reason::Csrf, "a page of another origin sent the form")),
     }
-    let Some(origin) = header("origin") else { return Ok(()) };
-    let authority = origin.split_once("://").map(|(_, authority)| authority);
-    if authority.is_some() && authority == header("host") { Ok(()) } else { Err(foreign()) }
 }
 
 /// What the caller told the operation: input name, value.

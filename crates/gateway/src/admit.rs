@@ -4,6 +4,7 @@ mod assertions;
 mod call_body;
 mod finish;
 mod objects;
+mod seen;
 mod service;
 
 use std::borrow::Cow;
@@ -17,28 +18,28 @@ use countersign_auth::canonical::path::CanonicalPath;
 use countersign_auth::dialect::Scheme;
 use countersign_auth::fields::Fields;
 use countersign_auth::intake::Taken;
-use countersign_auth::link::{Link, PeerCertificate, Sharing};
+use countersign_auth::link::Sharing;
 use countersign_auth::objects::answer::Follow;
+use countersign_auth::page::Page;
 use countersign_auth::policy::{Decision, Permit, decide, takes_method};
 use countersign_auth::recognize::{Request, recognize};
 use countersign_auth::refusal::{Reason, Refusal};
-use countersign_auth::render::{Here, Rendered};
-use countersign_auth::serve::{World, serve};
+use countersign_auth::render::Rendered;
+use countersign_auth::serve::serve;
 use countersign_auth::time::Time;
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HOST, ORIGIN};
-use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderValue, Response, StatusCode, Uri, Version, request};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HOST};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, Uri, request};
 use hyper::body::{Body as _, Incoming};
 
-use crate::address::{Peer, Scheme as Wire};
+use crate::address::Peer;
 use crate::admission::{Admission, Forward, Handler, LogFacts, Upgrade};
 pub(crate) use crate::admit::assertions::forget_stale_assertions;
 pub(crate) use crate::admit::finish::Finish;
 use crate::admit::objects::Checked;
+use crate::admit::seen::{certificate, here, link, pages, raw_target, world};
 use crate::body::Body;
 use crate::cors::{self, Cors};
 use crate::gate::{ApiMount, Gate};
-use crate::openings::Budget;
 use crate::strict;
 use crate::watch::Watch;
 
@@ -213,6 +214,7 @@ impl<'g> Visit<'g> {
             link: link(gate, self.mount, self.peer, self.sharing),
             target: raw_target(&self.head),
             body: bytes.as_deref(),
+            pages: pages(self.mount, self.peer),
         };
         let presented = recognize(api, located, &request, &taken)?;
         let identity = authenticate(api, located, &request, &presented, &*gate.lookups, now).await?;
@@ -258,6 +260,7 @@ impl<'g> Visit<'g> {
             link: link(self.gate, self.mount, self.peer, self.sharing),
             target: raw_target(&self.head),
             body,
+            pages: pages(self.mount, self.peer),
         }
     }
 
@@ -292,16 +295,13 @@ impl<'g> Visit<'g> {
         if self.upgrade == Upgrade::No || !permit.upgrade() {
             return Ok(());
         }
-        let own = match cors::origin(&self.head.headers) {
-            Some(origin) => {
-                let host = self.head.headers.get(HOST).and_then(|host| host.to_str().ok());
-                let at = |host: &str| origin == format!("{}://{host}", self.peer.scheme.as_str());
-                host.is_some_and(at) || self.mount.cors.as_ref().is_some_and(|cors| cors.trusts(&origin))
-            }
-            // Several are not one that is trusted.
-            None => !self.head.headers.contains_key(ORIGIN) && !self.mount.api.is_ambient(permit.identity()),
+        let may = match pages(self.mount, self.peer).asking(&self.head.headers) {
+            Page::Ours => true,
+            // A browser names the page of every WebSocket.
+            Page::Unnamed => !self.mount.api.is_ambient(permit.identity()),
+            Page::Foreign => false,
         };
-        if own {
+        if may {
             Ok(())
         } else {
             Err(Refusal::new(Reason::Csrf, "a page of another origin asks for a WebSocket"))
@@ -388,58 +388,6 @@ struct Read {
     fields: Option<Fields>,
     /// All of it.
     bytes: Option<Bytes>,
-}
-
-/// The target of the request line as it was sent. The absolute form, which clients send to proxies, is none that a
-/// proof could be for.
-fn raw_target(head: &request::Parts) -> Option<&str> {
-    let is_absolute = head.version < Version::HTTP_2 && head.uri.scheme().is_some();
-    if is_absolute { None } else { head.uri.path_and_query().map(PathAndQuery::as_str) }
-}
-
-/// What the rules may ask of the world.
-fn world<'w>(gate: &'w Gate, strangers: &'w Budget<'w>, now: Time) -> World<'w> {
-    World { lookups: &*gate.lookups, operations: &*gate.operations, signer: &*gate.signer, strangers, now }
-}
-
-/// The connection, where the API accepts something that belongs to connections.
-fn link<'l>(gate: &'l Gate, mount: &ApiMount, peer: &'l Peer, sharing: Sharing) -> Option<Link<'l>> {
-    let negotiation = gate.negotiation.as_deref().filter(|_| mount.api.negotiates())?;
-    let slot = match sharing {
-        Sharing::Own => Some(peer.connection.slot()),
-        Sharing::Shared => None,
-    };
-    let certificate = peer.connection.tls.as_ref().map(|tls| &tls.certificate);
-    Some(Link { negotiation, slot, certificate })
-}
-
-/// The certificate of the connection's other end, while its authority is believed.
-fn certificate(peer: &Peer) -> Option<&dyn PeerCertificate> {
-    let client = peer.connection.tls.as_ref()?.client.as_ref()?;
-    client.believed().is_up().then_some(client as &dyn PeerCertificate)
-}
-
-fn here<'h>(
-    gate: &'h Gate,
-    head: &'h request::Parts,
-    path: &'h str,
-    prefix: &'h str,
-    peer: &Peer,
-    now: Time,
-    sharing: Sharing,
-) -> Here<'h> {
-    Here {
-        lookups: &*gate.lookups,
-        now,
-        bytes_max: gate.limits.answer_bytes,
-        prefix,
-        secure: peer.scheme == Wire::Https,
-        method: &head.method,
-        headers: &head.headers,
-        path,
-        query: head.uri.query(),
-        sharing,
-    }
 }
 
 fn below<'p>(path: &'p str, prefix: &str) -> &'p str {

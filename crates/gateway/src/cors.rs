@@ -90,11 +90,11 @@ impl Cors {
         }
     }
 
-    /// Whether a page of that origin may call with the browser's credentials.
-    pub(crate) fn trusts(&self, origin: &HeaderValue) -> bool {
+    /// The origins whose pages may call with the browser's credentials.
+    pub(crate) fn trusted(&self) -> &[String] {
         match &self.origins {
-            Origins::Listed { origins, credentials: Credentials::Included } => is_listed(origins, origin),
-            Origins::Listed { credentials: Credentials::Omitted, .. } | Origins::Any => false,
+            Origins::Listed { origins, credentials: Credentials::Included } => origins,
+            Origins::Listed { credentials: Credentials::Omitted, .. } | Origins::Any => &[],
         }
     }
 

@@ -30,6 +30,7 @@ use countersign_auth::form::{Form, FormNames};
 use countersign_auth::identity::Identity;
 use countersign_auth::link::Sharing;
 use countersign_auth::objects::RouteObjects;
+use countersign_auth::page::Pages;
 use countersign_auth::policy::{Allow, Conditions, Permit, RouteOptions, authorize};
 use countersign_auth::port::Lookups as _;
 use countersign_auth::recognize::{Request, recognize};
@@ -300,6 +301,7 @@ impl Call<'_> {
         let api = self.api;
         let taken = api.take(headers)?;
         let fields = self.fields(headers, path, &taken)?;
+        let trusted = ["https://desk.example".to_owned()];
         let request = Request {
             method: &self.method,
             path,
@@ -313,6 +315,7 @@ impl Call<'_> {
             link: None,
             target: None,
             body: None,
+            pages: Pages { scheme: "https", trusted: &trusted },
         };
         let located = at.insert(api.locate_request(&request)?);
         let presented = recognize(api, located, &request, &taken)?;

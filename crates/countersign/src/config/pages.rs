@@ -12,7 +12,8 @@ use super::value::page::{FieldName, PageOrigin};
 pub(crate) struct Cors {
     /// Their origins, as browsers write them; `"*"` alone for all pages, which goes without `credentials`.
     pub(crate) origins: Vec<PageOrigin>,
-    /// Whether a browser sends its cookies with such calls and shows the page what is answered.
+    /// Whether a browser sends its cookies with such calls and shows the page what is answered. These pages count as the
+    /// API's own then: they may log in, open WebSockets, and use what the browser proves by itself.
     #[serde(default)]
     pub(crate) credentials: bool,
     /// Headers that scripts may send, beside the usual ones and those of the dialect.

@@ -18,6 +18,7 @@ pub(crate) mod heard;
 mod hops;
 mod issuers;
 mod logins;
+mod origins;
 mod pages;
 mod proofs;
 mod realms;

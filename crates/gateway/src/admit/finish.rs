@@ -15,7 +15,8 @@ use countersign_auth::serve;
 use http::header::{ACCEPT, HeaderName};
 use http::{HeaderMap, HeaderValue, Method, Response, Uri, request, response};
 
-use super::{below, response as answer, service, world};
+use super::seen::world;
+use super::{below, response as answer, service};
 use crate::address::{Peer, Scheme};
 use crate::admission::Finishing;
 use crate::body::ReadError;

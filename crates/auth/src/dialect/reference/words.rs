@@ -197,8 +197,8 @@ pub(super) const RULES: &str = "## What no key changes
   sets them.
 - Answers of the gate are not cached, unless the file says so in `headers`.
 - Cookies that hold a session are `HttpOnly`; all are `Secure` where the client speaks TLS.
-- A call that logs in and sets cookies is refused where the browser says that a page of another site made it.
-- A Basic credential that a browser sends for a page of another site changes nothing.
+- A call that logs in and sets cookies is refused where a page of another origin made it, and so is what changes something
+  by a credential that browsers repeat for any page: Basic, Digest, Negotiate, NTLM, and what a front proved.
 - `return_to` is a path of this API, or nothing.
 - A session that was opened for a stamp and is never presented dies within minutes.
 - An API's configuration may change lifetimes, limits, realm and the CSRF header's name, and switch credentials on

@@ -89,12 +89,13 @@ fn e5_a_right_that_was_taken_away_is_gone_with_the_next_request() {
 fn e8_a_cookie_does_not_hide_behind_an_authorization_header() {
     let ground = Ground::with("superoffice", SELLERS);
     let (id, csrf) = sign_in(&ground, "ann", PASSWORD);
-    let ask = |more: &str| {
+    let ask_from = |page: &str, more: &str| {
         ground.send(&format!(
             "POST /api/v1/Contact HTTP/1.1\nHost: crm.example\nContent-Type: application/json\n\
-             Origin: http://evil.example\nCookie: SuperOffice-Session={id}{more}\n\n{{}}"
+             Origin: {page}\nCookie: SuperOffice-Session={id}{more}\n\n{{}}"
         ))
     };
+    let ask = |more: &str| ask_from("http://evil.example", more);
     let refused = |what: &str, told: Told| {
         assert!(matches!(told.status(), 400 | 401 | 403), "{what}: {}", told.bytes());
         assert!(told.seen.is_empty(), "{what}");
@@ -117,7 +118,10 @@ fn e8_a_cookie_does_not_hide_behind_an_authorization_header() {
         refused(what, ask(&format!("\nAuthorization: {header}{right}")));
     }
     assert_eq!(claims(&ask(&right).passed())["sub"], "ann");
-    let seen = ask(&format!("\nAuthorization: {}{right}", basic("ann", PASSWORD))).passed();
+    // A password that the browser remembers is good for the gate's own pages alone, whatever stands beside it.
+    let remembered = format!("\nAuthorization: {}{right}", basic("ann", PASSWORD));
+    refused("her password, from a foreign page", ask(&remembered));
+    let seen = ask_from("http://crm.example", &remembered).passed();
     assert_eq!(claims(&seen)["sub"], "ann");
     assert!(all(&seen, "authorization").is_empty() && all(&seen, "cookie").is_empty());
     // A program that sends no cookie needs no proof.

@@ -47,7 +47,7 @@ password = "basket-case-8"
 "#;
 
 /// What pages of other origins say, and those that have none: a document in a sandbox, a file, a redirect.
-const FOREIGN: [&str; 14] = [
+pub(super) const FOREIGN: [&str; 14] = [
     "http://evil.example",
     "https://a.example",
     "http://a.example:8080",

@@ -261,4 +261,10 @@ fn e7_a_foreign_page_cannot_use_who_is_logged_in_to_the_desktop() {
     let post = "POST /api/v1/Contact HTTP/1.1\nHost: windows.example\nContent-Length: 0";
     desk.ask(0, &format!("{post}\nSec-Fetch-Site: cross-site")).refused(401);
     desk.ask(0, &format!("{post}\nSec-Fetch-Site: same-origin")).passed();
+    // In clear a browser says no more than this.
+    for origin in ["http://evil", "http://crm.windows.example", "null"] {
+        desk.ask(0, &format!("{post}\nOrigin: {origin}")).refused(401);
+    }
+    desk.ask(0, &format!("{post}\nOrigin: http://windows.example")).passed();
+    desk.ask(0, post).passed();
 }

@@ -1,0 +1,172 @@
+//! E: pages of other origins. What a browser proves by itself it proves for any page; only what the request says of its page
+//! tells them apart, and over clear text that is `Origin` alone.
+
+use countersign_auth::port::foreign::{FrontProof, FrontTerms};
+use countersign_auth::secret::Secret;
+use countersign_gateway::address::ForwardingFields;
+
+use super::sockets::FOREIGN;
+use super::{Ground, Told, basic, fronts};
+use crate::digest::{Challenge, Response};
+
+const SECRET: &str = "a secret of the front's own";
+
+/// An API that some pages may call with what a browser knows.
+const WORLD: &str = r#"
+[[api]]
+name = "crm"
+dialect = "superoffice"
+deployment = "onsite"
+at = ["a.example/"]
+enable = ["front"]
+pages = ["http://desk.example"]
+[[api.route]]
+at = "/**"
+allow = "authenticated"
+
+[[account]]
+name = "ann"
+password = "wonderland-7"
+"#;
+
+/// An API with Digest.
+pub(super) const TILL: &str = r#"
+[[api]]
+name = "till"
+dialect = "enactor"
+at = ["/"]
+enable = ["digest"]
+pages = ["http://desk.example"]
+[[api.route]]
+at = "/**"
+allow = "authenticated"
+
+[[account]]
+name = "till"
+password = "drawer-open-5"
+weaker = ["digest"]
+"#;
+
+fn ground() -> Ground {
+    let ground = Ground::with("superoffice", WORLD);
+    let terms = FrontTerms {
+        networks: vec!["127.0.0.0/8".parse().unwrap()],
+        proof: FrontProof::Secret(Secret::new(SECRET)),
+        domains: vec!["CORP".to_owned()],
+        create: false,
+    };
+    ground.world.service().believe_front("crm", terms);
+    ground
+}
+
+/// One page after the other asks; `proof` is what the browser adds to a request with this method for this path.
+fn pages_ask(ground: &Ground, path: &str, status: u16, proof: &dyn Fn(&str) -> String) {
+    let ask = |method: &str, page: &str| -> Told {
+        let proof = proof(method);
+        ground.send(&format!("{method} {path} HTTP/1.1\nHost: a.example\nContent-Length: 0\n{proof}{page}"))
+    };
+    let (own, desk, evil) =
+        ("\nOrigin: http://a.example", "\nOrigin: http://desk.example", "\nOrigin: http://evil.example");
+    for origin in FOREIGN {
+        ask("POST", &format!("\nOrigin: {origin}")).refused(status);
+    }
+    for foreign in [
+        format!("{own}{evil}"),
+        format!("{desk}{evil}"),
+        format!("{own}\nSec-Fetch-Site: cross-site"),
+        format!("{evil}\nSec-Fetch-Site: same-site"),
+        "\nOrigin: http://b.a.example\nSec-Fetch-Site: same-site".to_owned(),
+        "\nSec-Fetch-Site: same-site".to_owned(),
+        "\nSec-Fetch-Site: cross-site".to_owned(),
+        "\nSec-Fetch-Site: same-origin\nSec-Fetch-Site: cross-site".to_owned(),
+        format!("{own}\nSec-Fetch-Site: anything"),
+    ] {
+        for method in ["POST", "DELETE"] {
+            ask(method, &foreign).refused(status);
+        }
+    }
+    // A page of the gate's own, one that is trusted, the user himself, and a program.
+    for ours in [
+        own,
+        desk,
+        "\nSec-Fetch-Site: same-origin",
+        "\nOrigin: null\nSec-Fetch-Site: same-origin",
+        "\nSec-Fetch-Site: none",
+        "\nOrigin: http://desk.example\nSec-Fetch-Site: cross-site",
+        "",
+    ] {
+        ask("POST", ours).passed();
+    }
+    // What changes nothing shows nothing to the page that asks either.
+    ask("GET", evil).passed();
+}
+
+/// The first Digest challenge of a 401.
+pub(super) fn digest_challenge(told: &Told) -> Challenge {
+    let headers = &told.answer.head.headers;
+    let offered = headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("www-authenticate"));
+    let offered = offered.map(|(_, value)| value).find(|value| value.starts_with("Digest "));
+    Challenge::parse(offered.unwrap_or_else(|| panic!("no Digest: {}", told.bytes())))
+}
+
+#[test]
+fn e7_a_foreign_page_uses_nothing_that_a_browser_repeats_also_in_clear() {
+    let ground = ground();
+    let ann = format!("Authorization: {}", basic("ann", "wonderland-7"));
+    pages_ask(&ground, "/api/v1/Contact", 401, &|_method| ann.clone());
+    let front = format!("X-Windows-User: CORP\\ann\nX-Front-Proof: {SECRET}");
+    pages_ask(&ground, "/api/v1/Contact", 401, &|_method| front.clone());
+    let ground = Ground::with("enactor", TILL);
+    pages_ask(&ground, "/devices", 403, &|method| {
+        let told = ground.send("GET /devices HTTP/1.1\nHost: a.example").refused(401);
+        let challenge = digest_challenge(&told);
+        let response = Response::to(&challenge, "till", "drawer-open-5", method, "/devices");
+        format!("Authorization: {}", response.field())
+    });
+}
+
+/// How the client speaks is what the front says of it.
+#[test]
+fn e7_the_pages_of_a_host_are_those_of_its_scheme() {
+    let ground = Ground::behind("superoffice", fronts(ForwardingFields::XForwarded));
+    let ask = |proto: &str, origin: &str| {
+        ground.send(&format!(
+            "POST /api/v1/Contact HTTP/1.1\nHost: crm.example\nContent-Length: 0\nX-Forwarded-For: 192.0.2.1\n\
+             X-Forwarded-Proto: {proto}\nX-Forwarded-Host: evil.example\nAuthorization: {}\nOrigin: {origin}",
+            basic("alice", "wonderland-7")
+        ))
+    };
+    ask("https", "https://crm.example").passed();
+    ask("http", "http://crm.example").passed();
+    ask("https", "http://crm.example").refused(401);
+    ask("http", "https://crm.example").refused(401);
+    // Whose host it is, the address says that was asked.
+    ask("https", "https://evil.example").refused(401);
+}
+
+#[test]
+fn e7_no_foreign_page_logs_its_visitor_in() {
+    let ground = ground();
+    let log_in = |page: &str| {
+        ground.send(&format!(
+            "POST /login HTTP/1.1\nHost: a.example\nContent-Type: application/x-www-form-urlencoded{page}\n\n\
+             userName=ann&password=wonderland-7"
+        ))
+    };
+    for foreign in [
+        "\nOrigin: http://evil.example",
+        "\nOrigin: https://a.example",
+        "\nOrigin: null",
+        "\nOrigin: http://b.a.example\nSec-Fetch-Site: same-site",
+        "\nSec-Fetch-Site: same-site",
+        "\nOrigin: http://a.example\nOrigin: http://evil.example",
+    ] {
+        let told = log_in(foreign).refused(403);
+        assert!(told.answer.head.header("set-cookie").is_none(), "{foreign}: {}", told.bytes());
+    }
+    for ours in
+        ["\nOrigin: http://a.example", "\nOrigin: http://desk.example\nSec-Fetch-Site: cross-site", ""]
+    {
+        log_in(ours).answered().cookie("SuperOffice-Session");
+    }
+}
