@@ -26,6 +26,7 @@ use countersign_auth::derive::derive;
 use countersign_auth::dialect::Dialect;
 use countersign_auth::form::{Form, FormNames};
 use countersign_auth::link::Sharing;
+use countersign_auth::page::Pages;
 use countersign_auth::policy::{Allow, Conditions, RouteOptions, authorize};
 use countersign_auth::port::{
     AtHand, Lookups, Operations as _, ProofKey, Purpose, Signer as _, TokenAnswer, Verified,
@@ -109,6 +110,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         address,
         connection: address,
         certificate: None,
+        pages: Pages { scheme: "https", trusted: &[] },
         fields: None,
         link: None,
         target: None,

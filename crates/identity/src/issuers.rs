@@ -4,7 +4,7 @@ pub mod introspection;
 pub mod login;
 pub mod remote;
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use countersign_auth::port::foreign::IssuerTerms;
 use countersign_auth::port::{IssuerKey, IssuerKeys, Unavailable};
@@ -14,6 +14,7 @@ use self::introspection::Introspection;
 use self::login::Login;
 use self::remote::{RemoteKeys, RemoteOptions};
 use crate::outbound::Outbound;
+use crate::rcu::Rcu;
 
 /// Where the keys of an issuer are.
 pub enum TrustedIssuer {
@@ -32,17 +33,29 @@ enum Source {
     Remote(Arc<RemoteKeys>),
 }
 
+#[derive(Clone)]
 struct Known {
     source: Source,
     terms: Option<Arc<IssuerTerms>>,
 }
 
+/// By API, and by a name there.
+type ByApi<T> = HashMap<String, HashMap<String, T>>;
+
+fn put<T: Clone>(all: &Rcu<ByApi<T>>, api: &str, name: &str, what: T) -> Option<T> {
+    all.change(|all| all.entry(api.to_owned()).or_default().insert(name.to_owned(), what))
+}
+
+fn find<T: Clone>(all: &Rcu<ByApi<T>>, api: &str, name: &str) -> Option<T> {
+    all.read().get(api)?.get(name).cloned()
+}
+
 /// The issuers by API, and whom to ask about tokens that only their issuer can read.
 #[derive(Default)]
 pub(crate) struct Issuers {
-    known: RwLock<HashMap<String, HashMap<String, Known>>>,
-    introspections: RwLock<HashMap<(String, String), Arc<Introspection>>>,
-    logins: RwLock<HashMap<(String, String), Arc<Login>>>,
+    known: Rcu<ByApi<Known>>,
+    introspections: Rcu<ByApi<Arc<Introspection>>>,
+    logins: Rcu<ByApi<Arc<Login>>>,
 }
 
 impl Issuers {
@@ -66,9 +79,7 @@ impl Issuers {
             Source::Ours | Source::Keys(_) => None,
         };
         let known = Known { source, terms: terms.map(Arc::new) };
-        let mut issuers = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        let replaced = issuers.entry(api.to_owned()).or_default().insert(issuer.to_owned(), known);
-        match replaced.map(|known| known.source) {
+        match put(&self.known, api, issuer, known).map(|known| known.source) {
             Some(Source::Keys(keys)) => keys.fall(None),
             Some(Source::Remote(remote)) => remote.fall(),
             Some(Source::Ours) | None => {}
@@ -99,37 +110,28 @@ impl Issuers {
     }
 
     pub(crate) fn terms(&self, api: &str, issuer: &str) -> Option<Arc<IssuerTerms>> {
-        let issuers = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        issuers.get(api)?.get(issuer)?.terms.clone()
+        self.known.read().get(api)?.get(issuer)?.terms.clone()
     }
 
     fn source(&self, api: &str, issuer: &str) -> Option<Source> {
-        let issuers = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        Some(issuers.get(api)?.get(issuer)?.source.clone())
+        Some(self.known.read().get(api)?.get(issuer)?.source.clone())
     }
 
     /// Says who is asked about tokens that come as a credential.
     pub(crate) fn ask(&self, api: &str, credential: &str, whom: Introspection) {
-        let mut introspections = self.introspections.write().unwrap_or_else(PoisonError::into_inner);
-        introspections.insert((api.to_owned(), credential.to_owned()), Arc::new(whom));
+        put(&self.introspections, api, credential, Arc::new(whom));
     }
 
     /// Says how people log in at an API by a name.
     pub(crate) fn log_in(&self, api: &str, name: &str, login: Login) {
-        let mut logins = self.logins.write().unwrap_or_else(PoisonError::into_inner);
-        logins.insert((api.to_owned(), name.to_owned()), Arc::new(login));
+        put(&self.logins, api, name, Arc::new(login));
     }
 
     pub(crate) fn login(&self, api: &str, name: &str) -> Option<Arc<Login>> {
-        let logins = self.logins.read().unwrap_or_else(PoisonError::into_inner);
-        logins.get(&(api.to_owned(), name.to_owned())).cloned()
+        find(&self.logins, api, name)
     }
 
     pub(crate) fn introspection(&self, api: &str, credential: &str) -> Option<Arc<Introspection>> {
-        let introspections = self.introspections.read().unwrap_or_else(PoisonError::into_inner);
-        if introspections.is_empty() {
-            return None;
-        }
-        introspections.get(&(api.to_owned(), credential.to_owned())).cloned()
+        find(&self.introspections, api, credential)
     }
 }

@@ -3,7 +3,7 @@
 pub(crate) mod helper;
 
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use aws_lc_rs::digest::{SHA256, SHA384, SHA512, digest};
 use countersign_negotiate::binding::{ChannelBinding, Demand, EndPointHash};
@@ -13,6 +13,7 @@ use countersign_negotiate::ntlm::{Mic, Names};
 use hashbrown::HashMap;
 
 use self::helper::Helpers;
+use crate::rcu::Rcu;
 
 /// How an API checks Kerberos.
 #[derive(Clone, Debug)]
@@ -141,17 +142,17 @@ impl Mechanisms {
 
 /// By API.
 #[derive(Default)]
-pub(crate) struct Negotiations(RwLock<HashMap<String, Arc<Mechanisms>>>);
+pub(crate) struct Negotiations(Rcu<HashMap<String, Arc<Mechanisms>>>);
 
 impl Negotiations {
     pub(crate) fn declare(&self, api: &str, settings: NegotiationSettings) -> Result<(), KerberosError> {
         let mechanisms = Arc::new(Mechanisms::new(settings)?);
-        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(api.to_owned(), mechanisms);
+        self.0.change(|all| all.insert(api.to_owned(), mechanisms));
         Ok(())
     }
 
     pub(crate) fn of(&self, api: &str) -> Option<Arc<Mechanisms>> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).get(api).cloned()
+        self.0.read().get(api).cloned()
     }
 }
 

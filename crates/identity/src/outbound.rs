@@ -62,6 +62,17 @@ impl Endpoint {
         }
     }
 
+    /// Reads a URL that the answer of this place names: in clear only if this place was asked so itself, since what
+    /// comes from elsewhere must not make the gate ask a port of this machine.
+    ///
+    /// # Errors
+    /// See [`EndpointError`].
+    pub fn names(&self, url: &str) -> Result<Self, EndpointError> {
+        let named = Self::parse(url)?;
+        let is_clear = |endpoint: &Self| endpoint.0.scheme_str() == Some("http");
+        if is_clear(&named) && !is_clear(self) { Err(EndpointError::Clear) } else { Ok(named) }
+    }
+
     /// The URL.
     pub fn uri(&self) -> &Uri {
         &self.0

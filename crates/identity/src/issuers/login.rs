@@ -88,13 +88,13 @@ pub(crate) enum ClientProof {
 }
 
 impl Places {
-    /// Reads what the document of an issuer says; `None` if it logs nobody in.
+    /// Reads what the document of an issuer at `from` says; `None` if it logs nobody in.
     ///
     /// # Errors
     /// Why an endpoint is none that may be asked.
-    pub(crate) fn read(document: &Value) -> Result<Option<Self>, String> {
+    pub(crate) fn read(from: &Endpoint, document: &Value) -> Result<Option<Self>, String> {
         let endpoint = |name: &str| match document.get(name).and_then(Value::as_str) {
-            Some(url) => Endpoint::parse(url).map(Some).map_err(|error| format!("`{name}` {error}")),
+            Some(url) => from.names(url).map(Some).map_err(|error| format!("`{name}` {error}")),
             None => Ok(None),
         };
         let (Some(authorization), Some(token)) =
@@ -300,6 +300,7 @@ mod tests {
 
     #[test]
     fn a_discovery_document_says_where_and_how() {
+        let from = Endpoint::parse("https://id.example/.well-known/openid-configuration").unwrap();
         let document = |more: Value| {
             let mut document = serde_json::json!({
                 "authorization_endpoint": "https://id.example/authorize", "token_endpoint": "https://id.example/token"
@@ -307,17 +308,19 @@ mod tests {
             document.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
             document
         };
-        let plain = Places::read(&document(serde_json::json!({}))).unwrap().unwrap();
+        let plain = Places::read(&from, &document(serde_json::json!({}))).unwrap().unwrap();
         assert_eq!((plain.client, plain.says_issuer), (ClientProof::Header, false));
         let methods = serde_json::json!({
             "token_endpoint_auth_methods_supported": ["client_secret_post", "private_key_jwt"],
             "authorization_response_iss_parameter_supported": true
         });
-        let told = Places::read(&document(methods)).unwrap().unwrap();
+        let told = Places::read(&from, &document(methods)).unwrap().unwrap();
         assert_eq!((told.client, told.says_issuer), (ClientProof::Body, true));
         let clear = serde_json::json!({ "token_endpoint": "http://id.example/token" });
-        assert!(Places::read(&document(clear)).unwrap_err().contains("must be https"));
+        assert!(Places::read(&from, &document(clear)).unwrap_err().contains("must be https"));
+        let here = serde_json::json!({ "token_endpoint": "http://127.0.0.1:9/token" });
+        assert!(Places::read(&from, &document(here)).unwrap_err().contains("must be https"));
         let none = serde_json::json!({ "token_endpoint": 7 });
-        assert_eq!(Places::read(&document(none)), Ok(None));
+        assert_eq!(Places::read(&from, &document(none)), Ok(None));
     }
 }

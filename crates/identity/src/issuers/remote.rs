@@ -215,9 +215,9 @@ fn discovered(
     }
     let url = member("jwks_uri").ok_or_else(|| wrong("does not say where the keys are"))?;
     let keys =
-        Endpoint::parse(url).map_err(|error| wrong(&format!("says that the keys are at what {error}")))?;
+        endpoint.names(url).map_err(|error| wrong(&format!("says that the keys are at what {error}")))?;
     // Whose keys can be had verifies tokens, whatever else is wrong with his document.
-    let places = Places::read(&document).unwrap_or_else(|error| {
+    let places = Places::read(endpoint, &document).unwrap_or_else(|error| {
         tracing::warn!(cause = %error, "could not take where an issuer logs people in");
         None
     });
@@ -294,6 +294,7 @@ mod tests {
         check(&good.replace("https://a.example\"", "https://a.example/\""), "another issuer");
         check(r#"{"issuer":"https://a.example"}"#, "where the keys are");
         check(&good.replace("https://keys", "http://keys"), "must be https");
+        check(&good.replace("https://keys.example", "http://127.0.0.1:9"), "must be https");
         check(
             r#"{"issuer":"https://b.example","issuer":"https://a.example","jwks_uri":"https://k.example"}"#,
             "twice",

@@ -2,7 +2,7 @@
 //!
 //! Whoever changes this file says what a foreign token proves; it is reviewed as such.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use countersign_auth::account::Account;
 use countersign_auth::port::foreign::{
@@ -18,6 +18,7 @@ use crate::accounts::{AccountDraft, AccountError};
 use crate::issuers::TrustedIssuer;
 use crate::issuers::introspection::{Introspection, IntrospectionOptions};
 use crate::outbound::Outbound;
+use crate::rcu::Rcu;
 
 impl Service {
     /// Says whose JWTs an API takes, on the terms of its dialect; a later call for the same issuer replaces the
@@ -57,19 +58,18 @@ impl Service {
 
 /// The fronts that are believed, by API.
 #[derive(Default)]
-pub(super) struct BelievedFronts(RwLock<HashMap<String, Arc<FrontTerms>>>);
+pub(super) struct BelievedFronts(Rcu<HashMap<String, Arc<FrontTerms>>>);
 
 impl BelievedFronts {
     fn of(&self, api: &str) -> Option<Arc<FrontTerms>> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).get(api).cloned()
+        self.0.read().get(api).cloned()
     }
 }
 
 impl Service {
     /// Says on what terms an API believes its front.
     pub fn believe_front(&self, api: &str, terms: FrontTerms) {
-        let mut fronts = self.core.fronts.0.write().unwrap_or_else(PoisonError::into_inner);
-        fronts.insert(api.to_owned(), Arc::new(terms));
+        self.core.fronts.0.change(|fronts| fronts.insert(api.to_owned(), Arc::new(terms)));
     }
 }
 
