@@ -83,6 +83,7 @@ pub(crate) async fn send(
 ) -> Result<Exchange, ForwardError> {
     let upstream = sending.upstream;
     let pools = worker.pools(upstream.id, upstream.backends.len());
+    let flight = pools.depart(worker.share(gate.limits.upstream_requests)).ok_or(ForwardError::Full)?;
     let mut route = Route { worker, pools: &pools, gate, sending };
     let mut tried = 0_u64;
     let mut last_error = None;
@@ -94,7 +95,11 @@ pub(crate) async fn send(
         tried |= 1 << index;
         route.name_host(backend);
         match route.through(index, backend).await {
-            Ok(exchange) => return Ok(exchange),
+            Ok((response, sender)) => {
+                let progress = route.sending.progress.clone();
+                let lease = Lease::new(sender, index, upstream, flight, worker.pulse(), progress);
+                return Ok(Exchange { response, lease });
+            }
             Err(error) if route.sending.request.is_some() => last_error = Some(error),
             Err(error) => return Err(error),
         }
@@ -103,7 +108,7 @@ pub(crate) async fn send(
 
 struct Route<'r, 'u> {
     worker: &'r Rc<Worker>,
-    pools: &'r Rc<Pools>,
+    pools: &'r Pools,
     gate: &'r LocalGate,
     sending: &'r mut Sending<'u>,
 }
@@ -118,7 +123,11 @@ impl Route<'_, '_> {
 
     /// Tries one backend: idle connections while there are any, then a new one. If the request may be sent again, it
     /// is back when this has failed.
-    async fn through(&mut self, index: usize, backend: &Backend) -> Result<Exchange, ForwardError> {
+    async fn through(
+        &mut self,
+        index: usize,
+        backend: &Backend,
+    ) -> Result<(Response<Incoming>, Sender), ForwardError> {
         let pulse = self.worker.pulse();
         loop {
             let idle = self.pools.take(index, pulse.now_ms());
@@ -137,7 +146,7 @@ impl Route<'_, '_> {
                     }
                 }
             };
-            match self.once(index, backend, sender, is_new).await {
+            match self.once(backend, sender, is_new).await {
                 // A new connection that was closed before it took anything: another backend may do better.
                 Err(ForwardError::Stale(error)) if is_new => {
                     self.failed(backend);
@@ -152,11 +161,10 @@ impl Route<'_, '_> {
     /// Sends on one connection. With [`ForwardError::Stale`] the request is back, with all others it is not.
     async fn once(
         &mut self,
-        index: usize,
         backend: &Backend,
         mut sender: Sender,
         is_new: bool,
-    ) -> Result<Exchange, ForwardError> {
+    ) -> Result<(Response<Incoming>, Sender), ForwardError> {
         let pulse = self.worker.pulse();
         let Some(request) = self.sending.request.take() else { return Err(ForwardError::NoBackend) };
         let spare = (self.sending.may_repeat && !is_new).then(|| spare(&request));
@@ -170,9 +178,7 @@ impl Route<'_, '_> {
         match wait.for_head(pulse, answer).await {
             Ok(Ok(response)) => {
                 backend.health.succeeded();
-                let progress = self.sending.progress.clone();
-                let lease = Lease::new(sender, index, self.sending.upstream, self.pools, pulse, progress);
-                Ok(Exchange { response, lease })
+                Ok((response, sender))
             }
             Ok(Err(mut error)) => {
                 if let Some(request) = error.take_message() {

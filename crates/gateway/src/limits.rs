@@ -33,6 +33,9 @@ const ANONYMOUS_SESSIONS: u32 = 600;
 const WRITE_STALL: Duration = Duration::from_secs(30);
 /// About 40 KiB each at the worst usual case; 400 MiB together.
 const CONNECTIONS: usize = 10_000;
+/// As many as clients may be connected at once, a WebSocket each; 128 streams on each of their connections would be a
+/// hundred times the descriptors that a process has.
+const UPSTREAM_REQUESTS: usize = 10_000;
 /// One address may be a company's gateway; a single client needs six.
 const CONNECTIONS_PER_ADDRESS: usize = 1_000;
 /// Browsers use up to 100 streams of one connection.
@@ -84,6 +87,9 @@ pub struct Limits {
     pub write_stall: Duration,
     /// Open connections of clients, over all listeners.
     pub connections: usize,
+    /// Requests that are on their way to one upstream, or whose answers, streams and WebSockets come from it, at once;
+    /// each core has its share, rounded up. 503 beyond it.
+    pub upstream_requests: usize,
     /// Open connections of one address; balancers that speak the PROXY protocol are not counted themselves.
     pub connections_per_address: usize,
     /// HTTP/2: streams at once on a connection.
@@ -120,6 +126,7 @@ impl Default for Limits {
             anonymous_sessions: ANONYMOUS_SESSIONS,
             write_stall: WRITE_STALL,
             connections: CONNECTIONS,
+            upstream_requests: UPSTREAM_REQUESTS,
             connections_per_address: CONNECTIONS_PER_ADDRESS,
             streams: STREAMS,
             pending_resets: PENDING_RESETS,

@@ -10,6 +10,7 @@ pub mod proxy_protocol;
 mod serve;
 mod service;
 mod tls;
+mod untaken;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -26,6 +27,7 @@ use crate::listen::heads::{CutOff, HeadWatch};
 pub use crate::listen::serve::http1_builder;
 pub use crate::listen::tls::TlsError;
 pub(crate) use crate::listen::tls::{Acceptor, Credentials, certificates};
+pub(crate) use crate::listen::untaken::{Mark, Piece, Untaken};
 
 use countersign_auth::link::Slot;
 use http::HeaderValue;
@@ -132,12 +134,12 @@ pub struct Connection {
     since_ms: AtomicU64,
     requests: AtomicU32,
     stalled_since_ms: AtomicU64,
+    /// When bytes last went out after they could not.
+    freed_ms: AtomicU64,
     /// Whether several answers share it (HTTP/2): then its bytes may move while an answer stands still.
     shared: AtomicBool,
-    /// Answers that wait for the client to take their next piece, where it is shared.
-    waiting: AtomicU32,
-    /// When something was last taken, of whichever of them.
-    piece_taken_ms: AtomicU64,
+    /// Whether one of them was not taken for too long ([`Untaken`]).
+    left_untaken: AtomicBool,
     /// Requests that were taken from it.
     taken: AtomicU64,
     /// Heads that were found to have one reading; [`NOT_FOLLOWED`] where none are looked at.
@@ -167,9 +169,9 @@ impl Connection {
             since_ms: AtomicU64::new(now_ms),
             requests: AtomicU32::new(0),
             stalled_since_ms: AtomicU64::new(NOT_STALLED),
+            freed_ms: AtomicU64::new(now_ms),
             shared: AtomicBool::new(false),
-            waiting: AtomicU32::new(0),
-            piece_taken_ms: AtomicU64::new(now_ms),
+            left_untaken: AtomicBool::new(false),
             taken: AtomicU64::new(0),
             vouched: AtomicU64::new(NOT_FOLLOWED),
             head_fault: AtomicU8::new(0),
@@ -209,16 +211,14 @@ impl Connection {
         self.shared.load(Ordering::Relaxed)
     }
 
-    /// An answer has a piece that the client has to take.
-    pub(crate) fn answer_waits(&self, now_ms: u64) {
-        if self.waiting.fetch_add(1, Ordering::Relaxed) == 0 {
-            self.piece_taken_ms.store(now_ms, Ordering::Relaxed);
-        }
+    /// When its line was last found to be full no longer.
+    fn freed_ms(&self) -> u64 {
+        self.freed_ms.load(Ordering::Relaxed)
     }
 
-    /// The client took it, or will never.
-    pub(crate) fn answer_waits_no_more(&self) {
-        self.waiting.fetch_sub(1, Ordering::Relaxed);
+    /// One of its answers was not taken for too long.
+    fn leave_untaken(&self) {
+        self.left_untaken.store(true, Ordering::Relaxed);
     }
 
     /// Begins to look at heads.
@@ -284,11 +284,9 @@ impl Connection {
 
     /// Bytes went out.
     fn moved(&self, now_ms: u64) {
-        if self.is_shared() {
-            self.piece_taken_ms.store(now_ms, Ordering::Relaxed);
-        }
         if self.stalled_since_ms.load(Ordering::Relaxed) != NOT_STALLED {
             self.stalled_since_ms.store(NOT_STALLED, Ordering::Relaxed);
+            self.freed_ms.store(now_ms, Ordering::Relaxed);
         }
     }
 
@@ -298,10 +296,9 @@ impl Connection {
         let waited = now_ms.saturating_sub(since);
         let stalled = self.stalled_since_ms.load(Ordering::Relaxed);
         let phase = self.phase.load(Ordering::Relaxed);
-        let untaken = now_ms.saturating_sub(self.piece_taken_ms.load(Ordering::Relaxed));
         let is_stalled = (stalled != NOT_STALLED
             && now_ms.saturating_sub(stalled) > millis(limits.write_stall))
-            || (self.waiting.load(Ordering::Relaxed) > 0 && untaken > millis(limits.write_stall));
+            || self.left_untaken.load(Ordering::Relaxed);
         // What was asked to close politely, and does not, has answers that nobody takes.
         let is_stuck = phase == Phase::Idle as u8 && waited > millis(limits.keep_alive + limits.write_stall);
         let verdict = if is_stalled || is_stuck {

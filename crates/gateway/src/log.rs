@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use crate::address::{Peer, RequestId};
 use crate::admission::LogFacts;
 use crate::body::BodyError;
-use crate::listen::Connection;
+use crate::listen::{Connection, Untaken};
 use crate::worker::{LocalGate, Worker};
 
 pub use self::line::LineFormat;
@@ -80,9 +80,9 @@ impl Tail {
         }
     }
 
-    /// The connection and the time of the core, for whoever watches the answer.
-    pub(crate) fn watched(&self) -> (&Arc<Connection>, u64) {
-        (&self.connection, self.worker.pulse().now_ms())
+    /// The connection, and the core's list of what was not taken, for whoever watches the answer.
+    pub(crate) fn watched(&self) -> (&Arc<Connection>, &Rc<Untaken>) {
+        (&self.connection, self.worker.untaken())
     }
 
     /// Notes what was decided.

@@ -43,11 +43,17 @@ pub(crate) enum UpstreamFault {
     Late,
     /// It broke off, or what it said is no HTTP.
     Broken,
+    /// As many requests are under way as may be.
+    Full,
 }
 
 impl UpstreamFault {
-    const ALL: [(Self, &'static str); 3] =
-        [(Self::Unreachable, "unreachable"), (Self::Late, "late"), (Self::Broken, "broken")];
+    const ALL: [(Self, &'static str); 4] = [
+        (Self::Unreachable, "unreachable"),
+        (Self::Late, "late"),
+        (Self::Broken, "broken"),
+        (Self::Full, "full"),
+    ];
 }
 
 /// Cells of one core for one API. The alignment keeps cores off each other's cache lines.
@@ -56,7 +62,7 @@ impl UpstreamFault {
 struct ApiCells {
     by_class: [AtomicU64; 5],
     refused: [AtomicU64; REASONS],
-    faults: [AtomicU64; 3],
+    faults: [AtomicU64; 4],
     begun: AtomicU64,
     ended: AtomicU64,
     micros_sum: AtomicU64,

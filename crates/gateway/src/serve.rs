@@ -138,6 +138,7 @@ pub(crate) fn start_with<H: Handler>(
     for (index, plans) in plans.into_iter().enumerate() {
         let core = Core {
             index,
+            count,
             salt,
             plans,
             shared: Arc::clone(&running.shared),
@@ -222,6 +223,7 @@ struct Plan {
 
 struct Core<H> {
     index: usize,
+    count: usize,
     salt: u64,
     plans: Vec<Plan>,
     shared: Arc<Shared>,
@@ -244,7 +246,7 @@ impl<H: Handler> Core<H> {
     }
 
     async fn serve(mut self, report: &mpsc::Sender<io::Result<()>>) -> usize {
-        let worker = Worker::new(self.index, Arc::clone(&self.shared), self.salt);
+        let worker = Worker::new(self.index, self.count, Arc::clone(&self.shared), self.salt);
         worker.pulse().strike();
         let mut accepting = Vec::new();
         for plan in std::mem::take(&mut self.plans) {

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 use crate::address::RequestId;
 use crate::gate::Gate;
-use crate::listen::Connection;
+use crate::listen::{Connection, Untaken};
 use crate::log::Lines;
 use crate::pulse::Pulse;
 use crate::upstream::{Pools, UpstreamId};
@@ -69,7 +69,10 @@ struct Registered {
 /// One core of the data plane.
 pub(crate) struct Worker {
     index: usize,
+    /// How many there are.
+    cores: usize,
     pulse: Rc<Pulse>,
+    untaken: Rc<Untaken>,
     shared: Arc<Shared>,
     gate: RefCell<(u64, Rc<LocalGate>)>,
     connections: RefCell<HashMap<u64, Registered, RandomState>>,
@@ -84,13 +87,15 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    /// A core with the number `index`; `salt` makes its request ids differ from other processes'.
-    pub(crate) fn new(index: usize, shared: Arc<Shared>, salt: u64) -> Rc<Self> {
+    /// The core with the number `index` of so many; `salt` makes its request ids differ from other processes'.
+    pub(crate) fn new(index: usize, cores: usize, shared: Arc<Shared>, salt: u64) -> Rc<Self> {
         let edition = shared.edition.load(Ordering::Acquire);
         let gate = shared.gate();
         let pulse = Pulse::new(gate.limits.tick, shared.began);
         Rc::new(Self {
             index,
+            cores,
+            untaken: Untaken::new(pulse.coarse()),
             pulse,
             shared,
             gate: RefCell::new((edition, Rc::new(LocalGate(gate)))),
@@ -110,6 +115,16 @@ impl Worker {
     /// Its number.
     pub(crate) fn index(&self) -> usize {
         self.index
+    }
+
+    /// Its share of a number that all cores have together; at least one.
+    pub(crate) fn share(&self, all: usize) -> usize {
+        all.div_ceil(self.cores.max(1))
+    }
+
+    /// What it has handed out and was not taken.
+    pub(crate) fn untaken(&self) -> &Rc<Untaken> {
+        &self.untaken
     }
 
     /// Its timer.
@@ -196,6 +211,7 @@ impl Worker {
     pub(crate) fn sweep(&self) {
         let gate = self.gate();
         let now = self.pulse.now_ms();
+        self.untaken.sweep(&gate.limits);
         let due: Vec<Waker> = self
             .connections
             .borrow()

@@ -263,6 +263,7 @@ fn limits(limits: &config::Limits) -> Limits {
         anonymous_sessions: limits.anonymous_sessions,
         connections: size(limits.connections),
         connections_per_address: size(limits.connections_per_address),
+        upstream_requests: size(limits.upstream_requests),
         tick: Limits::default().tick,
     }
 }
@@ -348,7 +349,7 @@ mod tests {
             connections_per_address = 110\nhandshake_timeout = \"11s\"\nheader_timeout = \"12s\"\n\
             idle_timeout = \"13s\"\nbody_timeout = \"14s\"\nwrite_timeout = \"15s\"\nstreams = 116\n\
             stream_resets = 117\nstream_errors = 118\nstream_window = 70119\nconnection_window = 70120\n\
-            stream_buffer = 70121\nanonymous_sessions = 122\n";
+            stream_buffer = 70121\nanonymous_sessions = 122\nupstream_requests = 1123\n";
         let read: config::Limits = toml::from_str(text).unwrap();
         let usual = Limits::default();
         let Limits {
@@ -374,6 +375,7 @@ mod tests {
             anonymous_sessions,
             connections,
             connections_per_address,
+            upstream_requests,
             tick,
         } = limits(&read);
         assert_eq!((header_bytes, header_count), (8101, 102));
@@ -384,7 +386,7 @@ mod tests {
         assert_eq!(secs, [11, 12, 13, 14, 14, 15]);
         assert_eq!((streams, pending_resets, local_resets), (116, 117, 118));
         assert_eq!((stream_window, connection_window, stream_send_buffer), (70119, 70120, 70121));
-        assert_eq!((anonymous_sessions, tick), (122, usual.tick));
+        assert_eq!((anonymous_sessions, upstream_requests, tick), (122, 1123, usual.tick));
         assert!(tick > Duration::ZERO);
     }
 }

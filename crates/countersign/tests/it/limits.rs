@@ -326,6 +326,39 @@ fn fields_of_services_answers_are_counted() {
 }
 
 #[test]
+fn requests_at_one_service_are_counted() {
+    let limits = Limits { upstream_requests: 2, ..Limits::default() };
+    let ground = Ground::limited_in("enactor", WORLD, limits, PATIENCE);
+    let request = format!("{}\r\n\r\n", get("").replace('\n', "\r\n")).into_bytes();
+    for _ in 0..4 {
+        ground.send(&get("")).passed();
+    }
+    ground.world.behave(crate::transcript::Manners::Silent);
+    let ask = || {
+        let mut stream = std::net::TcpStream::connect(ground.world.address).unwrap();
+        stream.write_all(&request).unwrap();
+        stream
+    };
+    let [first, second] = [ask(), ask()];
+    let until = Instant::now() + PATIENCE;
+    let mut waiting = 0;
+    while waiting < 2 {
+        waiting += ground.world.upstream.waiting();
+        assert!(Instant::now() < until, "{waiting} requests reached the service");
+        std::thread::yield_now();
+    }
+    ground.world.behave(crate::transcript::Manners::Up);
+    refused(&ground, &get(""), 503, "unavailable", "upstream_requests");
+    assert!(ground.world.metrics().contains("fault=\"full\"} 1"));
+    // Whoever goes away makes room.
+    drop(first);
+    while ground.send(&get("")).status() != 200 {
+        assert!(Instant::now() < until, "a request that was abandoned makes no room");
+    }
+    drop(second);
+}
+
+#[test]
 fn connections_are_counted() {
     let limits = Limits { connections: 2, ..Limits::default() };
     let ground = Ground::limited("enactor", WORLD, limits);

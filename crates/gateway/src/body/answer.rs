@@ -10,6 +10,7 @@ use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 
 use super::BodyError;
+use crate::listen::{Mark, Piece};
 use crate::log::Tail;
 use crate::pulse::{Alarm, Pulse, millis};
 use crate::upstream::Lease;
@@ -21,8 +22,8 @@ pub(crate) struct AnswerBody {
     source: Source,
     /// Counts and logs the request when it is dropped.
     tail: Box<Tail>,
-    /// Whether the connection was told that this answer waits for its client.
-    waits: bool,
+    /// Where it is noted what its client has not taken yet, once there is a piece of it on a shared connection.
+    mark: Option<Mark>,
 }
 
 /// The engine moves an answer a dozen times before it is sent: what is large stays in its place.
@@ -154,49 +155,28 @@ impl AnswerBody {
     }
 
     fn of(source: Source, tail: Box<Tail>) -> Self {
-        let mut body = Self { source, tail, waits: false };
-        body.wait_for_client();
-        body
+        Self { source, tail, mark: None }
     }
 
-    /// From now on the client has to take something, where the connection is to be told so (HTTP/2): a body is asked
-    /// for its next piece when the client has room for it.
-    fn wait_for_client(&mut self) {
-        if !self.waits && !http_body::Body::is_end_stream(self) {
-            let (connection, now_ms) = self.tail.watched();
-            self.waits = connection.is_shared();
-            if self.waits {
-                connection.answer_waits(now_ms);
-            }
+    /// A piece for the client; where it shares its connection with other answers, it is noted until it is taken.
+    fn piece(&mut self, bytes: Bytes) -> Piece {
+        let (connection, untaken) = self.tail.watched();
+        if bytes.is_empty() || !connection.is_shared() {
+            return bytes.into();
         }
-    }
-}
-
-impl AnswerBody {
-    fn wait_no_more(&mut self) {
-        if self.waits {
-            self.tail.watched().0.answer_waits_no_more();
-            self.waits = false;
-        }
-    }
-}
-
-impl Drop for AnswerBody {
-    fn drop(&mut self) {
-        self.wait_no_more();
+        self.mark.get_or_insert_with(|| Mark::of(untaken, connection)).piece(bytes)
     }
 }
 
 impl http_body::Body for AnswerBody {
-    type Data = Bytes;
+    type Data = Piece;
     type Error = BodyError;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    ) -> Poll<Option<Result<Frame<Piece>, BodyError>>> {
         let this = self.get_mut();
-        this.wait_no_more();
         let polled = match &mut this.source {
             Source::Full(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Source::Streaming(streaming) => streaming.poll_frame(cx),
@@ -206,10 +186,7 @@ impl http_body::Body for AnswerBody {
             Poll::Ready(Some(Err(error))) => this.tail.broke_off(error),
             Poll::Ready(None) | Poll::Pending => {}
         }
-        if let Poll::Ready(Some(Ok(_))) = polled {
-            this.wait_for_client();
-        }
-        polled
+        polled.map_ok(|frame| frame.map_data(|bytes| this.piece(bytes)))
     }
 
     fn is_end_stream(&self) -> bool {

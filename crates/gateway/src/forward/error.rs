@@ -14,6 +14,9 @@ pub(crate) enum ForwardError {
     /// No connection could be made.
     #[error("could not reach the upstream")]
     Connect(#[source] ConnectError),
+    /// As many requests are under way as may be.
+    #[error("could not send the request: upstream_requests are under way")]
+    Full,
     /// There is no backend left to try.
     #[error("could not find a backend")]
     NoBackend,
@@ -59,6 +62,7 @@ impl ForwardError {
             | Self::NoHttp(_)
             | Self::TooLarge(_)
             | Self::Unasked => Reason::Upstream,
+            Self::Full => Reason::Unavailable,
             Self::ClientBody(_) => Reason::BadRequest,
             Self::Revoked => Reason::BadToken,
         }
@@ -75,6 +79,7 @@ impl ForwardError {
             Self::Stale(_) | Self::Broken(_) | Self::NoHttp(_) | Self::TooLarge(_) | Self::Unasked => {
                 Some(UpstreamFault::Broken)
             }
+            Self::Full => Some(UpstreamFault::Full),
             Self::ClientBody(_) | Self::Revoked => None,
         }
     }

@@ -49,7 +49,7 @@ impl Ends {
         head.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
         head.headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
         let Self { client, upstream, lease } = self;
-        lease.let_go();
+        let flight = lease.let_go();
         let (hold, counted) = (worker.hold(), Counted::new(worker.gate()));
         let worker = Rc::clone(worker);
         tokio::task::spawn_local(async move {
@@ -69,7 +69,7 @@ impl Ends {
                 Poll::Pending
             })
             .await;
-            drop((hold, counted));
+            drop((hold, counted, flight));
         });
     }
 }

@@ -47,15 +47,31 @@ struct Idle {
     expires_ms: u64,
 }
 
-/// The idle connections of one core to the backends of one upstream.
+/// The idle connections of one core to the backends of one upstream, and how many others there are.
 pub(crate) struct Pools {
     turn: Cell<usize>,
+    /// Requests that have a connection, or look for one.
+    flights: Cell<usize>,
     idle: Vec<RefCell<Vec<Idle>>>,
 }
 
 impl Pools {
     pub(crate) fn new(backends: usize) -> Self {
-        Self { turn: Cell::new(0), idle: (0..backends).map(|_| RefCell::default()).collect() }
+        Self {
+            turn: Cell::new(0),
+            flights: Cell::new(0),
+            idle: (0..backends).map(|_| RefCell::default()).collect(),
+        }
+    }
+
+    /// Counts a request; `None` if `most` are under way.
+    pub(crate) fn depart(self: &Rc<Self>, most: usize) -> Option<Flight> {
+        let flights = self.flights.get();
+        if flights >= most {
+            return None;
+        }
+        self.flights.set(flights + 1);
+        Some(Flight { pools: Rc::clone(self) })
     }
 
     /// Whose turn it is.
@@ -97,13 +113,24 @@ impl Pools {
     }
 }
 
+/// A request under way, counted until this is dropped.
+pub(crate) struct Flight {
+    pools: Rc<Pools>,
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        self.pools.flights.set(self.pools.flights.get().saturating_sub(1));
+    }
+}
+
 /// A connection while its answer is read. Dropped before [`Lease::give_back`], it takes the connection with it:
 /// nobody reads the rest of an answer that was abandoned, or sends the rest of a request (T-G3).
 pub(crate) struct Lease {
     sender: Sender,
     backend: usize,
     upstream: Arc<Upstream>,
-    pools: Rc<Pools>,
+    flight: Flight,
     pulse: Rc<Pulse>,
     request: Option<Rc<Progress>>,
 }
@@ -113,31 +140,25 @@ impl Lease {
         sender: Sender,
         backend: usize,
         upstream: &Arc<Upstream>,
-        pools: &Rc<Pools>,
+        flight: Flight,
         pulse: &Rc<Pulse>,
         request: Option<Rc<Progress>>,
     ) -> Self {
-        Self {
-            sender,
-            backend,
-            upstream: Arc::clone(upstream),
-            pools: Rc::clone(pools),
-            pulse: Rc::clone(pulse),
-            request,
-        }
+        Self { sender, backend, upstream: Arc::clone(upstream), flight, pulse: Rc::clone(pulse), request }
     }
 
     /// The answer was read to its end: the connection may serve again, unless the request is still being sent.
     pub(crate) fn give_back(self) {
         if self.request.as_ref().is_none_or(|request| request.is_done()) {
             let expires = self.pulse.now_ms().saturating_add(millis(self.upstream.times.pool_idle));
-            self.pools.put(self.backend, self.sender, self.upstream.pool_size, expires);
+            self.flight.pools.put(self.backend, self.sender, self.upstream.pool_size, expires);
         }
     }
 
-    /// The connection has left HTTP.
-    pub(crate) fn let_go(self) {
+    /// The connection has left HTTP; it is counted for as long as the caller keeps it so.
+    pub(crate) fn let_go(self) -> Flight {
         self.sender.let_go();
+        self.flight
     }
 
     /// The backend broke off in its answer.

@@ -45,6 +45,10 @@ pub(crate) struct Limits {
     /// How many of them from one address.
     #[schemars(range(min = 1, max = 10_000_000))]
     pub(crate) connections_per_address: u32,
+    /// How many requests may be under way at one service at once, streams and WebSockets among them; each core of the gate
+    /// has its share of them, rounded up.
+    #[schemars(range(min = 1, max = 10_000_000))]
+    pub(crate) upstream_requests: u32,
     /// A client must have done its TLS handshake within this time, and a balancer before it have said its PROXY header.
     pub(crate) handshake_timeout: Period,
     /// A client must have sent its request's headers within this time.
@@ -94,6 +98,7 @@ impl Default for Limits {
             upstream_header_count: 100,
             connections: 10_000,
             connections_per_address: 1000,
+            upstream_requests: 10_000,
             handshake_timeout: Period::secs(10),
             header_timeout: Period::secs(15),
             idle_timeout: Period::secs(75),

@@ -41,7 +41,7 @@ fn secs(period: Duration) -> Value {
     format!("{}s", period.as_secs()).into()
 }
 
-const ROWS: [Row; 25] = [
+const ROWS: [Row; 26] = [
     Row {
         key: "header_bytes",
         constant: (PLANE, "HEADER_BYTES"),
@@ -118,6 +118,13 @@ const ROWS: [Row; 25] = [
         default: |limits| limits.connections_per_address.into(),
         beyond: "closed",
         test: (ENDS, "too_many_connections_of_one_address_are_turned_away"),
+    },
+    Row {
+        key: "upstream_requests",
+        constant: (PLANE, "UPSTREAM_REQUESTS"),
+        default: |limits| limits.upstream_requests.into(),
+        beyond: "503",
+        test: (HERE, "requests_at_one_service_are_counted"),
     },
     Row {
         key: "handshake_timeout",

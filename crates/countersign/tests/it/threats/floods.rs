@@ -1,6 +1,6 @@
 //! G5: floods of HTTP/2 frames. Each ends its connection or is bounded, and nobody else notices.
 
-use std::io::Write as _;
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
 
@@ -281,4 +281,101 @@ fn g5_whoever_takes_nothing_of_an_answer_is_cut_off() {
         assert_eq!(frames.next().unwrap().kind, DATA, "still served after {:?}", began.elapsed());
     }
     others_are_served(&ground);
+}
+
+/// Reads what comes until the connection ends, or until the time is up; says that something is alive now and then.
+fn is_cut_off(frames: &mut Frames, mut alive: impl FnMut(&mut Frames)) -> bool {
+    let until = Instant::now() + Duration::from_secs(8);
+    while Instant::now() < until {
+        frames.stream.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+        let mut chunk = [0; 64 * 1024];
+        match frames.stream.read(&mut chunk) {
+            Ok(0) => return true,
+            Ok(_) => {}
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+            Err(_) => return true,
+        }
+        alive(frames);
+    }
+    false
+}
+
+#[test]
+fn g5_nothing_else_on_a_connection_speaks_for_an_answer_that_nobody_takes() {
+    let ground = ground();
+    let big = || {
+        let mut answer = b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n".to_vec();
+        answer.extend(vec![b'x'; 100_000]);
+        ground.world.upstream.reply(answer);
+    };
+    let ping = |frames: &mut Frames| drop(frames.send(&frame(PING, 0, 0, b"12345678")));
+    // Of the first answer nothing is taken; of the second a byte, so that all the rest of it is the gate's to keep.
+    for window in [0, 1] {
+        big();
+        let mut frames = Frames::open(ground.world.address, &[(INITIAL_WINDOW, window)]);
+        frames.send(&frame(HEADERS, END_HEADERS | END_STREAM, 1, &get("/big"))).unwrap();
+        let first = frames.next().unwrap();
+        assert_eq!((first.kind, first.stream), (HEADERS, 1));
+        assert!(is_cut_off(&mut frames, ping), "pings keep an answer with a window of {window}");
+        ground.world.upstream.take();
+    }
+    // Another answer of the connection is taken all the time.
+    for window in [0, 1] {
+        big();
+        big();
+        let mut frames = Frames::open(ground.world.address, &[(INITIAL_WINDOW, window)]);
+        for stream in [1, 3] {
+            frames.send(&frame(HEADERS, END_HEADERS | END_STREAM, stream, &get("/big"))).unwrap();
+        }
+        let take = |frames: &mut Frames| {
+            let _closed = frames.send(&frame(WINDOW_UPDATE, 0, 3, &10_u32.to_be_bytes()));
+        };
+        assert!(is_cut_off(&mut frames, take), "another answer keeps one with a window of {window}");
+        ground.world.upstream.take();
+    }
+    others_are_served(&ground);
+}
+
+#[test]
+fn g5_an_answer_that_waits_for_its_service_is_no_fault_of_the_client() {
+    // A service that says a little and then nothing.
+    let service = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let address = service.local_addr().unwrap();
+    let serving = std::thread::spawn(move || {
+        let (mut stream, _) = service.accept().unwrap();
+        let mut head = Vec::new();
+        let mut byte = [0];
+        while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).unwrap() == 1 {
+            head.push(byte[0]);
+        }
+        stream.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n").unwrap();
+        // Far longer than the gate waits for a client.
+        std::thread::park_timeout(Duration::from_secs(4));
+        stream.write_all(b"5\r\nworld\r\n0\r\n\r\n").unwrap();
+    });
+    let site = Site::with(
+        |_| {
+            format!(
+                "[[api]]\nname = \"a\"\ndialect = \"enactor\"\nat = [\"/\"]\nupstream = \"http://{address}\"\n\
+                 [[api.route]]\nat = \"/**\"\nallow = \"anonymous\"\n[limits]\nwrite_timeout = \"1s\"\n"
+            )
+        },
+        Vec::new(),
+    );
+    let gate = site.start();
+    let mut frames = Frames::open(gate.address, &[]);
+    frames.send(&frame(HEADERS, END_HEADERS | END_STREAM, 1, &get("/events"))).unwrap();
+    let mut body = Vec::<u8>::new();
+    while let Some(frame) = frames.next() {
+        assert!(frame.kind == HEADERS || frame.kind == DATA, "{frame:?}");
+        if frame.kind == DATA {
+            body.extend(&frame.payload);
+        }
+        if frame.flags & END_STREAM != 0 {
+            break;
+        }
+    }
+    assert_eq!(body, b"helloworld");
+    drop(frames);
+    serving.join().unwrap();
 }

@@ -18,7 +18,7 @@ const fn fixed(
     Fixed { what, constant, test }
 }
 
-pub(super) const FIXED: [Fixed; 38] = [
+pub(super) const FIXED: [Fixed; 39] = [
     fixed(
         "bytes of a path",
         ("crates/auth/src/canonical/path.rs", "PATH_BYTES_MAX"),
@@ -33,6 +33,14 @@ pub(super) const FIXED: [Fixed; 38] = [
         "pairs of a query or a form that is read for ids",
         ("crates/auth/src/canonical/query.rs", "QUERY_PAIRS_MAX"),
         (OBJECTS, "pairs_of_a_query_and_a_form_are_counted"),
+    ),
+    fixed(
+        "`write_timeout` of one answer of HTTP/2 while the line itself is full, times",
+        ("crates/gateway/src/listen/untaken.rs", "TURNS"),
+        (
+            "crates/gateway/src/listen/untaken.rs",
+            "while_the_line_is_full_an_answer_waits_for_its_turn_and_not_for_ever",
+        ),
     ),
     fixed(
         "cookies of a request",
