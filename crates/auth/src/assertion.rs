@@ -196,6 +196,7 @@ mod tests {
             proven_at: Time::from_unix_ms(at_ms),
             session: None,
             token: None,
+            lasts: crate::identity::Lasts::Bound,
             dead_cookie: None,
             answers: Vec::new(),
             back: None,

@@ -5,6 +5,7 @@ mod digest;
 mod front;
 mod issued;
 mod negotiation;
+pub mod word;
 
 use std::sync::Arc;
 
@@ -18,10 +19,10 @@ use crate::credential::{Credential, Proof, Said, TokenValues};
 use crate::csrf::{self, Demand};
 use crate::derive::second_half;
 use crate::dialect::CredentialRule;
-use crate::identity::{Identity, Proven, Session};
+use crate::identity::{Identity, Lasts, Proven, Session};
 use crate::page::Page;
 use crate::port::{
-    AtHand, Lookups, PasswordAnswer, PasswordClaim, ProofKey, SharedAnswer, TokenAnswer, Verified,
+    After, AtHand, Lookups, PasswordAnswer, PasswordClaim, ProofKey, SharedAnswer, TokenAnswer, Verified,
 };
 use crate::recognize::{Presented, Request};
 use crate::refusal::{Reason, Refusal};
@@ -135,6 +136,7 @@ fn anonymous(session: Option<Session>, dead_cookie: Option<String>, now: Time) -
         proven_at: now,
         session,
         token: None,
+        lasts: Lasts::Bound,
         dead_cookie,
         answers: Vec::new(),
         back: None,
@@ -254,6 +256,7 @@ impl Verifier<'_> {
             proven_at,
             session: None,
             token: None,
+            lasts: Lasts::Bound,
             dead_cookie: None,
             answers: Vec::new(),
             back: None,
@@ -299,7 +302,8 @@ impl Verifier<'_> {
     fn remember(&self, key: ProofKey, account: &Arc<Account>, span: std::time::Duration) {
         let until = self.now.plus(span);
         let (account, keys) = (Arc::clone(account), SmallVec::new());
-        self.lookups.remember(key, Verified { account, proven_at: self.now, until, keys });
+        let after = After::Unverified;
+        self.lookups.remember(key, Verified { account, proven_at: self.now, until, keys, after });
     }
 
     /// A keyed hash over everything that a proof depends on, each part framed by its length (T-D2, T-C6).
@@ -394,6 +398,7 @@ impl Verifier<'_> {
             proven_at,
             session: None,
             token: Some(session),
+            lasts: Lasts::Bound,
             dead_cookie: None,
             answers: Vec::new(),
             back: None,

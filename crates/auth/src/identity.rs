@@ -6,6 +6,7 @@ use std::sync::Arc;
 use http::{HeaderName, HeaderValue};
 
 use crate::account::Account;
+use crate::authenticate::word::IssuersWord;
 use crate::dialect::Scheme;
 use crate::secret::Secret;
 use crate::time::Time;
@@ -61,6 +62,17 @@ impl Session {
     }
 }
 
+/// How long a proof is good for what it opened and what goes on: a stream, a WebSocket.
+#[derive(Clone)]
+pub enum Lasts {
+    /// As long as its account, its session and its token.
+    Bound,
+    /// Until then, and no longer than those: the token says so.
+    Until(Time),
+    /// As long as its issuer says so, who is asked again when its word is old.
+    Word(Arc<IssuersWord>),
+}
+
 /// What is known when an identity is made.
 pub(crate) struct Proven {
     pub(crate) account: Option<Arc<Account>>,
@@ -70,6 +82,7 @@ pub(crate) struct Proven {
     pub(crate) session: Option<Session>,
     /// The token that was presented, where it was one: what `end` ends.
     pub(crate) token: Option<Session>,
+    pub(crate) lasts: Lasts,
     /// The cookie that counted as nothing because it had died.
     pub(crate) dead_cookie: Option<String>,
     pub(crate) answers: Answers,
@@ -126,6 +139,11 @@ impl Identity {
     /// Where the log-in with an issuer that proved it leads back to: said by the browser when it began, and sealed.
     pub(crate) fn back(&self) -> Option<&str> {
         self.0.back.as_deref()
+    }
+
+    /// How long what this identity opens may go on.
+    pub fn lasts(&self) -> &Lasts {
+        &self.0.lasts
     }
 
     /// The issued token that proved it, where one did.

@@ -110,6 +110,19 @@ pub struct Verified {
     pub until: Time,
     /// Those of the issuers' keys by which it was verified, if it was by keys: it ends with each of them.
     pub keys: SmallVec<[Live; 1]>,
+    /// What it is from then on.
+    pub after: After,
+}
+
+/// What a verified proof is when its time has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum After {
+    /// As good as before, but to be verified anew.
+    Unverified,
+    /// Over: it says itself how long it is good.
+    Over,
+    /// Whatever its issuer says of it then.
+    Asked,
 }
 
 /// What a remembered proof still says.
@@ -119,6 +132,10 @@ pub struct Remembered {
     pub account: Arc<Account>,
     /// When the proof was made.
     pub proven_at: Time,
+    /// Not to be used from then on.
+    pub until: Time,
+    /// What it is from then on.
+    pub after: After,
 }
 
 /// A public key that tokens of an issuer may be signed with; the key decides the algorithm.

@@ -245,7 +245,7 @@ impl Wait<'_> {
                 return Poll::Ready(Ok(output));
             }
             while alarm.poll(cx).is_ready() {
-                if self.watch.is_some_and(|watch| watch.is_over(self.gate)) {
+                if self.watch.is_some_and(|watch| watch.is_revoked(self.gate)) {
                     return Poll::Ready(Err(Vain::Revoked));
                 }
                 let since = self.progress.map_or(began, Progress::last_ms);

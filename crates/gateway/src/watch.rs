@@ -3,17 +3,34 @@
 //!
 //! Nothing is registered anywhere. A channel asks memory about its tokens on every beat, so that requests which are
 //! over before the next beat pay nothing, and an end by time is found as well as a revocation.
+//!
+//! A token that only its issuer can read has an issuer's word behind it, which is good for a time. A channel that goes on for
+//! longer has the issuer asked again, as the next request with that token would.
 
+use std::cell::{Cell, RefCell};
+use std::fmt;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use countersign_auth::account::{Account, Live};
+use countersign_auth::authenticate::word::{Heard, IssuersWord};
 use countersign_auth::dialect::Scheme;
-use countersign_auth::identity::Identity;
+use countersign_auth::identity::{Identity, Lasts};
+use countersign_auth::port::foreign::OpaqueAnswer;
+use countersign_auth::port::{Answer, Unavailable};
+use countersign_auth::time::Time;
 use countersign_auth::token::TokenDigest;
 use smallvec::SmallVec;
 
 use crate::address::Peer;
 use crate::gate::Gate;
+
+/// How long a channel goes on when its issuer's word is old and there is no new one: an issuer that is started anew is back
+/// within a minute, and its clients need not all come again. Requests are refused with 503 meanwhile.
+const UNHEARD: Duration = Duration::from_secs(60);
+/// How soon an issuer that gave no answer is asked again.
+const ASK_AGAIN: Duration = Duration::from_secs(5);
 
 /// What has to live for a channel to go on.
 #[derive(Debug)]
@@ -23,6 +40,24 @@ pub(crate) struct Watch {
     held: SmallVec<[TokenDigest; 2]>,
     /// The authority of the front that said who its caller is.
     front: Option<Live>,
+    end: End,
+}
+
+/// How long what proved its caller is good.
+enum End {
+    /// As long as all else.
+    Bound,
+    At(Time),
+    Word(Box<Word>),
+}
+
+/// An issuer's word, and the question whether it still stands.
+struct Word {
+    of: Arc<IssuersWord>,
+    until: Cell<Time>,
+    /// Not to be asked before.
+    next: Cell<Time>,
+    asking: RefCell<Option<Answer<Result<OpaqueAnswer, Unavailable>>>>,
 }
 
 impl Watch {
@@ -33,7 +68,17 @@ impl Watch {
             [identity.session(), identity.token()].into_iter().flatten().map(|held| held.digest()).collect();
         let shown = || Some(peer.connection.tls.as_ref()?.client.as_ref()?.believed().clone());
         let front = if identity.scheme() == Some(Scheme::Front) { shown() } else { None };
-        (account.is_some() || !held.is_empty()).then_some(Self { account, held, front })
+        let end = match identity.lasts() {
+            Lasts::Bound => End::Bound,
+            Lasts::Until(end) => End::At(*end),
+            Lasts::Word(of) => End::Word(Box::new(Word {
+                of: Arc::clone(of),
+                until: Cell::new(of.until()),
+                next: Cell::new(of.until()),
+                asking: RefCell::default(),
+            })),
+        };
+        (account.is_some() || !held.is_empty()).then_some(Self { account, held, front, end })
     }
 
     /// Whether the account's switch has fallen, or a front's.
@@ -42,16 +87,70 @@ impl Watch {
             || self.front.as_ref().is_some_and(|front| !front.is_up())
     }
 
-    /// Whether anything has ended. A look into memory for each token.
+    /// Whether anything was ended that a request lives on whose answer is awaited. A look into memory for each token.
+    ///
+    /// That a token's own time is over is none of it: it was good when the request was made, and who has to make the same
+    /// request again with a newer one would order twice.
+    pub(crate) fn is_revoked(&self, gate: &Gate) -> bool {
+        self.has_fallen()
+            || (!self.held.is_empty() && {
+                let now = gate.clock.now();
+                self.held.iter().any(|digest| gate.lookups.has_ended(digest, now))
+            })
+    }
+
+    /// Whether anything has ended that a channel without an end of its own lives on.
     pub(crate) fn is_over(&self, gate: &Gate) -> bool {
-        if self.has_fallen() {
-            return true;
-        }
-        if self.held.is_empty() {
+        self.is_revoked(gate)
+            || match &self.end {
+                End::Bound => false,
+                End::At(end) => *end <= gate.clock.now(),
+                End::Word(word) => word.is_over(gate, gate.clock.now()),
+            }
+    }
+}
+
+impl Word {
+    /// Asks the issuer where it is time to, without waiting for its answer: that is looked for on each beat.
+    fn is_over(&self, gate: &Gate, now: Time) -> bool {
+        if now < self.until.get() {
             return false;
         }
-        let now = gate.clock.now();
-        self.held.iter().any(|digest| gate.lookups.has_ended(digest, now))
+        let mut asking = self.asking.borrow_mut();
+        if asking.is_none() && self.next.get() <= now {
+            match self.of.renewed(&*gate.lookups, now) {
+                Some(until) => {
+                    self.until.set(until);
+                    return false;
+                }
+                None => *asking = Some(self.of.ask(&*gate.lookups, now)),
+            }
+        }
+        if let Some(answer) = &mut *asking
+            && let Poll::Ready(answer) = answer.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+        {
+            *asking = None;
+            match self.of.hear(&*gate.lookups, answer) {
+                Heard::Same(until) => {
+                    self.until.set(until);
+                    self.next.set(until);
+                    return false;
+                }
+                Heard::Other => return true,
+                Heard::Nothing => self.next.set(now.plus(ASK_AGAIN)),
+            }
+        }
+        self.until.get().plus(UNHEARD) <= now
+    }
+}
+
+impl fmt::Debug for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Bound => "Bound",
+            Self::At(_) => "At",
+            Self::Word(_) => "Word",
+        })
     }
 }
 
@@ -59,7 +158,7 @@ impl Watch {
 impl From<Live> for Watch {
     fn from(live: Live) -> Self {
         let account = crate::testing::account(live);
-        Self { account: Some(Arc::new(account)), held: SmallVec::new(), front: None }
+        Self { account: Some(Arc::new(account)), held: SmallVec::new(), front: None, end: End::Bound }
     }
 }
 

@@ -29,7 +29,7 @@ use countersign_auth::link::Sharing;
 use countersign_auth::page::Pages;
 use countersign_auth::policy::{Allow, Conditions, RouteOptions, authorize};
 use countersign_auth::port::{
-    AtHand, Lookups, Operations as _, ProofKey, Purpose, Signer as _, TokenAnswer, Verified,
+    After, AtHand, Lookups, Operations as _, ProofKey, Purpose, Signer as _, TokenAnswer, Verified,
 };
 use countersign_auth::recognize::{Request, recognize};
 use countersign_auth::render::Here;
@@ -125,7 +125,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let key = ProofKey([7; 32]);
     let until = now.plus(Duration::from_secs(300));
     let keys = smallvec![Live::new()];
-    service.remember(key, Verified { account: Arc::clone(&ann), proven_at: now, until, keys });
+    service.remember(
+        key,
+        Verified { account: Arc::clone(&ann), proven_at: now, until, keys, after: After::Unverified },
+    );
 
     println!("| piece | least | median |\n|---|---|---|");
     piece("take credentials out (a copy of the fields is in it)", || {

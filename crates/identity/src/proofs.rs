@@ -82,8 +82,12 @@ impl Proofs {
     /// Asks this core's own part first, and what all share only where that knows nothing.
     pub(crate) fn recall(&self, key: &ProofKey, now: Time) -> Option<Remembered> {
         let look = |proof: &Verified| {
-            (is_live(proof) && now < proof.until)
-                .then(|| Remembered { account: Arc::clone(&proof.account), proven_at: proof.proven_at })
+            (is_live(proof) && now < proof.until).then(|| Remembered {
+                account: Arc::clone(&proof.account),
+                proven_at: proof.proven_at,
+                until: proof.until,
+                after: proof.after,
+            })
         };
         let own_key = (self.number, key.0);
         OWN.with_borrow_mut(|own| {

@@ -13,8 +13,8 @@ use super::Verifier;
 use super::issued::Demands;
 use crate::dialect::CredentialRule;
 use crate::identity::Proven;
-use crate::port::Verified;
 use crate::port::foreign::{FrontProof, FrontTerms};
+use crate::port::{After, Verified};
 use crate::refusal::{Reason, Refusal};
 use crate::secret::Secret;
 
@@ -70,7 +70,8 @@ impl Verifier<'_> {
         let Some(account) = account else { return refuse("no enabled account of the gate is the user's") };
         if let Some((key, until, signer)) = signed {
             let keys = smallvec![signer];
-            let verified = Verified { account: Arc::clone(&account), proven_at: self.now, until, keys };
+            let (proven_at, after) = (self.now, After::Unverified);
+            let verified = Verified { account: Arc::clone(&account), proven_at, until, keys, after };
             self.lookups.remember(key, verified);
         }
         Ok(self.proven(rule, account, self.now))

@@ -2,18 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Map, Value};
 use smallvec::{SmallVec, smallvec};
 
+use super::word::IssuersWord;
 use super::{LEEWAY_SECS, OWN_API_CLAIM, Verifier, foreign};
 use crate::account::{Account, Live};
 use crate::assertion::Minted;
 use crate::credential::{Credential, TokenValues};
 use crate::dialect::{CredentialRule, JwtCredential, Scheme};
-use crate::identity::{CLAIM_FIELDS, Proven};
+use crate::identity::{CLAIM_FIELDS, Lasts, Proven};
 use crate::port::foreign::{IssuerTerms, OpaqueAnswer, OpaqueClaim};
-use crate::port::{IssuerKeys, ProofKey, Verified};
+use crate::port::{After, IssuerKeys, ProofKey, Remembered, Verified};
 use crate::refusal::{Reason, Refusal};
 use crate::scheme::jwt::{self, JwtError, JwtRule, UnverifiedJwt, VerifiedClaims};
 use crate::secret::Secret;
@@ -77,7 +79,7 @@ impl Verifier<'_> {
         let parts: SmallVec<[&str; 2]> = std::iter::once(value.expose()).chain(site).collect();
         let key = self.proof_key(rule, &parts);
         if let Some(verified) = self.lookups.recall(&key, self.now) {
-            return Ok(self.proven(rule, verified.account, verified.proven_at));
+            return Ok(self.lasting(rule, value, key, verified));
         }
         let unverified = match UnverifiedJwt::parse(value.expose()) {
             Ok(unverified) => unverified,
@@ -120,9 +122,31 @@ impl Verifier<'_> {
                 }
             };
         }
-        let verified = Verified { account: Arc::clone(&account), proven_at: issued_at, until, keys };
+        let (proven_at, after) = (issued_at, After::Over);
+        let verified = Verified { account: Arc::clone(&account), proven_at, until, keys, after };
         self.lookups.remember(key, verified);
-        Ok(self.proven(rule, account, issued_at))
+        Ok(self.lasting(rule, value, key, Remembered { account, proven_at, until, after }))
+    }
+
+    /// Who it is by a proof that ends by itself, or with its issuer's word.
+    fn lasting(&self, rule: &CredentialRule, value: &Secret, key: ProofKey, proof: Remembered) -> Proven {
+        let Remembered { account, proven_at, until, after } = proof;
+        let lasts = match after {
+            After::Unverified => Lasts::Bound,
+            // As long as it is taken with a request.
+            After::Over => Lasts::Until(until.plus(Duration::from_secs(LEEWAY_SECS.into()))),
+            After::Asked => Lasts::Word(Arc::new(IssuersWord {
+                key,
+                api: Arc::clone(&self.api.name),
+                credential: Arc::clone(&rule.name),
+                value: Secret::new(value.expose()),
+                address: self.request.address,
+                account: Arc::clone(&account),
+                proven_at,
+                until,
+            })),
+        };
+        Proven { lasts, ..self.proven(rule, account, proven_at) }
     }
 
     /// Verifies a token; if it names a key that is not known, the issuer is asked for newer ones first.
@@ -219,7 +243,7 @@ impl Verifier<'_> {
         };
         let key = self.proof_key(rule, &[value.expose()]);
         if let Some(verified) = self.lookups.recall(&key, self.now) {
-            return Ok(self.proven(rule, verified.account, verified.proven_at));
+            return Ok(self.lasting(rule, value, key, verified));
         }
         self.asked(rule, value, key).await
     }
@@ -243,10 +267,10 @@ impl Verifier<'_> {
                 let proven_at =
                     claims.get("iat").and_then(Value::as_i64).map_or(self.now, Time::from_unix_secs);
                 let proven_at = proven_at.min(self.now);
-                let keys = SmallVec::new();
-                self.lookups
-                    .remember(key, Verified { account: Arc::clone(&account), proven_at, until, keys });
-                Ok(self.proven(rule, account, proven_at))
+                let (keys, after) = (SmallVec::new(), After::Asked);
+                let verified = Verified { account: Arc::clone(&account), proven_at, until, keys, after };
+                self.lookups.remember(key, verified);
+                Ok(self.lasting(rule, value, key, Remembered { account, proven_at, until, after }))
             }
             OpaqueAnswer::Refused(why) => refuse(Reason::BadToken, why),
             OpaqueAnswer::TooMany => refuse(Reason::TooMany, "the limits on unverified work are reached"),

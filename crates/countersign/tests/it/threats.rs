@@ -17,6 +17,7 @@ mod fronts;
 pub(crate) mod heard;
 mod hops;
 mod issuers;
+mod lasting;
 mod logins;
 mod origins;
 mod pages;

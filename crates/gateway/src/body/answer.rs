@@ -43,6 +43,8 @@ pub(crate) struct Streaming {
     waited_since_ms: u64,
     alarm: Option<Alarm>,
     watch: Option<Watch>,
+    /// Whether it has no end of its own; an answer of a known length was asked for in time, and ends.
+    is_channel: bool,
     /// The beat at which the watch was asked last.
     watched_at_ms: u64,
 }
@@ -56,6 +58,7 @@ impl Streaming {
         idle: Duration,
         watch: Option<Watch>,
     ) -> Self {
+        let is_channel = http_body::Body::size_hint(&incoming).exact().is_none();
         let mut this = Self {
             incoming,
             lease: Some(lease),
@@ -65,6 +68,7 @@ impl Streaming {
             waited_since_ms: 0,
             alarm: None,
             watch,
+            is_channel,
             watched_at_ms: pulse.now_ms(),
         };
         this.give_back_if_done();
@@ -89,7 +93,7 @@ impl Streaming {
             return false;
         }
         self.watched_at_ms = now_ms;
-        watch.is_over(&self.gate)
+        if self.is_channel { watch.is_over(&self.gate) } else { watch.is_revoked(&self.gate) }
     }
 
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {

@@ -1,4 +1,4 @@
-use countersign_auth::port::{PasswordChange, ProofKey, Verified};
+use countersign_auth::port::{After, PasswordChange, ProofKey, Verified};
 use smallvec::SmallVec;
 
 use super::*;
@@ -154,7 +154,13 @@ async fn a_changed_password_ends_everything_but_what_is_kept() {
     let access = bench.token(&ann, access(), at(0)).await;
     bench.service.remember(
         ProofKey([1; 32]),
-        Verified { account: Arc::clone(&ann), proven_at: at(0), until: at(100), keys: SmallVec::new() },
+        Verified {
+            account: Arc::clone(&ann),
+            proven_at: at(0),
+            until: at(100),
+            keys: SmallVec::new(),
+            after: After::Unverified,
+        },
     );
     assert!(bench.service.recall(&ProofKey([1; 32]), at(1)).is_some());
     let change = |old: &str, new: &str| {

@@ -1,0 +1,298 @@
+//! E4: what a token opened that no look into memory can end: a signed one by its own time, one that only its issuer can read
+//! when its issuer says so.
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use countersign_auth::port::foreign::IssuerTerms;
+use countersign_auth::secret::Secret;
+use countersign_gateway::limits::Limits;
+use countersign_identity::issuers::TrustedIssuer;
+use countersign_identity::issuers::introspection::IntrospectionOptions;
+use countersign_identity::outbound::{Endpoint, Outbound};
+use countersign_identity::tls;
+use serde_json::{Value, json};
+
+use super::Ground;
+use crate::raw::Wire;
+use crate::transcript::Manners;
+use crate::world::keys;
+
+const WORLD: &str = r#"
+[[api]]
+name    = "shop"
+dialect = "enactor"
+at      = ["/"]
+issuers = { "http://www.enactor.co/" = "self" }
+
+[[api.route]]
+at      = "/channel"
+allow   = "authenticated"
+upgrade = true
+
+[[api.route]]
+at    = "/**"
+allow = "authenticated"
+
+[[account]]
+kind     = "customers"
+name     = "jane"
+password = "basket-case-8"
+"#;
+
+const ISSUER: &str = "https://issuer.example";
+/// The lifetime of the tokens of both issuers that sign.
+const LIFETIME: Duration = Duration::from_secs(3600);
+/// What clocks may differ by.
+const LEEWAY: Duration = Duration::from_secs(30);
+/// How long an issuer's word is good.
+const REMEMBERED: Duration = Duration::from_secs(30);
+/// How long channels go on without one.
+const UNHEARD: Duration = Duration::from_secs(60);
+const MOMENT: Duration = Duration::from_secs(2);
+/// Many beats of the gate.
+const SILENCE: Duration = Duration::from_millis(300);
+/// Longer than anything takes that has to come.
+const DEADLINE: Duration = Duration::from_secs(20);
+
+fn ground() -> Ground {
+    let limits = Limits { tick: Duration::from_millis(20), ..Limits::default() };
+    let ground = Ground::limited_in("enactor", WORLD, limits, DEADLINE * 10);
+    ground.world.stop_clock();
+    ground
+}
+
+/// What somebody has open.
+struct Open {
+    socket: Wire,
+    stream: Wire,
+    /// An answer whose length was told.
+    download: Wire,
+    /// A request whose answer has not begun.
+    waiting: Wire,
+}
+
+impl Open {
+    /// Opens everything with a token.
+    fn with(ground: &Ground, token: &str) -> Self {
+        let upstream = &ground.world.upstream;
+        let send = |path: &str, more: &str| {
+            let stream = TcpStream::connect(ground.world.address).unwrap();
+            stream.set_read_timeout(Some(DEADLINE)).unwrap();
+            let mut wire = Wire::new(stream);
+            let request = format!(
+                "GET {path} HTTP/1.1\r\nHost: a.example\r\nAuthorization: Bearer {token}\r\n{more}\r\n"
+            );
+            wire.send(request.as_bytes()).unwrap();
+            wire
+        };
+        let answered = |path: &str, more: &str, status: u16, answer: &str| {
+            upstream.reply(answer.as_bytes().to_vec());
+            let mut wire = send(path, more);
+            assert_eq!(wire.head().unwrap().unwrap().status(), status, "{path}");
+            wire
+        };
+        let socket = answered(
+            "/channel",
+            "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n",
+            101,
+            "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+        );
+        let stream = answered(
+            "/events",
+            "",
+            200,
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n",
+        );
+        let download = answered("/file", "", 200, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nfirst");
+        upstream.behave(Manners::Silent);
+        let waiting = send("/slow", "");
+        until("the request reaches the service", || upstream.waiting() > 0);
+        upstream.behave(Manners::Up);
+        upstream.take();
+        let mut open = Self { socket, stream, download, waiting };
+        // What the service has said is taken.
+        let _first = open.stream.is_silent(SILENCE);
+        let _first = open.download.is_silent(SILENCE);
+        open
+    }
+
+    #[track_caller]
+    fn goes_on(&mut self) {
+        for (what, wire) in [("socket", &mut self.socket), ("stream", &mut self.stream)] {
+            assert!(wire.is_silent(SILENCE), "the {what} has ended");
+        }
+        self.is_answered();
+    }
+
+    /// What was asked for while the token was good, and ends by itself.
+    #[track_caller]
+    fn is_answered(&mut self) {
+        for (what, wire) in [("download", &mut self.download), ("waiting", &mut self.waiting)] {
+            assert!(wire.is_silent(SILENCE), "the {what} has ended");
+        }
+    }
+
+    #[track_caller]
+    fn is_over(&mut self) {
+        for (what, wire) in [("socket", &mut self.socket), ("stream", &mut self.stream)] {
+            let rest = wire.rest().unwrap_or_else(|error| panic!("the {what} goes on: {error}"));
+            assert!(!rest.ends_with(b"0\r\n\r\n"), "the {what} must not look whole");
+        }
+        self.is_answered();
+    }
+}
+
+#[track_caller]
+fn until(what: &str, holds: impl Fn() -> bool) {
+    let until = Instant::now() + DEADLINE;
+    while !holds() {
+        assert!(Instant::now() < until, "waited in vain until {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn status(ground: &Ground, token: &str) -> u16 {
+    ground.send(&format!("GET /x HTTP/1.1\nHost: a.example\nAuthorization: Bearer {token}")).status()
+}
+
+#[test]
+fn e4_what_a_signed_token_opened_ends_with_the_token() {
+    let ground = ground();
+    let terms = IssuerTerms { audience: Some("gate".to_owned()), ..IssuerTerms::default() };
+    let trusted = TrustedIssuer::Keys(vec![keys::public("foreign")]);
+    ground.world.service().trust_issuer_on("shop", ISSUER, trusted, Some(terms));
+    let now = ground.world.now().unix_secs();
+    let end = now + i64::try_from(LIFETIME.as_secs()).unwrap();
+    let foreign = keys::minted(
+        "foreign",
+        &json!({ "alg": "RS256" }),
+        &json!({ "iss": ISSUER, "aud": "gate", "sub": "7", "iat": now, "exp": end }),
+    );
+    let own = ground
+        .send("POST /identity/token HTTP/1.1\nHost: a.example\nContent-Type: application/json\n\n{\"userName\":\"jane\",\"password\":\"basket-case-8\"}")
+        .answered()
+        .member("/access_token");
+    let mut open = [&own, &foreign].map(|token| (token, Open::with(&ground, token)));
+    ground.world.wait(LIFETIME + LEEWAY - MOMENT);
+    for (token, open) in &mut open {
+        open.goes_on();
+        assert_eq!(status(&ground, token), 200, "clocks may differ");
+    }
+    ground.world.wait(2 * MOMENT);
+    for (token, open) in &mut open {
+        open.is_over();
+        assert_eq!(status(&ground, token), 401);
+    }
+}
+
+/// An issuer that is asked about tokens.
+struct Asked {
+    address: SocketAddr,
+    answer: Arc<Mutex<(&'static str, String)>>,
+    count: Arc<AtomicUsize>,
+}
+
+impl Asked {
+    fn start() -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        let (answer, count) = (Arc::new(Mutex::new(("200 OK", String::new()))), Arc::default());
+        let of_thread = (Arc::clone(&answer), Arc::clone(&count));
+        std::thread::spawn(move || {
+            let (answer, count): (Arc<Mutex<(&str, String)>>, Arc<AtomicUsize>) = of_thread;
+            for stream in listener.incoming() {
+                let Ok(mut stream) = stream else { return };
+                let _request = stream.read(&mut [0; 8192]);
+                let (status, body) = answer.lock().unwrap().clone();
+                let _gone = write!(
+                    stream,
+                    "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+                    body.len()
+                );
+                count.fetch_add(1, Ordering::SeqCst);
+            }
+        });
+        Self { address, answer, count }
+    }
+
+    fn says(&self, status: &'static str, body: &Value) {
+        *self.answer.lock().unwrap() = (status, body.to_string());
+    }
+
+    fn asked(&self) -> usize {
+        self.count.load(Ordering::SeqCst)
+    }
+}
+
+#[test]
+fn e4_what_an_opaque_token_opened_ends_when_its_issuer_says_so() {
+    let ground = ground();
+    let issuer = Asked::start();
+    let good = json!({ "active": true, "sub": "7", "scope": ["read", "write"] });
+    issuer.says("200 OK", &good);
+    let options = IntrospectionOptions {
+        endpoint: Endpoint::parse(&format!("http://{}/introspect", issuer.address)).unwrap(),
+        client: "gate".to_owned(),
+        secret: Secret::new("secret"),
+        issuer: None,
+        terms: IssuerTerms {
+            claims: vec![("roles".to_owned(), "scope".to_owned())],
+            ..IssuerTerms::default()
+        },
+        remembered: REMEMBERED,
+        patience: DEADLINE,
+    };
+    let outbound = Outbound::new(&tls::client(&[]).unwrap());
+    assert!(ground.world.service().introspect_at("shop", "bearer", options, &outbound));
+    let open = |token: &str| {
+        issuer.says("200 OK", &good);
+        Open::with(&ground, token)
+    };
+    // The word is old a moment later; whoever goes on meanwhile makes the gate ask.
+    let pass = |span: Duration| {
+        let before = issuer.asked();
+        ground.world.wait(span);
+        until("the issuer is asked again", || issuer.asked() > before);
+    };
+
+    let mut lasting = open("lasting");
+    for _ in 0..3 {
+        pass(REMEMBERED + MOMENT);
+        lasting.goes_on();
+    }
+    // Roles in another order are the same.
+    issuer.says("200 OK", &json!({ "active": true, "sub": "7", "scope": ["write", "read"] }));
+    pass(REMEMBERED + MOMENT);
+    lasting.goes_on();
+    // An issuer that is away for a moment ends nothing that goes on, and lets nobody in.
+    issuer.says("500 Internal Server Error", &json!({}));
+    pass(REMEMBERED + MOMENT);
+    lasting.goes_on();
+    assert_eq!(status(&ground, "lasting"), 503);
+    issuer.says("200 OK", &good);
+    pass(3 * MOMENT);
+    lasting.goes_on();
+    assert_eq!(status(&ground, "lasting"), 200);
+    issuer.says("500 Internal Server Error", &json!({}));
+    pass(REMEMBERED + UNHEARD + MOMENT);
+    lasting.is_over();
+    drop(lasting);
+
+    let causes = [
+        ("revoked", json!({ "active": false })),
+        ("another role", json!({ "active": true, "sub": "7", "scope": ["read"] })),
+        ("expired", json!({ "active": true, "sub": "7", "scope": ["read", "write"], "exp": 1 })),
+    ];
+    for (cause, word) in causes {
+        println!("{cause}");
+        let mut ended = open(cause);
+        issuer.says("200 OK", &word);
+        pass(REMEMBERED + MOMENT);
+        ended.is_over();
+    }
+}
