@@ -38,7 +38,7 @@ pub(crate) use crate::admit::finish::Finish;
 use crate::admit::objects::Checked;
 use crate::admit::seen::{certificate, here, link, pages, raw_target, world};
 use crate::body::Body;
-use crate::cors::{self, Cors};
+use crate::cors::Cors;
 use crate::gate::{ApiMount, Gate};
 use crate::strict;
 use crate::watch::Watch;
@@ -61,16 +61,11 @@ impl Handler for Admit {
             Ok(visit) => visit,
             Err(answer) => return answer,
         };
-        let origin = match &visit.mount.cors {
-            None => None,
-            Some(cors) => {
-                if let Some(answer) = cors.preflight(&visit.head) {
-                    return Admission::Answer(answer, std::mem::take(&mut visit.facts));
-                }
-                cors::origin(&visit.head.headers)
-            }
-        };
-        let cors = visit.mount.cors.as_ref();
+        let cors = &visit.mount.cors;
+        if let Some(answer) = cors.preflight(&visit.head) {
+            return Admission::Answer(answer, std::mem::take(&mut visit.facts));
+        }
+        let origin = cors.asked_by(&visit.head.headers);
         let admission = match visit.admit().await {
             Ok(admission) => admission,
             Err(refusal) => match Box::pin(visit.last_word(&refusal)).await {
@@ -362,10 +357,9 @@ impl<'g> Visit<'g> {
 /// Says in every answer whether the page that asked may read it.
 fn told_to_pages(
     admission: Admission<Finish>,
-    cors: Option<&Cors>,
+    cors: &Cors,
     origin: Option<HeaderValue>,
 ) -> Admission<Finish> {
-    let Some(cors) = cors else { return admission };
     match admission {
         Admission::Answer(mut response, facts) => {
             cors.finish(origin.as_ref(), response.headers_mut());

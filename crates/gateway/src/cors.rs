@@ -1,7 +1,8 @@
 //! Which pages of other origins a browser lets call an API (Fetch standard, "CORS protocol").
 //!
 //! Preflights are answered before anybody is authenticated, because browsers send them without credentials. What an
-//! upstream says about other origins is taken out: the allow-list is the gate's.
+//! upstream says about other origins is taken out: the allow-list is the gate's, and where there is none, nobody may
+//! (T-E13).
 
 use bytes::Bytes;
 use http::header::{
@@ -10,6 +11,8 @@ use http::header::{
     ACCESS_CONTROL_REQUEST_METHOD, HeaderName, ORIGIN, VARY,
 };
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, request};
+
+use crate::hop::remove_where;
 
 /// What an API lets pages of other origins do.
 #[derive(Clone, Debug, Default)]
@@ -66,15 +69,11 @@ const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PAT
 const PREFLIGHT_VARY: HeaderValue =
     HeaderValue::from_static("Origin, Access-Control-Request-Method, Access-Control-Request-Headers");
 
-/// All that an answer can say to a page of another origin.
-const OWN: [HeaderName; 6] = [
-    ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_ALLOW_CREDENTIALS,
-    ACCESS_CONTROL_ALLOW_HEADERS,
-    ACCESS_CONTROL_ALLOW_METHODS,
-    ACCESS_CONTROL_EXPOSE_HEADERS,
-    ACCESS_CONTROL_MAX_AGE,
-];
+/// Takes out whatever an answer says to pages of other origins, in this protocol and in what browsers add to it.
+pub(crate) fn remove_words(headers: &mut HeaderMap) {
+    const FAMILY: &str = "access-control-";
+    remove_where(headers, |name| name.as_str().starts_with(FAMILY));
+}
 
 impl Cors {
     pub(crate) fn new(options: CorsOptions) -> Self {
@@ -96,6 +95,19 @@ impl Cors {
             Origins::Listed { origins, credentials: Credentials::Included } => origins,
             Origins::Listed { credentials: Credentials::Omitted, .. } | Origins::Any => &[],
         }
+    }
+
+    /// Whether no page of another origin may call at all: then answers do not depend on who asks.
+    fn is_for_nobody(&self) -> bool {
+        match &self.origins {
+            Origins::Listed { origins, .. } => origins.is_empty(),
+            Origins::Any => false,
+        }
+    }
+
+    /// The origin of the page that asks, where the answer depends on it.
+    pub(crate) fn asked_by(&self, headers: &HeaderMap) -> Option<HeaderValue> {
+        if self.is_for_nobody() { None } else { origin(headers) }
     }
 
     fn allows(&self, origin: &HeaderValue) -> bool {
@@ -128,8 +140,9 @@ impl Cors {
 
     /// Says in an answer whether the page that asked may read it.
     pub(crate) fn finish(&self, origin: Option<&HeaderValue>, headers: &mut HeaderMap) {
-        for name in OWN {
-            headers.remove(name);
+        remove_words(headers);
+        if self.is_for_nobody() {
+            return;
         }
         headers.append(VARY, HeaderValue::from_static("Origin"));
         if let Some(origin) = origin.filter(|origin| self.allows(origin)) {
@@ -164,7 +177,7 @@ fn is_listed(origins: &[String], origin: &HeaderValue) -> bool {
 }
 
 /// The one origin that a request names.
-pub(crate) fn origin(headers: &HeaderMap) -> Option<HeaderValue> {
+fn origin(headers: &HeaderMap) -> Option<HeaderValue> {
     let mut origins = headers.get_all(ORIGIN).iter();
     match (origins.next(), origins.next()) {
         (Some(origin), None) => Some(origin.clone()),
@@ -244,6 +257,8 @@ mod tests {
             );
         }
         assert!(!told(&listed(Credentials::Omitted), "https://a.example").concat().contains("credentials"));
+        let nobody = Cors::new(CorsOptions::default());
+        assert_eq!(told(&nobody, "https://a.example"), ["vary: Accept"]);
         let any = told(&cors(Origins::Any), "https://x.example").join("|");
         assert!(any.contains("allow-origin: *") && !any.contains("credentials"), "{any}");
     }
@@ -256,7 +271,15 @@ mod tests {
                 request = request.header(*name, *value);
             }
             let head = request.body(()).unwrap().into_parts().0;
-            listed(Credentials::Included).preflight(&head).map(|answer| answer.status().as_u16())
+            let nobody = Cors::new(CorsOptions::default()).preflight(&head).map(|answer| answer.status());
+            let answer =
+                listed(Credentials::Included).preflight(&head).map(|answer| answer.status().as_u16());
+            assert_eq!(
+                nobody,
+                answer.map(|_| StatusCode::FORBIDDEN),
+                "what is none is none for nobody either"
+            );
+            answer
         };
         let (origin, method) = (("Origin", "https://a.example"), ("Access-Control-Request-Method", "POST"));
         assert_eq!(ask("OPTIONS", &[origin, method]), Some(204));

@@ -51,7 +51,7 @@ pub struct ApiMount {
     /// Where its requests go.
     pub upstream: Arc<Upstream>,
     /// Which pages of other origins may call it.
-    pub(crate) cors: Option<Cors>,
+    pub(crate) cors: Cors,
     /// Names of fields that decide something here, or mean something to the service: no client may have them taken out.
     pub(crate) reads: Protected,
     /// Its counters.
@@ -67,7 +67,7 @@ pub struct ApiOptions {
     pub places: Vec<Place>,
     /// Where its requests go.
     pub upstream: Arc<Upstream>,
-    /// Which pages of other origins may call it; none but WebSockets' own if `None`.
+    /// Which pages of other origins may call it; none if `None`.
     pub cors: Option<CorsOptions>,
 }
 
@@ -187,7 +187,7 @@ impl Gate {
                 api: api.api,
                 places: api.places,
                 upstream: api.upstream,
-                cors: api.cors.map(Cors::new),
+                cors: Cors::new(api.cors.unwrap_or_default()),
             })
             .collect();
         let places = Places::new(&apis)?;

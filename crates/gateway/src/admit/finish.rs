@@ -100,14 +100,14 @@ impl Finish {
         self
     }
 
-    /// Notes the origin of the page that asked, for an API that tells pages what they may.
+    /// Notes the origin of the page that asked, for an API that pages of other origins may call.
     pub(super) fn asked_by(&mut self, origin: Option<HeaderValue>) {
         self.origin = origin;
     }
 
     fn tell_pages(&self, gate: &Gate, headers: &mut HeaderMap) {
-        if let Some(cors) = gate.api(self.api).and_then(|mount| mount.cors.as_ref()) {
-            cors.finish(self.origin.as_ref(), headers);
+        if let Some(mount) = gate.api(self.api) {
+            mount.cors.finish(self.origin.as_ref(), headers);
         }
     }
 

@@ -9,7 +9,6 @@ use http::uri::PathAndQuery;
 use http::{Version, request};
 
 use crate::address::{Peer, Scheme};
-use crate::cors::Cors;
 use crate::gate::{ApiMount, Gate};
 use crate::openings::Budget;
 
@@ -27,7 +26,7 @@ pub(super) fn world<'w>(gate: &'w Gate, strangers: &'w Budget<'w>, now: Time) ->
 
 /// Which pages may use what a browser knows of its user.
 pub(super) fn pages<'p>(mount: &'p ApiMount, peer: &Peer) -> Pages<'p> {
-    Pages { scheme: peer.scheme.as_str(), trusted: mount.cors.as_ref().map_or(&[], Cors::trusted) }
+    Pages { scheme: peer.scheme.as_str(), trusted: mount.cors.trusted() }
 }
 
 /// The connection, where the API accepts something that belongs to connections.

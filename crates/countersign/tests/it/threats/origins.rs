@@ -6,12 +6,13 @@ use countersign_auth::secret::Secret;
 use countersign_gateway::address::ForwardingFields;
 
 use super::sockets::FOREIGN;
-use super::{Ground, Told, basic, fronts};
+use super::{Ground, Told, all, basic, fronts};
 use crate::digest::{Challenge, Response};
+use crate::raw::bytes;
 
 const SECRET: &str = "a secret of the front's own";
 
-/// An API that some pages may call with what a browser knows.
+/// An API that some pages may call with what a browser knows, and one that none may.
 const WORLD: &str = r#"
 [[api]]
 name = "crm"
@@ -20,6 +21,18 @@ deployment = "onsite"
 at = ["a.example/"]
 enable = ["front"]
 pages = ["http://desk.example"]
+[[api.route]]
+at = "/**"
+allow = "authenticated"
+
+[[api]]
+name = "closed"
+dialect = "superoffice"
+deployment = "onsite"
+at = ["closed.example/"]
+[[api.route]]
+at = "/api"
+allow = "anonymous"
 [[api.route]]
 at = "/**"
 allow = "authenticated"
@@ -168,5 +181,64 @@ fn e7_no_foreign_page_logs_its_visitor_in() {
         ["\nOrigin: http://a.example", "\nOrigin: http://desk.example\nSec-Fetch-Site: cross-site", ""]
     {
         log_in(ours).answered().cookie("SuperOffice-Session");
+    }
+}
+
+/// A service that lets every page read everything, in the words of the CORS protocol.
+const GENEROUS: [&str; 7] = [
+    "Access-Control-Allow-Origin: http://evil.example",
+    "Access-Control-Allow-Credentials: true",
+    "Access-Control-Allow-Methods: GET, POST",
+    "Access-Control-Allow-Headers: authorization",
+    "Access-Control-Expose-Headers: x-told",
+    "Access-Control-Max-Age: 600",
+    "Access-Control-Allow-Private-Network: true",
+];
+
+/// The headers of an answer that speak to pages of other origins.
+fn told_to_pages(told: &Told) -> Vec<String> {
+    let names = told.answer.head.headers.iter().map(|(name, _)| name.to_ascii_lowercase());
+    names.filter(|name| name.starts_with("access-control-")).collect()
+}
+
+#[test]
+fn e13_what_a_service_says_to_pages_of_other_origins_is_taken_out() {
+    let ground = ground();
+    let ann = format!("\nAuthorization: {}", basic("ann", "wonderland-7"));
+    let ask = |host: &str, start: &str, more: &str| {
+        let lines: Vec<String> = ["HTTP/1.1 200 OK", "X-Told: 1", "Vary: Accept"]
+            .into_iter()
+            .chain(GENEROUS)
+            .map(str::to_owned)
+            .collect();
+        ground.world.upstream.reply(bytes(&lines, "{}"));
+        ground.send(&format!("{start} HTTP/1.1\nHost: {host}{more}"))
+    };
+    for origin in ["", "\nOrigin: http://evil.example", "\nOrigin: http://closed.example", "\nOrigin: null"] {
+        let told = ask("closed.example", "GET /api/v1/Contact/2", &format!("{ann}{origin}"));
+        assert_eq!(told_to_pages(&told), Vec::<String>::new(), "{origin}: {}", told.bytes());
+        assert_eq!((told.header("x-told"), told.header("vary")), ("1".to_owned(), "Accept".to_owned()));
+        told.passed();
+    }
+    // Where some pages are listed, those are told, and by the gate.
+    let told = ask("a.example", "GET /api/v1/Contact/2", &format!("{ann}\nOrigin: http://desk.example"));
+    assert_eq!(told.header("access-control-allow-origin"), "http://desk.example");
+    let told = told_to_pages(&told);
+    for left in
+        ["access-control-allow-methods", "access-control-max-age", "access-control-allow-private-network"]
+    {
+        assert!(!told.iter().any(|name| name == left), "{told:?}");
+    }
+    // A preflight asks the gate, which lets nobody; what only looks like one is a request like others.
+    let preflight = "\nOrigin: http://evil.example\nAccess-Control-Request-Method: POST";
+    for path in ["/api/v1/Contact/2", "/api", "/nowhere"] {
+        let told = ask("closed.example", &format!("OPTIONS {path}"), preflight).refused(403);
+        assert_eq!(told_to_pages(&told), Vec::<String>::new(), "{path}");
+    }
+    for fields in ["", "\nOrigin: http://evil.example", "\nAccess-Control-Request-Method: POST"] {
+        let told = ask("closed.example", "OPTIONS /api/v1/Contact/2", &format!("{ann}{fields}"));
+        assert_eq!(told_to_pages(&told), Vec::<String>::new(), "{fields}");
+        let seen = told.passed();
+        assert_eq!(all(&seen, "access-control-request-method").len(), fields.matches("Request").count());
     }
 }
