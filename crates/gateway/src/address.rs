@@ -133,6 +133,10 @@ pub struct Peer {
     pub address: IpAddr,
     /// Where it comes from.
     pub source: AddressSource,
+    /// The hops that a front told of and that are believed, farthest first: the client's address and those of the fronts
+    /// between it and the connection. Empty where the address comes from the connection or cannot be read. What a
+    /// field says of hops before the client is the client's own word, and not among them.
+    pub hops: Box<[IpAddr]>,
     /// How the client speaks.
     pub scheme: Scheme,
     /// Its HTTP version.
@@ -156,6 +160,7 @@ impl Peer {
         let mut peer = Self {
             address,
             source: AddressSource::Connection,
+            hops: Box::default(),
             scheme,
             version,
             request,
@@ -197,9 +202,10 @@ impl Peer {
         }
         match client {
             Ok(None) => {}
-            Ok(Some((_, address))) => {
+            Ok(Some((place, address))) => {
                 self.address = address;
                 self.source = AddressSource::Front;
+                self.hops = told.hops.iter().skip(place).flatten().copied().collect();
             }
             Err(Unreadable) => {
                 self.source = AddressSource::Unreadable;

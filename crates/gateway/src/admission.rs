@@ -70,6 +70,8 @@ pub(crate) struct Forward<F> {
     pub(crate) body: Body,
     /// Identity headers, set last; whatever folds to the same names is taken out before (T-B3, T-B5).
     pub(crate) set: HeaderMap,
+    /// Which API it is for.
+    pub(crate) api: ApiIndex,
     /// Where it goes.
     pub(crate) upstream: Arc<Upstream>,
     /// Whether the route may upgrade to WebSocket and the request asks for it.

@@ -330,6 +330,7 @@ impl<'g> Visit<'g> {
             head,
             body: self.body.take().unwrap_or_else(|| Body::full(Bytes::new())),
             set,
+            api: self.mount.index,
             upstream: Arc::clone(&self.mount.upstream),
             upgrade,
             watch,

@@ -21,6 +21,7 @@ pub(crate) use crate::forward::tunnel::Ends;
 use crate::address::Peer;
 use crate::admission::Upgrade;
 use crate::body::{Body, Outgoing, Progress};
+use crate::gate::ApiIndex;
 use crate::pulse::Pulse;
 use crate::upstream::{Backend, HostField, Lease, Pools, Sender, Upstream, connect};
 use crate::watch::Watch;
@@ -44,6 +45,7 @@ impl<'u> Sending<'u> {
         mut head: request::Parts,
         body: Body,
         set: HeaderMap,
+        api: ApiIndex,
         upstream: &'u Arc<Upstream>,
         upgrade: Upgrade,
         watch: Option<&'u Watch>,
@@ -51,7 +53,7 @@ impl<'u> Sending<'u> {
         gate: &Rc<LocalGate>,
         peer: &Peer,
     ) -> Self {
-        heads::prepare(&mut head, &body, set, upstream, gate, peer, upgrade);
+        heads::prepare(&mut head, &body, set, api, upstream, gate, peer, upgrade);
         let (body, progress) = Outgoing::new(body, worker.pulse(), gate.limits.body_idle, gate);
         let may_repeat = progress.is_none() && upgrade == Upgrade::No && is_idempotent(&head.method);
         Self { request: Some(Request::from_parts(head, body)), progress, upstream, may_repeat, watch }

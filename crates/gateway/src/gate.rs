@@ -17,7 +17,7 @@ use http::HeaderName;
 use crate::address::Fronts;
 use crate::cors::{Cors, CorsOptions};
 use crate::gate::places::Places;
-use crate::hop::Protected;
+use crate::hop::{self, Protected};
 use crate::limits::Limits;
 use crate::log::Access;
 use crate::metrics::{ApiMetrics, Metrics};
@@ -54,6 +54,9 @@ pub struct ApiMount {
     pub(crate) cors: Cors,
     /// Names of fields that decide something here, or mean something to the service: no client may have them taken out.
     pub(crate) reads: Protected,
+    /// Names that fronts use as well, but that mean something else here: its dialect passes them on, or an object rule
+    /// reads them.
+    pub(crate) own_meaning: Vec<HeaderName>,
     /// Its counters.
     pub(crate) metrics: Arc<ApiMetrics>,
 }
@@ -184,6 +187,13 @@ impl Gate {
                 reads: Protected::new(
                     api.api.headers_read().chain(headers_checked(&api.api)).map(HeaderName::as_str),
                 ),
+                own_meaning: api
+                    .api
+                    .headers_read()
+                    .chain(headers_checked(&api.api))
+                    .filter(|name| hop::is_forwarding(name.as_str()))
+                    .cloned()
+                    .collect(),
                 api: api.api,
                 places: api.places,
                 upstream: api.upstream,

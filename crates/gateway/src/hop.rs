@@ -69,9 +69,9 @@ pub(crate) fn strip_request(headers: &mut HeaderMap, unwanted: impl Fn(&HeaderNa
     }
 }
 
-/// Whether a field is about the connection alone.
+/// Whether a field is about the connection alone. `Proxy-Authorization` is for whoever asked for it, and no service did.
 fn is_of_the_hop(name: &HeaderName) -> bool {
-    matches!(*name, TE | TRANSFER_ENCODING | UPGRADE)
+    matches!(*name, TE | TRANSFER_ENCODING | UPGRADE | header::PROXY_AUTHORIZATION)
         || [KEEP_ALIVE, PROXY_CONNECTION, HTTP2_SETTINGS].contains(name)
 }
 
@@ -179,26 +179,47 @@ pub(crate) fn remove_where(headers: &mut HeaderMap, unwanted: impl Fn(&HeaderNam
     }
 }
 
-/// Whether a name, after folding, says who asked for what before it came here: only fronts may say that.
+/// Whether a name, after folding, says who asked for what before it came here: only fronts may say that, and services behind
+/// gateways believe it. Nobody's word passes: what was decided the gate says itself.
 pub(crate) fn is_forwarding(name: &str) -> bool {
-    const OTHERS: [&str; 9] = [
-        "forwarded",
-        "x-real-ip",
+    const C: &[&str] =
+        &["client-ip", "cf-connecting-ip", "cf-connecting-ipv6", "cf-pseudo-ipv4", "cf-visitor"];
+    const F: &[&str] = &["forwarded", "forwarded-for", "front-end-https", "fastly-client-ip"];
+    const X: &[&str] = &[
+        "x-appengine-user-ip",
+        "x-azure-clientip",
+        "x-azure-socketip",
         "x-client-ip",
         "x-cluster-client-ip",
-        "true-client-ip",
-        "x-original-url",
-        "x-original-uri",
+        "x-forwarded",
+        "x-host",
+        "x-http-host-override",
+        "x-original-forwarded-for",
+        "x-original-host",
         "x-original-method",
+        "x-original-uri",
+        "x-original-url",
+        "x-originating-ip",
+        "x-proxyuser-ip",
+        "x-real-ip",
+        "x-remote-addr",
+        "x-remote-ip",
         "x-rewrite-url",
+        "x-scheme",
+        "x-url-scheme",
     ];
-    match name.as_bytes().first() {
-        Some(b'x' | b'X' | b'f' | b'F' | b't' | b'T') => {
-            name.get(..12).is_some_and(|start| folds_to(start, "x-forwarded-"))
-                || OTHERS.iter().any(|other| folds_to(name, other))
-        }
-        Some(_) | None => false,
-    }
+    let starts = |family: &str| name.get(..family.len()).is_some_and(|start| folds_to(start, family));
+    let known = match name.as_bytes().first() {
+        Some(b'c' | b'C') => C,
+        Some(b'f' | b'F') => F,
+        Some(b'p' | b'P') => &["proxy-client-ip"],
+        Some(b't' | b'T') => &["true-client-ip"],
+        Some(b'w' | b'W') => &["wl-proxy-client-ip"],
+        Some(b'x' | b'X') if starts("x-forwarded-") || starts("x-envoy-") => return true,
+        Some(b'x' | b'X') => X,
+        Some(_) | None => return false,
+    };
+    known.iter().any(|known| folds_to(name, known))
 }
 
 /// Whether a name, after folding, asks the service to take the request for one of another method. The rules and
@@ -314,10 +335,23 @@ mod tests {
 
     #[test]
     fn names_of_forwarding_fields() {
-        for name in ["Forwarded", "x-forwarded-for", "X_Forwarded_Uri", "x-original-url", "X-Real-IP"] {
+        for name in [
+            "Forwarded",
+            "x-forwarded",
+            "x-forwarded-for",
+            "X_Forwarded_Uri",
+            "x-original-url",
+            "X-Real-IP",
+            "client.ip",
+            "X-Envoy-Internal",
+            "TRUE-CLIENT-IP",
+            "WL-Proxy-Client-IP",
+            "proxy_client_ip",
+        ] {
             assert!(is_forwarding(name), "{name}");
         }
-        for name in ["forward", "x-forward", "x-forwarded", "te", "x-forge", ""] {
+        for name in ["forward", "x-forward", "x-forwardedfor", "te", "x-forge", "x-envoy", "client", "x", ""]
+        {
             assert!(!is_forwarding(name), "{name}");
         }
     }

@@ -233,6 +233,7 @@ impl Handler for Rules {
             head,
             body,
             set: self.set.clone(),
+            api: api.index,
             upstream: Arc::clone(&api.upstream),
             upgrade,
             watch: self.live.clone().map(Into::into),

@@ -12,6 +12,7 @@ mod claims;
 mod directories;
 mod failing;
 mod floods;
+mod forwarding;
 mod framing;
 mod fronts;
 pub(crate) mod heard;

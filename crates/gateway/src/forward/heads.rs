@@ -1,16 +1,17 @@
 //! What becomes of a request's head on its way: the hop's fields go, the gate's come.
 
 use std::fmt::Write as _;
+use std::net::IpAddr;
 
 use countersign_auth::canonical::header_name::folds_to;
 use http::header::{self, CONNECTION, EXPECT, FORWARDED, HOST, HeaderName, TE, TRANSFER_ENCODING, UPGRADE};
 use http::{Extensions, HeaderMap, HeaderValue, Uri, Version, request, uri};
 use http_body::Body as _;
 
-use crate::address::{ForwardingFields, Peer};
+use crate::address::{ForwardingFields, Peer, Scheme};
 use crate::admission::Upgrade;
 use crate::body::Body;
-use crate::gate::Gate;
+use crate::gate::{ApiIndex, Gate};
 use crate::hop;
 use crate::upstream::Upstream;
 
@@ -20,23 +21,19 @@ const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host")
 
 /// Makes a head fit for an upstream. The order is a security rule (T-B5): what the client's hop nominates goes
 /// first, then what only fronts and the gate may say, and the gate's own fields are set last.
+#[expect(clippy::too_many_arguments, reason = "each is a part of the admission that ends here")]
 pub(super) fn prepare(
     head: &mut request::Parts,
     body: &Body,
     set: HeaderMap,
+    api: ApiIndex,
     upstream: &Upstream,
     gate: &Gate,
     peer: &Peer,
     upgrade: Upgrade,
 ) {
     let headers = &mut head.headers;
-    let trusted = peer.is_behind_front(&gate.fronts);
-    // What a front said goes on where the upstream is told in the same words.
-    let goes_on = |name: &str| {
-        trusted
-            && is_of(gate.fronts.fields, name)
-            && upstream.forwarding.is_some_and(|told| is_of(told, name))
-    };
+    let own_meaning = gate.api(api).map_or(&[][..], |mount| &mount.own_meaning);
     hop::strip_request(headers, |field| {
         let name = field.as_str();
         // The engine answers EXPECT towards the client, and sends the body without waiting towards the upstream.
@@ -44,7 +41,7 @@ pub(super) fn prepare(
             || gate.protected.covers(name)
             || hop::is_method_override(name)
             || set.keys().any(|own| own == field || folds_to(name, own.as_str()))
-            || (hop::is_forwarding(name) && !goes_on(name))
+            || (hop::is_forwarding(name) && !own_meaning.contains(field))
     });
     match upgrade {
         Upgrade::WebSocket => {
@@ -68,14 +65,6 @@ pub(super) fn prepare(
     head.extensions = Extensions::new();
 }
 
-/// Whether `name` is of the family that fronts are believed in.
-fn is_of(fields: ForwardingFields, name: &str) -> bool {
-    match fields {
-        ForwardingFields::XForwarded => name.starts_with("x-forwarded-"),
-        ForwardingFields::Forwarded => name == "forwarded",
-    }
-}
-
 /// One framing, the engine's. It assumes that GET and HEAD have no body unless the head says otherwise.
 fn frame(headers: &mut HeaderMap, body: &Body) {
     match body {
@@ -91,51 +80,57 @@ fn frame(headers: &mut HeaderMap, body: &Body) {
     }
 }
 
+/// The service is told what was decided, and nothing of what was said: a front may pass on what its clients wrote into
+/// fields that it does not set itself (T-B1, T-A10).
 fn set_x_forwarded(headers: &mut HeaderMap, peer: &Peer) {
     let own = &peer.connection.forwarded_for;
-    let before = headers.get_all(X_FORWARDED_FOR).iter();
-    let value = joined(before, own.as_bytes()).unwrap_or_else(|| own.clone());
-    headers.insert(X_FORWARDED_FOR, value);
+    headers.insert(X_FORWARDED_FOR, hops_before(peer, own).unwrap_or_else(|| own.clone()));
     headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(peer.scheme.as_str()));
-    // What a front said about the host stands; without a front, nothing is left here of what was said.
-    if !headers.contains_key(X_FORWARDED_HOST)
-        && let Some(host) = headers.get(HOST).cloned()
-    {
+    if let Some(host) = headers.get(HOST).cloned() {
         headers.insert(X_FORWARDED_HOST, host);
     }
 }
 
-fn set_forwarded(headers: &mut HeaderMap, peer: &Peer) {
-    let ip = peer.connection.address.ip();
-    let mut element = match ip {
-        std::net::IpAddr::V4(ip) => format!("for={ip}"),
-        std::net::IpAddr::V6(ip) => format!("for=\"[{ip}]\""),
-    };
-    // `strict` left nothing in a host that a quoted string would have to escape.
-    if let Some(host) = headers.get(HOST).and_then(|host| host.to_str().ok()) {
-        let _infallible = write!(element, ";host=\"{host}\"");
-    }
-    let scheme = if peer.connection.tls.is_some() { "https" } else { "http" };
-    let _infallible = write!(element, ";proto={scheme}");
-    let value = joined(headers.get_all(FORWARDED).iter(), element.as_bytes())
-        .or_else(|| HeaderValue::from_bytes(element.as_bytes()).ok());
-    if let Some(value) = value {
-        headers.insert(FORWARDED, value);
-    }
-}
-
-/// The list `before` with `own` at its end; `None` if there is nothing before.
-fn joined<'v>(before: impl Iterator<Item = &'v HeaderValue>, own: &[u8]) -> Option<HeaderValue> {
-    let mut list = Vec::new();
-    for value in before {
-        list.extend_from_slice(value.as_bytes());
-        list.extend_from_slice(b", ");
-    }
-    if list.is_empty() {
+/// The addresses that are believed with `own` at their end; `None` if there are none.
+fn hops_before(peer: &Peer, own: &HeaderValue) -> Option<HeaderValue> {
+    if peer.hops.is_empty() {
         return None;
     }
-    list.extend_from_slice(own);
-    HeaderValue::from_bytes(&list).ok()
+    let mut list = String::new();
+    for hop in &peer.hops {
+        let _infallible = write!(list, "{hop}, ");
+    }
+    list.push_str(own.to_str().ok()?);
+    HeaderValue::try_from(list).ok()
+}
+
+/// The same in one field: of the first hop, how the client spoke and to whom; of the last, how the connection speaks.
+fn set_forwarded(headers: &mut HeaderMap, peer: &Peer) {
+    let connection = if peer.connection.tls.is_some() { Scheme::Https } else { Scheme::Http };
+    // `strict` left nothing in a host that a quoted string would have to escape.
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok());
+    let mut field = String::new();
+    let last = [peer.connection.address.ip()];
+    let hops = peer.hops.iter().chain(&last);
+    for (place, hop) in hops.enumerate() {
+        let separator = if place == 0 { "" } else { ", " };
+        let _infallible = match hop {
+            IpAddr::V4(ip) => write!(field, "{separator}for={ip}"),
+            IpAddr::V6(ip) => write!(field, "{separator}for=\"[{ip}]\""),
+        };
+        let scheme = match place {
+            0 => peer.scheme,
+            _ if place == peer.hops.len() => connection,
+            _ => continue,
+        };
+        if let Some(host) = host {
+            let _infallible = write!(field, ";host=\"{host}\"");
+        }
+        let _infallible = write!(field, ";proto={}", scheme.as_str());
+    }
+    if let Ok(value) = HeaderValue::try_from(field) {
+        headers.insert(FORWARDED, value);
+    }
 }
 
 /// Path and query alone (RFC 9112 section 3.2.1).

@@ -145,6 +145,7 @@ async fn pass_on<F: Finishing>(
         forward.head,
         forward.body,
         forward.set,
+        forward.api,
         upstream,
         upgrade,
         watch.as_ref(),

@@ -144,15 +144,20 @@ fn fronts_are_believed_by_their_network_alone() {
     let fronts = Fronts { networks: loopback(), fields: ForwardingFields::XForwarded };
     let (peer, told) = ask(fronts, both[0], fields);
     assert_eq!(peer, "192.0.2.7 Front https main");
-    assert_eq!(
-        told,
-        "x-forwarded-for: 6.6.6.6, 192.0.2.7, 127.0.0.1, x-forwarded-proto: https, x-forwarded-host: a"
-    );
+    assert_eq!(told, "x-forwarded-for: 192.0.2.7, 127.0.0.1, x-forwarded-proto: https, x-forwarded-host: a");
 
     let fronts = Fronts { networks: loopback(), fields: ForwardingFields::Forwarded };
     let (peer, told) = ask(fronts, both[1], fields);
     assert_eq!(peer, "198.51.100.9 Front https main");
-    assert_eq!(told, "forwarded: for=198.51.100.9;proto=https, for=127.0.0.1;host=\"a\";proto=http");
+    let first = "forwarded: for=198.51.100.9;host=\"a\";proto=https, for=127.0.0.1;host=\"a\";proto=http";
+    assert_eq!(told, first);
+
+    // Each side is told in its own words, and of hops in the middle their addresses.
+    let fronts = Fronts { networks: loopback(), fields: ForwardingFields::XForwarded };
+    let fields = "X-Forwarded-For: 6.6.6.6, 2001:db8::7, 127.0.0.9\r\nX-Forwarded-Proto: https\r\n";
+    let (_, told) = ask(fronts, both[1], fields);
+    let middle = "for=127.0.0.9, for=127.0.0.1;host=\"a\";proto=http";
+    assert_eq!(told, format!("forwarded: for=\"[2001:db8::7]\";host=\"a\";proto=https, {middle}"));
 
     let fronts = Fronts { networks: loopback(), fields: ForwardingFields::XForwarded };
     let (peer, told) = ask(fronts, None, "X-Forwarded-For: unknown\r\n");
