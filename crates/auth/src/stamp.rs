@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use http::header::{SET_COOKIE, WWW_AUTHENTICATE};
+use http::header::{PROXY_AUTHENTICATE, SET_COOKIE, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use smallvec::SmallVec;
 
 use crate::api::Api;
 use crate::dialect::StampRule;
@@ -134,8 +135,19 @@ impl Api {
         }
     }
 
-    /// Takes an upstream's own challenges out: the client's credentials are not the upstream's business.
+    /// Takes out what an upstream says of credentials itself, challenges and proofs alike (RFC 9110 section 11;
+    /// `Persistent-Auth` is that of Negotiate and NTLM). The client's credentials are not the upstream's business, and what
+    /// the gate says of them stands alone then.
     pub fn remove_challenges(headers: &mut HeaderMap) {
-        headers.remove(WWW_AUTHENTICATE);
+        let found: SmallVec<[HeaderName; 2]> =
+            headers.keys().filter(|name| speaks_of_credentials(name)).cloned().collect();
+        for name in found {
+            headers.remove(name);
+        }
     }
+}
+
+fn speaks_of_credentials(name: &HeaderName) -> bool {
+    const OTHERS: [&str; 3] = ["authentication-info", "proxy-authentication-info", "persistent-auth"];
+    matches!(*name, WWW_AUTHENTICATE | PROXY_AUTHENTICATE) || OTHERS.contains(&name.as_str())
 }

@@ -15,7 +15,9 @@ use hyper::body::Incoming;
 
 pub(crate) use crate::body::answer::{AnswerBody, Streaming};
 pub(crate) use crate::body::read::{ReadError, read};
+use crate::gate::ApiIndex;
 use crate::pulse::{Alarm, Pulse};
+use crate::trailers;
 use crate::worker::LocalGate;
 
 /// The body of a request: as it comes in, or as `admit` has read or made it.
@@ -99,6 +101,7 @@ struct OutgoingWatch {
     idle: Duration,
     alarm: Option<Alarm>,
     gate: Rc<LocalGate>,
+    api: ApiIndex,
 }
 
 impl Outgoing {
@@ -108,6 +111,7 @@ impl Outgoing {
         pulse: &Rc<Pulse>,
         idle: Duration,
         gate: &Rc<LocalGate>,
+        api: ApiIndex,
     ) -> (Self, Option<Rc<Progress>>) {
         if body.is_empty() {
             return (Self { body: Body::Full(None), watch: None }, None);
@@ -120,6 +124,7 @@ impl Outgoing {
             idle,
             alarm: None,
             gate: Rc::clone(gate),
+            api,
         };
         (Self { body, watch: Some(Box::new(watch)) }, Some(progress))
     }
@@ -156,7 +161,7 @@ impl http_body::Body for Outgoing {
                 let frame = frame.map(|frame| {
                     let mut frame = frame.map_err(BodyError::Broken)?;
                     if let Some(trailers) = frame.trailers_mut() {
-                        watch.gate.protected.strip_trailers(trailers);
+                        trailers::strip_request(&watch.gate, watch.api, trailers);
                     }
                     Ok(frame)
                 });

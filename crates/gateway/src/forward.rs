@@ -54,7 +54,7 @@ impl<'u> Sending<'u> {
         peer: &Peer,
     ) -> Self {
         heads::prepare(&mut head, &body, set, api, upstream, gate, peer, upgrade);
-        let (body, progress) = Outgoing::new(body, worker.pulse(), gate.limits.body_idle, gate);
+        let (body, progress) = Outgoing::new(body, worker.pulse(), gate.limits.body_idle, gate, api);
         let may_repeat = progress.is_none() && upgrade == Upgrade::No && is_idempotent(&head.method);
         Self { request: Some(Request::from_parts(head, body)), progress, upstream, may_repeat, watch }
     }

@@ -4,10 +4,7 @@
 //! that are known to be about the connection, before it forwards a message.
 
 use countersign_auth::canonical::header_name::{folded, folds_to};
-use countersign_auth::intake::tells_identity;
-use http::header::{
-    self, CONNECTION, HeaderMap, HeaderName, HeaderValue, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
-};
+use http::header::{self, CONNECTION, HeaderMap, HeaderName, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE};
 use smallvec::SmallVec;
 
 /// `Keep-Alive`, `Proxy-Connection` and the h2c settings are not in the `http` crate's list.
@@ -35,25 +32,6 @@ const NEVER_NOMINATED: [&str; 17] = [
     "via",
     "x-real-ip",
     "x-request-id",
-];
-
-/// Fields that a trailer must not carry (RFC 9110 section 6.5.1: framing, routing, authentication, content).
-const NEVER_TRAILERS: [HeaderName; 15] = [
-    header::AUTHORIZATION,
-    header::CONTENT_ENCODING,
-    header::CONTENT_LENGTH,
-    header::CONTENT_RANGE,
-    header::CONTENT_TYPE,
-    header::COOKIE,
-    header::HOST,
-    header::PROXY_AUTHORIZATION,
-    header::SET_COOKIE,
-    CONNECTION,
-    TE,
-    TRAILER,
-    TRANSFER_ENCODING,
-    UPGRADE,
-    HeaderName::from_static("forwarded"),
 ];
 
 /// Takes out what is about the client's connection, and whatever else is `unwanted`, in one pass.
@@ -156,18 +134,6 @@ impl Protected {
                 || self.covers(token)
                 || reads.covers(token)
         })
-    }
-
-    /// Leaves in a trailer section only what may stand there.
-    pub(crate) fn strip_trailers(&self, trailers: &mut HeaderMap) {
-        remove_where(trailers, |name| {
-            let name = name.as_str();
-            NEVER_TRAILERS.iter().any(|never| folds_to(name, never.as_str()))
-                || is_forwarding(name)
-                || is_method_override(name)
-                || tells_identity(name)
-                || self.covers(name)
-        });
     }
 }
 
@@ -305,22 +271,6 @@ mod tests {
         ]);
         remove_where(&mut headers, |name| protected.covers(name.as_str()));
         assert_eq!(names(&headers), ["remote-users"]);
-    }
-
-    #[test]
-    fn trailers_carry_no_routing_credentials_or_identity() {
-        let protected = Protected::new(["X-User"]);
-        let mut trailers = map(&[
-            ("x_user", "root"),
-            ("authorization", "Basic eA=="),
-            ("x-forwarded-for", "1.1.1.1"),
-            ("remote_user", "root"),
-            ("countersign-anything", "root"),
-            ("content-length", "3"),
-            ("grpc-status", "0"),
-        ]);
-        protected.strip_trailers(&mut trailers);
-        assert_eq!(names(&trailers), ["grpc-status"]);
     }
 
     #[test]

@@ -26,6 +26,7 @@ pub mod serve;
 mod strict;
 #[cfg(test)]
 mod testing;
+mod trailers;
 pub mod upstream;
 mod watch;
 mod worker;

@@ -5,6 +5,7 @@
 //! that passes.
 
 mod addressed;
+mod answers;
 mod bad_days;
 mod beside;
 mod challenges;

@@ -10,9 +10,11 @@ use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 
 use super::BodyError;
+use crate::gate::ApiIndex;
 use crate::listen::{Mark, Piece};
 use crate::log::Tail;
 use crate::pulse::{Alarm, Pulse, millis};
+use crate::trailers;
 use crate::upstream::Lease;
 use crate::watch::Watch;
 use crate::worker::LocalGate;
@@ -38,6 +40,8 @@ pub(crate) struct Streaming {
     /// The connection, until it may go back to the pool.
     lease: Option<Lease>,
     gate: Rc<LocalGate>,
+    /// Whose answer it is.
+    api: ApiIndex,
     pulse: Rc<Pulse>,
     idle: Duration,
     waited_since_ms: u64,
@@ -54,6 +58,7 @@ impl Streaming {
         incoming: Incoming,
         lease: Lease,
         gate: &Rc<LocalGate>,
+        api: ApiIndex,
         pulse: &Rc<Pulse>,
         idle: Duration,
         watch: Option<Watch>,
@@ -63,6 +68,7 @@ impl Streaming {
             incoming,
             lease: Some(lease),
             gate: Rc::clone(gate),
+            api,
             pulse: Rc::clone(pulse),
             idle,
             waited_since_ms: 0,
@@ -104,7 +110,7 @@ impl Streaming {
             Poll::Ready(Some(Ok(mut frame))) => {
                 self.alarm = None;
                 if let Some(trailers) = frame.trailers_mut() {
-                    self.gate.protected.strip_trailers(trailers);
+                    trailers::strip_answer(&self.gate, self.api, trailers);
                 }
                 self.give_back_if_done();
                 Poll::Ready(Some(Ok(frame)))

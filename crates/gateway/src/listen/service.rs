@@ -139,13 +139,13 @@ async fn pass_on<F: Finishing>(
     mut tail: Box<Tail>,
 ) -> Response<AnswerBody> {
     tail.decided(forward.log);
-    let (upstream, upgrade, watch, finish) =
-        (&forward.upstream, forward.upgrade, forward.watch, &forward.finish);
+    let (api, upstream, upgrade, watch, finish) =
+        (forward.api, &forward.upstream, forward.upgrade, forward.watch, &forward.finish);
     let mut sending = Sending::new(
         forward.head,
         forward.body,
         forward.set,
-        forward.api,
+        api,
         upstream,
         upgrade,
         watch.as_ref(),
@@ -191,7 +191,7 @@ async fn pass_on<F: Finishing>(
     let body = match rest {
         None => AnswerBody::full(body.unwrap_or_default(), tail),
         Some((incoming, lease)) => {
-            AnswerBody::streaming(lease.streaming(incoming, gate, worker.pulse(), watch), tail)
+            AnswerBody::streaming(lease.streaming(incoming, gate, api, worker.pulse(), watch), tail)
         }
     };
     Response::from_parts(answer, body)

@@ -11,6 +11,7 @@ use tokio::task::AbortHandle;
 
 use super::Upstream;
 use crate::body::{Outgoing, Progress, Streaming};
+use crate::gate::ApiIndex;
 use crate::pulse::{Pulse, millis};
 use crate::watch::Watch;
 use crate::worker::LocalGate;
@@ -178,10 +179,11 @@ impl Lease {
         self,
         incoming: Incoming,
         gate: &Rc<LocalGate>,
+        api: ApiIndex,
         pulse: &Rc<Pulse>,
         watch: Option<Watch>,
     ) -> Box<Streaming> {
         let idle = self.body_idle();
-        Box::new(Streaming::new(incoming, self, gate, pulse, idle, watch))
+        Box::new(Streaming::new(incoming, self, gate, api, pulse, idle, watch))
     }
 }

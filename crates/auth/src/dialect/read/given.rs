@@ -12,7 +12,7 @@ use crate::dialect::sample;
 use crate::dialect::source::{At, Table};
 use crate::dialect::template::{Medium, Template};
 use crate::dialect::variables::Scope;
-use crate::dialect::{AssertionRule, CookieRule, CsrfRule, Scheme, StampRule, check};
+use crate::dialect::{AssertionRule, CookieRule, CsrfRule, StampRule, check};
 
 pub(super) fn cookies(root: &Table<'_, '_>, context: &Context) -> Vec<Arc<CookieRule>> {
     let scope = Scope::caller(&context.keys);
@@ -140,10 +140,6 @@ pub(super) fn answer_headers(
         names.extend(
             stamp.headers.iter().filter(|(_, template)| secret(template)).map(|(name, _)| name.clone()),
         );
-    }
-    // What only a server that knows the password can say (RFC 7616 section 3.5).
-    if context.credentials.iter().any(|rule| rule.scheme == Scheme::Digest) {
-        names.push(HeaderName::from_static("authentication-info"));
     }
     names.sort_by(|a, b| a.as_str().cmp(b.as_str()));
     names.dedup();

@@ -108,6 +108,44 @@ fn b2_identity_headers_are_stripped_in_every_spelling_and_in_trailers() {
     assert_eq!(lines_with(&seen, FORGED).len(), 1, "what is nobody's goes through");
 }
 
+/// A service that merges trailers into its headers would believe them as if they had been looked at.
+#[test]
+fn b2_trailers_carry_nothing_that_counts_in_a_head() {
+    let world = CRM.replacen(
+        "[[api.route]]",
+        "[[api.route]]\nat = \"POST /api/v1/Mine/**\"\nallow = \"authenticated\"\nids = { contact_id = \"header x-customer\" }\n\n[[api.route]]",
+        1,
+    );
+    let ground = Ground::with("superoffice", &world);
+    let alice = basic("alice", "wonderland-7");
+    for name in [
+        // The dialect's credentials, whether they are on here or not, its proof against foreign pages, what it passes on.
+        "Authorization",
+        "Cookie",
+        "Proxy-Authorization",
+        "SO-AppToken",
+        "so_apptoken",
+        "X-Windows-User",
+        "X.Front.Proof",
+        "X-XSRF-TOKEN",
+        "SO-Language",
+        // What an id was read from.
+        "X-Customer",
+        "x_customer",
+        // What fronts say.
+        "Client-IP",
+        "X-Forwarded-Host",
+    ] {
+        let seen = ground
+            .send(&format!(
+                "POST /api/v1/Mine/x HTTP/1.1\nHost: a.example\nAuthorization: {alice}\nX-Customer: 2\nTransfer-Encoding: chunked\nTrailer: {name}, X-Checksum\n\n1\r\na\r\n0\r\n{name}: {FORGED}\r\nX-Checksum: kept\r\n\r\n"
+            ))
+            .passed();
+        let trailers: Vec<String> = seen.trailers.iter().map(|line| line.to_ascii_lowercase()).collect();
+        assert_eq!(trailers, ["x-checksum: kept"], "{name}");
+    }
+}
+
 #[test]
 fn b3_what_the_identity_does_not_say_is_not_left_to_the_client() {
     let ground = Ground::with("superoffice", CRM);
