@@ -6,6 +6,7 @@
 //! key of theirs is in [`calls`].
 
 pub mod calls;
+mod patient;
 
 use std::convert::Infallible;
 use std::io;
@@ -33,10 +34,13 @@ const HEAD: Duration = Duration::from_secs(10);
 const HEAD_BYTES: usize = 16 * 1024;
 /// Monitors, a console, a person or two.
 const CONNECTIONS: usize = 64;
+/// An answer is taken as fast as the line goes, or by nobody.
+const WRITE: Duration = Duration::from_secs(30);
 /// After a failed `accept` (no descriptors left): a moment's rest.
 const REST: Duration = Duration::from_millis(100);
 
 use crate::administration::calls::Calls;
+use crate::administration::patient::Patient;
 
 /// A text that is made anew for each request.
 pub type Text = Arc<dyn Fn() -> String + Send + Sync>;
@@ -76,13 +80,22 @@ pub struct Administration {
 /// # Errors
 /// If the address cannot be bound.
 pub fn start(runtime: &Handle, options: AdministrationOptions) -> io::Result<Administration> {
+    start_with(runtime, options, WRITE)
+}
+
+/// Starts it with another patience for clients that take nothing.
+fn start_with(
+    runtime: &Handle,
+    options: AdministrationOptions,
+    write: Duration,
+) -> io::Result<Administration> {
     let socket = std::net::TcpListener::bind(options.address)?;
     socket.set_nonblocking(true)?;
     let address = socket.local_addr()?;
     let _inside = runtime.enter();
     let listener = TcpListener::from_std(socket)?;
     let (stop, stopped) = watch::channel(false);
-    let task = runtime.spawn(accept(listener, Arc::new(options), stopped));
+    let task = runtime.spawn(accept(listener, Arc::new(options), write, stopped));
     Ok(Administration { address, stop, task })
 }
 
@@ -103,6 +116,7 @@ impl Administration {
 async fn accept(
     listener: TcpListener,
     options: Arc<AdministrationOptions>,
+    write: Duration,
     mut stopped: watch::Receiver<bool>,
 ) {
     let room = Arc::new(Semaphore::new(CONNECTIONS));
@@ -117,7 +131,7 @@ async fn accept(
                 let Ok(permit) = Arc::clone(&room).try_acquire_owned() else { continue };
                 let (options, stopped) = (Arc::clone(&options), stopped.clone());
                 tokio::spawn(async move {
-                    serve(stream, options, stopped).await;
+                    serve(Patient::new(stream, write), options, stopped).await;
                     drop(permit);
                 });
             }
@@ -129,7 +143,11 @@ async fn accept(
     }
 }
 
-async fn serve(stream: TcpStream, options: Arc<AdministrationOptions>, mut stopped: watch::Receiver<bool>) {
+async fn serve(
+    stream: Patient<TcpStream>,
+    options: Arc<AdministrationOptions>,
+    mut stopped: watch::Receiver<bool>,
+) {
     let service = service_fn(move |request: Request<Incoming>| {
         let options = Arc::clone(&options);
         async move {
@@ -219,122 +237,4 @@ fn typed(status: StatusCode, kind: &'static str, body: String) -> Response<Full<
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::indexing_slicing,
-        reason = "tests"
-    )]
-    use std::io::{Read as _, Write as _};
-
-    use super::*;
-
-    fn options() -> AdministrationOptions {
-        AdministrationOptions {
-            address: "127.0.0.1:0".parse().unwrap(),
-            hosts: vec!["gate.internal".into()],
-            ready: Arc::new(|| Err("the store is away".into())),
-            metrics: Arc::new(|| "# EOF\n".into()),
-            assertion_keys: Arc::new(|| "{\"keys\":[]}".into()),
-            calls: Arc::new(|_| Box::pin(async { unreachable!("no test calls") })),
-            token_keys: Arc::new(|| "{\"keys\":[1]}".into()),
-        }
-    }
-
-    fn is_known(hosts: &[&str]) -> bool {
-        let mut headers = HeaderMap::new();
-        for host in hosts {
-            headers.append(HOST, host.parse().unwrap());
-        }
-        is_known_host(&options(), &headers, Version::HTTP_11)
-    }
-
-    fn ask(method: &str, path: &str) -> u16 {
-        told(&options(), &Request::builder().method(method).uri(path).body(()).unwrap()).status().as_u16()
-    }
-
-    #[test]
-    fn only_known_hosts_are_answered() {
-        for host in
-            ["localhost", "LOCALHOST:9901", "127.0.0.1:80", "[::1]:80", "gate.internal.", "Gate.Internal:1"]
-        {
-            assert!(is_known(&[host]), "{host}");
-        }
-        for host in
-            ["evil.example", "localhost.evil.example", "10.0.0.1", "127.0.0.1.evil.example", "", "a b"]
-        {
-            assert!(!is_known(&[host]), "{host}");
-        }
-        assert!(!is_known(&[]));
-        assert!(!is_known(&["localhost", "evil.example"]));
-    }
-
-    #[test]
-    fn paths_and_methods() {
-        assert_eq!(ask("GET", "/ready"), 503);
-        assert_eq!(ask("HEAD", "/metrics"), 200);
-        assert_eq!(ask("POST", "/metrics"), 405);
-        assert_eq!(ask("GET", "/jwks/token"), 200);
-        assert_eq!(ask("GET", "/debug"), 404);
-        assert!(
-            calls::body_bytes_max("/events/x").is_some() && calls::body_bytes_max("/objects/x/y").is_some()
-        );
-        assert!(calls::body_bytes_max("/ready").is_none() && calls::body_bytes_max("/events").is_none());
-    }
-
-    #[test]
-    fn a_body_that_is_too_long_is_refused_and_not_cut_off() {
-        let runtime =
-            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let running = start(runtime.handle(), options()).unwrap();
-        for (path, bytes) in [("/events/x", 96 * 1024 + 1), ("/objects/x/y", 256 * 1024 + 1)] {
-            let mut stream = std::net::TcpStream::connect(running.address()).unwrap();
-            let head = format!(
-                "POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {bytes}\r\n\r\n"
-            );
-            stream.write_all(head.as_bytes()).unwrap();
-            stream.write_all(&vec![b' '; bytes]).unwrap();
-            let mut answer = String::new();
-            stream.read_to_string(&mut answer).unwrap();
-            assert!(answer.starts_with("HTTP/1.1 413 "), "{path}: {answer}");
-        }
-        runtime.block_on(running.stop());
-    }
-
-    #[test]
-    fn a_page_of_another_host_calls_nothing() {
-        let runtime =
-            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let running = start(runtime.handle(), options()).unwrap();
-        for path in ["/live", "/events/x", "/objects/x/y/z"] {
-            let mut stream = std::net::TcpStream::connect(running.address()).unwrap();
-            let request = format!("POST {path} HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n");
-            stream.write_all(request.as_bytes()).unwrap();
-            let mut answer = String::new();
-            stream.read_to_string(&mut answer).unwrap();
-            assert!(answer.starts_with("HTTP/1.1 421 "), "{path}: {answer}");
-        }
-        runtime.block_on(running.stop());
-    }
-
-    #[test]
-    fn serves_and_stops() {
-        let runtime =
-            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let running = start(runtime.handle(), options()).unwrap();
-        let address = running.address();
-        let mut stream = std::net::TcpStream::connect(address).unwrap();
-        stream
-            .write_all(b"GET /jwks/assertion HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-            .unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
-        assert!(answer.contains("content-type: application/jwk-set+json"), "{answer}");
-        assert!(answer.ends_with("{\"keys\":[]}"), "{answer}");
-        runtime.block_on(running.stop());
-        assert!(std::net::TcpStream::connect(address).is_err());
-    }
-}
+mod tests;

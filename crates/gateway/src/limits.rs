@@ -18,7 +18,7 @@ const HEAD: Duration = Duration::from_secs(15);
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// A handshake takes two round trips; ten seconds serve a satellite link.
 const HANDSHAKE: Duration = Duration::from_secs(10);
-/// A body that stands still so long is not being sent.
+/// A request's body that stands still so long is not being sent.
 const BODY_IDLE: Duration = Duration::from_secs(30);
 /// What the gate reads whole is small: a login, a form, an object.
 const OWN_BODY: Duration = Duration::from_secs(30);
@@ -31,6 +31,9 @@ const ANSWER_BYTES: usize = 4 * 1024 * 1024;
 const ANONYMOUS_SESSIONS: u32 = 600;
 /// A client that takes nothing for so long holds memory for nobody.
 const WRITE_STALL: Duration = Duration::from_secs(30);
+/// What is still under way when one end of a WebSocket has closed is there within seconds; the other end has nobody to talk
+/// to (RFC 6455 section 7.1.1).
+const HALF_CLOSED: Duration = Duration::from_secs(30);
 /// About 40 KiB each at the worst usual case; 400 MiB together.
 const CONNECTIONS: usize = 10_000;
 /// As many as clients may be connected at once, a WebSocket each; 128 streams on each of their connections would be a
@@ -71,7 +74,7 @@ pub struct Limits {
     pub keep_alive: Duration,
     /// TLS handshake and PROXY header together.
     pub handshake: Duration,
-    /// Between two pieces of a body, in either direction.
+    /// Between two pieces of a request's body.
     pub body_idle: Duration,
     /// All of a body that the gate itself reads whole.
     pub own_body: Duration,
@@ -85,6 +88,8 @@ pub struct Limits {
     pub anonymous_sessions: u32,
     /// How long a client may take nothing of an answer that waits for it.
     pub write_stall: Duration,
+    /// How long a WebSocket goes on after one of its ends has closed.
+    pub half_closed: Duration,
     /// Open connections of clients, over all listeners.
     pub connections: usize,
     /// Requests that are on their way to one upstream, or whose answers, streams and WebSockets come from it, at once;
@@ -125,6 +130,7 @@ impl Default for Limits {
             answer_bytes: ANSWER_BYTES,
             anonymous_sessions: ANONYMOUS_SESSIONS,
             write_stall: WRITE_STALL,
+            half_closed: HALF_CLOSED,
             connections: CONNECTIONS,
             upstream_requests: UPSTREAM_REQUESTS,
             connections_per_address: CONNECTIONS_PER_ADDRESS,

@@ -358,6 +358,9 @@ pub(crate) struct Backends {
     /// How long the beginning of an answer may take.
     #[serde(default = "response_timeout")]
     pub(crate) response_timeout: Period,
+    /// How long an answer may stand still once it has begun, a stream of events between two of them.
+    #[serde(default = "body_timeout")]
+    pub(crate) body_timeout: Period,
     /// Which host it is told: the one that the client named, or its own.
     #[serde(default)]
     pub(crate) host: HostFrom,
@@ -385,6 +388,11 @@ const fn connect_timeout() -> Period {
 /// How long the beginning of an upstream's answer may take where nothing is said: longer than held long polls.
 const fn response_timeout() -> Period {
     Period::secs(60)
+}
+
+/// How long an upstream's answer may stand still where nothing is said: event streams send something once a minute.
+const fn body_timeout() -> Period {
+    Period::secs(90)
 }
 
 /// `token.WORD` of an API.

@@ -264,6 +264,7 @@ fn limits(limits: &config::Limits) -> Limits {
         connections: size(limits.connections),
         connections_per_address: size(limits.connections_per_address),
         upstream_requests: size(limits.upstream_requests),
+        half_closed: Limits::default().half_closed,
         tick: Limits::default().tick,
     }
 }
@@ -318,6 +319,7 @@ fn upstream(loaded: &Loaded, api: &config::Api) -> Result<UpstreamOptions, Upstr
         times: Times {
             connect: backends.connect_timeout.0,
             head: backends.response_timeout.0,
+            body_idle: backends.body_timeout.0,
             ..Times::default()
         },
         ..usual
@@ -376,6 +378,7 @@ mod tests {
             connections,
             connections_per_address,
             upstream_requests,
+            half_closed,
             tick,
         } = limits(&read);
         assert_eq!((header_bytes, header_count), (8101, 102));
@@ -387,6 +390,7 @@ mod tests {
         assert_eq!((streams, pending_resets, local_resets), (116, 117, 118));
         assert_eq!((stream_window, connection_window, stream_send_buffer), (70119, 70120, 70121));
         assert_eq!((anonymous_sessions, upstream_requests, tick), (122, 1123, usual.tick));
+        assert_eq!(half_closed, usual.half_closed);
         assert!(tick > Duration::ZERO);
     }
 }

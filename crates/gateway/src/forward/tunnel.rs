@@ -1,19 +1,26 @@
-//! WebSocket: after a 101 the gate passes bytes, until an end closes, the gate drains, or the session dies.
+//! WebSocket: after a 101 the gate passes bytes, until an end closes, takes nothing of what the other has sent, the gate
+//! drains, or the session dies. One on which nobody says anything stays open.
 
-use std::pin::pin;
+use std::cell::Cell;
+use std::io;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::header::{CONNECTION, UPGRADE};
 use http::{HeaderValue, response};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::ForwardError;
 use crate::admission::Upgrade;
 use crate::hop;
+use crate::limits::Limits;
+use crate::metrics::cuts::Cut;
+use crate::pulse::{Coarse, millis};
 use crate::upstream::Lease;
 use crate::watch::Watch;
 use crate::worker::{LocalGate, Worker};
@@ -53,7 +60,10 @@ impl Ends {
         let (hold, counted) = (worker.hold(), Counted::new(worker.gate()));
         let worker = Rc::clone(worker);
         tokio::task::spawn_local(async move {
-            let mut passing = pin!(pass(client, upstream));
+            let (at_client, at_upstream) = (Rc::<Motion>::default(), Rc::<Motion>::default());
+            let clock = worker.pulse().coarse();
+            let watched = |motion: &Rc<Motion>| (Rc::clone(motion), clock.clone());
+            let mut passing = pin!(pass((client, watched(&at_client)), (upstream, watched(&at_upstream))));
             let mut alarm = worker.pulse().alarm(Duration::ZERO);
             std::future::poll_fn(|cx| {
                 if passing.as_mut().poll(cx).is_ready() {
@@ -62,6 +72,17 @@ impl Ends {
                 // A look on every beat: cheap, and soon enough for a revocation (one second).
                 while alarm.poll(cx).is_ready() {
                     if worker.is_draining() || watch.as_ref().is_some_and(|watch| watch.is_over(&counted.0)) {
+                        return Poll::Ready(());
+                    }
+                    let (now_ms, limits) = (clock.now_ms(), &counted.0.limits);
+                    if at_client.takes_nothing(now_ms, limits) {
+                        counted.0.metrics.cuts.count(Cut::WriteStall);
+                        return Poll::Ready(());
+                    }
+                    if at_upstream.takes_nothing(now_ms, limits)
+                        || at_client.is_long_closed(now_ms, limits)
+                        || at_upstream.is_long_closed(now_ms, limits)
+                    {
                         return Poll::Ready(());
                     }
                     alarm.again(Duration::ZERO);
@@ -90,7 +111,91 @@ impl Drop for Counted {
     }
 }
 
-async fn pass(client: OnUpgrade, upstream: OnUpgrade) {
+/// What moves at one end of a tunnel.
+#[derive(Default)]
+struct Motion {
+    /// Since when it takes nothing of what is there for it.
+    stalled_since_ms: Cell<Option<u64>>,
+    /// Since when it says no more.
+    closed_at_ms: Cell<Option<u64>>,
+}
+
+impl Motion {
+    fn takes_nothing(&self, now_ms: u64, limits: &Limits) -> bool {
+        is_past(self.stalled_since_ms.get(), now_ms, limits.write_stall)
+    }
+
+    fn is_long_closed(&self, now_ms: u64, limits: &Limits) -> bool {
+        is_past(self.closed_at_ms.get(), now_ms, limits.half_closed)
+    }
+
+    fn wrote<T>(&self, polled: &Poll<io::Result<T>>, clock: &Coarse) {
+        match polled {
+            Poll::Ready(_) => self.stalled_since_ms.set(None),
+            Poll::Pending if self.stalled_since_ms.get().is_none() => {
+                self.stalled_since_ms.set(Some(clock.now_ms()));
+            }
+            Poll::Pending => {}
+        }
+    }
+}
+
+fn is_past(since_ms: Option<u64>, now_ms: u64, span: Duration) -> bool {
+    since_ms.is_some_and(|since| now_ms.saturating_sub(since) > millis(span))
+}
+
+/// One end of a tunnel, watched.
+struct Watched<S> {
+    stream: S,
+    motion: Rc<Motion>,
+    clock: Coarse,
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buffer.filled().len();
+        let polled = Pin::new(&mut this.stream).poll_read(cx, buffer);
+        if let Poll::Ready(Ok(())) = polled
+            && buffer.filled().len() == before
+            && this.motion.closed_at_ms.get().is_none()
+        {
+            this.motion.closed_at_ms.set(Some(this.clock.now_ms()));
+        }
+        polled
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let polled = Pin::new(&mut this.stream).poll_write(cx, bytes);
+        this.motion.wrote(&polled, &this.clock);
+        polled
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let polled = Pin::new(&mut this.stream).poll_flush(cx);
+        this.motion.wrote(&polled, &this.clock);
+        polled
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let polled = Pin::new(&mut this.stream).poll_shutdown(cx);
+        this.motion.wrote(&polled, &this.clock);
+        polled
+    }
+}
+
+type Observed = (OnUpgrade, (Rc<Motion>, Coarse));
+
+async fn pass((client, at_client): Observed, (upstream, at_upstream): Observed) {
     let ends = futures_util::future::try_join(client, upstream).await;
     let (client, upstream) = match ends {
         Ok(ends) => ends,
@@ -99,7 +204,8 @@ async fn pass(client: OnUpgrade, upstream: OnUpgrade) {
             return;
         }
     };
-    let (mut client, mut upstream) = (TokioIo::new(client), TokioIo::new(upstream));
+    let watched = |stream, (motion, clock)| Watched { stream: TokioIo::new(stream), motion, clock };
+    let (mut client, mut upstream) = (watched(client, at_client), watched(upstream, at_upstream));
     if let Err(error) = tokio::io::copy_bidirectional(&mut client, &mut upstream).await {
         tracing::debug!(%error, "a tunnel ended with an error");
     }

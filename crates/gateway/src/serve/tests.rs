@@ -7,4 +7,5 @@ mod forwarding;
 mod framing;
 mod listeners;
 mod log;
+mod sockets;
 mod upstreams;

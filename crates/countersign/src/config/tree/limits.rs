@@ -55,9 +55,9 @@ pub(crate) struct Limits {
     pub(crate) header_timeout: Period,
     /// An idle connection is closed after this time.
     pub(crate) idle_timeout: Period,
-    /// A body that stands still for so long, in either direction, is given up.
+    /// A request's body that stands still for so long is given up.
     pub(crate) body_timeout: Period,
-    /// A client that takes nothing of an answer for so long is cut off.
+    /// A client that takes nothing of an answer for so long is cut off, and a WebSocket of which one end takes nothing.
     pub(crate) write_timeout: Period,
     /// How many requests a client of HTTP/2 may have open at once on a connection.
     #[schemars(range(min = 1, max = 10_000))]

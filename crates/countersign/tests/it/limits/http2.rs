@@ -178,15 +178,15 @@ fn heads_of_http2_are_refused_in_the_dialects_words() {
 }
 
 /// A service that takes no connection for now: what waits to be taken is as much as may.
-struct Stuck {
-    address: SocketAddr,
+pub(super) struct Stuck {
+    pub(super) address: SocketAddr,
     _listener: tokio::net::TcpListener,
     _waiting: Vec<TcpStream>,
     _runtime: tokio::runtime::Runtime,
 }
 
 impl Stuck {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let runtime = runtime();
         let listener = {
             let _here = runtime.enter();

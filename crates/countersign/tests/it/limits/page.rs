@@ -8,14 +8,15 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use countersign_gateway::limits::Limits;
+use countersign_gateway::upstream::Times;
 use serde_json::Value;
 
 use self::keyless::{FIXED, Fixed};
 use crate::transcript::root;
 
-/// A limit of the configuration.
+/// A limit of the configuration, in `[limits]` or of an API's `upstream`.
 struct Row {
-    /// Its key in `[limits]`.
+    /// Its key there.
     key: &'static str,
     /// The file and the constant that its default comes from.
     constant: (&'static str, &'static str),
@@ -38,7 +39,8 @@ const ENDS: &str = "crates/gateway/src/serve/tests/ends.rs";
 const FLOODS: &str = "crates/countersign/tests/it/threats/floods.rs";
 
 fn secs(period: Duration) -> Value {
-    format!("{}s", period.as_secs()).into()
+    let secs = period.as_secs();
+    if secs % 60 == 0 { format!("{}m", secs / 60).into() } else { format!("{secs}s").into() }
 }
 
 const ROWS: [Row; 26] = [
@@ -151,7 +153,7 @@ const ROWS: [Row; 26] = [
         key: "body_timeout",
         constant: (PLANE, "BODY_IDLE"),
         default: |limits| secs(limits.body_idle),
-        beyond: "400; an answer breaks off",
+        beyond: "400",
         test: (TIMES, "a_body_may_rest_between_its_pieces_and_one_that_the_gate_reads_has_a_time_for_all"),
     },
     Row {
@@ -230,6 +232,33 @@ const ROWS: [Row; 26] = [
     },
 ];
 
+const UPSTREAM: &str = "crates/gateway/src/upstream.rs";
+const UPSTREAMS: &str = "crates/gateway/src/serve/tests/upstreams.rs";
+
+const UPSTREAM_ROWS: [Row; 3] = [
+    Row {
+        key: "connect_timeout",
+        constant: (UPSTREAM, "CONNECT"),
+        default: |_| secs(Times::default().connect),
+        beyond: "504",
+        test: (TIMES, "a_service_that_takes_no_connection_is_waited_for_so_long"),
+    },
+    Row {
+        key: "response_timeout",
+        constant: (UPSTREAM, "HEAD"),
+        default: |_| secs(Times::default().head),
+        beyond: "504",
+        test: (UPSTREAMS, "failures_are_told_apart"),
+    },
+    Row {
+        key: "body_timeout",
+        constant: (UPSTREAM, "BODY_IDLE"),
+        default: |_| secs(Times::default().body_idle),
+        beyond: "the answer breaks off",
+        test: (TIMES, "an_answer_may_rest_between_its_pieces_and_one_that_stands_still_breaks_off"),
+    },
+];
+
 fn source(file: &str) -> String {
     std::fs::read_to_string(root().join(file)).unwrap_or_else(|error| panic!("{file}: {error}"))
 }
@@ -253,11 +282,11 @@ fn constant((file, name): (&str, &str)) -> (String, String) {
     (value, reason.join(" "))
 }
 
-/// The keys of `[limits]` in the schema.
-fn schema() -> Value {
+/// The keys of a table of the configuration in its schema: `[limits]` is `Limits`, `upstream` is `Backends`.
+fn schema(table: &str) -> Value {
     let text = source("docs/config.schema.json");
     let schema: Value = serde_json::from_str(&text).unwrap();
-    schema.pointer("/$defs/Limits/properties").cloned().unwrap()
+    schema.pointer(&format!("/$defs/{table}/properties")).cloned().unwrap()
 }
 
 fn cell(text: &str) -> String {
@@ -265,8 +294,24 @@ fn cell(text: &str) -> String {
     text.replace("[`", "`").replace("`]", "`").replace('|', "\\|")
 }
 
+fn rows(page: &mut String, table: &str, rows: &[Row]) {
+    let keys = schema(table);
+    page.push_str("| key | default | least, most | what | beyond it | reason |\n|---|---|---|---|---|---|\n");
+    for Row { key, constant: place, beyond, .. } in rows {
+        let property = &keys[key];
+        let bounds = match (&property["minimum"], &property["maximum"]) {
+            (Value::Null, _) | (_, Value::Null) => "1ms, 36525d".to_owned(),
+            (least, most) => format!("{least}, {most}"),
+        };
+        let what = property["description"].as_str().unwrap().replace('\n', " ");
+        let (_, reason) = constant(*place);
+        let default = property["default"].to_string().replace('"', "");
+        writeln!(page, "| `{key}` | {default} | {bounds} | {} | {beyond} | {} |", cell(&what), cell(&reason))
+            .unwrap();
+    }
+}
+
 fn page() -> String {
-    let keys = schema();
     let mut page = "# Limits\n\nEverything that a client, a service or a file can make large or slow has a limit. What a \
         client meets beyond it is said in\nthe words of the dialect where there is a request to answer, and the access \
         line names the limit (`auth.cause`). Clients\nthat are cut off without one are counted \
@@ -274,24 +319,18 @@ fn page() -> String {
         This page is made from the schema of the configuration and from the reasons beside the constants. A test tries \
         the edge of\neach limit, the last that passes and the first that does not: \
         `countersign/tests/it/limits/page.rs` names them.\n\n\
-        ## With a key in `[limits]`\n\n\
-        | key | default | least, most | what | beyond it | reason |\n|---|---|---|---|---|---|\n"
+        ## With a key in `[limits]`\n\n"
         .to_owned();
-    for Row { key, constant: place, beyond, .. } in ROWS {
-        let property = &keys[key];
-        let bounds = match (&property["minimum"], &property["maximum"]) {
-            (Value::Null, _) | (_, Value::Null) => "1ms, 36525d".to_owned(),
-            (least, most) => format!("{least}, {most}"),
-        };
-        let what = property["description"].as_str().unwrap().replace('\n', " ");
-        let (_, reason) = constant(place);
-        let default = property["default"].to_string().replace('"', "");
-        writeln!(page, "| `{key}` | {default} | {bounds} | {} | {beyond} | {} |", cell(&what), cell(&reason))
-            .unwrap();
-    }
+    rows(&mut page, "Limits", &ROWS);
+    page.push_str("\n## With a key of an API's `upstream = { ... }`\n\n");
+    rows(&mut page, "Backends", &UPSTREAM_ROWS);
     page.push_str("\n## Without a key\n\n| what | limit | reason |\n|---|---|---|\n");
     for Fixed { what, constant: place, .. } in FIXED {
         let (value, reason) = constant(place);
+        let value = match value.strip_prefix("Duration::from_secs(").and_then(|rest| rest.strip_suffix(')')) {
+            Some(secs) => format!("{secs}s"),
+            None => value,
+        };
         writeln!(page, "| {what} | `{value}` | {} |", cell(&reason)).unwrap();
     }
     page
@@ -315,14 +354,19 @@ fn updates() -> bool {
 
 #[test]
 fn every_limit_has_its_constant_and_its_test() {
-    let keys = schema();
+    let keys = schema("Limits");
     let of_schema: BTreeSet<&str> = keys.as_object().unwrap().keys().map(String::as_str).collect();
     assert_eq!(ROWS.iter().map(|row| row.key).collect::<BTreeSet<_>>(), of_schema);
     for Row { key, default, .. } in ROWS {
         assert_eq!(default(&Limits::default()), keys[key]["default"], "{key}");
     }
+    let keys = schema("Backends");
+    for Row { key, default, .. } in UPSTREAM_ROWS {
+        assert_eq!(default(&Limits::default()), keys[key]["default"], "{key}");
+    }
+    let with_keys = ROWS.iter().chain(&UPSTREAM_ROWS);
     let tests =
-        ROWS.iter().map(|row| (row.key, row.test)).chain(FIXED.iter().map(|fixed| (fixed.what, fixed.test)));
+        with_keys.map(|row| (row.key, row.test)).chain(FIXED.iter().map(|fixed| (fixed.what, fixed.test)));
     for (what, (file, name)) in tests {
         let tests = source(file);
         assert!(

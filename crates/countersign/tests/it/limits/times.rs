@@ -1,12 +1,14 @@
 //! What is slow but in time is served, and what is a little slower for ever is not.
 
 use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use countersign_gateway::limits::Limits;
 
+use super::http2::Stuck;
 use super::{PATIENCE, WORLD, login_with};
+use crate::process::Site;
 use crate::threats::{Ground, basic};
 
 /// Each limit of time. Whoever is in time rests for a quarter of it at most.
@@ -198,4 +200,90 @@ fn whoever_takes_a_little_of_an_answer_gets_all_of_it() {
             assert!(rest.len() < ANSWER, "whoever takes nothing is cut off");
         });
     });
+}
+
+/// An API in front of this service, with these words about it.
+fn behind(service: SocketAddr, words: &str) -> Site {
+    let api = format!(
+        "[[api]]\nname = \"shop\"\ndialect = \"enactor\"\nat = [\"/\"]\n\
+         upstream = {{ backends = [\"http://{service}\"], {words} }}\n\
+         [[api.route]]\nat = \"/**\"\nallow = \"anonymous\"\n"
+    );
+    Site::with(move |_| api, Vec::new())
+}
+
+/// All that comes of an answer.
+fn answer(address: SocketAddr, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = Vec::new();
+    if let Err(error) = stream.read_to_end(&mut answer) {
+        assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+    }
+    String::from_utf8(answer).unwrap()
+}
+
+#[test]
+fn an_answer_may_rest_between_its_pieces_and_one_that_stands_still_breaks_off() {
+    let service = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let address = service.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in service.incoming() {
+            let Ok(mut stream) = stream else { return };
+            std::thread::spawn(move || {
+                let mut request = [0; 4096];
+                let length = stream.read(&mut request).unwrap();
+                stream.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").unwrap();
+                if request[..length].starts_with(b"GET /rests ") {
+                    for _ in 0..6 {
+                        stream.write_all(b"1\r\nx\r\n").unwrap();
+                        std::thread::park_timeout(REST);
+                    }
+                    stream.write_all(b"0\r\n\r\n").unwrap();
+                } else {
+                    stream.write_all(b"1\r\nx\r\n").unwrap();
+                }
+                // Until the gate closes.
+                let _closed = stream.read(&mut request);
+            });
+        }
+    });
+    // Together the rests are longer than the limit.
+    let site = behind(address, "body_timeout = \"3s\"");
+    let gate = site.start();
+    let address = gate.address;
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            let whole = answer(address, "/rests");
+            assert!(whole.ends_with("0\r\n\r\n") && whole.matches('x').count() == 6, "{whole}");
+        });
+        scope.spawn(move || {
+            let broken = answer(address, "/stands-still");
+            assert!(broken.starts_with("HTTP/1.1 200 ") && !broken.ends_with("0\r\n\r\n"), "{broken}");
+        });
+    });
+}
+
+#[test]
+fn a_service_that_takes_no_connection_is_waited_for_so_long() {
+    let stuck = Stuck::new();
+    let site = behind(stuck.address, "connect_timeout = \"1s\"");
+    let gate = site.start();
+    let told = answer(gate.address, "/x");
+    assert!(told.starts_with("HTTP/1.1 504 "), "{told}");
+    let open = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let address = open.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let (mut stream, _) = open.accept().unwrap();
+        let _request = stream.read(&mut [0; 4096]).unwrap();
+        // Longer than a connection may take to be there.
+        std::thread::park_timeout(Duration::from_millis(1500));
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").unwrap();
+    });
+    let site = behind(address, "connect_timeout = \"1s\"");
+    let gate = site.start();
+    let told = answer(gate.address, "/x");
+    assert!(told.starts_with("HTTP/1.1 200 "), "{told}");
 }

@@ -18,7 +18,7 @@ const fn fixed(
     Fixed { what, constant, test }
 }
 
-pub(super) const FIXED: [Fixed; 39] = [
+pub(super) const FIXED: [Fixed; 42] = [
     fixed(
         "bytes of a path",
         ("crates/auth/src/canonical/path.rs", "PATH_BYTES_MAX"),
@@ -161,6 +161,24 @@ pub(super) const FIXED: [Fixed; 39] = [
         "messages of a push request",
         ("crates/bayeux/src/limits.rs", "MESSAGES_MAX"),
         (FIXED_HERE, "bodies_of_push_requests_are_bounded"),
+    ),
+    fixed(
+        "how long a WebSocket goes on after one of its ends has closed",
+        ("crates/gateway/src/limits.rs", "HALF_CLOSED"),
+        (
+            "crates/gateway/src/serve/tests/sockets.rs",
+            "a_websocket_ends_soon_after_one_of_its_ends_and_not_at_once",
+        ),
+    ),
+    fixed(
+        "connections at the administration listener",
+        ("crates/gateway/src/administration.rs", "CONNECTIONS"),
+        ("crates/gateway/src/administration/tests.rs", "whoever_takes_nothing_keeps_nobody_out_for_long"),
+    ),
+    fixed(
+        "how long a client there may take nothing of an answer",
+        ("crates/gateway/src/administration.rs", "WRITE"),
+        ("crates/gateway/src/administration/tests.rs", "whoever_takes_nothing_keeps_nobody_out_for_long"),
     ),
     fixed(
         "bytes of a head at the administration listener",
