@@ -10,10 +10,10 @@
 //! all the first. Unknown names need no bucket: a locked account looks to clients like a wrong password, at the
 //! same cost, so there is nothing to tell the two apart by.
 
-mod addresses;
+pub(crate) mod addresses;
 
 use std::net::IpAddr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use countersign_auth::time::Time;
@@ -106,7 +106,7 @@ pub(crate) struct Lockout {
     /// its requests, takes no mutex.
     locked: Rcu<HashMap<u64, Time>>,
     /// Wrong proofs from addresses.
-    pub(crate) addresses: Addresses,
+    pub(crate) addresses: Arc<Addresses>,
     /// Ids and references from addresses that were not the caller's.
     pub(crate) guesses: Addresses,
 }
@@ -116,7 +116,7 @@ impl Lockout {
         Self {
             accounts: Mutex::default(),
             locked: Rcu::default(),
-            addresses: Addresses::new(patience.address_failures),
+            addresses: Arc::new(Addresses::new(patience.address_failures)),
             guesses: Addresses::new(patience.address_guesses),
             patience,
         }

@@ -10,6 +10,7 @@ mod digests;
 pub mod directories;
 mod ending;
 pub mod equivalents;
+mod flights;
 mod foreign;
 mod issue;
 mod links;
@@ -32,6 +33,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use countersign_auth::account::AccountId;
 use countersign_auth::derive::DerivationKey;
+use countersign_auth::port::foreign::OpaqueAnswer;
 use countersign_auth::port::{Answer, Unavailable};
 use countersign_auth::scheme::digest::nonce::Nonces;
 use countersign_auth::time::{Clock, Random};
@@ -40,6 +42,7 @@ use hashbrown::{HashMap, HashSet};
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, broadcast};
 
+use self::flights::Flights;
 use crate::accounts::directory::{Directory, Entry};
 use crate::accounts::rows;
 use crate::directory::Directories;
@@ -191,13 +194,17 @@ pub(crate) struct Core {
     /// An account in the place of those that are not there.
     nobody: Arc<Entry>,
     passwords: Passwords,
-    flights: passwords::Flights,
+    /// Runs of the KDF.
+    flights: Flights<passwords::Outcome>,
     lockout: Lockout,
     providers: passwords::Providers,
     directories: Directories,
     links: links::Links,
     fronts: foreign::BelievedFronts,
-    asked: directories::Asked,
+    /// Questions to directories.
+    asked: Flights<directories::Outcome>,
+    /// Questions to issuers about tokens.
+    introspected: Flights<Result<OpaqueAnswer, Unavailable>>,
     proofs: Proofs,
     objects: Known,
     pub(crate) signing: SigningKeys,
@@ -261,15 +268,17 @@ impl Service {
         let keys = Keys::load(store.keys().await?, &tokens)?;
         let signing = SigningKeys::load(&*store, &options.signing, &*options.clock).await?;
         let (links, values) = links::Links::apart(store.values().await?);
+        let lockout = Lockout::new(options.patience);
         let core = Arc::new(Core {
             passwords: Passwords::start(&options.passwords, Arc::clone(&options.random))?,
-            flights: passwords::Flights::default(),
-            lockout: Lockout::new(options.patience),
+            flights: Flights::new(&lockout.addresses, passwords::Outcome::is_failure),
+            asked: Flights::new(&lockout.addresses, directories::Outcome::is_failure),
+            introspected: Flights::new(&lockout.addresses, foreign::is_failure),
+            lockout,
             providers: passwords::Providers::default(),
             directories: Directories::default(),
             links: links::Links::load(links),
             fronts: foreign::BelievedFronts::default(),
-            asked: directories::Asked::default(),
             proofs: Proofs::new(),
             objects: Known::new(),
             equivalents,

@@ -212,6 +212,7 @@ impl World {
             Arc::clone(&store) as Arc<dyn Store>,
             Arc::clone(&clock),
             variant.patience,
+            setting.file.kdf_kib,
         ));
         apis.iter().for_each(|api| declare(&service, api));
         let trusted: Vec<(&str, &str)> = setting

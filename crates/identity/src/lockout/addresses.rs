@@ -15,10 +15,10 @@ const WINDOW: Duration = Duration::from_secs(60);
 
 /// Where attempts come from: an IPv4 address, or an IPv6 /64.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct Origin(pub(super) u64, pub(super) u8);
+pub(crate) struct Origin(pub(super) u64, pub(super) u8);
 
 impl Origin {
-    pub(super) fn of(address: IpAddr) -> Self {
+    pub(crate) fn of(address: IpAddr) -> Self {
         match address.to_canonical() {
             IpAddr::V4(address) => Self(u64::from(u32::from(address)), 4),
             IpAddr::V6(address) => Self((u128::from(address) >> 64) as u64, 6),

@@ -6,19 +6,17 @@
 //!
 //! Whoever changes this file says whose account a person of a directory or of an issuer has; it is reviewed as such.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use countersign_auth::account::AccountId;
 use countersign_auth::port::{PasswordAnswer, PasswordClaim, Unavailable};
 use countersign_auth::secret::Secret;
 use countersign_auth::time::Time;
-use futures_util::FutureExt as _;
-use futures_util::future::{BoxFuture, Shared};
 use icu_normalizer::DecomposingNormalizerBorrowed;
 
+use super::flights::TooMany;
 use super::passwords::{Checked, is_of_another};
 use super::{By, Core, Service, unavailable};
 use crate::accounts::directory::Entry;
@@ -44,17 +42,22 @@ const NAMELESS_FROM: u64 = 1 << 63;
 
 /// What became of one question.
 #[derive(Clone)]
-enum Outcome {
+pub(super) enum Outcome {
     Right(Arc<Entry>),
     Refused(&'static str),
     Busy,
     Down(String),
 }
 
-/// Questions under way, by directory, bucket, user and password: a client that logs in ten times at once is checked
-/// once, and counted once.
-#[derive(Default)]
-pub(super) struct Asked(Mutex<HashMap<[u8; 32], Shared<BoxFuture<'static, Outcome>>>>);
+impl Outcome {
+    /// Whether it counts against the addresses that it was tried from.
+    pub(super) fn is_failure(&self) -> bool {
+        match self {
+            Self::Refused(_) => true,
+            Self::Right(_) | Self::Busy | Self::Down(_) => false,
+        }
+    }
+}
 
 /// One question.
 struct Question {
@@ -133,29 +136,25 @@ impl Core {
         now: Time,
     ) -> Result<Checked, Unavailable> {
         let (name, remembered) = (directory.name.clone(), directory.settings.remembered);
-        let outcome = self.ask(directory, found, claim, now).await;
-        if !matches!(outcome, Outcome::Refused(_)) {
-            self.lockout.addresses.forgive(claim.address, now);
-        }
-        match outcome {
-            Outcome::Right(entry) => {
+        match self.ask(directory, found, claim, now).await {
+            Ok(Outcome::Right(entry)) => {
                 let answer = PasswordAnswer::ProvenElsewhere(Arc::clone(&entry.account), remembered);
                 Ok(Checked { answer, entry: Some(entry) })
             }
-            Outcome::Refused(why) => Ok(PasswordAnswer::Refused(why).into()),
-            Outcome::Busy => Ok(PasswordAnswer::TooMany.into()),
-            Outcome::Down(why) => Err(Unavailable(format!("directory {name}: {why}"))),
+            Ok(Outcome::Refused(why)) => Ok(PasswordAnswer::Refused(why).into()),
+            Err(TooMany) | Ok(Outcome::Busy) => Ok(PasswordAnswer::TooMany.into()),
+            Ok(Outcome::Down(why)) => Err(Unavailable(format!("directory {name}: {why}"))),
         }
     }
 
-    /// Joins the same question that is under way, or begins it.
+    /// Joins the question about the same directory, bucket, user and password that is under way, or begins it.
     async fn ask(
         self: &Arc<Self>,
         directory: Arc<Kept>,
         found: Option<Arc<Entry>>,
         claim: &PasswordClaim,
         now: Time,
-    ) -> Outcome {
+    ) -> Result<Outcome, TooMany> {
         let bucket = self.bucket_of(&directory, found.as_deref(), claim);
         let tenant = claim.tenant.as_deref().unwrap_or_default();
         let parts = [
@@ -167,30 +166,21 @@ impl Core {
             claim.password.expose(),
         ];
         let key = framed_mac(&self.derivation_key, "directory flight", &parts);
-        let flight = {
-            let mut asked = self.asked.0.lock().unwrap_or_else(PoisonError::into_inner);
-            let begin = || {
-                let question = Question {
-                    directory,
-                    kind: Arc::clone(&claim.kind),
-                    user: claim.user.clone(),
-                    password: Secret::new(claim.password.expose()),
-                    tenant: claim.tenant.clone(),
-                    address: claim.address,
-                    bucket,
-                    now,
-                };
-                let core = Arc::clone(self);
-                let landed = async move {
-                    let outcome = core.answer(question).await;
-                    core.asked.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
-                    outcome
-                };
-                landed.boxed().shared()
+        let begin = || {
+            let question = Question {
+                directory,
+                kind: Arc::clone(&claim.kind),
+                user: claim.user.clone(),
+                password: Secret::new(claim.password.expose()),
+                tenant: claim.tenant.clone(),
+                address: claim.address,
+                bucket,
+                now,
             };
-            asked.entry(key).or_insert_with(begin).clone()
+            let core = Arc::clone(self);
+            async move { core.answer(question).await }
         };
-        flight.await
+        self.asked.join(key, claim.address, now, begin).await
     }
 
     /// The bucket of the account, if it is one of a directory; else one that the typed name shares with others. What a

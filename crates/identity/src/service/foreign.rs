@@ -19,6 +19,7 @@ use crate::issuers::TrustedIssuer;
 use crate::issuers::introspection::{Introspection, IntrospectionOptions};
 use crate::outbound::Outbound;
 use crate::rcu::Rcu;
+use crate::values::framed_mac;
 
 impl Service {
     /// Says whose JWTs an API takes, on the terms of its dialect; a later call for the same issuer replaces the
@@ -53,6 +54,14 @@ impl Service {
     ) -> bool {
         let whom = Introspection::new(options, outbound.clone());
         whom.map(|whom| self.core.issuers.ask(api, credential, whom)).is_some()
+    }
+}
+
+/// Whether what an issuer was asked about a token counts against the addresses that it came from.
+pub(super) fn is_failure(answer: &Result<OpaqueAnswer, Unavailable>) -> bool {
+    match answer {
+        Ok(OpaqueAnswer::Refused(_)) => true,
+        Ok(OpaqueAnswer::Active { .. } | OpaqueAnswer::TooMany) | Err(_) => false,
     }
 }
 
@@ -147,15 +156,12 @@ impl Foreign for Service {
             ))));
         };
         self.run(move |core| async move {
-            // Counted before it is asked, given back unless it was wrong: as passwords are.
-            if core.lockout.addresses.begin(claim.address, now).is_err() {
-                return Ok(OpaqueAnswer::TooMany);
-            }
-            let answer = whom.ask(&claim.value, now).await;
-            if !matches!(answer, Ok(OpaqueAnswer::Refused(_))) {
-                core.lockout.addresses.forgive(claim.address, now);
-            }
-            answer
+            let parts = [&*claim.api, &*claim.credential, claim.value.expose()];
+            let key = framed_mac(&core.derivation_key, "introspection flight", &parts);
+            let address = claim.address;
+            let begin = || async move { whom.ask(&claim.value, now).await };
+            let answer = core.introspected.join(key, address, now, begin).await;
+            answer.unwrap_or(Ok(OpaqueAnswer::TooMany))
         })
     }
 }

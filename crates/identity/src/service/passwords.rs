@@ -1,30 +1,29 @@
 //! How a password is checked.
 //!
 //! ```text
-//! form ─▶ provider ─▶ address bucket ─▶ account, or none ─▶ account bucket ─▶ one KDF run ─▶ answer
+//! form ─▶ provider ─▶ account, or none ─▶ flight, begun or joined ─▶ answer
+//!                                          └─▶ address bucket ─▶ account bucket ─▶ one KDF run
 //! ```
 //!
 //! Unknown, locked and disabled accounts, wrong passwords and wrong tenants take the same path and the same run
 //! of the KDF; what differs is only told to the log. Where a directory has a part in it, refusals take the same time.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use countersign_auth::port::{PasswordAnswer, PasswordClaim, Unavailable};
 use countersign_auth::time::Time;
-use futures_util::FutureExt as _;
-use futures_util::future::{BoxFuture, Shared};
 use hashbrown::HashSet;
 use tokio::time::{Instant, sleep_until};
 use zeroize::Zeroizing;
 
+use super::flights::TooMany;
 use super::{By, Core};
 use crate::accounts::directory::Entry;
 use crate::audit;
 use crate::directory::Kept;
-use crate::lockout::{Bucket, Verdict};
+use crate::lockout::{Bucket, Locked, Verdict};
 use crate::password::well_formed;
 use crate::store::Change;
 use crate::values::framed_mac;
@@ -45,10 +44,15 @@ pub(super) enum Outcome {
     Lost,
 }
 
-/// Runs under way, by account, bucket and password: a client that sends one password ten times at once is
-/// verified once, and counted once.
-#[derive(Default)]
-pub(super) struct Flights(Mutex<HashMap<[u8; 32], Shared<BoxFuture<'static, Outcome>>>>);
+impl Outcome {
+    /// Whether it counts against the addresses that it was tried from.
+    pub(super) fn is_failure(&self) -> bool {
+        match self {
+            Self::Wrong | Self::Locked => true,
+            Self::Right | Self::Busy | Self::Lost => false,
+        }
+    }
+}
 
 /// The identity providers that log-in calls may name, as API, provider and domain.
 #[derive(Default)]
@@ -126,11 +130,12 @@ impl Core {
         if !self.providers.know(claim) {
             return Ok(PasswordAnswer::BadProvider.into());
         }
-        if self.lockout.addresses.begin(claim.address, now).is_err() {
-            return Ok(PasswordAnswer::TooMany.into());
-        }
         if let Err(problem) = well_formed(claim.password.expose()) {
-            return Ok(PasswordAnswer::Refused(problem).into());
+            // Nothing is checked, but it was an attempt.
+            return Ok(match self.lockout.addresses.begin(claim.address, now) {
+                Ok(()) => PasswordAnswer::Refused(problem).into(),
+                Err(Locked) => PasswordAnswer::TooMany.into(),
+            });
         }
         let found = self.directory.login(&claim.kind, &claim.user);
         if let Some(directory) = directory {
@@ -145,26 +150,22 @@ impl Core {
         let outcome = self.fly(found.as_ref(), claim, now).await;
         let refused = |text| Ok(PasswordAnswer::Refused(text).into());
         match outcome {
-            Outcome::Busy => {
-                self.lockout.addresses.forgive(claim.address, now);
-                Ok(PasswordAnswer::TooMany.into())
-            }
-            Outcome::Lost => {
+            Err(TooMany) | Ok(Outcome::Busy) => Ok(PasswordAnswer::TooMany.into()),
+            Ok(Outcome::Lost) => {
                 Err(Unavailable("a password could not be verified: the pool has ended".to_owned()))
             }
-            Outcome::Locked => refused("locked after failed attempts"),
-            Outcome::Wrong => refused(match &found {
+            Ok(Outcome::Locked) => refused("locked after failed attempts"),
+            Ok(Outcome::Wrong) => refused(match &found {
                 None => "no such user",
                 Some(entry) if entry.password.is_none() => "the account has no password",
                 Some(_) => "wrong password",
             }),
-            Outcome::Right => Ok(self.proven(found, claim.address, now)),
+            Ok(Outcome::Right) => Ok(self.proven(found)),
         }
     }
 
     /// The password was right; whether the account is, is asked after the KDF: it may have changed meanwhile.
-    fn proven(&self, found: Option<Arc<Entry>>, address: IpAddr, now: Time) -> Checked {
-        self.lockout.addresses.forgive(address, now);
+    fn proven(&self, found: Option<Arc<Entry>>) -> Checked {
         let current = found.as_ref().and_then(|entry| self.directory.find(entry.account.id.0));
         let (Some(found), Some(entry)) = (found, current) else {
             return PasswordAnswer::Refused("the account is gone").into();
@@ -181,8 +182,14 @@ impl Core {
         Checked { answer, entry: Some(entry) }
     }
 
-    /// Joins the run for the same account, bucket and password that is under way, or starts one.
-    async fn fly(self: &Arc<Self>, found: Option<&Arc<Entry>>, claim: &PasswordClaim, now: Time) -> Outcome {
+    /// Joins the run for the same account, bucket and password that is under way, or starts one: a client that sends one
+    /// password ten times at once is verified once, and counted once.
+    async fn fly(
+        self: &Arc<Self>,
+        found: Option<&Arc<Entry>>,
+        claim: &PasswordClaim,
+        now: Time,
+    ) -> Result<Outcome, TooMany> {
         let bucket = found.map(|entry| self.lockout.bucket(entry.account.id.0, claim.address));
         let whose = match &bucket {
             Some(bucket) => format!("account {}", bucket.text()),
@@ -192,23 +199,12 @@ impl Core {
         let hash = stored.as_deref().unwrap_or_default();
         let parts = [&*claim.kind, &whose, hash, claim.password.expose()];
         let key = framed_mac(&self.derivation_key, "password flight", &parts);
-        let flight = {
-            let mut flights = self.flights.0.lock().unwrap_or_else(PoisonError::into_inner);
-            let start = || {
-                let password = Zeroizing::new(claim.password.expose().to_owned());
-                let name = found.map(|entry| audit::name_of(&entry.account));
-                let run = Arc::clone(self).verify(bucket, name, stored.clone(), password, claim.address, now);
-                let core = Arc::clone(self);
-                let landed = async move {
-                    let outcome = run.await;
-                    core.flights.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
-                    outcome
-                };
-                landed.boxed().shared()
-            };
-            flights.entry(key).or_insert_with(start).clone()
+        let begin = || {
+            let password = Zeroizing::new(claim.password.expose().to_owned());
+            let name = found.map(|entry| audit::name_of(&entry.account));
+            Arc::clone(self).verify(bucket, name, stored.clone(), password, claim.address, now)
         };
-        flight.await
+        self.flights.join(key, claim.address, now, begin).await
     }
 
     async fn verify(

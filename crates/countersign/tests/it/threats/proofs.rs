@@ -1,5 +1,7 @@
 //! D: passwords and lock-out.
 
+use std::collections::BTreeSet;
+use std::net::TcpStream;
 use std::time::Duration;
 
 use countersign_gateway::address::ForwardingFields;
@@ -7,6 +9,7 @@ use countersign_identity::accounts::Standing;
 use countersign_identity::service::By;
 
 use super::{Ground, Told, basic, fronts};
+use crate::raw::Wire;
 
 /// Failures until an account is locked.
 const FAILURES: usize = 5;
@@ -331,6 +334,36 @@ fn d5_a_lock_is_a_delay_that_neither_shows_nor_shuts_the_owner_out() {
     let (service, now) = (ground.world.service(), ground.world.now());
     ground.world.block_on(service.unlock(account(&ground, "users", "bob"), By::gate(), now)).unwrap();
     at(elsewhere, "bob", "hatter-and-hare-3").answered();
+}
+
+#[test]
+fn d5_a_right_password_that_many_requests_share_is_no_attack() {
+    // A run of the KDF takes as long as it takes all requests to arrive.
+    let world = [
+        "kdf_kib = 65536\n[[api]]\nname = \"shop\"\ndialect = \"enactor\"\nenable = [\"basic\"]\nat = [\"/\"]\n",
+        "[[api.route]]\nat = \"/**\"\nallow = \"authenticated\"\n",
+        "[[account]]\nname = \"ann\"\npassword = \"open-sesame-1\"\n",
+    ];
+    let ground = Ground::with("enactor", &world.concat());
+    ground.world.stop_clock();
+    let ask = |password: &str| {
+        let head = format!(
+            "GET /x HTTP/1.1\r\nHost: a.example\r\nAuthorization: {}\r\n\r\n",
+            basic("ann", password)
+        );
+        let connect = || Wire::new(TcpStream::connect(ground.world.address).unwrap());
+        let mut wires: Vec<Wire> = (0..200).map(|_| connect()).collect();
+        wires.iter_mut().for_each(|wire| wire.send(head.as_bytes()).unwrap());
+        let statuses = wires.iter_mut().map(|wire| wire.head().unwrap().unwrap().status());
+        statuses.collect::<BTreeSet<u16>>()
+    };
+    // Neither the first time, nor when it was forgotten: 200 requests, and an address may fail 50 times a minute.
+    for _ in 0..2 {
+        assert_eq!(ask("open-sesame-1"), [200].into());
+        ground.world.wait(Duration::from_secs(301));
+    }
+    // A wrong one is wrong, however often it comes at once: one guess is one guess.
+    assert_eq!(ask("open-sesame-2"), [401].into());
 }
 
 #[test]

@@ -22,6 +22,9 @@ use crate::transcript::parse::duration;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct WorldFile {
+    /// Memory of one run of the KDF; little, where a test does not need one that takes a while.
+    #[serde(default = "kdf_kib")]
+    pub(crate) kdf_kib: u32,
     pub(crate) api: Vec<ApiEntry>,
     #[serde(default)]
     pub(crate) account: Vec<AccountEntry>,
@@ -33,6 +36,10 @@ pub(crate) struct WorldFile {
     pub(crate) jwt: Vec<JwtEntry>,
     #[serde(default)]
     pub(crate) issuer: BTreeMap<String, IssuerEntry>,
+}
+
+fn kdf_kib() -> u32 {
+    8
 }
 
 /// `[[api]]`

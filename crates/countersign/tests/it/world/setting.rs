@@ -54,7 +54,7 @@ impl Setting {
         let store: Arc<dyn Store> = Arc::clone(&seed) as Arc<dyn Store>;
         CONTROL.block_on(async {
             let clock = Arc::new(TurnedClock::default());
-            let service = open(store, Arc::clone(&clock), Patience::default()).await;
+            let service = open(store, Arc::clone(&clock), Patience::default(), file.kdf_kib).await;
             // The dialect as it is in the repository says where Digest is spoken.
             let text = Self::dialect_text(dialect);
             if let Ok(dialect) = Dialect::load(dialect, &text).map(Arc::new) {
@@ -85,8 +85,14 @@ impl Setting {
 }
 
 /// A service at a low price: the parameters of argon2 are not what transcripts are about.
-pub(super) async fn open(store: Arc<dyn Store>, clock: Arc<TurnedClock>, patience: Patience) -> Arc<Service> {
-    let passwords = PasswordOptions { memory_kib: 8, passes: 1, threads: 1, ..PasswordOptions::default() };
+pub(super) async fn open(
+    store: Arc<dyn Store>,
+    clock: Arc<TurnedClock>,
+    patience: Patience,
+    kdf_kib: u32,
+) -> Arc<Service> {
+    let passwords =
+        PasswordOptions { memory_kib: kdf_kib, passes: 1, threads: 1, ..PasswordOptions::default() };
     let options = ServiceOptions {
         equivalents_key: KeyPlace::Memory([7; 32].into()),
         passwords,

@@ -1,15 +1,17 @@
-//! Owners that are asked for.
+//! Owners that are asked for, and tokens that are asked about.
 
 use std::sync::Mutex;
 
 use countersign_auth::objects::kind::Owner;
+use countersign_auth::port::foreign::{Foreign as _, IssuerTerms, OpaqueAnswer, OpaqueClaim};
 use countersign_auth::port::objects::{ObjectDigest, ObjectName, Objects as _};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
-use super::{Arc, Bench, at};
+use super::{Arc, Bench, Duration, IpAddr, Secret, at};
+use crate::issuers::introspection::IntrospectionOptions;
 use crate::objects::asked::{Question, QuestionError};
-use crate::outbound::{EndpointError, Outbound};
+use crate::outbound::{Endpoint, EndpointError, Outbound};
 
 fn outbound() -> Outbound {
     let roots = rustls::RootCertStore::empty();
@@ -105,4 +107,43 @@ fn a_question_holds_its_id_once() {
     check("http://127.0.0.1:9/{id}/{id}", Some(QuestionError::Id));
     check("https://{id}.example/x", Some(QuestionError::Id));
     check("http://owners.example/{id}", Some(QuestionError::Endpoint(EndpointError::Clear)));
+}
+
+#[tokio::test]
+async fn one_token_that_many_requests_bring_at_once_is_asked_about_once() {
+    let bench = Bench::new().await;
+    let (url, state) = service(&told("200 OK", r#"{"active":true,"sub":"4711"}"#)).await;
+    let options = IntrospectionOptions {
+        endpoint: Endpoint::parse(&url.replace("{id}", "x")).unwrap(),
+        client: "gate".to_owned(),
+        secret: Secret::new("secret"),
+        issuer: None,
+        terms: IssuerTerms::default(),
+        remembered: Duration::from_secs(60),
+        patience: Duration::from_secs(5),
+    };
+    assert!(bench.service.introspect_at("shop", "bearer", options, &outbound()));
+    let claim = |value: &str| OpaqueClaim {
+        api: "shop".into(),
+        credential: "bearer".into(),
+        value: Secret::new(value),
+        address: IpAddr::from([10, 0, 0, 1]),
+    };
+    // More than one address may fail in a minute, and more than are asked about at once.
+    let asked = (0..200).map(|_| bench.service.introspect(claim("good"), at(1)));
+    for answer in futures_util::future::join_all(asked.collect::<Vec<_>>()).await {
+        assert!(matches!(answer, Ok(OpaqueAnswer::Active { .. })), "{answer:?}");
+    }
+    let questions = state.lock().unwrap().1.len();
+    assert!((1..200).contains(&questions), "{questions}");
+    // Tokens that are none are attempts, each of them.
+    let dead = told("200 OK", r#"{"active":false}"#);
+    dead.clone_into(&mut state.lock().unwrap().0);
+    for number in 0..50 {
+        let answer = bench.service.introspect(claim(&format!("dead {number}")), at(1)).await;
+        assert!(matches!(answer, Ok(OpaqueAnswer::Refused(_))), "{number}: {answer:?}");
+    }
+    let answer = bench.service.introspect(claim("one more"), at(1)).await;
+    assert!(matches!(answer, Ok(OpaqueAnswer::TooMany)), "{answer:?}");
+    bench.close().await;
 }

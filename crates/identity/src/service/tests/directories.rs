@@ -113,6 +113,30 @@ async fn a_directory_that_answers_slowly_holds_up_so_many_and_nobody_else() {
 }
 
 #[tokio::test]
+async fn one_question_that_many_wait_for_is_one_attempt() {
+    let bench = Bench::new().await;
+    let (entered, leave) = asked(&bench);
+    let claims = (0..200).map(|_| bench.service.check_password(claim("slow", "one"), at(1)));
+    let waiting: Vec<_> = claims.map(tokio::spawn).collect();
+    entered.notified().await;
+    until(|| async { bench.service.core.asked.aboard() == 200 }).await;
+    leave.notify_one();
+    for answer in waiting {
+        assert!(
+            answer.await.unwrap().is_err(),
+            "it did not answer, and nobody is told that there were too many"
+        );
+    }
+    // Nobody was wrong: a whole minute's failures are left.
+    for guess in 0..50 {
+        let answer = bench.login(claim(&format!("nobody{guess}"), ""), at(2)).await;
+        assert!(matches!(answer, PasswordAnswer::Refused(_)), "{guess}: {answer:?}");
+    }
+    assert!(matches!(bench.login(claim("nobody", ""), at(2)).await, PasswordAnswer::TooMany));
+    bench.close().await;
+}
+
+#[tokio::test]
 async fn spellings_that_a_directory_takes_for_one_name_share_one_bucket() {
     for known in [false, true] {
         let bench = Bench::new().await;

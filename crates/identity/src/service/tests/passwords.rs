@@ -105,13 +105,14 @@ async fn one_password_sent_many_times_at_once_is_verified_once() {
     let bench = Bench::new().await;
     bench.account("users", "ann").await;
     let before = bench.service.password_runs();
-    let claims = (0..20).map(|_| bench.service.check_password(claim("ann", PASSWORD), at(1)));
+    // More than one address may fail in a minute.
+    let claims = (0..200).map(|_| bench.service.check_password(claim("ann", PASSWORD), at(1)));
     let answers = futures_util::future::join_all(claims.collect::<Vec<_>>()).await;
     for answer in answers {
-        assert_eq!(text(&answer.unwrap()), "proven", "and ten good ones at once are no attack");
+        assert_eq!(text(&answer.unwrap()), "proven", "and good ones at once are no attack");
     }
     let runs = bench.service.password_runs() - before;
-    assert!((1..20).contains(&runs), "{runs}");
+    assert!((1..200).contains(&runs), "{runs}");
 }
 
 #[tokio::test]

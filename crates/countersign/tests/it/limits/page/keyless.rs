@@ -18,7 +18,7 @@ const fn fixed(
     Fixed { what, constant, test }
 }
 
-pub(super) const FIXED: [Fixed; 42] = [
+pub(super) const FIXED: [Fixed; 43] = [
     fixed(
         "bytes of a path",
         ("crates/auth/src/canonical/path.rs", "PATH_BYTES_MAX"),
@@ -76,6 +76,11 @@ pub(super) const FIXED: [Fixed; 42] = [
         "bytes of a password in Basic",
         ("crates/auth/src/scheme/basic.rs", "PASSWORD_BYTES_MAX"),
         (FIXED_HERE, "names_and_passwords_of_basic_are_bounded"),
+    ),
+    fixed(
+        "requests that wait for one check of a password or a token",
+        ("crates/identity/src/service/flights.rs", "ABOARD_MAX"),
+        ("crates/identity/src/service/flights.rs", "so_many_wait_for_one_check"),
     ),
     fixed(
         "bytes of a JWT",
