@@ -6,6 +6,7 @@ mod finish;
 mod objects;
 mod seen;
 mod service;
+mod turned_away;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use countersign_auth::api::{Api, Located};
 use countersign_auth::authenticate::authenticate;
-use countersign_auth::canonical::host::{canonical_host, name_of};
+use countersign_auth::canonical::host::name_of;
 use countersign_auth::canonical::path::CanonicalPath;
 use countersign_auth::dialect::Scheme;
 use countersign_auth::fields::Fields;
@@ -83,20 +84,7 @@ impl Handler for Admit {
         peer: &Peer,
         refusal: &Refusal,
     ) -> Option<Response<Bytes>> {
-        let path = CanonicalPath::parse(head.uri.path()).ok()?;
-        let mut hosts = head.headers.get_all(HOST).iter();
-        let host = match (hosts.next(), hosts.next()) {
-            (Some(host), None) => host.to_str().ok()?,
-            (None, _) => head.uri.authority()?.as_str(),
-            (Some(_), Some(_)) => return None,
-        };
-        let host = canonical_host(host).ok()?;
-        let (mount, prefix) = gate.find(peer.listener(), host.name(), path.as_str())?;
-        Some(response(mount.api.refuse_at(
-            None,
-            refusal,
-            &here(gate, head, path.as_str(), prefix, peer, gate.clock.now(), Sharing::Shared),
-        )))
+        turned_away::words(gate, head, peer, refusal)
     }
 }
 

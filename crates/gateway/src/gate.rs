@@ -242,6 +242,12 @@ impl Gate {
         Some((self.apis.get(api)?, prefix))
     }
 
+    /// The API that a request of an unknown host is for: that which all hosts have there.
+    pub(crate) fn find_whatever_host(&self, listener: &str, path: &str) -> Option<(&ApiMount, &Arc<str>)> {
+        let (api, prefix) = self.places.find_whatever_host(listener, path)?;
+        Some((self.apis.get(api)?, prefix))
+    }
+
     /// Whether `address` is a front's whose forwarding fields are believed.
     pub fn is_front(&self, address: IpAddr) -> bool {
         self.fronts.networks.hold(address)

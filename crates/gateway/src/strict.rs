@@ -45,6 +45,7 @@ impl Fault {
             Self::Head(HeadFault::TooLong | HeadFault::TooMany) => {
                 StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
             }
+            Self::Head(HeadFault::LongTarget) => StatusCode::URI_TOO_LONG,
             Self::Head(_)
             | Self::NoHost
             | Self::Hosts
@@ -65,6 +66,7 @@ impl Fault {
             Self::Head(HeadFault::Lengths) => "the request has no one length",
             Self::Head(HeadFault::TooLong) => "the request's head is longer than limits.header_bytes",
             Self::Head(HeadFault::TooMany) => "the request's head has more fields than limits.header_count",
+            Self::Head(HeadFault::LongTarget) => "the request's target is longer than 65534 bytes",
             Self::Head(HeadFault::Unplaced) => "what came before the request does not say where it begins",
             Self::NoHost => "the request names no host",
             Self::Hosts => "the request names more than one host",
@@ -91,10 +93,31 @@ impl Fault {
         Refusal::new(reason, self.cause())
     }
 
+    /// Where no dialect has words for it. Whoever is beyond a limit did nothing that has two readings: he is told which.
+    fn plain(self) -> Response<Bytes> {
+        match self {
+            Self::TooManyFields
+            | Self::Head(HeadFault::TooLong | HeadFault::TooMany | HeadFault::LongTarget) => {
+                let mut response = Response::new(Bytes::from_static(self.cause().as_bytes()));
+                let plain = HeaderValue::from_static("text/plain");
+                response.headers_mut().insert(header::CONTENT_TYPE, plain);
+                response
+            }
+            Self::Head(_)
+            | Self::NoHost
+            | Self::Hosts
+            | Self::BadHost
+            | Self::Coding
+            | Self::Target
+            | Self::Method
+            | Self::Types => Response::default(),
+        }
+    }
+
     /// For the client: the dialect's words, if there are any, and no further request on an HTTP/1 connection whose
     /// reading is in doubt. The status is HTTP's own, whatever the dialect says to other bad requests.
     pub(crate) fn answer(self, words: Option<Response<Bytes>>) -> Response<Bytes> {
-        let mut response = words.unwrap_or_default();
+        let mut response = words.unwrap_or_else(|| self.plain());
         *response.status_mut() = self.status();
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         if self == Self::Method {

@@ -8,11 +8,12 @@ mod page;
 mod times;
 
 use std::io::Write as _;
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use countersign_gateway::limits::Limits;
 
-use crate::raw::Client;
+use crate::raw::{Client, Wire};
 use crate::threats::heard::Hearing;
 use crate::threats::{Ground, basic};
 
@@ -144,6 +145,57 @@ fn heads_beyond_the_usual_limits_are_refused_in_the_dialects_words() {
     // A body that was announced is not waited for.
     let post = format!("POST{}\nContent-Length: 3{}\n\nabc", &get("")[3..], fields(200));
     refused(&ground, &post, 431, "bad-request", "header_count");
+}
+
+#[test]
+fn request_lines_beyond_a_limit_are_refused_in_the_dialects_words() {
+    let line = |bytes: usize| get("").replacen("/x", &format!("/x?{}", "q".repeat(bytes - 3)), 1);
+    let usual = Ground::limited("enactor", WORLD, Limits::default());
+    usual.send(&line(65_534)).passed();
+    let told = "target is longer than 65534 bytes";
+    for bytes in [65_535, 65_536, 73_728, 1024 * 1024] {
+        refused(&usual, &line(bytes), 414, "bad-request", told);
+    }
+    let small = ground();
+    for bytes in [16 * 1024, 20_000, 65_535, 1024 * 1024] {
+        refused(&small, &line(bytes), 431, "bad-request", "limits.header_bytes");
+    }
+    // Alone or in pieces, and where the path itself does not end.
+    let path = format!("GET /x/{} HTTP/1.1\r\nHost: a.example\r\n\r\n", "y".repeat(100_000));
+    let mut wire = Wire::new(TcpStream::connect(small.world.address).unwrap());
+    let hearing = Hearing::begin();
+    for piece in path.as_bytes().chunks(5000) {
+        wire.send(piece).unwrap();
+        std::thread::yield_now();
+    }
+    let head = wire.head().unwrap().unwrap();
+    let body = String::from_utf8(wire.body(&head, true).unwrap()).unwrap();
+    assert!(head.status() == 431 && body.contains("\"errorCode\":\"bad-request\""), "{head:?} {body}");
+    hearing.wait_for("limits.header_bytes");
+}
+
+#[test]
+fn a_request_line_that_is_cut_off_is_answered_by_who_is_there_for_all_hosts() {
+    let api = |name: &str, dialect: &str, at: &str| {
+        format!(
+            "[[api]]\nname = \"{name}\"\ndialect = \"{dialect}\"\nat = [\"{at}\"]\n[[api.route]]\nat = \"/**\"\nallow = \"authenticated\"\n"
+        )
+    };
+    let world = [
+        api("first", "enactor", "a.example/both"),
+        api("second", "enactor", "b.example/both"),
+        api("third", "enactor", "a.example/one"),
+    ];
+    let ground = Ground::limited("enactor", &world.concat(), Limits::default());
+    let ask = |target: &str| {
+        let long = format!("GET {target}?{} HTTP/1.1\nHost: a.example", "q".repeat(65_534));
+        ground.send(&long).refused(414).body()
+    };
+    assert!(ask("/one/x").contains("\"errorCode\":\"bad-request\""));
+    assert!(ask("http://b.example/both/x").contains("\"errorCode\":\"bad-request\""));
+    for nobodys in ["/both/x", "/none"] {
+        assert_eq!(ask(nobodys), "the request's target is longer than 65534 bytes", "{nobodys}");
+    }
 }
 
 #[test]

@@ -76,12 +76,24 @@ impl Places {
 
     /// The index of the API, and the prefix of its place: without a trailing slash, empty for all paths.
     pub(super) fn find(&self, listener: &str, host: &str, path: &str) -> Option<(usize, &Arc<str>)> {
-        let fits = |entry: &&Entry| {
-            entry.listener.as_deref().is_none_or(|name| name == listener) && begins_with(path, &entry.prefix)
-        };
+        let fits = |entry: &&Entry| entry.fits(listener, path);
         let exact = if self.by_host.is_empty() { None } else { self.by_host.get(host) };
         let found = exact.and_then(|list| list.iter().find(fits)).or_else(|| self.any_host.iter().find(fits));
         found.map(|entry| (entry.api, &entry.prefix))
+    }
+
+    /// The same for all hosts; `None` where it depends on the host.
+    pub(super) fn find_whatever_host(&self, listener: &str, path: &str) -> Option<(usize, &Arc<str>)> {
+        let lists = std::iter::once(&self.any_host).chain(self.by_host.values());
+        let mut found = lists.filter_map(|list| list.iter().find(|entry| entry.fits(listener, path)));
+        let first = found.next()?;
+        found.all(|other| other.api == first.api).then_some((first.api, &first.prefix))
+    }
+}
+
+impl Entry {
+    fn fits(&self, listener: &str, path: &str) -> bool {
+        self.listener.as_deref().is_none_or(|name| name == listener) && begins_with(path, &self.prefix)
     }
 }
 
@@ -130,6 +142,27 @@ mod tests {
         for (listener, host, path, expected) in cases {
             let found = gate.find(listener, host, path).map(|(mount, _)| &**mount.api.name());
             assert_eq!(found, expected, "{listener} {host} {path}");
+        }
+    }
+
+    #[test]
+    fn what_all_hosts_have_is_found_without_one() {
+        let gate = testing::gate(vec![
+            ("any", vec![place(None, None, "/")]),
+            ("api", vec![place(None, None, "/api"), place(None, Some("a"), "/api/v2")]),
+            ("host", vec![place(None, Some("b"), "/only"), place(Some("inner"), Some("c"), "/api")]),
+        ])
+        .unwrap();
+        let cases = [
+            ("outer", "/x", Some("any")),
+            ("outer", "/api/v2/x", Some("api")),
+            ("outer", "/api", Some("api")),
+            ("inner", "/api", None),
+            ("outer", "/only", None),
+        ];
+        for (listener, path, expected) in cases {
+            let found = gate.find_whatever_host(listener, path).map(|(mount, _)| &**mount.api.name());
+            assert_eq!(found, expected, "{listener} {path}");
         }
     }
 

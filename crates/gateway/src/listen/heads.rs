@@ -14,10 +14,23 @@
 //! It decides nothing but where heads and bodies end, and is stricter about that than the engine: from the first byte
 //! that it cannot place, nothing is vouched for, and the next request of the connection is refused.
 //!
-//! A head beyond a limit is cut off behind its last whole line ([`CutOff`]), so that the engine reads what came before and
-//! somebody can say which limit it was; by itself it would answer with a bare 431.
+//! A head beyond a limit is cut off behind its last whole line, or within its target ([`CutOff`]), so that the engine reads
+//! what came before and somebody can say which limit it was; by itself it would answer with a bare 431.
+
+#[cfg(test)]
+mod tests;
 
 use memchr::{memchr, memchr_iter};
+
+/// What the HTTP engine reads: it keeps places in a target in 16 bits. Over HTTP/2 it resets the stream beyond.
+const TARGET_BYTES_MAX: usize = 65_534;
+
+/// So much of a request line that is too long comes to the engine: a path of 8 KiB, the longest that is taken, says which API
+/// it is about.
+const LINE_BYTES_KEPT: usize = 8 * 1024;
+
+/// What follows a target.
+const BEHIND_TARGET: &[u8] = b" HTTP/1.1\r\n\r\n";
 
 /// What is wrong with a head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +48,8 @@ pub enum HeadFault {
     TooLong = 6,
     /// More fields than the limit.
     TooMany = 7,
+    /// A target of more than [`TARGET_BYTES_MAX`].
+    LongTarget = 8,
     /// The body before it is not chunked as it should be, or its head has a line beyond all limits.
     Unplaced = 5,
 }
@@ -49,6 +64,7 @@ impl HeadFault {
             4 => Self::Lengths,
             6 => Self::TooLong,
             7 => Self::TooMany,
+            8 => Self::LongTarget,
             _ => Self::Unplaced,
         }
     }
@@ -100,8 +116,8 @@ pub struct HeadBounds {
     pub fields: usize,
 }
 
-/// A fault, and where in the bytes the line begins that has it.
-type Found = (HeadFault, CutOff);
+/// A fault, and where the head is cut off if it can be.
+type Found = (HeadFault, Option<CutOff>);
 
 /// Follows the heads of one connection.
 #[derive(Debug)]
@@ -134,7 +150,7 @@ impl HeadWatch {
         }
     }
 
-    /// Where the head that was looked at last is cut off, if it is beyond a limit and its request line was not.
+    /// Where the head that was looked at last is cut off, if it is beyond a limit and has the beginning of a target.
     pub fn cut_off(&self) -> Option<CutOff> {
         self.cut_off
     }
@@ -161,12 +177,10 @@ impl HeadWatch {
                 Place::RequestLine | Place::Field | Place::ChunkSize | Place::ChunkEnd | Place::Trailer => {
                     match self.lines(rest) {
                         Ok(rest) => rest,
-                        Err((fault, CutOff { kept, ending })) => {
-                            let is_cut = matches!(fault, HeadFault::TooLong | HeadFault::TooMany);
-                            if is_cut && self.place == Place::Field {
-                                let kept = bytes.len() - rest.len() + kept;
-                                self.cut_off = Some(CutOff { kept, ending });
-                            }
+                        Err((fault, cut_off)) => {
+                            let passed = bytes.len() - rest.len();
+                            self.cut_off =
+                                cut_off.map(|CutOff { kept, ending }| CutOff { kept: passed + kept, ending });
                             self.end();
                             return Err(fault);
                         }
@@ -192,37 +206,77 @@ impl HeadWatch {
     fn lines<'b>(&mut self, bytes: &'b [u8]) -> Result<&'b [u8], Found> {
         let mut from = 0;
         for end in memchr_iter(b'\n', bytes) {
-            let cut_off = CutOff { kept: from, ending: ending(&self.line) };
             let piece = bytes.get(from..end).unwrap_or_default();
+            let begun = std::mem::take(&mut self.line);
+            let after =
+                if begun.is_empty() { self.after(piece) } else { self.after(&[&*begun, piece].concat()) };
+            self.place = after.map_err(|fault| (fault, self.cut(fault, from, &begun, piece)))?;
             from = end + 1;
-            let after = if self.line.is_empty() {
-                self.after(piece)
-            } else {
-                let mut line = std::mem::take(&mut self.line);
-                line.extend_from_slice(piece);
-                self.after(&line)
-            };
-            self.place = after.map_err(|fault| (fault, cut_off))?;
             if matches!(self.place, Place::Body(_) | Place::Chunk(_)) {
                 return Ok(bytes.get(from..).unwrap_or_default());
             }
         }
         let piece = bytes.get(from..).unwrap_or_default();
-        let cut_off = CutOff { kept: from, ending: ending(&self.line) };
-        if self.head_bytes + self.line.len() + piece.len() > self.max.bytes {
-            return Err((HeadFault::TooLong, cut_off));
-        }
-        // The engine must not see the beginning of a field that is one too many.
-        let begins = self.line.is_empty() && piece.first().is_some_and(|first| *first != b'\r');
-        if begins && self.place == Place::Field && self.fields >= self.max.fields {
-            return Err((HeadFault::TooMany, cut_off));
+        if let Some(fault) = self.beyond(piece) {
+            return Err((fault, self.cut(fault, from, &self.line, piece)));
         }
         self.line.extend_from_slice(piece);
         Ok(&[])
     }
 
+    /// The limit that a line is beyond before its end has come, of which `piece` came last.
+    fn beyond(&self, piece: &[u8]) -> Option<HeadFault> {
+        let length = self.line.len() + piece.len();
+        // Of a line that is not so long the target is not.
+        if self.place == Place::RequestLine && length > TARGET_BYTES_MAX {
+            let fault = self.long_target(&[&*self.line, piece].concat());
+            if fault.is_some() {
+                return fault;
+            }
+        }
+        if self.head_bytes + length > self.max.bytes {
+            return Some(HeadFault::TooLong);
+        }
+        // The engine must not see the beginning of a field that is one too many.
+        let begins = self.line.is_empty() && piece.first().is_some_and(|first| *first != b'\r');
+        let is_more = begins && self.place == Place::Field && self.fields >= self.max.fields;
+        is_more.then_some(HeadFault::TooMany)
+    }
+
+    /// Whether a request line has a target beyond what the engine reads, where that comes before the limit of the head.
+    fn long_target(&self, line: &[u8]) -> Option<HeadFault> {
+        let is_long = self.max.bytes > TARGET_BYTES_MAX
+            && target(line).is_some_and(|(_, target)| target.len() > TARGET_BYTES_MAX);
+        is_long.then_some(HeadFault::LongTarget)
+    }
+
+    /// Where a head ends for the engine that is beyond a limit with a line which goes on with `piece`, `from` that place in
+    /// the bytes that were looked at last; the engine has the beginning of it, if there is one.
+    fn cut(&self, fault: HeadFault, from: usize, begun: &[u8], piece: &[u8]) -> Option<CutOff> {
+        match (fault, self.place) {
+            (HeadFault::TooLong | HeadFault::TooMany, Place::Field) => {
+                Some(CutOff { kept: from, ending: ending(begun) })
+            }
+            (HeadFault::TooLong | HeadFault::LongTarget, Place::RequestLine) => {
+                let line = [begun, piece].concat();
+                let (at, target) = target(&line)?;
+                let end = (at + target.len()).min(LINE_BYTES_KEPT.max(begun.len()));
+                // The engine may have more than the target already.
+                let ending = BEHIND_TARGET.strip_prefix(begun.get(end..).unwrap_or_default())?;
+                (end > at).then_some(CutOff { kept: from + end.saturating_sub(begun.len()), ending })
+            }
+            _ => None,
+        }
+    }
+
     /// Looks at a line without its LF; says what comes after it.
     fn after(&mut self, line: &[u8]) -> Result<Place, HeadFault> {
+        if self.place == Place::RequestLine
+            && line.len() > TARGET_BYTES_MAX
+            && let Some(fault) = self.long_target(line)
+        {
+            return Err(fault);
+        }
         self.head_bytes += line.len() + 1;
         if self.head_bytes > self.max.bytes {
             return Err(HeadFault::TooLong);
@@ -265,6 +319,13 @@ impl HeadWatch {
             Framing { length: Some(length), coding: false } => Place::Body(length),
         }
     }
+}
+
+/// Where the target of a request line begins, and the target, as far as it has come.
+fn target(line: &[u8]) -> Option<(usize, &[u8])> {
+    let at = memchr(b' ', line)? + 1;
+    let rest = line.get(at..)?;
+    Some((at, rest.get(..memchr(b' ', rest).unwrap_or(rest.len()))?))
 }
 
 /// What ends a head of which the engine has the beginning of a line already.
@@ -320,144 +381,4 @@ fn chunk_size(line: &[u8]) -> Option<u64> {
     let digits = std::str::from_utf8(digits.trim_ascii_end()).ok()?;
     // `from_str_radix` takes a sign.
     if digits.starts_with('+') { None } else { u64::from_str_radix(digits, 16).ok() }
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
-    use super::*;
-
-    fn watch(bytes: usize) -> HeadWatch {
-        HeadWatch::new(HeadBounds { bytes, fields: 10 })
-    }
-
-    /// Heads that were vouched for, and the fault, whether the bytes come at once or one by one.
-    fn check(bytes: &str, vouched: u64, fault: Option<HeadFault>) {
-        for size in [bytes.len().max(1), 1, 7] {
-            let mut watch = watch(1000);
-            let found = bytes.as_bytes().chunks(size).find_map(|piece| watch.look(piece).err());
-            assert_eq!((watch.vouched(), found), (vouched, fault), "{bytes:?} in pieces of {size}");
-        }
-    }
-
-    fn post(fields: &str, body: &str) -> String {
-        format!("POST /a HTTP/1.1\r\n{fields}\r\n\r\n{body}")
-    }
-
-    const GET: &str = "GET /a HTTP/1.1\r\nHost: a\r\n\r\n";
-
-    #[test]
-    fn faults_are_found_in_heads() {
-        check(GET, 1, None);
-        check(&format!("\r\n\r\n{GET}{GET}"), 2, None);
-        check("GET /a HTTP/1.1\r\nHost: a\r\n", 0, None);
-        check("GET /a#b HTTP/1.1\r\nHost: a\r\n\r\n", 0, Some(HeadFault::Fragment));
-        check(&format!("{GET}GET /# HTTP/1.1\r\n\r\n{GET}"), 1, Some(HeadFault::Fragment));
-        check("GET /a HTTP/1.1\r\nX: #\r\n\r\n", 1, None);
-        for bare in [
-            "GET /a HTTP/1.1\nHost: a\r\n\r\n",
-            "GET /a HTTP/1.1\r\nHost: a\n\r\n",
-            "GET /a HTTP/1.1\r\nHost: a\r\n\n",
-            "\nGET /a HTTP/1.1\r\nHost: a\r\n\r\n",
-        ] {
-            check(bare, 0, Some(HeadFault::LineFeed));
-        }
-        for lengths in [
-            "Content-Length: 3\r\nContent-Length: 4",
-            "Content-Length: +3",
-            "Content-Length:",
-            "Content-Length: 3, 3",
-            "Content-Length: 99999999999999999999",
-        ] {
-            check(&post(lengths, "abc"), 0, Some(HeadFault::Lengths));
-        }
-        for both in [
-            "Content-Length: 3\r\nTransfer-Encoding: chunked",
-            "transfer-encoding: x\r\nX: 1\r\ncontent-length: 3",
-        ] {
-            check(&post(both, ""), 0, Some(HeadFault::Framings));
-        }
-        check(&post("Content-Lengths: x\r\nTransfer: y", ""), 1, None);
-    }
-
-    #[test]
-    fn heads_are_found_behind_bodies() {
-        check(&(post("Content-Length: 6", "\n#\r\n\r\n") + GET), 2, None);
-        check(&(post("content-length:\t3 \r\nCONTENT-LENGTH: 3", "\n#\n") + GET), 2, None);
-        check(&post("Content-Length: 0", GET), 2, None);
-        check(&post("Content-Length: 3", "ab"), 1, None);
-        let chunked = |body: &str| post("Transfer-Encoding: chunked", body) + GET;
-        check(&chunked("0\r\n\r\n"), 2, None);
-        check(&chunked("A ;x=\"y\"\r\n0\r\n\r\n\n#  \n\r\n0\r\nT: 1\r\n\r\n"), 2, None);
-        check(&chunked("3\r\nabc\r\n00;\r\n\r\n"), 2, None);
-        for broken in ["3\r\nabcd\r\n0\r\n\r\n", "+3\r\nabc", "x\r\n", "\r\n", "fffffffffffffffff\r\n"] {
-            check(&chunked(broken), 1, Some(HeadFault::Unplaced));
-        }
-        check(&chunked("3\nabc\r\n0\r\n\r\n"), 1, Some(HeadFault::LineFeed));
-    }
-
-    #[test]
-    fn bytes_of_a_head_are_counted() {
-        let head = GET.len();
-        assert_eq!(watch(head).look(GET.as_bytes()), Ok(()));
-        assert_eq!(watch(head - 1).look(GET.as_bytes()), Err(HeadFault::TooLong));
-        let mut of_heads = watch(head);
-        assert_eq!(of_heads.look(GET.repeat(100).as_bytes()), Ok(()), "each head by itself");
-        let mut watch = watch(100);
-        let chunks = post("Transfer-Encoding: chunked", &"3\r\nabc\r\n".repeat(100));
-        assert_eq!(watch.look(chunks.as_bytes()), Ok(()), "chunks are no head");
-    }
-
-    /// What the engine is given of bytes that come in pieces of a size.
-    fn given(bytes: &str, max: HeadBounds, size: usize) -> (String, Option<HeadFault>) {
-        let (mut watch, mut given) = (HeadWatch::new(max), Vec::new());
-        for piece in bytes.as_bytes().chunks(size) {
-            let fault = watch.look(piece).err();
-            let cut_off = watch.cut_off();
-            given.extend_from_slice(&piece[..cut_off.map_or(piece.len(), |cut_off| cut_off.kept)]);
-            given.extend_from_slice(cut_off.map_or(b"", |cut_off| cut_off.ending));
-            if fault.is_some() {
-                return (String::from_utf8(given).unwrap(), fault);
-            }
-        }
-        (String::from_utf8(given).unwrap(), None)
-    }
-
-    #[test]
-    fn a_head_beyond_a_limit_ends_behind_its_last_line() {
-        let fields = |count: usize| (0..count).map(|number| format!("X-{number}: 1\r\n")).collect::<String>();
-        let head = |count: usize| format!("POST /a HTTP/1.1\r\n{}\r\n", fields(count));
-        for size in [1, 7, 10_000] {
-            let max = HeadBounds { bytes: 1000, fields: 5 };
-            assert_eq!(given(&head(5).repeat(3), max, size), (head(5).repeat(3), None));
-            let (kept, fault) = given(&(head(3) + &head(6)), max, size);
-            assert_eq!((kept, fault), (head(3) + &head(5), Some(HeadFault::TooMany)), "{size}");
-            // In the middle of a line: it is ended where it is, so that what was given before is a head.
-            let max = HeadBounds { bytes: 100, fields: 50 };
-            for line in [format!("Y: {}", "y".repeat(200)), "y".repeat(200)] {
-                let long = format!("POST /a HTTP/1.1\r\nX: 1\r\n{line}\r\n\r\n");
-                let (kept, fault) = given(&long, max, size);
-                assert_eq!(fault, Some(HeadFault::TooLong), "{size}");
-                assert!(
-                    kept.starts_with("POST /a HTTP/1.1\r\nX: 1\r\n") && kept.ends_with("\r\n\r\n"),
-                    "{kept:?}"
-                );
-                assert!(kept.len() <= 100 + 5 && kept.matches("\r\n\r\n").count() == 1, "{kept:?}");
-                assert!(kept.lines().skip(1).all(|line| line.is_empty() || line.contains(':')), "{kept:?}");
-            }
-            // A target that is too long cannot be read.
-            let (kept, _) = given(&format!("GET /{} HTTP/1.1\r\n\r\n", "x".repeat(200)), max, size);
-            assert!(!kept.contains("\r\n\r\n") || size > 200, "{kept:?}");
-        }
-    }
-
-    #[test]
-    fn what_is_kept_of_a_line_is_bounded() {
-        let mut watch = watch(10);
-        for _ in 0..10 {
-            assert_eq!(watch.look(b"x"), Ok(()));
-        }
-        assert_eq!(watch.look(b"x"), Err(HeadFault::TooLong));
-        assert_eq!((watch.line.capacity(), watch.look(b"x")), (0, Ok(())));
-    }
 }

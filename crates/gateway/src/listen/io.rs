@@ -109,7 +109,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
             if let Some(CutOff { kept, ending }) = cut_off {
                 buffer.set_filled(before + kept);
                 let mut rest = Rest { ending, left: REST_MAX, is_shut: false };
-                // There is room: at least one byte was taken back.
+                // Where there is room; else the engine asks again for what it has not seen an end of.
                 let _handed = rest.hand(buffer);
                 this.rest = Some(rest);
             }

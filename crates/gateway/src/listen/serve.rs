@@ -31,7 +31,8 @@ pub(super) enum Protocol {
 /// What the HTTP engine parses without an allocation; asking for exactly that many would cost one.
 const ENGINE_HEADERS: usize = 100;
 /// The engine takes a quarter more bytes than the limit says: in HTTP/1 what ends a head that is cut off comes on top, and in
-/// HTTP/2 the gate can say which limit it was if a head is not much longer.
+/// HTTP/2 the gate can say which limit it was if a head is not much longer. More would cost memory: a few bytes name fields of
+/// kilobytes (RFC 7541), and all streams of a connection may wait with such a head.
 const ENGINE_SLACK: usize = 4;
 
 /// Serves the requests of a connection.
@@ -144,8 +145,7 @@ async fn drive<F>(
 /// | several `Host`, or none beside an absolute target | passes them | 400 |
 pub fn http1_builder(limits: &Limits) -> http1::Builder {
     let mut builder = http1::Builder::new();
-    // A head beyond the limit is cut off before it comes here, so that the gate refuses it in its dialect; a target alone that
-    // is beyond it is refused by the engine.
+    // A head beyond the limit is cut off before it comes here, so that the gate refuses it in its dialect.
     let engine_bytes = engine_bytes(limits);
     builder
         .half_close(false)
@@ -172,6 +172,8 @@ fn engine_bytes(limits: &Limits) -> usize {
 /// | on the wire | hyper | the gate |
 /// |---|---|---|
 /// | several `content-length` | compares the first with the body, passes all | 400 |
+/// | a head more than a quarter beyond `header_bytes` | answers 431 by itself; it keeps no fields and tells nobody | - |
+/// | a target of more than 65,534 bytes | resets the stream | - |
 /// | `connection`, `transfer-encoding` and the like (RFC 9113 section 8.2.2) | resets the stream; in the first part of a block that goes on in a CONTINUATION frame, drops the field | - |
 /// | a fragment in `:path` | cuts it off | - |
 fn http2_builder(limits: &Limits) -> http2::Builder<LocalExecutor> {

@@ -9,8 +9,8 @@ use countersign_identity::accounts::AccountDraft;
 
 use super::WORLD;
 use crate::frames::{
-    DATA, END_HEADERS, END_STREAM, Frames, GO_AWAY, HEADERS, PING, RST_STREAM, WINDOW_UPDATE, fields, frame,
-    get as h2_get,
+    CONTINUATION, DATA, END_HEADERS, END_STREAM, Frames, GO_AWAY, HEADERS, PING, RST_STREAM, WINDOW_UPDATE,
+    fields, frame, get as h2_get,
 };
 use crate::process::{Site, runtime};
 use crate::threats::heard::Hearing;
@@ -138,6 +138,14 @@ fn heads_of_http2_are_bounded() {
     let value = vec![b'v'; 16 * 1024 - around + 1];
     assert_eq!(reaches(&[(b"x", &value[1..])]), 1);
     assert_eq!(reaches(&[(b"x", &value)]), 0);
+    // More than a quarter beyond, the engine answers by itself: it has kept nothing to show anybody.
+    let block = [h2_get("/x"), fields(&[(b"x", &[b'v'; 24 * 1024])])].concat();
+    let mut client = frames(&ground);
+    client.send(&frame(HEADERS, END_STREAM, 1, &block[..16_000])).unwrap();
+    client.send(&frame(CONTINUATION, END_HEADERS, 1, &block[16_000..])).unwrap();
+    let answer = std::iter::from_fn(|| client.read()).find(|frame| frame.stream == 1).unwrap();
+    assert_eq!((answer.kind, answer.flags), (HEADERS, END_HEADERS | END_STREAM));
+    assert_eq!(ground.world.upstream.take().len(), 0);
     // The four that begin with a colon are no fields, `Host` is made of one of them.
     let names: Vec<String> = (0..49).map(|number| format!("x-{number}")).collect();
     let many: Vec<(&[u8], &[u8])> = names.iter().map(|name| (name.as_bytes(), &b"1"[..])).collect();

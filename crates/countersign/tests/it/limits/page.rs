@@ -48,7 +48,7 @@ const ROWS: [Row; 26] = [
         key: "header_bytes",
         constant: (PLANE, "HEADER_BYTES"),
         default: |limits| limits.header_bytes.into(),
-        beyond: "431",
+        beyond: "431; over HTTP/2 more than a quarter beyond: from the engine, without a body and a line of the log",
         test: (HERE, "bytes_of_a_head_are_counted"),
     },
     Row {

@@ -18,7 +18,12 @@ const fn fixed(
     Fixed { what, constant, test }
 }
 
-pub(super) const FIXED: [Fixed; 43] = [
+pub(super) const FIXED: [Fixed; 44] = [
+    fixed(
+        "bytes of a target",
+        ("crates/gateway/src/listen/heads.rs", "TARGET_BYTES_MAX"),
+        (HERE, "request_lines_beyond_a_limit_are_refused_in_the_dialects_words"),
+    ),
     fixed(
         "bytes of a path",
         ("crates/auth/src/canonical/path.rs", "PATH_BYTES_MAX"),

@@ -1,0 +1,43 @@
+//! In whose words a head is refused that is not read to its end, or not for what it says.
+
+use bytes::Bytes;
+use countersign_auth::canonical::host::canonical_host;
+use countersign_auth::canonical::path::CanonicalPath;
+use countersign_auth::link::Sharing;
+use countersign_auth::refusal::Refusal;
+use http::header::HOST;
+use http::{Response, request};
+
+use super::{here, response};
+use crate::address::Peer;
+use crate::gate::Gate;
+
+/// The refusal in the words of the API that the head is for; `None` if nobody can tell which one that is.
+pub(super) fn words(
+    gate: &Gate,
+    head: &request::Parts,
+    peer: &Peer,
+    refusal: &Refusal,
+) -> Option<Response<Bytes>> {
+    let written = head.uri.path();
+    // What is too long, or cut off in an escape, begins with the prefix of a place as it is written.
+    let path = CanonicalPath::parse(written);
+    let path = path.as_ref().map_or(written, CanonicalPath::as_str);
+    let mut hosts = head.headers.get_all(HOST).iter();
+    let host = match (hosts.next(), hosts.next()) {
+        (Some(host), None) => Some(host.to_str().ok()?),
+        (None, _) => head.uri.authority().map(|authority| authority.as_str()).or_else(|| named(peer)),
+        (Some(_), Some(_)) => return None,
+    };
+    let (mount, prefix) = match host {
+        Some(host) => gate.find(peer.listener(), canonical_host(host).ok()?.name(), path)?,
+        None => gate.find_whatever_host(peer.listener(), path)?,
+    };
+    let here = here(gate, head, path, prefix, peer, gate.clock.now(), Sharing::Shared);
+    Some(response(mount.api.refuse_at(None, refusal, &here)))
+}
+
+/// The host that the client asked for when it began TLS: it has come no further than to the request line.
+fn named(peer: &Peer) -> Option<&str> {
+    peer.connection.tls.as_ref()?.server_name.as_deref()
+}
