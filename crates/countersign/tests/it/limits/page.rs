@@ -40,7 +40,7 @@ const FLOODS: &str = "crates/countersign/tests/it/threats/floods.rs";
 
 fn secs(period: Duration) -> Value {
     let secs = period.as_secs();
-    if secs % 60 == 0 { format!("{}m", secs / 60).into() } else { format!("{secs}s").into() }
+    if secs.is_multiple_of(60) { format!("{}m", secs / 60).into() } else { format!("{secs}s").into() }
 }
 
 const ROWS: [Row; 26] = [

@@ -201,20 +201,20 @@ impl Asked {
     fn start() -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let address = listener.local_addr().unwrap();
-        let (answer, count) = (Arc::new(Mutex::new(("200 OK", String::new()))), Arc::default());
-        let of_thread = (Arc::clone(&answer), Arc::clone(&count));
+        let answer = Arc::new(Mutex::new(("200 OK", String::new())));
+        let count = Arc::new(AtomicUsize::new(0));
+        let (said, asked) = (Arc::clone(&answer), Arc::clone(&count));
         std::thread::spawn(move || {
-            let (answer, count): (Arc<Mutex<(&str, String)>>, Arc<AtomicUsize>) = of_thread;
             for stream in listener.incoming() {
                 let Ok(mut stream) = stream else { return };
                 let _request = stream.read(&mut [0; 8192]);
-                let (status, body) = answer.lock().unwrap().clone();
+                let (status, body) = said.lock().unwrap().clone();
                 let _gone = write!(
                     stream,
                     "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
                     body.len()
                 );
-                count.fetch_add(1, Ordering::SeqCst);
+                asked.fetch_add(1, Ordering::SeqCst);
             }
         });
         Self { address, answer, count }
