@@ -15,3 +15,15 @@ pub const CHANNEL_SEGMENTS_MAX: usize = 16;
 pub const ID_BYTES_MAX: usize = 64;
 /// The longest event. It is kept once, however many wait for it.
 pub const EVENT_BYTES_MAX: usize = 64 * 1024;
+/// Clients of one session. A browser with that many tabs is a loop.
+pub const SESSION_CLIENTS_MAX: usize = 32;
+/// Clients of one account, over all its sessions: a test's account, or a wall of screens.
+pub const ACCOUNT_CLIENTS_MAX: usize = 256;
+/// Clients of all; each is about a kilobyte, and a machine has no more connections than that.
+pub const CLIENTS_MAX: usize = 1_000_000;
+/// Subscriptions of one client: a page listens to a dozen channels.
+pub const SUBSCRIPTIONS_MAX: usize = 64;
+/// Events that wait for one client, unacknowledged ones included: what a minute without a network brings.
+pub const QUEUE_EVENTS_MAX: usize = 256;
+/// Bytes of those events.
+pub const QUEUE_BYTES_MAX: usize = 1024 * 1024;

@@ -18,7 +18,7 @@ use crate::message::{BodyError, entries};
 use crate::reply::{Answer, Reply};
 use crate::server::ended::Ended;
 use crate::shard::Shard;
-use crate::{Authority, NoRandom, Principal, meta};
+use crate::{Authority, NoRandom, Principal, limits, meta};
 
 pub(crate) use crate::server::ended::Fate;
 
@@ -58,12 +58,12 @@ impl Default for Options {
             hold: Duration::from_secs(20),
             silence: Duration::from_secs(10),
             crowded_interval: Duration::from_secs(2),
-            session_clients_max: 32,
-            account_clients_max: 256,
-            clients_max: 1_000_000,
-            subscriptions_max: 64,
-            queue_events_max: 256,
-            queue_bytes_max: 1024 * 1024,
+            session_clients_max: limits::SESSION_CLIENTS_MAX,
+            account_clients_max: limits::ACCOUNT_CLIENTS_MAX,
+            clients_max: limits::CLIENTS_MAX,
+            subscriptions_max: limits::SUBSCRIPTIONS_MAX,
+            queue_events_max: limits::QUEUE_EVENTS_MAX,
+            queue_bytes_max: limits::QUEUE_BYTES_MAX,
             remember_ended: Duration::from_secs(600),
         }
     }

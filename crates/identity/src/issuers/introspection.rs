@@ -26,6 +26,7 @@ use crate::outbound::{Bounds, Endpoint, Outbound};
 const AT_ONCE: usize = 32;
 /// Longer tokens are not asked about: no issuer makes them, and the bytes would travel on.
 const TOKEN_BYTES_MAX: usize = 16 * 1024;
+/// Claims are some hundred bytes; roles by the thousand are no issuer's.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 const JSON_DEPTH_MAX: usize = 32;
 /// The last second of the year 9999.

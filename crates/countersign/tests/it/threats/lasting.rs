@@ -193,48 +193,76 @@ fn e4_what_a_signed_token_opened_ends_with_the_token() {
 /// An issuer that is asked about tokens.
 struct Asked {
     address: SocketAddr,
-    answer: Arc<Mutex<(&'static str, String)>>,
-    count: Arc<AtomicUsize>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    answer: Mutex<(&'static str, String)>,
+    /// Questions that came, and that were answered.
+    begun: AtomicUsize,
+    answered: AtomicUsize,
+    /// Nobody is answered while somebody has it.
+    held: Mutex<()>,
+}
+
+/// Reads a request with a form in it.
+fn read_request(stream: &mut TcpStream) {
+    let mut bytes = Vec::new();
+    let mut chunk = [0; 8192];
+    loop {
+        let text = String::from_utf8_lossy(&bytes).to_ascii_lowercase();
+        if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+            if length.is_none_or(|length| body.len() >= length.parse().unwrap()) {
+                return;
+            }
+        }
+        match stream.read(&mut chunk) {
+            Ok(0) | Err(_) => return,
+            Ok(read) => bytes.extend(&chunk[..read]),
+        }
+    }
 }
 
 impl Asked {
     fn start() -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let address = listener.local_addr().unwrap();
-        let answer = Arc::new(Mutex::new(("200 OK", String::new())));
-        let count = Arc::new(AtomicUsize::new(0));
-        let (said, asked) = (Arc::clone(&answer), Arc::clone(&count));
+        let shared = Arc::<Shared>::default();
+        let of_thread = Arc::clone(&shared);
         std::thread::spawn(move || {
             for stream in listener.incoming() {
                 let Ok(mut stream) = stream else { return };
-                let _request = stream.read(&mut [0; 8192]);
-                let (status, body) = said.lock().unwrap().clone();
-                let _gone = write!(
-                    stream,
-                    "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
-                    body.len()
-                );
-                asked.fetch_add(1, Ordering::SeqCst);
+                let shared = Arc::clone(&of_thread);
+                std::thread::spawn(move || {
+                    read_request(&mut stream);
+                    shared.begun.fetch_add(1, Ordering::SeqCst);
+                    drop(shared.held.lock().unwrap());
+                    let (status, body) = shared.answer.lock().unwrap().clone();
+                    let _gone = write!(
+                        stream,
+                        "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+                        body.len()
+                    );
+                    shared.answered.fetch_add(1, Ordering::SeqCst);
+                });
             }
         });
-        Self { address, answer, count }
+        Self { address, shared }
     }
 
     fn says(&self, status: &'static str, body: &Value) {
-        *self.answer.lock().unwrap() = (status, body.to_string());
+        *self.shared.answer.lock().unwrap() = (status, body.to_string());
     }
 
     fn asked(&self) -> usize {
-        self.count.load(Ordering::SeqCst)
+        self.shared.answered.load(Ordering::SeqCst)
     }
 }
 
-#[test]
-fn e4_what_an_opaque_token_opened_ends_when_its_issuer_says_so() {
-    let ground = ground();
-    let issuer = Asked::start();
-    let good = json!({ "active": true, "sub": "7", "scope": ["read", "write"] });
-    issuer.says("200 OK", &good);
+/// From now on that issuer is asked about tokens.
+fn ask(ground: &Ground, issuer: &Asked) {
     let options = IntrospectionOptions {
         endpoint: Endpoint::parse(&format!("http://{}/introspect", issuer.address)).unwrap(),
         client: "gate".to_owned(),
@@ -249,6 +277,63 @@ fn e4_what_an_opaque_token_opened_ends_when_its_issuer_says_so() {
     };
     let outbound = Outbound::new(&tls::client(&[]).unwrap());
     assert!(ground.world.service().introspect_at("shop", "bearer", options, &outbound));
+}
+
+#[test]
+fn f2_an_issuer_is_asked_about_tokens_and_answers_of_some_length_alone() {
+    let ground = ground();
+    let issuer = Asked::start();
+    ask(&ground, &issuer);
+    let good = json!({ "active": true, "sub": "7", "scope": [] });
+    issuer.says("200 OK", &good);
+    let token = |length: usize| "t".repeat(length);
+    assert_eq!(status(&ground, &token(16 * 1024)), 200);
+    let asked = issuer.asked();
+    assert_eq!(status(&ground, &token(16 * 1024 + 1)), 401);
+    assert_eq!(issuer.asked(), asked);
+    let padded = |length: usize| {
+        let around = json!({ "active": true, "sub": "7", "x": "" }).to_string().len();
+        json!({ "active": true, "sub": "7", "x": "x".repeat(length - around) })
+    };
+    issuer.says("200 OK", &padded(64 * 1024));
+    assert_eq!(status(&ground, "long"), 200);
+    issuer.says("200 OK", &padded(64 * 1024 + 1));
+    assert_eq!(status(&ground, "too long"), 503);
+}
+
+#[test]
+fn f2_an_issuer_is_asked_so_many_questions_at_once() {
+    const MOST: usize = 32;
+    let ground = ground();
+    let issuer = Asked::start();
+    ask(&ground, &issuer);
+    issuer.says("200 OK", &json!({ "active": true, "sub": "7" }));
+    let present = |number: usize| {
+        let mut stream = TcpStream::connect(ground.world.address).unwrap();
+        stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        let request =
+            format!("GET /x HTTP/1.1\r\nHost: a.example\r\nAuthorization: Bearer t-{number}\r\n\r\n");
+        stream.write_all(request.as_bytes()).unwrap();
+        Wire::new(stream)
+    };
+    let held = issuer.shared.held.lock().unwrap();
+    let waiting: Vec<Wire> = (0..MOST).map(present).collect();
+    until("all are asked about", || issuer.shared.begun.load(Ordering::SeqCst) == MOST);
+    assert_eq!(present(MOST).head().unwrap().unwrap().status(), 429);
+    drop(held);
+    for mut waiting in waiting {
+        assert_eq!(waiting.head().unwrap().unwrap().status(), 200);
+    }
+    assert_eq!(status(&ground, "t-32"), 200, "there is room again");
+}
+
+#[test]
+fn e4_what_an_opaque_token_opened_ends_when_its_issuer_says_so() {
+    let ground = ground();
+    let issuer = Asked::start();
+    let good = json!({ "active": true, "sub": "7", "scope": ["read", "write"] });
+    issuer.says("200 OK", &good);
+    ask(&ground, &issuer);
     let open = |token: &str| {
         issuer.says("200 OK", &good);
         Open::with(&ground, token)

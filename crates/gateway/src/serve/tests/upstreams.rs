@@ -287,3 +287,30 @@ fn an_answer_has_one_framing() {
     let answer = Wire::connect(plane.address).get("/x");
     assert_eq!((answer.text().as_str(), answer.field("content-length")), ("hello", None));
 }
+
+#[test]
+fn no_more_idle_connections_are_kept_than_so_many() {
+    const ROUND: usize = 4;
+    let barrier = Arc::new(std::sync::Barrier::new(ROUND));
+    let upstream = Server::start(move |mut wire, _| {
+        while wire.message().is_some() {
+            // All of a round are under way at once.
+            barrier.wait();
+            wire.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+        }
+    });
+    for (size, second_round) in [(ROUND, 0), (ROUND - 1, 1), (1, ROUND - 1)] {
+        let before = upstream.connections();
+        let mut setup = Setup::before(&[upstream.address]);
+        setup.upstream.pool_size = size;
+        setup.upstream.times.pool_idle = crate::testing::PATIENCE;
+        let plane = setup.start();
+        let round = || {
+            let mut clients: Vec<Wire> = (0..ROUND).map(|_| Wire::connect(plane.address)).collect();
+            clients.iter_mut().for_each(|client| client.send("GET /x HTTP/1.1\r\nHost: a\r\n\r\n"));
+            clients.iter_mut().for_each(|client| assert_eq!(client.answer().status(), 200));
+            upstream.connections() - before
+        };
+        assert_eq!([round(), round()], [ROUND, ROUND + second_round], "{size}");
+    }
+}

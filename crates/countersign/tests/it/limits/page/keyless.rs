@@ -2,6 +2,10 @@
 
 use super::{FIXED_HERE, HERE, OBJECTS};
 
+const ASKED: &str = "crates/countersign/tests/it/threats/lasting.rs";
+const BAYEUX: &str = "crates/bayeux/src/limits.rs";
+const INTROSPECTION: &str = "crates/identity/src/issuers/introspection.rs";
+
 /// A limit that no key changes.
 pub(super) struct Fixed {
     pub(super) what: &'static str,
@@ -18,7 +22,7 @@ const fn fixed(
     Fixed { what, constant, test }
 }
 
-pub(super) const FIXED: [Fixed; 44] = [
+pub(super) const FIXED: [Fixed; 54] = [
     fixed(
         "bytes of a target",
         ("crates/gateway/src/listen/heads.rs", "TARGET_BYTES_MAX"),
@@ -171,6 +175,56 @@ pub(super) const FIXED: [Fixed; 44] = [
         "messages of a push request",
         ("crates/bayeux/src/limits.rs", "MESSAGES_MAX"),
         (FIXED_HERE, "bodies_of_push_requests_are_bounded"),
+    ),
+    fixed(
+        "push clients of a session",
+        (BAYEUX, "SESSION_CLIENTS_MAX"),
+        ("crates/bayeux/tests/it/ends.rs", "ten_thousand_handshakes_of_one_session_are_its_own_affair"),
+    ),
+    fixed(
+        "push clients of an account",
+        (BAYEUX, "ACCOUNT_CLIENTS_MAX"),
+        ("crates/bayeux/tests/it/ends.rs", "the_one_longest_silent_makes_room"),
+    ),
+    fixed(
+        "push clients of an API",
+        (BAYEUX, "CLIENTS_MAX"),
+        ("crates/bayeux/tests/it/ends.rs", "ten_thousand_handshakes_of_one_session_are_its_own_affair"),
+    ),
+    fixed(
+        "subscriptions of a push client",
+        (BAYEUX, "SUBSCRIPTIONS_MAX"),
+        ("crates/bayeux/tests/it/limits.rs", "subscriptions_are_counted"),
+    ),
+    fixed(
+        "events that wait for a push client",
+        (BAYEUX, "QUEUE_EVENTS_MAX"),
+        ("crates/bayeux/tests/it/delivery.rs", "a_client_that_never_reads_is_dropped_when_its_queue_is_full"),
+    ),
+    fixed(
+        "bytes of those events",
+        (BAYEUX, "QUEUE_BYTES_MAX"),
+        ("crates/bayeux/tests/it/delivery.rs", "a_client_that_never_reads_is_dropped_when_its_queue_is_full"),
+    ),
+    fixed(
+        "connections to one server of a service that a core keeps for the next request",
+        ("crates/gateway/src/upstream.rs", "POOL_SIZE"),
+        ("crates/gateway/src/serve/tests/upstreams.rs", "no_more_idle_connections_are_kept_than_so_many"),
+    ),
+    fixed(
+        "questions about tokens to one issuer at once",
+        (INTROSPECTION, "AT_ONCE"),
+        (ASKED, "f2_an_issuer_is_asked_so_many_questions_at_once"),
+    ),
+    fixed(
+        "bytes of a token that its issuer is asked about",
+        (INTROSPECTION, "TOKEN_BYTES_MAX"),
+        (ASKED, "f2_an_issuer_is_asked_about_tokens_and_answers_of_some_length_alone"),
+    ),
+    fixed(
+        "bytes of its answer",
+        (INTROSPECTION, "ANSWER_BYTES_MAX"),
+        (ASKED, "f2_an_issuer_is_asked_about_tokens_and_answers_of_some_length_alone"),
     ),
     fixed(
         "how long a WebSocket goes on after one of its ends has closed",
