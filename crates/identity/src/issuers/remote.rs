@@ -29,8 +29,9 @@ use crate::signing::public::parse_jwks;
 const WINDOW: Duration = Duration::from_secs(10);
 /// The longest wait after failures.
 const WINDOW_MAX: Duration = Duration::from_secs(300);
-/// Key sets are some KB.
-const BOUNDS: Bounds = Bounds { time: Duration::from_secs(5), bytes: 256 * 1024 };
+/// Key sets and discovery documents are some KB; certificates beside the keys make them longer.
+const ANSWER_BYTES_MAX: usize = 256 * 1024;
+const BOUNDS: Bounds = Bounds { time: Duration::from_secs(5), bytes: ANSWER_BYTES_MAX };
 const JSON_DEPTH_MAX: usize = 16;
 
 /// Where the keys of an issuer are.

@@ -287,3 +287,38 @@ fn a_service_that_takes_no_connection_is_waited_for_so_long() {
     let told = answer(gate.address, "/x");
     assert!(told.starts_with("HTTP/1.1 200 "), "{told}");
 }
+
+#[test]
+fn what_is_too_long_is_read_on_for_a_while_so_that_its_client_reads_why() {
+    let ground = ground();
+    // The status, if all that was to be sent was taken.
+    let told = |head: &str, more: usize, end: &str| {
+        let mut stream = connect(&ground);
+        stream.set_write_timeout(Some(DEADLINE)).unwrap();
+        stream.write_all(head.as_bytes()).unwrap();
+        let piece = vec![b'x'; 64 * 1024];
+        for _ in 0..more / piece.len() {
+            stream.write_all(&piece).ok()?;
+        }
+        stream.write_all(end.as_bytes()).ok()?;
+        status(&mut stream)
+    };
+    let call = |length: usize| {
+        format!(
+            "POST /identity/token HTTP/1.1\r\nHost: a.example\r\nContent-Type: application/json\r\n\
+             Content-Length: {length}\r\n\r\n"
+        )
+    };
+    let (little, much) = (1024 * 1024, 64 * 1024 * 1024);
+    assert_eq!(told(&call(little), little, ""), Some(413));
+    assert_eq!(told(&call(much), much, ""), None, "a body");
+    let long = head("GET /x", "X: ");
+    let long = long.trim_end_matches("\r\n");
+    assert_eq!(told(long, 3 * little, "\r\n\r\n"), Some(431));
+    assert_eq!(told(long, much, "\r\n\r\n"), None, "a head");
+    // A byte now and then.
+    let mut slow = connect(&ground);
+    slow.write_all(call(little).as_bytes()).unwrap();
+    assert_eq!(status(&mut slow), Some(413));
+    assert!(is_cut_off(&mut slow, b"x"), "a body that is too long and slow");
+}

@@ -194,3 +194,22 @@ fn c6_a_remembered_token_ends_with_its_issuers_key() {
     assert!(goes_on.is_silent(Duration::from_millis(100)));
     call(&ground, &minted(&ground, "renamed", &stranger)).passed();
 }
+
+#[test]
+fn f2_key_sets_of_some_length_alone_are_read() {
+    const MOST: usize = 256 * 1024;
+    let pair = Ed25519KeyPair::generate().unwrap();
+    let set = |length: usize| {
+        let set = key_set("one", &pair);
+        let around = format!("{},\"x\":\"\"}}", &set[..set.len() - 1]);
+        around.replace("\"x\":\"\"", &format!("\"x\":\"{}\"", "x".repeat(length - around.len())))
+    };
+    for (length, status) in [(MOST, 200), (MOST + 1, 503)] {
+        let site = Site::new();
+        let set = set(length);
+        assert_eq!(set.len(), length);
+        site.says("200 OK", &set);
+        let ground = ground(&site);
+        assert_eq!(call(&ground, &minted(&ground, "one", &pair)).status(), status, "{length}");
+    }
+}

@@ -1,6 +1,6 @@
 //! The limits that no key of the configuration changes.
 
-use super::{FIXED_HERE, HERE, OBJECTS};
+use super::{FIXED_HERE, HERE, OBJECTS, TIMES};
 
 const ASKED: &str = "crates/countersign/tests/it/threats/lasting.rs";
 const BAYEUX: &str = "crates/bayeux/src/limits.rs";
@@ -22,7 +22,7 @@ const fn fixed(
     Fixed { what, constant, test }
 }
 
-pub(super) const FIXED: [Fixed; 54] = [
+pub(super) const FIXED: [Fixed; 58] = [
     fixed(
         "bytes of a target",
         ("crates/gateway/src/listen/heads.rs", "TARGET_BYTES_MAX"),
@@ -210,6 +210,26 @@ pub(super) const FIXED: [Fixed; 54] = [
         "connections to one server of a service that a core keeps for the next request",
         ("crates/gateway/src/upstream.rs", "POOL_SIZE"),
         ("crates/gateway/src/serve/tests/upstreams.rs", "no_more_idle_connections_are_kept_than_so_many"),
+    ),
+    fixed(
+        "bytes that are still read of a body that is too long",
+        ("crates/gateway/src/body/read.rs", "LINGER_BYTES"),
+        (TIMES, "what_is_too_long_is_read_on_for_a_while_so_that_its_client_reads_why"),
+    ),
+    fixed(
+        "for how long",
+        ("crates/gateway/src/body/read.rs", "LINGER_TIME"),
+        (TIMES, "what_is_too_long_is_read_on_for_a_while_so_that_its_client_reads_why"),
+    ),
+    fixed(
+        "bytes that are still read of a head that is too long",
+        ("crates/gateway/src/listen/io.rs", "REST_MAX"),
+        (TIMES, "what_is_too_long_is_read_on_for_a_while_so_that_its_client_reads_why"),
+    ),
+    fixed(
+        "bytes of an issuer's key set or discovery document",
+        ("crates/identity/src/issuers/remote.rs", "ANSWER_BYTES_MAX"),
+        ("crates/countersign/tests/it/threats/issuers.rs", "f2_key_sets_of_some_length_alone_are_read"),
     ),
     fixed(
         "questions about tokens to one issuer at once",
