@@ -92,10 +92,17 @@ impl ForwardError {
     /// Says it in the log.
     pub(crate) fn log(&self, peer: &Peer, upstream: &Upstream) {
         let error = self.chain();
-        if self.fault().is_some() {
-            tracing::warn!(request.id = %peer.request, upstream = upstream.name, error, "an upstream failed");
-        } else {
-            tracing::debug!(request.id = %peer.request, upstream = upstream.name, error, "a client's request ended before its answer");
+        match self.fault() {
+            // There may be very many; they are counted, and their access lines say why.
+            Some(UpstreamFault::Full) => {
+                tracing::debug!(request.id = %peer.request, upstream = upstream.name, error, "a request was not sent");
+            }
+            Some(UpstreamFault::Unreachable | UpstreamFault::Late | UpstreamFault::Broken) => {
+                tracing::warn!(request.id = %peer.request, upstream = upstream.name, error, "an upstream failed");
+            }
+            None => {
+                tracing::debug!(request.id = %peer.request, upstream = upstream.name, error, "a client's request ended before its answer");
+            }
         }
     }
 }
