@@ -438,5 +438,42 @@ fn signing(config: &Config) -> SigningOptions {
         Algorithm::Rs256 => SigningAlgorithm::Rs256,
         Algorithm::Es256 => SigningAlgorithm::Es256,
     };
-    SigningOptions { assertion, ..SigningOptions::default() }
+    let usual = SigningOptions::default();
+    // No token outlives the key that it was signed with.
+    let tokens = config.api.iter().flat_map(|api| api.token.values());
+    let longest = tokens.filter_map(|token| token.lifetime.as_ref()).map(|lifetime| lifetime.0).max();
+    SigningOptions { assertion, overlap: usual.overlap.max(longest.unwrap_or_default()), ..usual }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use std::path::Path;
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_key_is_published_as_long_as_what_it_signed_may_live() {
+        let overlap = |token: &str| {
+            let text = format!(
+                r#"
+                listener = [{{ name = "main", address = "127.0.0.1:0" }}]
+                [[api]]
+                name = "shop"
+                dialect = "enactor"
+                upstream = "http://127.0.0.1:1"
+                at = ["/"]
+                route = [{{ at = "/**", allow = "authenticated" }}]
+                {token}
+                "#
+            );
+            let loaded = Loaded::parse(Path::new("gate.toml"), Path::new("."), &text).unwrap();
+            signing(&loaded.config).overlap
+        };
+        let days = |days: u64| Duration::from_secs(days * 86_400);
+        assert_eq!(overlap(""), days(2));
+        assert_eq!(overlap(r#"token = { access = { lifetime = "1h" } }"#), days(2));
+        assert_eq!(overlap(r#"token = { access = { lifetime = "30d" } }"#), days(30));
+    }
 }
