@@ -79,6 +79,18 @@ struct Strikes {
     locked_until: Time,
 }
 
+impl Strikes {
+    /// Whether there is a lock. One that was made by a clock which has been set back since begins again, as long as it
+    /// was, rather than to last for as long as the clock was set back as well.
+    fn are_locked(&mut self, now: Time) -> bool {
+        if now < self.last {
+            self.locked_until = now.plus(self.locked_until.since(self.last));
+            self.last = now;
+        }
+        now < self.locked_until
+    }
+}
+
 #[derive(Default)]
 struct Accounts {
     buckets: HashMap<Bucket, Strikes>,
@@ -139,7 +151,7 @@ impl Lockout {
             return false;
         }
         let bucket = self.bucket(account, address);
-        self.accounts().buckets.get(&bucket).is_some_and(|strikes| now < strikes.locked_until)
+        self.accounts().buckets.get_mut(&bucket).is_some_and(|strikes| strikes.are_locked(now))
     }
 
     /// Counts an attempt as failed before it is made.
@@ -147,7 +159,7 @@ impl Lockout {
         let mut accounts = self.accounts();
         let strikes =
             accounts.buckets.entry(bucket).or_insert(Strikes { failures: 0, last: now, locked_until: now });
-        if now < strikes.locked_until {
+        if strikes.are_locked(now) {
             return Err(Locked);
         }
         if now.since(strikes.last) >= FORGOTTEN_AFTER {
@@ -202,7 +214,7 @@ impl Lockout {
     pub(crate) fn sweep(&self, now: Time) {
         self.accounts()
             .buckets
-            .retain(|_, strikes| now.since(strikes.last) < FORGOTTEN_AFTER || now < strikes.locked_until);
+            .retain(|_, strikes| strikes.are_locked(now) || now.since(strikes.last) < FORGOTTEN_AFTER);
     }
 }
 
@@ -263,6 +275,31 @@ mod tests {
         let neighbour = lockout.bucket(7, ip("2001:db8::2"));
         assert!(lockout.begin(neighbour, at(2)).is_ok(), "one /64 is one address");
         assert!(lockout.begin(lockout.bucket(7, ip("2001:db8:1::2")), at(2)).is_err());
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_makes_no_lock_longer() {
+        let address = ip("10.0.0.1");
+        let hour = 3_600_000;
+        // Whoever looks first: the next attempt, a remembered password, or the sweeper.
+        let looks: [fn(&Lockout, Bucket, Time); 3] = [
+            |lockout, bucket, now| assert!(lockout.begin(bucket, now).is_err()),
+            |lockout, bucket, now| assert!(lockout.is_locked(bucket.account, ip("10.0.0.1"), now)),
+            |lockout, _, now| lockout.sweep(now),
+        ];
+        for look in looks {
+            let lockout = Lockout::new(Patience::default());
+            let bucket = lockout.bucket(7, address);
+            for failure in 0..7 {
+                lockout.begin(bucket, at(hour + failure * 10_000)).unwrap();
+            }
+            // Locked for 4 s, and the clock goes back by an hour.
+            look(&lockout, bucket, at(60_000));
+            assert!(lockout.is_locked(7, address, at(63_999)));
+            assert!(!lockout.is_locked(7, address, at(64_000)));
+            lockout.sweep(at(64_000 + hour));
+            assert!(lockout.accounts().buckets.is_empty());
+        }
     }
 
     #[test]
