@@ -13,8 +13,8 @@ use countersign_auth::assertion::Minted;
 use countersign_auth::derive::DerivationKey;
 use countersign_auth::port::foreign::Foreign;
 use countersign_auth::port::{
-    Answer, AtHand, IssuerKey, IssuerKeys, Lookups, PasswordAnswer, PasswordClaim, ProofKey, Purpose,
-    Remembered, SharedAnswer, Signer, TokenAnswer, Unavailable, Verified,
+    Answer, ApplicationAnswer, AtHand, IssuerKey, IssuerKeys, Lookups, PasswordAnswer, PasswordClaim,
+    ProofKey, Purpose, Remembered, SharedAnswer, Signer, TokenAnswer, Unavailable, Verified,
 };
 use countersign_auth::scheme::jwt::VerifyingKey;
 use countersign_auth::time::Time;
@@ -128,12 +128,12 @@ impl Lookups for Anybody {
         Some(self.account(kind, subject))
     }
 
-    fn shared_value(&self, _api: &str, _word: &str, _value: &str) -> SharedAnswer {
+    fn shared_value(&self, _api: &str, _word: &str, _value: &str, _from: IpAddr, _now: Time) -> SharedAnswer {
         SharedAnswer::Right(self.account("devices", "kiosk"))
     }
 
-    fn application_secret(&self, _api: &str, _secret: &str) -> bool {
-        true
+    fn application_secret(&self, _api: &str, _secret: &str, _from: IpAddr, _now: Time) -> ApplicationAnswer {
+        ApplicationAnswer::Right
     }
 }
 

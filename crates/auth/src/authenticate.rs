@@ -22,7 +22,8 @@ use crate::dialect::CredentialRule;
 use crate::identity::{Identity, Lasts, Proven, Session};
 use crate::page::Page;
 use crate::port::{
-    After, AtHand, Lookups, PasswordAnswer, PasswordClaim, ProofKey, SharedAnswer, TokenAnswer, Verified,
+    After, ApplicationAnswer, AtHand, Lookups, PasswordAnswer, PasswordClaim, ProofKey, SharedAnswer,
+    TokenAnswer, Verified,
 };
 use crate::recognize::{Presented, Request};
 use crate::refusal::{Reason, Refusal};
@@ -34,6 +35,8 @@ use crate::token::{LiveToken, TokenDigest, TokenKind};
 const PASSWORD_REMEMBERED: std::time::Duration = std::time::Duration::from_secs(300);
 /// The claim in which tokens of the gate's own name the API that issued them (T-C6, T-C11).
 pub(crate) const OWN_API_CLAIM: &str = "api";
+/// Why nothing more is checked for now.
+pub(crate) const TOO_MANY: &str = "the limits on unverified work are reached";
 /// Clocks of issuers may differ by so much (P-JWT4 allows 60 s).
 const LEEWAY_SECS: u32 = 30;
 
@@ -202,9 +205,10 @@ impl Verifier<'_> {
     fn agrees(&self, credential: &Credential, proven: &Proven) -> Result<(), Refusal> {
         let Said { user, tenant, app } = &credential.said;
         let account = proven.account.as_deref();
-        let refuse = |cause: &'static str| {
-            Err(Refusal::new(Reason::BadToken, cause).carried_by(credential.rule.carrier()))
+        let carried = |reason, cause: &'static str| {
+            Err(Refusal::new(reason, cause).carried_by(credential.rule.carrier()))
         };
+        let refuse = |cause| carried(Reason::BadToken, cause);
         let is_named = |user: &str| {
             account.is_some_and(|account| account.name.eq_ignore_ascii_case(user) || account.subject == user)
         };
@@ -215,10 +219,13 @@ impl Verifier<'_> {
         if is_said && account.and_then(|account| account.tenant.as_deref()) != tenant.as_deref() {
             return refuse("the credential is not of the tenant that came with it");
         }
-        if app.as_ref().is_some_and(|app| !self.lookups.application_secret(&self.api.name, app.expose())) {
-            return refuse("the application that came with the credential is not known");
+        let Some(app) = app else { return Ok(()) };
+        let address = self.request.address;
+        match self.lookups.application_secret(&self.api.name, app.expose(), address, self.now) {
+            ApplicationAnswer::Right => Ok(()),
+            ApplicationAnswer::Wrong => refuse("the application that came with the credential is not known"),
+            ApplicationAnswer::TooMany => carried(Reason::TooMany, TOO_MANY),
         }
-        Ok(())
     }
 
     async fn proof(&self, credential: &Credential) -> Result<Proven, Refusal> {
@@ -293,9 +300,7 @@ impl Verifier<'_> {
             PasswordAnswer::Due(_) => Err(refuse(Reason::PasswordDue, "the password must be changed first")),
             PasswordAnswer::Refused(cause) => Err(refuse(Reason::WrongPassword, cause)),
             PasswordAnswer::BadProvider => Err(refuse(Reason::BadProvider, "no such provider or domain")),
-            PasswordAnswer::TooMany => {
-                Err(refuse(Reason::TooMany, "the limits on unverified work are reached"))
-            }
+            PasswordAnswer::TooMany => Err(refuse(Reason::TooMany, TOO_MANY)),
         }
     }
 
@@ -408,11 +413,13 @@ impl Verifier<'_> {
     fn shared(&self, rule: &CredentialRule, values: &TokenValues) -> Result<Proven, Refusal> {
         let word = rule.token.as_ref().map_or("", |token| &token.word);
         let value = values.first().map_or("", |value| value.expose());
-        let refuse = |cause: &'static str| Refusal::new(Reason::BadToken, cause).carried_by(rule.carrier());
-        match self.lookups.shared_value(&self.api.name, word, value) {
+        let refuse =
+            |reason, cause: &'static str| Err(Refusal::new(reason, cause).carried_by(rule.carrier()));
+        match self.lookups.shared_value(&self.api.name, word, value, self.request.address, self.now) {
             SharedAnswer::Right(account) => Ok(self.proven(rule, account, self.now)),
-            SharedAnswer::Wrong => Err(refuse("the value is not the one that was set")),
-            SharedAnswer::NotSet => Err(refuse("no value was set, so none is right")),
+            SharedAnswer::Wrong => refuse(Reason::BadToken, "the value is not the one that was set"),
+            SharedAnswer::NotSet => refuse(Reason::BadToken, "no value was set, so none is right"),
+            SharedAnswer::TooMany => refuse(Reason::TooMany, TOO_MANY),
         }
     }
 

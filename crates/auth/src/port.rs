@@ -211,11 +211,11 @@ pub trait Lookups: foreign::Foreign {
     fn account_by_subject(&self, kind: &str, subject: &str) -> Option<Arc<Account>>;
 
     /// The account that stands for the holders of a value that an operator set, if it was set and is equal.
-    /// Compared in constant time.
-    fn shared_value(&self, api: &str, word: &str, value: &str) -> SharedAnswer;
+    /// Compared in constant time; a wrong one counts as a failure of the address.
+    fn shared_value(&self, api: &str, word: &str, value: &str, address: IpAddr, now: Time) -> SharedAnswer;
 
-    /// Whether `secret` is the secret of an enabled application that may speak for this API.
-    fn application_secret(&self, api: &str, secret: &str) -> bool;
+    /// Whether `secret` is the secret of an enabled application that may speak for this API; counts failures as well.
+    fn application_secret(&self, api: &str, secret: &str, address: IpAddr, now: Time) -> ApplicationAnswer;
 
     /// What Digest is checked with; `None` where nothing is kept that it could be: then it is 503-class.
     fn digests(&self) -> Option<&dyn Digests> {
@@ -232,6 +232,19 @@ pub enum SharedAnswer {
     Wrong,
     /// None was set, so that nothing can be right.
     NotSet,
+    /// The address has failed too often: not compared.
+    TooMany,
+}
+
+/// What became of an application's secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ApplicationAnswer {
+    /// An enabled application has it.
+    Right,
+    /// None has it.
+    Wrong,
+    /// The address has failed too often: not compared.
+    TooMany,
 }
 
 /// Tokens to be issued together, for one holder.

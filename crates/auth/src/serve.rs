@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use crate::account::Account;
 use crate::api::{Api, Located};
-use crate::authenticate::OWN_API_CLAIM;
+use crate::authenticate::{OWN_API_CLAIM, TOO_MANY};
 use crate::dialect::operation::Operation;
 use crate::dialect::{Endpoint, Scheme, TokenRule};
 use crate::identity::Identity;
@@ -400,9 +400,7 @@ impl Call<'_> {
             PasswordChange::Unfit(why) => {
                 Err(Refusal::new(Reason::InvalidField, why).about(self.field("new")))
             }
-            PasswordChange::TooMany => {
-                Err(Refusal::new(Reason::TooMany, "the limits on unverified work are reached"))
-            }
+            PasswordChange::TooMany => Err(Refusal::new(Reason::TooMany, TOO_MANY)),
         }
     }
 }

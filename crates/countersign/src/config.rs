@@ -22,7 +22,7 @@ use serde::Deserialize;
 use toml::de::DeTable;
 
 pub(crate) use assertion::Algorithm;
-pub(crate) use check::UNPROVEN_FROM_ANYWHERE;
+pub(crate) use check::{SECRET_BYTES_MIN, SHORT_SHARED_VALUE, UNPROVEN_FROM_ANYWHERE};
 pub(crate) use digest::{Digest, DigestAlgorithm};
 pub(crate) use objects::{Foreign, ObjectKind, Places};
 pub(crate) use report::{Mistake, Report, nearest};

@@ -28,7 +28,9 @@ use countersign_services::mounted;
 pub(crate) use self::identities::{FirstAdministrator, Identities};
 pub(crate) use self::plane::{Running, start};
 pub(crate) use self::service_keys::sha256;
-use crate::config::{self, AllowWord, DigestAlgorithm, Loaded, Mistake, UNPROVEN_FROM_ANYWHERE};
+use crate::config::{
+    self, AllowWord, DigestAlgorithm, Loaded, Mistake, SHORT_SHARED_VALUE, UNPROVEN_FROM_ANYWHERE,
+};
 use crate::dialects;
 use crate::output::Failure;
 
@@ -136,12 +138,14 @@ fn options(api: &config::Api) -> ApiOptions {
         lifetime: token.lifetime.map(|lifetime| lifetime.0),
         per_account: token.per_account,
     };
+    // The others are the configuration's own, and checked with it.
+    let is_of_dialect = |word: &str| ![UNPROVEN_FROM_ANYWHERE, SHORT_SHARED_VALUE].contains(&word);
     ApiOptions {
         name: api.name.clone(),
         deployment: api.deployment.clone(),
         enable: api.enable.clone(),
         disable: api.disable.clone(),
-        dangerous: api.dangerous.iter().filter(|word| *word != UNPROVEN_FROM_ANYWHERE).cloned().collect(),
+        dangerous: api.dangerous.iter().filter(|word| is_of_dialect(word)).cloned().collect(),
         realm: api.realm.clone(),
         csrf_off: !api.csrf,
         csrf_header: api.csrf_header.clone(),

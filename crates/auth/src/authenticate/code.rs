@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::Verifier;
 use super::issued::{Demands, account_of};
+use super::{TOO_MANY, Verifier};
 use crate::account::Account;
 use crate::credential::Return;
 use crate::dialect::CredentialRule;
@@ -68,7 +68,7 @@ impl Verifier<'_> {
             CodeAnswer::Token(token) => token,
             CodeAnswer::Refused(why) => return Err(bad(why)),
             CodeAnswer::TooMany => {
-                return Err(refuse(Reason::TooMany, "the limits on unverified work are reached"));
+                return Err(refuse(Reason::TooMany, TOO_MANY));
             }
         };
         let claims = self.id_token(rule, &terms, &token, &way.nonce(&browser, state)).await?;

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use http::HeaderValue;
 use http::header::HeaderName;
 
-use super::{Proven, Verifier};
+use super::{Proven, TOO_MANY, Verifier};
 use crate::account::Account;
 use crate::assertion::Minted;
 use crate::dialect::CredentialRule;
@@ -133,7 +133,7 @@ impl Verifier<'_> {
             Attempt::Open => found.was_counted = true,
             Attempt::Locked => found.is_locked = true,
             Attempt::TooMany => {
-                return Err(Refusal::new(Reason::TooMany, "the limits on unverified work are reached"));
+                return Err(Refusal::new(Reason::TooMany, TOO_MANY));
             }
         }
         Ok(())

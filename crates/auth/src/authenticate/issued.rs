@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use smallvec::{SmallVec, smallvec};
 
 use super::word::IssuersWord;
-use super::{LEEWAY_SECS, OWN_API_CLAIM, Verifier, foreign};
+use super::{LEEWAY_SECS, OWN_API_CLAIM, TOO_MANY, Verifier, foreign};
 use crate::account::{Account, Live};
 use crate::assertion::Minted;
 use crate::credential::{Credential, TokenValues};
@@ -273,7 +273,7 @@ impl Verifier<'_> {
                 Ok(self.lasting(rule, value, key, Remembered { account, proven_at, until, after }))
             }
             OpaqueAnswer::Refused(why) => refuse(Reason::BadToken, why),
-            OpaqueAnswer::TooMany => refuse(Reason::TooMany, "the limits on unverified work are reached"),
+            OpaqueAnswer::TooMany => refuse(Reason::TooMany, TOO_MANY),
         }
     }
 }

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use http::HeaderValue;
 use http::header::{HeaderName, WWW_AUTHENTICATE};
 
-use super::Verifier;
+use super::{TOO_MANY, Verifier};
 use crate::dialect::{CredentialRule, Scheme};
 use crate::identity::Proven;
 use crate::link::{Bound, Sharing};
@@ -90,9 +90,7 @@ impl Verifier<'_> {
             },
             LegAnswer::Due => Err(refuse(Reason::PasswordDue, "the password must be changed first".into())),
             LegAnswer::Refused(cause) => Err(refuse(Reason::WrongPassword, cause)),
-            LegAnswer::TooMany => {
-                Err(refuse(Reason::TooMany, "the limits on unverified work are reached".into()))
-            }
+            LegAnswer::TooMany => Err(refuse(Reason::TooMany, TOO_MANY.into())),
         }
     }
 

@@ -14,9 +14,10 @@ use countersign_auth::assertion::Minted;
 use countersign_auth::derive::DerivationKey;
 use countersign_auth::port::strangers::Strangers;
 use countersign_auth::port::{
-    Answer, AtHand, Issue, IssueAnswer, Issued, IssuerKey, IssuerKeys, KeyAnswer, KeyCaller, KeyChange,
-    KeyInfo, KeyName, Lookups, Operations, PasswordAnswer, PasswordChange, PasswordClaim, ProofKey, Purpose,
-    Remembered, SharedAnswer, Signer, TokenAnswer, TokenInfo, Unavailable, Verified,
+    Answer, ApplicationAnswer, AtHand, Issue, IssueAnswer, Issued, IssuerKey, IssuerKeys, KeyAnswer,
+    KeyCaller, KeyChange, KeyInfo, KeyName, Lookups, Operations, PasswordAnswer, PasswordChange,
+    PasswordClaim, ProofKey, Purpose, Remembered, SharedAnswer, Signer, TokenAnswer, TokenInfo, Unavailable,
+    Verified,
 };
 use countersign_auth::scheme::jwt::VerifyingKey;
 use countersign_auth::secret::Secret;
@@ -219,7 +220,7 @@ impl Lookups for World {
         self.account(subject).filter(|account| *account.kind == *kind).cloned()
     }
 
-    fn shared_value(&self, _api: &str, word: &str, value: &str) -> SharedAnswer {
+    fn shared_value(&self, _api: &str, word: &str, value: &str, _from: IpAddr, _now: Time) -> SharedAnswer {
         match (word, value, self.account("buoy")) {
             ("buoy", "1234abc", Some(account)) => SharedAnswer::Right(Arc::clone(account)),
             ("buoy", _, _) => SharedAnswer::Wrong,
@@ -227,8 +228,8 @@ impl Lookups for World {
         }
     }
 
-    fn application_secret(&self, _api: &str, secret: &str) -> bool {
-        secret == "app"
+    fn application_secret(&self, _api: &str, secret: &str, _from: IpAddr, _now: Time) -> ApplicationAnswer {
+        if secret == "app" { ApplicationAnswer::Right } else { ApplicationAnswer::Wrong }
     }
 }
 

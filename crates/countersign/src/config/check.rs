@@ -20,6 +20,11 @@ use crate::dialects;
 
 /// What `dangerous` must say as well before an unproven credential may be shown from other machines.
 pub(crate) const UNPROVEN_FROM_ANYWHERE: &str = "unproven-from-anywhere";
+/// What `dangerous` must say before a value that an operator sets may be shorter than [`SECRET_BYTES_MIN`].
+pub(crate) const SHORT_SHARED_VALUE: &str = "short-shared-value";
+/// Whoever can reach the gate may guess at a secret that is the same for many callers; this many random bytes nobody
+/// guesses.
+pub(crate) const SECRET_BYTES_MIN: usize = 16;
 
 /// Reports what is wrong with a configuration of the right shape. Files are looked for below `folder`.
 pub(super) fn check(config: &Config, folder: &Path, report: &mut Report) {
@@ -195,11 +200,22 @@ fn check_api(config: &Config, api: &Api, path: &str, folder: &Path, report: &mut
         Upstream::Many(backends) => check_backends(backends, &format!("{path}.upstream"), folder, report),
     }
     for (word, shared) in &api.shared {
-        let file = folder.join(&shared.file);
+        let (file, key) = (folder.join(&shared.file), format!("{path}.shared.{word}.file"));
+        let said = api.dangerous.iter().any(|word| word == SHORT_SHARED_VALUE);
         match std::fs::read_to_string(&file) {
-            Ok(value) if !value.trim_end().is_empty() => {}
-            Ok(_) => unreadable(&file, "it is empty", &format!("{path}.shared.{word}.file"), report),
-            Err(error) => unreadable(&file, &error, &format!("{path}.shared.{word}.file"), report),
+            Ok(value) => match value.lines().next().map_or(0, str::len) {
+                0 => unreadable(&file, "it is empty", &key, report),
+                length if length < SECRET_BYTES_MIN && !said => {
+                    let message =
+                        format!("the value is shorter than {SECRET_BYTES_MIN} bytes: it could be guessed");
+                    let hint = format!(
+                        "set a longer one, or write dangerous = [\"{SHORT_SHARED_VALUE}\"] while callers cannot be given another"
+                    );
+                    report.add(&key, message, Some(hint));
+                }
+                _ => {}
+            },
+            Err(error) => unreadable(&file, &error, &key, report),
         }
     }
     for (issuer, keys) in &api.issuers {

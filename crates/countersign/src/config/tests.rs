@@ -53,7 +53,8 @@ kind = "shared"
 fn folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("dialect.toml"), DIALECT).unwrap();
-    std::fs::write(folder.path().join("device.txt"), "1234abc\n").unwrap();
+    std::fs::write(folder.path().join("device.txt"), "sixteen-letters.\n").unwrap();
+    std::fs::write(folder.path().join("short.txt"), "fifteen-letters\n").unwrap();
     std::fs::write(folder.path().join("empty.txt"), "\n").unwrap();
     folder
 }

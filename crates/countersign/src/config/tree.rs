@@ -257,7 +257,8 @@ pub(crate) struct Api {
     /// Credentials that are on in its deployment and off here.
     #[serde(default)]
     pub(crate) disable: Vec<String>,
-    /// What has to be said twice: unproven credentials, CSRF checks that are switched off.
+    /// What has to be said twice: unproven credentials, CSRF checks that are switched off, and with
+    /// `short-shared-value` values of `shared` below 16 bytes.
     #[serde(default)]
     pub(crate) dangerous: Vec<String>,
     /// Realm of its challenges.
@@ -415,7 +416,8 @@ pub(crate) struct Token {
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Shared {
-    /// A file with the value and nothing else; a line end at its end does not count.
+    /// A file with the value and nothing else; a line end at its end does not count. At least 16 bytes, unless
+    /// `dangerous` says `short-shared-value`: whoever reaches the gate may guess at it.
     pub(crate) file: PathBuf,
 }
 

@@ -28,7 +28,7 @@ use serde::Serialize;
 use super::{ADMINISTRATOR_ROLE, Settled, directories, issuers, negotiation, objects, reload, settle_all};
 use countersign_identity::world::{OsRandom, WallClock};
 
-use crate::config::{self, Algorithm, Config, Loaded};
+use crate::config::{self, Algorithm, Config, Loaded, SECRET_BYTES_MIN};
 use crate::output::Failure;
 use crate::prompt;
 use crate::record::{Account, AccountState, NewAccount, Session, Whose};
@@ -321,6 +321,12 @@ impl Identities {
         secret: Secret,
     ) -> Result<(), Failure> {
         self.api(api)?;
+        if secret.expose().len() < SECRET_BYTES_MIN {
+            let problem = format!(
+                "an application's secret has at least {SECRET_BYTES_MIN} bytes, or it could be guessed"
+            );
+            return Err(Failure::Failed(anyhow::anyhow!(problem)));
+        }
         let whose = Whose { kind: APPLICATIONS.to_owned(), name: application.to_owned() };
         Ok(self.service.set_application_secret(api, self.id(&whose)?, secret, by(), now()).await?)
     }

@@ -17,7 +17,7 @@ use crate::config::asked::{Filled, Roles};
 use crate::config::issuer::{ForeignIssuer, Front, Introspection, Issuer, IssuerWord};
 use crate::config::value::Url;
 use crate::config::value::page::Digest;
-use crate::config::{self, Loaded, Mistake};
+use crate::config::{self, Loaded, Mistake, SECRET_BYTES_MIN};
 use crate::prompt;
 
 /// What is wrong with the issuers of an API, whose dialect is known here.
@@ -104,8 +104,8 @@ fn believed(loaded: &Loaded, api: &config::Api, front: &Front) -> Result<FrontTe
     let proof = match (&front.secret_file, &front.issuer, &front.certificate) {
         (Some(file), None, None) => {
             let secret = prompt::from_file(&loaded.path(file)).map_err(|error| format!("{error:#}"))?;
-            if secret.expose().len() < FRONT_SECRET_BYTES_MIN {
-                return Err(format!("the secret is shorter than {FRONT_SECRET_BYTES_MIN} bytes"));
+            if secret.expose().len() < SECRET_BYTES_MIN {
+                return Err(format!("the secret is shorter than {SECRET_BYTES_MIN} bytes"));
             }
             FrontProof::Secret(secret)
         }
@@ -149,9 +149,6 @@ fn certificate(loaded: &Loaded, api: &config::Api, name: &str) -> Result<Certifi
         None => Err(format!("`{name}` is neither a host name or address nor `sha256:` and 64 digits")),
     }
 }
-
-/// Whoever can reach the gate may guess at it; this many random bytes nobody guesses.
-const FRONT_SECRET_BYTES_MIN: usize = 16;
 
 fn terms(issuer: &Issuer) -> Option<IssuerTerms> {
     let Issuer::Foreign(foreign) = issuer else { return None };

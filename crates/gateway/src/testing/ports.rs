@@ -7,9 +7,9 @@ use countersign_auth::account::{Account, AccountId};
 use countersign_auth::derive::DerivationKey;
 use countersign_auth::port::objects::{Bound, FoundObject, NewBinding, ObjectDigest, ObjectName, Objects};
 use countersign_auth::port::{
-    Answer, AtHand, Issue, IssueAnswer, Issued, IssuerKeys, KeyAnswer, KeyCaller, KeyChange, KeyInfo,
-    KeyName, Lookups, Operations, PasswordAnswer, PasswordChange, PasswordClaim, ProofKey, Purpose,
-    Remembered, SharedAnswer, Signer, TokenAnswer, TokenInfo, Unavailable, Verified,
+    Answer, ApplicationAnswer, AtHand, Issue, IssueAnswer, Issued, IssuerKeys, KeyAnswer, KeyCaller,
+    KeyChange, KeyInfo, KeyName, Lookups, Operations, PasswordAnswer, PasswordChange, PasswordClaim,
+    ProofKey, Purpose, Remembered, SharedAnswer, Signer, TokenAnswer, TokenInfo, Unavailable, Verified,
 };
 use countersign_auth::secret::Secret;
 use countersign_auth::time::{Clock, Random, Time};
@@ -77,11 +77,11 @@ impl Lookups for Nobody {
     fn account_by_subject(&self, _kind: &str, _subject: &str) -> Option<Arc<Account>> {
         None
     }
-    fn shared_value(&self, _api: &str, _word: &str, _value: &str) -> SharedAnswer {
+    fn shared_value(&self, _api: &str, _word: &str, _value: &str, _from: IpAddr, _now: Time) -> SharedAnswer {
         SharedAnswer::NotSet
     }
-    fn application_secret(&self, _api: &str, _secret: &str) -> bool {
-        false
+    fn application_secret(&self, _api: &str, _secret: &str, _from: IpAddr, _now: Time) -> ApplicationAnswer {
+        ApplicationAnswer::Wrong
     }
 }
 

@@ -1,6 +1,7 @@
 //! What fails from one address, a minute at a time.
 
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -31,29 +32,55 @@ struct Window {
     failures: u32,
 }
 
+impl Window {
+    /// Also where the clock was set back behind its beginning.
+    fn is_over(&self, now: Time) -> bool {
+        now.since(self.since) >= WINDOW || now < self.since
+    }
+}
+
 /// So many failures a minute from one address; what was counted and is none is given back.
 pub(crate) struct Addresses {
     per_minute: u32,
     windows: Cache<Origin, Arc<Mutex<Window>>>,
+    /// In Unix milliseconds: from then on no address is out of attempts, as far as is known. While it is past, which it
+    /// is unless somebody guesses, nobody waits for a window.
+    spent_until: AtomicI64,
 }
 
 impl Addresses {
     pub(crate) fn new(per_minute: u32) -> Self {
-        Self { per_minute, windows: Cache::new(ADDRESSES_MAX) }
+        Self { per_minute, windows: Cache::new(ADDRESSES_MAX), spent_until: AtomicI64::new(i64::MIN) }
     }
 
     /// Counts an attempt as failed before it is made; `Err` if there were too many.
     pub(crate) fn begin(&self, address: IpAddr, now: Time) -> Result<(), Locked> {
         let window = self.window(address, now);
         let mut window = locked(&window);
-        if now.since(window.since) >= WINDOW || now < window.since {
+        if window.is_over(now) {
             *window = Window { since: now, failures: 0 };
         }
         if window.failures >= self.per_minute {
             return Err(Locked);
         }
         window.failures += 1;
+        if window.failures >= self.per_minute {
+            self.spent_until.fetch_max(window.since.plus(WINDOW).unix_ms(), Ordering::Relaxed);
+        }
         Ok(())
+    }
+
+    /// Whether an address has no attempts left; counts none. For proofs that cost nothing to check, of which failures
+    /// alone are counted, once they are known: at most one more for each request that is checked at the same time.
+    pub(crate) fn is_spent(&self, address: IpAddr, now: Time) -> bool {
+        if now.unix_ms() >= self.spent_until.load(Ordering::Relaxed) {
+            return false;
+        }
+        let window = self.windows.get(&Origin::of(address));
+        window.is_some_and(|window| {
+            let window = locked(&window);
+            !window.is_over(now) && window.failures >= self.per_minute
+        })
     }
 
     /// Gives an attempt back that was not a failure.
@@ -92,6 +119,10 @@ mod tests {
             addresses.begin(ip("::ffff:10.0.0.2"), at(0)).unwrap();
             addresses.forgive(ip("10.0.0.2"), at(0));
         }
+        assert!(addresses.is_spent(ip("::ffff:10.0.0.1"), at(59_999)));
+        assert!(!addresses.is_spent(ip("10.0.0.2"), at(0)) && !addresses.is_spent(ip("10.0.0.3"), at(0)));
+        assert!(!addresses.is_spent(ip("10.0.0.1"), at(60_000)));
+        assert!(!addresses.is_spent(ip("10.0.0.1"), at(-1)), "the clock was set back");
         assert!(addresses.begin(ip("10.0.0.1"), at(59_999)).is_err());
         assert!(addresses.begin(ip("10.0.0.2"), at(0)).is_ok());
         assert!(addresses.begin(ip("10.0.0.1"), at(60_000)).is_ok());

@@ -10,8 +10,8 @@ use countersign_auth::account::{Account, AccountId};
 use countersign_auth::derive::DerivationKey;
 use countersign_auth::port::digest::Digests;
 use countersign_auth::port::{
-    Answer, AtHand, IssuerKeys, Lookups, PasswordAnswer, PasswordClaim, ProofKey, Purpose, Remembered,
-    SharedAnswer, Signer, TokenAnswer, Unavailable, Verified,
+    Answer, ApplicationAnswer, AtHand, IssuerKeys, Lookups, PasswordAnswer, PasswordClaim, ProofKey, Purpose,
+    Remembered, SharedAnswer, Signer, TokenAnswer, Unavailable, Verified,
 };
 use countersign_auth::time::Time;
 use countersign_auth::token::{LiveToken, TokenDigest, TokenKind};
@@ -160,19 +160,37 @@ impl Lookups for Service {
         (!entry.disabled).then(|| Arc::clone(&entry.account))
     }
 
-    fn shared_value(&self, api: &str, word: &str, value: &str) -> SharedAnswer {
+    fn shared_value(&self, api: &str, word: &str, value: &str, address: IpAddr, now: Time) -> SharedAnswer {
         let core = &self.core;
-        match core.values.shared(&core.derivation_key, api, word, value) {
-            None => SharedAnswer::NotSet,
-            Some(None) => SharedAnswer::Wrong,
-            Some(Some(id)) => core.directory.enabled(id).map_or(SharedAnswer::Wrong, SharedAnswer::Right),
+        let addresses = &core.lockout.addresses;
+        // Asked before it is compared: whoever has no attempts left does not learn that this one was right (T-D4).
+        if addresses.is_spent(address, now) {
+            return SharedAnswer::TooMany;
+        }
+        let Some(holder) = core.values.shared(&core.derivation_key, api, word, value) else {
+            return SharedAnswer::NotSet;
+        };
+        match holder.and_then(|id| core.directory.enabled(id)) {
+            Some(account) => SharedAnswer::Right(account),
+            None if addresses.begin(address, now).is_ok() => SharedAnswer::Wrong,
+            None => SharedAnswer::TooMany,
         }
     }
 
-    fn application_secret(&self, api: &str, secret: &str) -> bool {
+    fn application_secret(&self, api: &str, secret: &str, address: IpAddr, now: Time) -> ApplicationAnswer {
         let core = &self.core;
+        let addresses = &core.lockout.addresses;
+        if addresses.is_spent(address, now) {
+            return ApplicationAnswer::TooMany;
+        }
         let holders = core.values.applications(&core.derivation_key, api, secret);
-        holders.into_iter().any(|id| core.directory.enabled(id).is_some())
+        if holders.into_iter().any(|id| core.directory.enabled(id).is_some()) {
+            ApplicationAnswer::Right
+        } else if addresses.begin(address, now).is_ok() {
+            ApplicationAnswer::Wrong
+        } else {
+            ApplicationAnswer::TooMany
+        }
     }
 
     fn digests(&self) -> Option<&dyn Digests> {

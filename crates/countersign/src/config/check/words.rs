@@ -1,6 +1,6 @@
 //! Checks the words of an API that only its dialect can know.
 
-use super::{UNPROVEN_FROM_ANYWHERE, suggestion};
+use super::{SHORT_SHARED_VALUE, UNPROVEN_FROM_ANYWHERE, suggestion};
 use crate::config::report::Report;
 use crate::config::tree::{Allow, Api};
 use crate::dialects::Outline;
@@ -29,7 +29,7 @@ pub(super) fn check(api: &Api, outline: &Outline, path: &str, report: &mut Repor
     }
     let unproven = outline.credentials.iter().filter(|credential| credential.scheme == "unproven");
     let mut dangers: Vec<&str> = unproven.map(|credential| credential.name.as_str()).collect();
-    dangers.extend([CSRF, UNPROVEN_FROM_ANYWHERE]);
+    dangers.extend([CSRF, UNPROVEN_FROM_ANYWHERE, SHORT_SHARED_VALUE]);
     for (at, word) in api.dangerous.iter().enumerate() {
         if !dangers.contains(&word.as_str()) {
             let hint = suggestion(word, dangers.iter().copied(), "words");

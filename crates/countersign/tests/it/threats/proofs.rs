@@ -14,6 +14,9 @@ use crate::raw::Wire;
 /// Failures until an account is locked.
 const FAILURES: usize = 5;
 
+/// Failures a minute until an address has no attempts left.
+const ADDRESS_FAILURES: usize = 50;
+
 /// One place where a password is taken.
 struct Door {
     name: &'static str,
@@ -294,6 +297,67 @@ fn d4_whoever_is_locked_at_one_door_is_locked_at_all() {
     log_in("milk-and-mice-5").refused(401);
     ground.world.wait(Duration::from_secs(20 * 60));
     log_in("milk-and-mice-5").answered();
+}
+
+#[test]
+fn d4_a_value_that_an_operator_set_is_guessed_no_faster_than_a_password() {
+    let ground = Ground::behind("voltmx", fronts(ForwardingFields::XForwarded));
+    ground.world.stop_clock();
+    let device = |address: &str, value: &str| {
+        ground.send(&format!(
+            "GET /api/v1/subscribers/8123 HTTP/1.1\nHost: push.example\nX-Forwarded-For: {address}\nX-Device-AuthToken: {value}"
+        ))
+    };
+    let log_in = |address: &str| {
+        ground.send(&format!(
+            "GET /api/v1/applications HTTP/1.1\nHost: push.example\nX-Forwarded-For: {address}\nAuthorization: {}",
+            basic("dinah", "milk-and-mice-5")
+        ))
+    };
+    let (guesser, other) = ("198.51.100.9", "192.0.2.7");
+    // Right values are no attempts.
+    for _ in 0..=ADDRESS_FAILURES {
+        device(guesser, "1234abc").passed();
+    }
+    for guess in 0..ADDRESS_FAILURES {
+        device(guesser, &format!("guess-{guess}")).refused(401);
+    }
+    // No attempt is left: the right value looks like any other, and the next door is shut as well.
+    let wrong = device(guesser, "guess-again").refused(429).bytes();
+    assert_eq!(device(guesser, "1234abc").refused(429).bytes(), wrong);
+    log_in(guesser).refused(429);
+    device(other, "1234abc").passed();
+    device(other, "guess-1").refused(401);
+    log_in(other).passed();
+    ground.world.wait(Duration::from_secs(60));
+    device(guesser, "1234abc").passed();
+    device(guesser, "guess-1").refused(401);
+    log_in(guesser).passed();
+}
+
+#[test]
+fn d4_an_applications_secret_is_guessed_no_faster_than_a_password() {
+    let ground = Ground::behind("superoffice", fronts(ForwardingFields::XForwarded));
+    ground.world.stop_clock();
+    let ticket = ground.send("POST /SuperOffice/api/v1/Agents/User/CreateTicket HTTP/1.1\nHost: mixed.example\nContent-Type: application/json\n\n{\"userName\":\"alice\",\"password\":\"wonderland-7\"}").answered();
+    let ticket = ticket.body().trim_matches('"').to_owned();
+    let with = |address: &str, secret: &str| {
+        ground.send(&format!(
+            "GET /SuperOffice/api/v1/Contact/2 HTTP/1.1\nHost: mixed.example\nX-Forwarded-For: {address}\nAuthorization: SOTicket {ticket}\nSO-AppToken: {secret}"
+        ))
+    };
+    let (guesser, other, right) = ("198.51.100.9", "192.0.2.7", "qw123f4c56770bc278017796cd16bd11");
+    for _ in 0..=ADDRESS_FAILURES {
+        with(guesser, right).passed();
+    }
+    for guess in 0..ADDRESS_FAILURES {
+        with(guesser, &format!("guess-{guess}")).refused(401);
+    }
+    let wrong = with(guesser, "guess-again").refused(429).bytes();
+    assert_eq!(with(guesser, right).refused(429).bytes(), wrong);
+    with(other, right).passed();
+    ground.world.wait(Duration::from_secs(60));
+    with(guesser, right).passed();
 }
 
 #[test]

@@ -16,8 +16,8 @@ use countersign_auth::port::foreign::{
     OpaqueAnswer, OpaqueClaim,
 };
 use countersign_auth::port::{
-    Answer, AtHand, IssuerKeys, Lookups, PasswordAnswer, PasswordClaim, ProofKey, Remembered, SharedAnswer,
-    TokenAnswer, Unavailable, Verified,
+    Answer, ApplicationAnswer, AtHand, IssuerKeys, Lookups, PasswordAnswer, PasswordClaim, ProofKey,
+    Remembered, SharedAnswer, TokenAnswer, Unavailable, Verified,
 };
 use countersign_auth::time::Time;
 use countersign_auth::token::TokenDigest;
@@ -163,12 +163,12 @@ impl Lookups for Cut {
         self.service.account_by_subject(kind, subject)
     }
 
-    fn shared_value(&self, api: &str, word: &str, value: &str) -> SharedAnswer {
-        self.service.shared_value(api, word, value)
+    fn shared_value(&self, api: &str, word: &str, value: &str, address: IpAddr, now: Time) -> SharedAnswer {
+        self.service.shared_value(api, word, value, address, now)
     }
 
-    fn application_secret(&self, api: &str, secret: &str) -> bool {
-        self.service.application_secret(api, secret)
+    fn application_secret(&self, api: &str, secret: &str, address: IpAddr, now: Time) -> ApplicationAnswer {
+        self.service.application_secret(api, secret, address, now)
     }
 
     fn digests(&self) -> Option<&dyn Digests> {

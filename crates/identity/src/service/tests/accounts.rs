@@ -1,5 +1,5 @@
 use countersign_auth::account::AccountId;
-use countersign_auth::port::SharedAnswer;
+use countersign_auth::port::{ApplicationAnswer, SharedAnswer};
 
 use super::*;
 use crate::accounts::{AccountError, Standing};
@@ -108,7 +108,10 @@ async fn a_deleted_account_leaves_nothing_and_its_number_is_not_used_again() {
     bench.service.set_shared_value("push", "device", ann.id, value(), By::gate(), at(0)).await.unwrap();
     bench.service.delete_account(ann.id, By::gate(), at(1)).await.unwrap();
     assert_eq!(bench.says(token, at(2)).await, "unknown");
-    assert!(matches!(bench.service.shared_value("push", "device", "1234abc"), SharedAnswer::NotSet));
+    assert!(matches!(
+        bench.service.shared_value("push", "device", "1234abc", home(), at(2)),
+        SharedAnswer::NotSet
+    ));
     let bench = bench.reopen().await;
     assert_eq!(bench.says(token, at(2)).await, "unknown");
     let again = bench.account("users", "ann").await;
@@ -121,11 +124,13 @@ async fn shared_values_and_application_secrets() {
     let bench = Bench::new().await;
     let device = bench.account("devices", "phones").await;
     let app = bench.account("applications", "crm").await;
-    let answer = |bench: &Bench, api, value| match bench.service.shared_value(api, "device", value) {
-        SharedAnswer::Right(account) => account.name.clone(),
-        SharedAnswer::Wrong => "wrong".to_owned(),
-        SharedAnswer::NotSet => "not set".to_owned(),
-    };
+    let answer =
+        |bench: &Bench, api, value| match bench.service.shared_value(api, "device", value, home(), at(0)) {
+            SharedAnswer::Right(account) => account.name.clone(),
+            SharedAnswer::Wrong => "wrong".to_owned(),
+            SharedAnswer::NotSet => "not set".to_owned(),
+            SharedAnswer::TooMany => "too many".to_owned(),
+        };
     assert_eq!(answer(&bench, "push", "1234abc"), "not set");
     let set = |value| {
         bench.service.set_shared_value("push", "device", device.id, Secret::new(value), By::gate(), at(0))
@@ -144,13 +149,14 @@ async fn shared_values_and_application_secrets() {
     ] {
         assert_eq!(answer(&bench, api, value), expected, "{api} {value}");
     }
-    assert!(bench.service.application_secret("crm", "application secret"));
-    assert!(!bench.service.application_secret("crm", "application secre"));
-    assert!(!bench.service.application_secret("push", "application secret"));
+    let says = |api, secret| bench.service.application_secret(api, secret, home(), at(0));
+    assert_eq!(says("crm", "application secret"), ApplicationAnswer::Right);
+    assert_eq!(says("crm", "application secre"), ApplicationAnswer::Wrong);
+    assert_eq!(says("push", "application secret"), ApplicationAnswer::Wrong);
     for id in [device.id, app.id] {
         bench.service.set_standing(id, Standing::Disabled, By::gate(), at(1)).await.unwrap();
     }
-    assert!(!bench.service.application_secret("crm", "application secret"));
+    assert_eq!(says("crm", "application secret"), ApplicationAnswer::Wrong);
     assert_eq!(answer(&bench, "push", "1234abc"), "wrong");
     bench.service.clear_shared_value("push", "device", device.id, By::gate(), at(1)).await.unwrap();
     assert_eq!(answer(&bench, "push", "1234abc"), "not set");
