@@ -14,7 +14,6 @@ use http::{HeaderName, Method};
 use crate::api::digest::DigestOptions;
 use crate::api::logins::LoginOption;
 use crate::api::switches::{deployment, switched_on};
-use crate::assertion::Minted;
 use crate::cookie::SameSite;
 use crate::dialect::pattern::Segments;
 use crate::dialect::place::Place;
@@ -40,8 +39,6 @@ pub struct Api {
     pub(crate) name: Arc<str>,
     /// No other API of the process has this number, not even one of the same name that takes its place.
     pub(crate) edition: u64,
-    /// What was signed lately about callers who are nobody.
-    pub(crate) minted: Minted,
     pub(crate) dialect: Arc<Dialect>,
     /// By credential index.
     on: Vec<bool>,
@@ -164,7 +161,6 @@ impl Api {
         Ok(Self {
             name,
             edition: NEXT_EDITION.fetch_add(1, Ordering::Relaxed),
-            minted: Minted::default(),
             on,
             realm,
             csrf_on: !options.csrf_off,

@@ -72,7 +72,7 @@ impl fmt::Debug for Assertion {
 }
 
 /// What tells two assertions about one account apart that may be kept: equal keys, equal claims.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct AssertionKey {
     /// Its edition: another API may take its place, and its name, after a reload.
     api: u64,
@@ -81,8 +81,9 @@ pub struct AssertionKey {
 }
 
 impl Permit {
-    /// Where an assertion for this permit is kept, and under which key; `None` if it must not be.
-    pub fn minted<'p>(&'p self, api: &'p Api, now: Time) -> Option<(&'p Minted, AssertionKey)> {
+    /// The key under which an assertion for this permit may be kept beside its account, or where nobody's are kept;
+    /// `None` if it must not be.
+    pub fn assertion_key(&self, api: &Api, now: Time) -> Option<AssertionKey> {
         let identity = self.identity();
         // An account that is made up for one request is not worth it.
         let is_made_up = identity.scheme() == Some(Scheme::Unproven)
@@ -97,8 +98,7 @@ impl Permit {
             .position(|rule| *rule.name == *identity.credential())
             .map_or(0, |at| at + 1);
         let auth_time = if identity.is_anonymous() { 0 } else { auth_time(identity, now) };
-        let minted = identity.account().map_or(&api.minted, |account| &account.minted);
-        Some((minted, AssertionKey { api: api.edition, credential, auth_time }))
+        Some(AssertionKey { api: api.edition, credential, auth_time })
     }
 }
 

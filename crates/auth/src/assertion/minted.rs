@@ -10,10 +10,12 @@ use smallvec::SmallVec;
 use super::{Assertion, AssertionKey};
 use crate::time::Time;
 
-/// So many are kept of one account: for whoever has more sessions, each of which was proven at another moment, some are
-/// signed again. Adding one copies the others, which stays far below the price of the signature.
-const KEPT_MAX: usize = 64;
+/// So many are kept of one account, some 70 bytes each beside the text: more than it has sessions, but for programs that
+/// many share. What is signed beyond them is not kept. Adding one copies the others, which costs as much as the signature
+/// where there are so many.
+const KEPT_MAX: usize = 1024;
 
+/// In the order of their keys.
 type Kept = SmallVec<[(AssertionKey, Assertion); 1]>;
 
 /// The assertions about one account, all cores' together, read without a lock.
@@ -27,22 +29,30 @@ impl Minted {
     /// One that may still be handed out.
     pub fn find(&self, key: AssertionKey, now: Time) -> Option<HeaderValue> {
         let kept = self.0.load();
-        let (_, assertion) = kept.as_ref()?.iter().find(|(of, _)| *of == key)?;
+        let kept = kept.as_ref()?;
+        let (_, assertion) = kept.get(place(kept, key).ok()?)?;
         assertion.is_fresh(now).then(|| assertion.value().clone())
     }
 
-    /// Keeps one in the place of what had its key; the oldest gives way where there are too many.
-    pub fn keep(&self, key: AssertionKey, assertion: &Assertion, now: Time) {
+    /// Keeps one in the place of what had its key; false if there are too many that may still be handed out.
+    pub fn keep(&self, key: AssertionKey, assertion: &Assertion, now: Time) -> bool {
+        let is_full = |kept: &Kept| {
+            kept.len() >= KEPT_MAX
+                && place(kept, key).is_err()
+                && kept.iter().all(|(_, one)| one.is_fresh(now))
+        };
+        if self.0.load().as_deref().is_some_and(is_full) {
+            return false;
+        }
         self.0.rcu(|kept| {
             let others = kept.iter().flat_map(|kept| kept.iter());
             let mut kept: Kept =
-                others.filter(|(of, other)| *of != key && other.is_fresh(now)).cloned().collect();
-            if kept.len() >= KEPT_MAX {
-                kept.remove(0);
-            }
-            kept.push((key, assertion.clone()));
+                others.filter(|(of, one)| *of != key && one.is_fresh(now)).cloned().collect();
+            let at = place(&kept, key).unwrap_or_else(|at| at);
+            kept.insert(at, (key, assertion.clone()));
             Some(Arc::new(kept))
         });
+        true
     }
 
     /// Forgets what was minted no later than `at`.
@@ -53,6 +63,10 @@ impl Minted {
             (!kept.is_empty()).then(|| Arc::new(kept))
         });
     }
+}
+
+fn place(kept: &Kept, key: AssertionKey) -> Result<usize, usize> {
+    kept.binary_search_by_key(&key, |(of, _)| *of)
 }
 
 impl fmt::Debug for Minted {
@@ -105,15 +119,22 @@ mod tests {
     #[test]
     fn what_is_kept_has_a_bound_and_is_forgotten_by_age() {
         let kept = Minted::default();
-        let many = i64::try_from(KEPT_MAX).unwrap_or(0) + 1;
-        for number in 0..many {
-            kept.keep(key(number), &minted("some", 10 + number / 40), at(11));
+        let many = i64::try_from(KEPT_MAX).unwrap_or(0);
+        for number in (0..many).rev() {
+            assert!(kept.keep(key(number), &minted("some", 10 + number / 40), at(36)), "{number}");
         }
-        assert_eq!(found(&kept, 0, 11), None, "the oldest gave way");
-        assert!(found(&kept, 1, 11).is_some() && found(&kept, many - 1, 11).is_some());
-        kept.forget_until(at(10));
-        assert!(found(&kept, 39, 11).is_none() && found(&kept, 40, 11).is_some());
-        kept.forget_until(at(11));
+        assert!(!kept.keep(key(many), &minted("more", 36), at(36)), "there are as many as may be");
+        assert_eq!(found(&kept, many, 36), None);
+        assert!(kept.keep(key(7), &minted("another", 36), at(36)), "in the place of its like");
+        assert_eq!(found(&kept, 7, 36).as_deref(), Some("another"));
+        assert!(kept.keep(key(many), &minted("more", 60), at(60)), "some are no longer fresh");
+        kept.forget_until(at(20));
+        assert!(
+            found(&kept, 400, 60).is_none()
+                && found(&kept, 500, 60).is_some()
+                && found(&kept, many, 60).is_some()
+        );
+        kept.forget_until(at(60));
         assert!(kept.0.load().is_none(), "nothing is left of them");
     }
 }

@@ -83,7 +83,7 @@ fn apis_share_no_assertion_even_in_one_place() {
         let basic = format!("Basic {}", value("alice:open").unwrap());
         headers.insert("authorization", basic.parse().unwrap());
         match call.admit(&mut headers, "/x", None, &mut None) {
-            Ok(Admitted::Forwarded(permit)) => permit.minted(api, NOW).unwrap().1,
+            Ok(Admitted::Forwarded(permit)) => permit.assertion_key(api, NOW).unwrap(),
             Ok(Admitted::Served(..)) => panic!("served"),
             Err(refusal) => panic!("{refusal:?}"),
         }

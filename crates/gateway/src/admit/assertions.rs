@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use countersign_auth::account::Account;
 use countersign_auth::api::Api;
-use countersign_auth::assertion::{REUSED, assert};
+use countersign_auth::assertion::{Assertion, AssertionKey, REUSED, assert};
 use countersign_auth::policy::Permit;
 use countersign_auth::refusal::Refusal;
 use countersign_auth::time::Time;
@@ -14,13 +14,17 @@ use http::HeaderValue;
 
 use crate::gate::Gate;
 
-/// Of those that a core minted so many are kept, some 600 bytes each, so that its share stays below 80 MiB: as many as it can
-/// sign in two seconds of nothing else, or for a hundred thousand active accounts. All cores hand them out.
+/// Of those that a core minted about accounts so many are kept, some 600 bytes each, and with a token of an issuer the
+/// account that it describes: 80 to 200 MiB, for more than a hundred thousand active accounts. All cores hand them out.
 const MINTED_MAX: usize = 128 * 1024;
 
+/// What this core minted, the oldest first, and where that is kept.
+type Minted = VecDeque<(Time, Arc<Account>)>;
+
 thread_local! {
-    /// What this core minted, the oldest first, and where that is kept.
-    static MINTED: RefCell<VecDeque<(Time, Arc<Account>)>> = RefCell::default();
+    static MINTED: RefCell<Minted> = RefCell::default();
+    /// Those about nobody, one an API: every caller's, so that cores share not even the count of who holds it.
+    static ANONYMOUS: RefCell<Vec<(AssertionKey, Assertion)>> = RefCell::default();
 }
 
 /// The assertion for a permit: one that was minted before, while it is fresh, or a new one; always a new one where it
@@ -29,21 +33,41 @@ thread_local! {
 /// # Errors
 /// `unavailable` if there is no key to sign with.
 pub(super) fn assertion(gate: &Gate, api: &Api, permit: &Permit, now: Time) -> Result<HeaderValue, Refusal> {
-    let Some((minted, key)) = permit.minted(api, now) else {
-        return Ok(assert(api, permit, &*gate.signer, now)?.value().clone());
-    };
-    if let Some(value) = minted.find(key, now) {
+    let account = permit.identity().account();
+    let key = permit.assertion_key(api, now);
+    if let Some(value) = key.and_then(|key| find(account, key, now)) {
         return Ok(value);
     }
     let assertion = assert(api, permit, &*gate.signer, now)?;
-    minted.keep(key, &assertion, now);
-    if let Some(account) = permit.identity().account() {
+    if let Some(key) = key {
+        keep(account, key, &assertion, now);
+    }
+    Ok(assertion.value().clone())
+}
+
+fn find(account: Option<&Arc<Account>>, key: AssertionKey, now: Time) -> Option<HeaderValue> {
+    if let Some(account) = account {
+        return account.minted.find(key, now);
+    }
+    ANONYMOUS.with_borrow(|kept| {
+        let (_, assertion) = kept.iter().find(|(of, _)| *of == key)?;
+        assertion.is_fresh(now).then(|| assertion.value().clone())
+    })
+}
+
+fn keep(account: Option<&Arc<Account>>, key: AssertionKey, assertion: &Assertion, now: Time) {
+    let Some(account) = account else {
+        return ANONYMOUS.with_borrow_mut(|kept| {
+            kept.retain(|(of, one)| *of != key && one.is_fresh(now));
+            kept.push((key, assertion.clone()));
+        });
+    };
+    if account.minted.keep(key, assertion, now) {
         MINTED.with_borrow_mut(|minted| {
             minted.push_back((now, Arc::clone(account)));
             forget(minted, now);
         });
     }
-    Ok(assertion.value().clone())
 }
 
 /// Forgets what this core minted and nobody may be handed any more; on every beat.
@@ -51,7 +75,7 @@ pub(crate) fn forget_stale_assertions(now: Time) {
     MINTED.with_borrow_mut(|minted| forget(minted, now));
 }
 
-fn forget(minted: &mut VecDeque<(Time, Arc<Account>)>, now: Time) {
+fn forget(minted: &mut Minted, now: Time) {
     let is_useless = |at: Time| now < at || now.since(at) >= REUSED;
     while minted.front().is_some_and(|(at, _)| is_useless(*at)) || minted.len() > MINTED_MAX {
         if let Some((at, account)) = minted.pop_front() {
