@@ -461,20 +461,24 @@ mod tests {
 
     #[test]
     fn a_key_is_published_as_long_as_what_it_signed_may_live() {
+        let folder = tempfile::tempdir().unwrap();
+        let dialect =
+            "[credential.bearer]\nscheme = \"token\"\n[token.access]\nkind = \"access\"\nlifetime = \"1h\"\n";
+        std::fs::write(folder.path().join("dialect.toml"), dialect).unwrap();
         let overlap = |token: &str| {
             let text = format!(
                 r#"
                 listener = [{{ name = "main", address = "127.0.0.1:0" }}]
                 [[api]]
                 name = "shop"
-                dialect = "enactor"
+                dialect = "./dialect.toml"
                 upstream = "http://127.0.0.1:1"
                 at = ["/"]
                 route = [{{ at = "/**", allow = "authenticated" }}]
                 {token}
                 "#
             );
-            let loaded = Loaded::parse(Path::new("gate.toml"), Path::new("."), &text).unwrap();
+            let loaded = Loaded::parse(Path::new("gate.toml"), folder.path(), &text).unwrap();
             signing(&loaded.config).overlap
         };
         let days = |days: u64| Duration::from_secs(days * 86_400);
