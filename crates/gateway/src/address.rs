@@ -7,10 +7,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use countersign_auth::link::Sharing;
-use http::header::{FORWARDED, VIA};
-use http::{HeaderMap, HeaderName};
+use http::HeaderMap;
+use http::header::VIA;
 use ipnet::IpNet;
 
+use crate::hop::is_forwarding;
 use crate::listen::Connection;
 
 /// A list of networks. The empty list holds nobody.
@@ -61,8 +62,9 @@ pub enum AddressSource {
     Connection,
     /// A forwarding field of a front that may be believed.
     Front,
-    /// A front that may be believed sent what cannot be read: the address is the front's own, and no rule
-    /// about addresses may let the request pass for it (T-B6).
+    /// A front that may be believed sent what cannot be read: the address is the front's own, which the access line
+    /// names and failed attempts count for. No rule of a route asks for an address, so that none lets the request
+    /// pass for it (T-B6).
     Unreadable,
 }
 
@@ -121,10 +123,6 @@ impl std::fmt::Display for RequestId {
     }
 }
 
-/// What proxies add to the requests that they pass on.
-const FIELDS_OF_FRONTS: [HeaderName; 4] =
-    [VIA, FORWARDED, HeaderName::from_static("x-forwarded-for"), HeaderName::from_static("x-real-ip")];
-
 /// The other end of one request.
 #[derive(Clone, Debug)]
 pub struct Peer {
@@ -181,7 +179,7 @@ impl Peer {
     /// adds. Those fields are believed of anybody here: whoever adds one only takes from himself.
     pub fn sharing(&self, fronts: &Fronts, head: &http::request::Parts) -> Sharing {
         let is_http1 = head.version == http::Version::HTTP_11 || head.version == http::Version::HTTP_10;
-        let passed = FIELDS_OF_FRONTS.iter().any(|name| head.headers.contains_key(name));
+        let passed = head.headers.keys().any(|name| *name == VIA || is_forwarding(name.as_str()));
         if is_http1 && !passed && !self.is_behind_front(fronts) { Sharing::Own } else { Sharing::Shared }
     }
 

@@ -10,7 +10,7 @@ use countersign_negotiate::ntlm::NtHash;
 
 use super::{Ground, Told, basic, claims, fronts};
 use crate::ntlm;
-use crate::raw::Client;
+use crate::raw::{Client, bytes};
 
 const RIGHT: (&str, &str) = ("alice", "wonderland-7");
 const GET: &str = "GET /api/v1/Contact/2 HTTP/1.1\nHost: windows.example";
@@ -105,9 +105,15 @@ fn d13_a_challenge_is_for_one_answer_on_one_connection() {
 #[test]
 fn d13_a_connection_that_others_may_use_is_not_for_ntlm() {
     let ground = Ground::of("superoffice");
-    for field in
-        ["Via: 1.1 pool", "X-Forwarded-For: 192.0.2.7", "Forwarded: for=192.0.2.7", "X-Real-IP: 192.0.2.7"]
-    {
+    for field in [
+        "Via: 1.1 pool",
+        "X-Forwarded-For: 192.0.2.7",
+        "Forwarded: for=192.0.2.7",
+        "X-Real-IP: 192.0.2.7",
+        "X-Forwarded-Proto: https",
+        "True-Client-IP: 192.0.2.7",
+        "X-Envoy-External-Address: 192.0.2.7",
+    ] {
         let mut desk = Desk::at(&ground);
         let begin = format!("{GET}\n{field}\nAuthorization: NTLM {}", ntlm::begin());
         assert_eq!(challenges(&desk.ask(0, &begin).refused(401)), ["Basic"], "{field}");
@@ -132,6 +138,22 @@ fn d13_a_connection_that_others_may_use_is_not_for_ntlm() {
     let text = String::from_utf8_lossy(&over_http2.stdout).to_ascii_lowercase();
     assert!(text.starts_with("http/2 401"), "{text}");
     assert!(!text.contains("ntlm") && !text.contains("negotiate") && text.contains("basic"), "{text}");
+}
+
+#[test]
+fn b11_whether_a_proof_lasts_is_the_gates_word_alone() {
+    let ground = Ground::of("superoffice");
+    let mut desk = Desk::at(&ground);
+    let challenge = desk.challenge(0, "Negotiate");
+    let reply =
+        ["HTTP/1.1 200 OK", "Persistent-Auth: forged", "Authentication-Info: forged"].map(str::to_owned);
+    ground.world.upstream.reply(bytes(&reply, "a"));
+    let told = desk.show(0, &format!("Negotiate {}", ntlm::answer(&challenge, RIGHT.0, RIGHT.1)));
+    let headers = told.answer.head.headers.iter();
+    let words = headers.filter(|(_, value)| value == "forged" || value == "true");
+    let words: Vec<_> = words.map(|(name, value)| (name.to_ascii_lowercase(), value.as_str())).collect();
+    assert_eq!(words, [("persistent-auth".to_owned(), "true")]);
+    told.passed();
 }
 
 #[test]
