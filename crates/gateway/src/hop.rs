@@ -68,8 +68,7 @@ fn strip_nominated(headers: &mut HeaderMap) {
     let mut fields = headers.get_all(CONNECTION).iter();
     match (fields.next(), fields.next()) {
         (None, _) => return,
-        // What nearly everybody says nominates nothing.
-        (Some(only), None) if only == "keep-alive" || only == "close" => {
+        (Some(only), None) if nominates_nothing(only) => {
             headers.remove(CONNECTION);
             return;
         }
@@ -84,6 +83,11 @@ fn strip_nominated(headers: &mut HeaderMap) {
         headers.remove(name);
     }
     headers.remove(CONNECTION);
+}
+
+/// Whether a field is what nearly everybody says.
+fn nominates_nothing(value: &HeaderValue) -> bool {
+    value == "keep-alive" || value == "close"
 }
 
 fn tokens(value: &HeaderValue) -> impl Iterator<Item = &str> {
@@ -125,8 +129,11 @@ impl Protected {
     /// never the hop's to take out: such a request is refused with 400 (T-B5). What was decided about would not be what
     /// arrives.
     pub(crate) fn nominated_by<'h>(&self, headers: &'h HeaderMap, reads: &Protected) -> Option<&'h str> {
-        if !headers.contains_key(CONNECTION) {
-            return None;
+        let mut fields = headers.get_all(CONNECTION).iter();
+        match (fields.next(), fields.next()) {
+            (None, _) => return None,
+            (Some(only), None) if nominates_nothing(only) => return None,
+            (Some(_), _) => {}
         }
         nominated(headers).find(|token| {
             NEVER_NOMINATED.iter().any(|name| folds_to(token, name))

@@ -12,6 +12,7 @@ use countersign_auth::port::services::{After, ServiceAnswer};
 use countersign_auth::refusal::{Reason, Refusal};
 use countersign_auth::render::Here;
 use countersign_auth::serve;
+use countersign_auth::time::Time;
 use http::header::{ACCEPT, HeaderName};
 use http::{HeaderMap, HeaderValue, Method, Response, Uri, request, response};
 
@@ -111,10 +112,10 @@ impl Finish {
         }
     }
 
-    fn here<'h>(&'h self, gate: &'h Gate) -> Here<'h> {
+    fn here<'h>(&'h self, gate: &'h Gate, now: Time) -> Here<'h> {
         Here {
             lookups: &*gate.lookups,
-            now: gate.clock.now(),
+            now,
             bytes_max: gate.limits.answer_bytes,
             prefix: &self.prefix,
             secure: self.secure,
@@ -129,8 +130,11 @@ impl Finish {
     fn refuse(&self, gate: &Gate, refusal: &Refusal) -> Response<Bytes> {
         match gate.api(self.api) {
             Some(mount) => {
-                let mut response =
-                    answer(mount.api.refuse_at(self.located.as_ref(), refusal, &self.here(gate)));
+                let mut response = answer(mount.api.refuse_at(
+                    self.located.as_ref(),
+                    refusal,
+                    &self.here(gate, gate.clock.now()),
+                ));
                 self.tell_pages(gate, response.headers_mut());
                 response
             }
@@ -149,13 +153,14 @@ impl Finish {
             .api(self.api)
             .ok_or_else(|| Refusal::new(Reason::Internal, "the api of a service is not there"))?;
         let budget = gate.openings.of(self.address);
-        let world = world(gate, &budget, gate.clock.now());
+        let now = gate.clock.now();
+        let world = world(gate, &budget, now);
         match after {
             After::GoOn => {}
             After::EndSession => serve::end(&self.identity, world).await?,
         }
         let path = below(&self.path, &self.prefix);
-        mount.api.stamp(&self.method, path, &self.identity, world, &self.here(gate), &mut headers)?;
+        mount.api.stamp(&self.method, path, &self.identity, world, &self.here(gate, now), &mut headers)?;
         self.tell_pages(gate, &mut headers);
         Ok(service::answer(status, headers, body))
     }
@@ -198,10 +203,17 @@ impl Finishing for Finish {
             return Some(self.refuse(gate, &refusal));
         }
         let budget = gate.openings.of(self.address);
-        let world = world(gate, &budget, gate.clock.now());
+        let now = gate.clock.now();
+        let world = world(gate, &budget, now);
         let path = below(&self.path, &self.prefix);
-        match mount.api.stamp(&self.method, path, &self.identity, world, &self.here(gate), &mut head.headers)
-        {
+        match mount.api.stamp(
+            &self.method,
+            path,
+            &self.identity,
+            world,
+            &self.here(gate, now),
+            &mut head.headers,
+        ) {
             Ok(()) => {
                 self.tell_pages(gate, &mut head.headers);
                 None

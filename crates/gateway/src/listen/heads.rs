@@ -217,19 +217,21 @@ impl HeadWatch {
             }
         }
         let piece = bytes.get(from..).unwrap_or_default();
-        if let Some(fault) = self.beyond(piece) {
-            return Err((fault, self.cut(fault, from, &self.line, piece)));
-        }
+        let before = self.line.len();
         self.line.extend_from_slice(piece);
+        if let Some(fault) = self.beyond(before) {
+            let begun = self.line.get(..before).unwrap_or_default();
+            return Err((fault, self.cut(fault, from, begun, piece)));
+        }
         Ok(&[])
     }
 
-    /// The limit that a line is beyond before its end has come, of which `piece` came last.
-    fn beyond(&self, piece: &[u8]) -> Option<HeadFault> {
-        let length = self.line.len() + piece.len();
+    /// The limit that a line is beyond before its end has come, of which `before` bytes had come before.
+    fn beyond(&self, before: usize) -> Option<HeadFault> {
+        let length = self.line.len();
         // Of a line that is not so long the target is not.
         if self.place == Place::RequestLine && length > TARGET_BYTES_MAX {
-            let fault = self.long_target(&[&*self.line, piece].concat());
+            let fault = self.long_target(&self.line);
             if fault.is_some() {
                 return fault;
             }
@@ -238,7 +240,7 @@ impl HeadWatch {
             return Some(HeadFault::TooLong);
         }
         // The engine must not see the beginning of a field that is one too many.
-        let begins = self.line.is_empty() && piece.first().is_some_and(|first| *first != b'\r');
+        let begins = before == 0 && self.line.first().is_some_and(|first| *first != b'\r');
         let is_more = begins && self.place == Place::Field && self.fields >= self.max.fields;
         is_more.then_some(HeadFault::TooMany)
     }
