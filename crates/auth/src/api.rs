@@ -8,6 +8,7 @@ mod switches;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use http::{HeaderName, Method};
 
@@ -251,6 +252,12 @@ impl Api {
     /// How its API keys are made, if its dialect has any.
     pub fn key_plan(&self) -> Option<&TokenPlan> {
         self.plans.values().find(|plan| plan.kind == TokenKind::Key)
+    }
+
+    /// How long a token lives at the most that the gate signs for clients; zero if it signs none here.
+    pub fn signed_tokens_live(&self) -> Duration {
+        let signed = self.plans.values().filter(|plan| plan.kind == TokenKind::Jwt);
+        signed.filter_map(|plan| plan.lifetime).max().unwrap_or_default()
     }
 
     /// The words of values that an operator sets, with the kind of account that their holders act as.

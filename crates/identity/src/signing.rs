@@ -10,9 +10,11 @@ pub(crate) mod key;
 pub mod public;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use countersign_auth::assertion::LIFETIME;
 use countersign_auth::port::{Answer, IssuerKey, IssuerKeys, Purpose, Unavailable};
 use countersign_auth::time::{Clock, Time};
 
@@ -41,7 +43,8 @@ pub struct SigningOptions {
     pub assertion: SigningAlgorithm,
     /// A key is rotated when it has been active for so long.
     pub rotate_after: Duration,
-    /// A retired key is published for so long: as long as the longest-lived token it signed.
+    /// A retired key is published for so long at least, and as long as the longest-lived token that it signed
+    /// ([`tokens_live_for`](crate::Service::tokens_live_for)).
     pub overlap: Duration,
 }
 
@@ -92,6 +95,8 @@ impl Known {
 /// All keys of the gate.
 pub(crate) struct SigningKeys {
     options: SigningOptions,
+    /// How long what is signed for clients lives at the most, in seconds.
+    tokens_live_secs: AtomicU64,
     /// Read by every core that signs, and replaced as a whole by whoever holds `changes`.
     known: ArcSwap<Known>,
     /// Rotations go one after the other.
@@ -109,6 +114,7 @@ impl SigningKeys {
         let keys = rows.iter().map(SigningKey::read).collect::<Result<Vec<_>, _>>()?;
         let keys = Self {
             options: *options,
+            tokens_live_secs: AtomicU64::new(0),
             known: ArcSwap::from_pointee(Known::of(keys.into_iter().map(Arc::new).collect())),
             changes: tokio::sync::Mutex::default(),
         };
@@ -124,6 +130,19 @@ impl SigningKeys {
             keys.put(store, rows, Vec::new()).await?;
         }
         Ok(keys)
+    }
+
+    /// From now on what is signed for clients lives so long at the most.
+    pub(crate) fn tokens_live_for(&self, longest: Duration) {
+        self.tokens_live_secs.store(longest.as_secs(), Ordering::Relaxed);
+    }
+
+    fn overlap(&self, purpose: Purpose) -> Duration {
+        let longest = match purpose {
+            Purpose::Token => Duration::from_secs(self.tokens_live_secs.load(Ordering::Relaxed)),
+            Purpose::Assertion => LIFETIME,
+        };
+        self.options.overlap.max(longest)
     }
 
     fn algorithm(&self, purpose: Purpose) -> SigningAlgorithm {
@@ -211,7 +230,7 @@ impl SigningKeys {
         let over: Vec<_> = {
             let known = self.known.load();
             let retired = known.keys.iter().filter(|key| key.state == State::Retired);
-            let over = retired.filter(|key| now.since(key.since) >= self.options.overlap);
+            let over = retired.filter(|key| now.since(key.since) >= self.overlap(key.purpose));
             over.map(|key| key.id.clone()).collect()
         };
         if over.is_empty() {
@@ -251,6 +270,11 @@ impl Service {
     /// The JWK set (RFC 7517) of a purpose: next, active and retired keys.
     pub fn jwks(&self, purpose: Purpose) -> String {
         self.core().signing.jwks(purpose)
+    }
+
+    /// Says how long a token lives at the most that is signed for clients: the key that signed it is published as long.
+    pub fn tokens_live_for(&self, longest: Duration) {
+        self.core().signing.tokens_live_for(longest);
     }
 
     /// Rotates the key of a purpose now, published beforehand or not.

@@ -4,6 +4,7 @@ mod keys;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use anyhow::anyhow;
 use arc_swap::ArcSwap;
@@ -97,6 +98,7 @@ impl Identities {
             }
         }
         let characters_min = loaded.config.passwords.length_min;
+        service.tokens_live_for(longest(&apis));
         Ok(Self { service, apis: ArcSwap::from_pointee(apis), declared: Mutex::default(), characters_min })
     }
 
@@ -112,6 +114,7 @@ impl Identities {
 
     /// From now on the APIs are these.
     pub(super) fn adopt(&self, apis: Vec<Settled>) {
+        self.service.tokens_live_for(longest(&apis));
         self.apis.store(Arc::new(apis));
     }
 
@@ -438,52 +441,16 @@ fn patience(config: &Config) -> Patience {
     }
 }
 
+/// How long a token lives at the most that the gate signs for clients.
+fn longest(apis: &[Settled]) -> Duration {
+    apis.iter().map(|settled| settled.api.signed_tokens_live()).max().unwrap_or_default()
+}
+
 fn signing(config: &Config) -> SigningOptions {
     let assertion = match config.assertion.algorithm {
         Algorithm::Ed25519 => SigningAlgorithm::EdDsa,
         Algorithm::Rs256 => SigningAlgorithm::Rs256,
         Algorithm::Es256 => SigningAlgorithm::Es256,
     };
-    let usual = SigningOptions::default();
-    // No token outlives the key that it was signed with.
-    let tokens = config.api.iter().flat_map(|api| api.token.values());
-    let longest = tokens.filter_map(|token| token.lifetime.as_ref()).map(|lifetime| lifetime.0).max();
-    SigningOptions { assertion, overlap: usual.overlap.max(longest.unwrap_or_default()), ..usual }
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-    use std::path::Path;
-    use std::time::Duration;
-
-    use super::*;
-
-    #[test]
-    fn a_key_is_published_as_long_as_what_it_signed_may_live() {
-        let folder = tempfile::tempdir().unwrap();
-        let dialect =
-            "[credential.bearer]\nscheme = \"token\"\n[token.access]\nkind = \"access\"\nlifetime = \"1h\"\n";
-        std::fs::write(folder.path().join("dialect.toml"), dialect).unwrap();
-        let overlap = |token: &str| {
-            let text = format!(
-                r#"
-                listener = [{{ name = "main", address = "127.0.0.1:0" }}]
-                [[api]]
-                name = "shop"
-                dialect = "./dialect.toml"
-                upstream = "http://127.0.0.1:1"
-                at = ["/"]
-                route = [{{ at = "/**", allow = "authenticated" }}]
-                {token}
-                "#
-            );
-            let loaded = Loaded::parse(Path::new("gate.toml"), folder.path(), &text).unwrap();
-            signing(&loaded.config).overlap
-        };
-        let days = |days: u64| Duration::from_secs(days * 86_400);
-        assert_eq!(overlap(""), days(2));
-        assert_eq!(overlap(r#"token = { access = { lifetime = "1h" } }"#), days(2));
-        assert_eq!(overlap(r#"token = { access = { lifetime = "30d" } }"#), days(30));
-    }
+    SigningOptions { assertion, ..SigningOptions::default() }
 }
