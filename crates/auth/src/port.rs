@@ -22,6 +22,7 @@ use std::time::Duration;
 use smallvec::SmallVec;
 
 use crate::account::{Account, AccountId, Live};
+use crate::authenticate::word::IssuersWord;
 use crate::derive::DerivationKey;
 use crate::port::digest::Digests;
 use crate::scheme::jwt::VerifyingKey;
@@ -115,14 +116,14 @@ pub struct Verified {
 }
 
 /// What a verified proof is when its time has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum After {
     /// As good as before, but to be verified anew.
     Unverified,
     /// Over: it says itself how long it is good.
     Over,
-    /// Whatever its issuer says of it then.
-    Asked,
+    /// Whatever its issuer says of it then, who has said this so far.
+    Asked(Arc<IssuersWord>),
 }
 
 /// What a remembered proof still says.

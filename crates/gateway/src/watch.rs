@@ -7,7 +7,7 @@
 //! A token that only its issuer can read has an issuer's word behind it, which is good for a time. A channel that goes on for
 //! longer has the issuer asked again, as the next request with that token would.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::fmt;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -29,7 +29,7 @@ use crate::gate::Gate;
 /// How long a channel goes on when its issuer's word is old and there is no new one: an issuer that is started anew is back
 /// within a minute, and its clients need not all come again. Requests are refused with 503 meanwhile.
 const UNHEARD: Duration = Duration::from_secs(60);
-/// How soon an issuer that gave no answer is asked again.
+/// How soon an issuer that gave no answer is asked again, at the latest.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
 
 /// What has to live for a channel to go on.
@@ -48,16 +48,16 @@ enum End {
     /// As long as all else.
     Bound,
     At(Time),
-    Word(Box<Word>),
+    /// As long as an issuer says so, by the word that opened it; those who are open when it is due ask whether it stands.
+    Word(Arc<IssuersWord>, RefCell<Option<Box<Word>>>),
 }
 
-/// An issuer's word, and the question whether it still stands.
+/// An issuer's last word, and the question whether it still stands.
 struct Word {
-    of: Arc<IssuersWord>,
-    until: Cell<Time>,
+    last: Arc<IssuersWord>,
     /// Not to be asked before.
-    next: Cell<Time>,
-    asking: RefCell<Option<Answer<Result<OpaqueAnswer, Unavailable>>>>,
+    next: Time,
+    asking: Option<Answer<Result<OpaqueAnswer, Unavailable>>>,
 }
 
 impl Watch {
@@ -71,12 +71,7 @@ impl Watch {
         let end = match identity.lasts() {
             Lasts::Bound => End::Bound,
             Lasts::Until(end) => End::At(*end),
-            Lasts::Word(of) => End::Word(Box::new(Word {
-                of: Arc::clone(of),
-                until: Cell::new(of.until()),
-                next: Cell::new(of.until()),
-                asking: RefCell::default(),
-            })),
+            Lasts::Word(word) => End::Word(Arc::clone(word), RefCell::default()),
         };
         (account.is_some() || !held.is_empty()).then_some(Self { account, held, front, end })
     }
@@ -105,42 +100,51 @@ impl Watch {
             || match &self.end {
                 End::Bound => false,
                 End::At(end) => *end <= gate.clock.now(),
-                End::Word(word) => word.is_over(gate, gate.clock.now()),
+                End::Word(first, word) => {
+                    let now = gate.clock.now();
+                    let word = || word.borrow_mut();
+                    first.due() <= now
+                        && word().get_or_insert_with(|| Box::new(Word::due(first))).is_over(gate, now)
+                }
             }
     }
 }
 
 impl Word {
-    /// Asks the issuer where it is time to, without waiting for its answer: that is looked for on each beat.
-    fn is_over(&self, gate: &Gate, now: Time) -> bool {
-        if now < self.until.get() {
-            return false;
-        }
-        let mut asking = self.asking.borrow_mut();
-        if asking.is_none() && self.next.get() <= now {
-            match self.of.renewed(&*gate.lookups, now) {
-                Some(until) => {
-                    self.until.set(until);
-                    return false;
-                }
-                None => *asking = Some(self.of.ask(&*gate.lookups, now)),
+    fn due(first: &Arc<IssuersWord>) -> Self {
+        Self { last: Arc::clone(first), next: first.due(), asking: None }
+    }
+
+    /// Asks the issuer where it is time to, without waiting for its answer: that is looked for on each beat. What has ended
+    /// by what the issuer itself has said is not asked about.
+    fn is_over(&mut self, gate: &Gate, now: Time) -> bool {
+        if self.asking.is_none() && self.next <= now {
+            if let Some(newer) = self.last.renewed(&*gate.lookups, now) {
+                self.stands(newer);
+            } else if !self.has_ended(now) {
+                self.asking = Some(self.last.ask(&*gate.lookups, now));
             }
         }
-        if let Some(answer) = &mut *asking
+        if let Some(answer) = &mut self.asking
             && let Poll::Ready(answer) = answer.as_mut().poll(&mut Context::from_waker(Waker::noop()))
         {
-            *asking = None;
-            match self.of.hear(&*gate.lookups, answer) {
-                Heard::Same(until) => {
-                    self.until.set(until);
-                    self.next.set(until);
-                    return false;
-                }
+            self.asking = None;
+            match self.last.hear(&*gate.lookups, answer, now) {
+                Heard::Same(newer) => self.stands(newer),
                 Heard::Other => return true,
-                Heard::Nothing => self.next.set(now.plus(ASK_AGAIN)),
+                Heard::Nothing => self.next = now.plus(self.last.turn(ASK_AGAIN)),
             }
         }
-        self.until.get().plus(UNHEARD) <= now
+        self.has_ended(now) || self.last.until().plus(UNHEARD) <= now
+    }
+
+    fn stands(&mut self, word: Arc<IssuersWord>) {
+        self.next = word.due();
+        self.last = word;
+    }
+
+    fn has_ended(&self, now: Time) -> bool {
+        self.last.ends_at().is_some_and(|end| end <= now)
     }
 }
 
@@ -149,7 +153,7 @@ impl fmt::Debug for End {
         f.write_str(match self {
             Self::Bound => "Bound",
             Self::At(_) => "At",
-            Self::Word(_) => "Word",
+            Self::Word(..) => "Word",
         })
     }
 }

@@ -11,7 +11,8 @@ use countersign_auth::time::Time;
 use foldhash::fast::RandomState;
 use quick_cache::sync::Cache;
 
-/// Each is some 150 bytes; those that were not asked for lately give way.
+/// Each is some 150 bytes, and where an issuer is asked about a token as much again and the token, for whoever has to ask
+/// later; those that were not asked for lately give way.
 const PROOFS_MAX: usize = 100_000;
 /// What a core keeps for itself: two halves of this size, 80 bytes each, five megabytes at the most. Whoever sends the
 /// same credential all the time is among them.
@@ -86,7 +87,7 @@ impl Proofs {
                 account: Arc::clone(&proof.account),
                 proven_at: proof.proven_at,
                 until: proof.until,
-                after: proof.after,
+                after: proof.after.clone(),
             })
         };
         let own_key = (self.number, key.0);

@@ -7,14 +7,14 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 use smallvec::{SmallVec, smallvec};
 
-use super::word::IssuersWord;
+use super::word::{IssuersWord, OpaqueToken, Span};
 use super::{LEEWAY_SECS, OWN_API_CLAIM, TOO_MANY, Verifier, foreign};
 use crate::account::{Account, Live};
 use crate::assertion::Minted;
 use crate::credential::{Credential, TokenValues};
 use crate::dialect::{CredentialRule, JwtCredential, Scheme};
 use crate::identity::{CLAIM_FIELDS, Lasts, Proven};
-use crate::port::foreign::{IssuerTerms, OpaqueAnswer, OpaqueClaim};
+use crate::port::foreign::{Asker, IssuerTerms, OpaqueAnswer, OpaqueClaim};
 use crate::port::{After, IssuerKeys, ProofKey, Remembered, Verified};
 use crate::refusal::{Reason, Refusal};
 use crate::scheme::jwt::{self, JwtError, JwtRule, UnverifiedJwt, VerifiedClaims};
@@ -79,7 +79,7 @@ impl Verifier<'_> {
         let parts: SmallVec<[&str; 2]> = std::iter::once(value.expose()).chain(site).collect();
         let key = self.proof_key(rule, &parts);
         if let Some(verified) = self.lookups.recall(&key, self.now) {
-            return Ok(self.lasting(rule, value, key, verified));
+            return Ok(self.lasting(rule, verified));
         }
         let unverified = match UnverifiedJwt::parse(value.expose()) {
             Ok(unverified) => unverified,
@@ -125,26 +125,17 @@ impl Verifier<'_> {
         let (proven_at, after) = (issued_at, After::Over);
         let verified = Verified { account: Arc::clone(&account), proven_at, until, keys, after };
         self.lookups.remember(key, verified);
-        Ok(self.lasting(rule, value, key, Remembered { account, proven_at, until, after }))
+        Ok(self.lasting(rule, Remembered { account, proven_at, until, after: After::Over }))
     }
 
     /// Who it is by a proof that ends by itself, or with its issuer's word.
-    fn lasting(&self, rule: &CredentialRule, value: &Secret, key: ProofKey, proof: Remembered) -> Proven {
+    fn lasting(&self, rule: &CredentialRule, proof: Remembered) -> Proven {
         let Remembered { account, proven_at, until, after } = proof;
         let lasts = match after {
             After::Unverified => Lasts::Bound,
             // As long as it is taken with a request.
             After::Over => Lasts::Until(until.plus(Duration::from_secs(LEEWAY_SECS.into()))),
-            After::Asked => Lasts::Word(Arc::new(IssuersWord {
-                key,
-                api: Arc::clone(&self.api.name),
-                credential: Arc::clone(&rule.name),
-                value: Secret::new(value.expose()),
-                address: self.request.address,
-                account: Arc::clone(&account),
-                proven_at,
-                until,
-            })),
+            After::Asked(word) => Lasts::Word(word),
         };
         Proven { lasts, ..self.proven(rule, account, proven_at) }
     }
@@ -243,7 +234,7 @@ impl Verifier<'_> {
         };
         let key = self.proof_key(rule, &[value.expose()]);
         if let Some(verified) = self.lookups.recall(&key, self.now) {
-            return Ok(self.lasting(rule, value, key, verified));
+            return Ok(self.lasting(rule, verified));
         }
         self.asked(rule, value, key).await
     }
@@ -255,10 +246,10 @@ impl Verifier<'_> {
             api: Arc::clone(&self.api.name),
             credential: Arc::clone(&rule.name),
             value: Secret::new(value.expose()),
-            address: self.request.address,
+            asker: Asker::Request(self.request.address),
         };
         match self.lookups.introspect(claim, self.now).await? {
-            OpaqueAnswer::Active { claims, terms, until } => {
+            OpaqueAnswer::Active { claims, terms, until, ends_at } => {
                 let account = account_of(&rule.accounts, &terms.claims, terms.roles.as_ref(), &claims);
                 if account.subject.is_empty() {
                     return refuse(Reason::BadToken, "its issuer does not say whose token it is");
@@ -267,10 +258,16 @@ impl Verifier<'_> {
                 let proven_at =
                     claims.get("iat").and_then(Value::as_i64).map_or(self.now, Time::from_unix_secs);
                 let proven_at = proven_at.min(self.now);
-                let (keys, after) = (SmallVec::new(), After::Asked);
-                let verified = Verified { account: Arc::clone(&account), proven_at, until, keys, after };
-                self.lookups.remember(key, verified);
-                Ok(self.lasting(rule, value, key, Remembered { account, proven_at, until, after }))
+                let token = OpaqueToken {
+                    key,
+                    api: Arc::clone(&self.api.name),
+                    credential: Arc::clone(&rule.name),
+                    value: Secret::new(value.expose()),
+                };
+                let span = Span { from: self.now, until, ends_at };
+                let word = IssuersWord::new(Arc::new(token), Arc::clone(&account), proven_at, span);
+                word.remember(self.lookups);
+                Ok(Proven { lasts: Lasts::Word(word), ..self.proven(rule, account, proven_at) })
             }
             OpaqueAnswer::Refused(why) => refuse(Reason::BadToken, why),
             OpaqueAnswer::TooMany => refuse(Reason::TooMany, TOO_MANY),

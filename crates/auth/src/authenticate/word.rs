@@ -1,36 +1,56 @@
 //! What an issuer said of a token that only it can read, while something goes on that the token opened.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
+use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use smallvec::SmallVec;
 
 use super::issued::account_of;
 use crate::account::Account;
-use crate::port::foreign::{OpaqueAnswer, OpaqueClaim};
+use crate::port::foreign::{Asker, OpaqueAnswer, OpaqueClaim};
 use crate::port::{After, Answer, Lookups, ProofKey, Unavailable, Verified};
 use crate::secret::Secret;
 use crate::time::Time;
 
-/// An issuer's word about a token. It is good for a time; after that the issuer is asked again.
-pub struct IssuersWord {
+/// A token that only its issuer can read, and where it was presented.
+pub(super) struct OpaqueToken {
     pub(super) key: ProofKey,
     pub(super) api: Arc<str>,
     pub(super) credential: Arc<str>,
     pub(super) value: Secret,
-    pub(super) address: IpAddr,
-    /// Whom it was about.
-    pub(super) account: Arc<Account>,
-    pub(super) proven_at: Time,
+}
+
+/// An issuer's word about a token. It is good for a time; after that the issuer is asked again.
+///
+/// Made when it is heard, and shared by all who present the token while it is remembered.
+pub struct IssuersWord {
+    token: Arc<OpaqueToken>,
+    /// Whom it is about.
+    account: Arc<Account>,
+    proven_at: Time,
+    until: Time,
+    ends_at: Option<Time>,
+    due: Time,
+}
+
+/// How long a word is good, as its issuer and the gate's configuration say.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Span {
+    /// When it was heard.
+    pub(super) from: Time,
+    /// Not to be used from then on.
     pub(super) until: Time,
+    /// When the token itself ends, where its issuer says so.
+    pub(super) ends_at: Option<Time>,
 }
 
 /// What the issuer's next word comes to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Heard {
-    /// The token still says what it said, until then.
-    Same(Time),
+    /// The token still says what it said.
+    Same(Arc<IssuersWord>),
     /// It is good no more, or says something else.
     Other,
     /// There was no answer, or no room for a question.
@@ -38,44 +58,98 @@ pub enum Heard {
 }
 
 impl IssuersWord {
-    /// How long the word is good.
+    pub(super) fn new(
+        token: Arc<OpaqueToken>,
+        account: Arc<Account>,
+        proven_at: Time,
+        span: Span,
+    ) -> Arc<Self> {
+        let Span { from, until, ends_at } = span;
+        // What ends then is not asked about then.
+        let is_last = ends_at.is_some_and(|end| end <= until);
+        let due = if is_last { until } else { from.plus(token.turn(until.since(from))) };
+        Arc::new(Self { token, account, proven_at, until, ends_at, due })
+    }
+
+    /// Remembers it for all who present the token.
+    pub(super) fn remember(self: &Arc<Self>, lookups: &dyn Lookups) {
+        let (account, keys, after) =
+            (Arc::clone(&self.account), SmallVec::new(), After::Asked(Arc::clone(self)));
+        let (proven_at, until) = (self.proven_at, self.until);
+        lookups.remember(self.token.key, Verified { account, proven_at, until, keys, after });
+    }
+
+    /// How long it is good.
     pub fn until(&self) -> Time {
         self.until
     }
 
-    /// Whether somebody else has asked meanwhile: until when the word is good then. From memory.
-    pub fn renewed(&self, lookups: &dyn Lookups, now: Time) -> Option<Time> {
-        let remembered = lookups.recall(&self.key, now)?;
-        says_the_same(&remembered.account, &self.account).then_some(remembered.until)
+    /// When the token itself ends, where its issuer says so.
+    pub fn ends_at(&self) -> Option<Time> {
+        self.ends_at
     }
 
-    /// Asks again; the answer is for [`IssuersWord::hear`].
+    /// When the issuer is to be asked again about something that goes on: before the word is old, and not for all tokens at
+    /// once whose words were heard at once.
+    pub fn due(&self) -> Time {
+        self.due
+    }
+
+    /// How much of `span` to wait where many would wait for as long: between three quarters and all of it, always the same
+    /// for one token.
+    pub fn turn(&self, span: Duration) -> Duration {
+        self.token.turn(span)
+    }
+
+    /// A word that somebody else has heard meanwhile, if it says the same. From memory.
+    pub fn renewed(&self, lookups: &dyn Lookups, now: Time) -> Option<Arc<Self>> {
+        let After::Asked(newer) = lookups.recall(&self.token.key, now)?.after else { return None };
+        (now < newer.due && says_the_same(&newer.account, &self.account)).then_some(newer)
+    }
+
+    /// Asks again; the answer is for [`IssuersWord::hear`]. The token was good, so it is nobody's attempt.
     pub fn ask(&self, lookups: &dyn Lookups, now: Time) -> Answer<Result<OpaqueAnswer, Unavailable>> {
         let claim = OpaqueClaim {
-            api: Arc::clone(&self.api),
-            credential: Arc::clone(&self.credential),
-            value: Secret::new(self.value.expose()),
-            address: self.address,
+            api: Arc::clone(&self.token.api),
+            credential: Arc::clone(&self.token.credential),
+            value: Secret::new(self.token.value.expose()),
+            asker: Asker::Channel,
         };
         lookups.introspect(claim, now)
     }
 
     /// What an answer comes to; a good one is remembered for all who present the token.
-    pub fn hear(&self, lookups: &dyn Lookups, answer: Result<OpaqueAnswer, Unavailable>) -> Heard {
+    pub fn hear(&self, lookups: &dyn Lookups, answer: Result<OpaqueAnswer, Unavailable>, now: Time) -> Heard {
         match answer {
-            Ok(OpaqueAnswer::Active { claims, terms, until }) => {
+            Ok(OpaqueAnswer::Active { claims, terms, until, ends_at }) => {
                 let account = account_of(&self.account.kind, &terms.claims, terms.roles.as_ref(), &claims);
                 if !says_the_same(&account, &self.account) {
                     return Heard::Other;
                 }
                 let account = Arc::clone(&self.account);
-                let (proven_at, keys) = (self.proven_at, SmallVec::new());
-                lookups.remember(self.key, Verified { account, proven_at, until, keys, after: After::Asked });
-                Heard::Same(until)
+                let span = Span { from: now, until, ends_at };
+                let word = Self::new(Arc::clone(&self.token), account, self.proven_at, span);
+                word.remember(lookups);
+                Heard::Same(word)
             }
             Ok(OpaqueAnswer::Refused(_)) => Heard::Other,
             Ok(OpaqueAnswer::TooMany) | Err(Unavailable(_)) => Heard::Nothing,
         }
+    }
+}
+
+impl OpaqueToken {
+    fn turn(&self, span: Duration) -> Duration {
+        // Drawn by chance, as far as anybody outside can tell.
+        let [high, low, ..] = self.key.0;
+        let share = u32::from(u16::from_be_bytes([high, low]));
+        span.saturating_sub((span / 4).saturating_mul(share) / (1 << 16))
+    }
+}
+
+impl fmt::Debug for IssuersWord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "IssuersWord({} of {} until {:?})", self.token.credential, self.token.api, self.until)
     }
 }
 
@@ -103,5 +177,27 @@ mod tests {
         assert!(!says_the_same(&ann(), &Account { roles: vec!["A".into()], ..ann() }));
         assert!(!says_the_same(&ann(), &Account { tenant: Some("b".to_owned()), ..ann() }));
         assert!(!says_the_same(&ann(), &Account { subject: "bob".to_owned(), ..ann() }));
+    }
+
+    #[test]
+    fn a_word_is_renewed_before_it_is_old_and_not_by_all_tokens_at_once() {
+        let at = |secs: i64| Time::from_unix_secs(1_800_000_000 + secs);
+        let word = |first: u8, ends_at| {
+            let key = std::array::from_fn(|at| if at == 0 { first } else { 0 });
+            let token = OpaqueToken {
+                key: ProofKey(key),
+                api: "a".into(),
+                credential: "b".into(),
+                value: Secret::new("t"),
+            };
+            let span = Span { from: at(0), until: at(60), ends_at };
+            IssuersWord::new(Arc::new(token), Arc::new(foreign(&"users".into())), at(0), span)
+        };
+        assert_eq!(word(0, None).due(), at(60));
+        assert_eq!(word(128, None).due(), at(0).plus(Duration::from_millis(52_500)));
+        assert_eq!(word(128, Some(at(61))).due(), word(128, None).due());
+        assert!((at(45)..at(46)).contains(&word(255, None).due()));
+        // There is nothing to ask where the token ends by itself.
+        assert_eq!(word(128, Some(at(60))).due(), at(60));
     }
 }

@@ -155,8 +155,17 @@ pub struct OpaqueClaim {
     pub credential: Arc<str>,
     /// The token.
     pub value: Secret,
-    /// Where it comes from; wrong ones count against it.
-    pub address: IpAddr,
+    /// For whom it is asked.
+    pub asker: Asker,
+}
+
+/// For whom the issuer of a token is asked about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asker {
+    /// A request from that address; wrong tokens count against it.
+    Request(IpAddr),
+    /// Something that goes on and that the token opened when it was good: nobody tries anything, and it waits for its turn.
+    Channel,
 }
 
 /// What its issuer says of it.
@@ -170,6 +179,8 @@ pub enum OpaqueAnswer {
         terms: Arc<IssuerTerms>,
         /// Not to be used from then on without another question.
         until: Time,
+        /// When it ends by itself, where the issuer says so.
+        ends_at: Option<Time>,
     },
     /// It is not; the text is for the log.
     Refused(&'static str),

@@ -18,7 +18,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Shared};
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
-use smallvec::{SmallVec, smallvec};
+use smallvec::SmallVec;
 
 use crate::lockout::Locked;
 use crate::lockout::addresses::{Addresses, Origin};
@@ -65,7 +65,22 @@ impl<O: Clone + Send + Sync + 'static> Flights<O> {
     where
         F: Future<Output = O> + Send + 'static,
     {
-        let outcome = self.board(key, address, now, begin)?;
+        let outcome = self.board(key, Some(address), now, begin)?;
+        Ok(outcome.await)
+    }
+
+    /// The same for a check that is nobody's attempt, because what is checked was good before: no address is charged for it,
+    /// and none is refused. Its keys are no attempt's.
+    pub(super) async fn join_uncharged<F>(
+        &self,
+        key: [u8; 32],
+        now: Time,
+        begin: impl FnOnce() -> F,
+    ) -> Result<O, TooMany>
+    where
+        F: Future<Output = O> + Send + 'static,
+    {
+        let outcome = self.board(key, None, now, begin)?;
         Ok(outcome.await)
     }
 
@@ -78,7 +93,7 @@ impl<O: Clone + Send + Sync + 'static> Flights<O> {
     fn board<F>(
         &self,
         key: [u8; 32],
-        address: IpAddr,
+        address: Option<IpAddr>,
         now: Time,
         begin: impl FnOnce() -> F,
     ) -> Result<Shared<BoxFuture<'static, O>>, TooMany>
@@ -86,23 +101,26 @@ impl<O: Clone + Send + Sync + 'static> Flights<O> {
         F: Future<Output = O> + Send + 'static,
     {
         let inner = &self.0;
-        let charge = || inner.addresses.begin(address, now).map_err(|Locked| TooMany);
+        let charge = |address| inner.addresses.begin(address, now).map_err(|Locked| TooMany);
         match inner.under_way().entry(key) {
             Entry::Occupied(mut under_way) => {
                 let flight = under_way.get_mut();
                 if flight.aboard >= ABOARD_MAX {
                     return Err(TooMany);
                 }
-                let origin = Origin::of(address);
-                if !flight.of.iter().any(|other| Origin::of(*other) == origin) {
-                    charge()?;
+                let is_new = |address: &IpAddr| {
+                    let origin = Origin::of(*address);
+                    !flight.of.iter().any(|other| Origin::of(*other) == origin)
+                };
+                if let Some(address) = address.filter(is_new) {
+                    charge(address)?;
                     flight.of.push(address);
                 }
                 flight.aboard += 1;
                 Ok(flight.outcome.clone())
             }
             Entry::Vacant(place) => {
-                charge()?;
+                address.map_or(Ok(()), charge)?;
                 let (check, inner) = (begin(), Arc::clone(inner));
                 let landed = async move {
                     let outcome = check.await;
@@ -110,7 +128,11 @@ impl<O: Clone + Send + Sync + 'static> Flights<O> {
                     outcome
                 };
                 let outcome = landed.boxed().shared();
-                place.insert(Flight { outcome: outcome.clone(), of: smallvec![address], aboard: 1 });
+                place.insert(Flight {
+                    outcome: outcome.clone(),
+                    of: address.into_iter().collect(),
+                    aboard: 1,
+                });
                 Ok(outcome)
             }
         }
@@ -175,7 +197,7 @@ mod tests {
                     end.0.push(sender);
                     async move { receiver.await.unwrap() }
                 };
-                match self.flights.board([key; 32], ip(address), at(0), begin) {
+                match self.flights.board([key; 32], Some(ip(address)), at(0), begin) {
                     Ok(outcome) => aboard.push(outcome),
                     Err(TooMany) => refused += 1,
                 }

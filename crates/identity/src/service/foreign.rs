@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use countersign_auth::account::Account;
 use countersign_auth::port::foreign::{
-    CodeAnswer, CodeClaim, Foreign, FrontTerms, IssuerTerms, LoggedIn, LoginEntrance, LoginTerms,
+    Asker, CodeAnswer, CodeClaim, Foreign, FrontTerms, IssuerTerms, LoggedIn, LoginEntrance, LoginTerms,
     OpaqueAnswer, OpaqueClaim,
 };
 use countersign_auth::port::{Answer, IssuerKeys, Unavailable};
@@ -157,10 +157,20 @@ impl Foreign for Service {
         };
         self.run(move |core| async move {
             let parts = [&*claim.api, &*claim.credential, claim.value.expose()];
-            let key = framed_mac(&core.derivation_key, "introspection flight", &parts);
-            let address = claim.address;
-            let begin = || async move { whom.ask(&claim.value, now).await };
-            let answer = core.introspected.join(key, address, now, begin).await;
+            let key = |label| framed_mac(&core.derivation_key, label, &parts);
+            // Apart, so that no request waits until it is a channel's turn.
+            let answer = match claim.asker {
+                Asker::Request(address) => {
+                    let key = key("introspection flight");
+                    let begin = || async move { whom.ask(&claim.value, now).await };
+                    core.introspected.join(key, address, now, begin).await
+                }
+                Asker::Channel => {
+                    let key = key("introspection flight of channels");
+                    let begin = || async move { whom.ask_in_turn(&claim.value, now).await };
+                    core.introspected.join_uncharged(key, now, begin).await
+                }
+            };
             answer.unwrap_or(Ok(OpaqueAnswer::TooMany))
         })
     }

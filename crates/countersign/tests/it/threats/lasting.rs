@@ -43,6 +43,8 @@ name     = "jane"
 password = "basket-case-8"
 "#;
 
+const LOG_IN: &str = "POST /identity/token HTTP/1.1\nHost: a.example\nContent-Type: application/json\n\n\
+    {\"userName\":\"jane\",\"password\":\"basket-case-8\"}";
 const ISSUER: &str = "https://issuer.example";
 /// The lifetime of the tokens of both issuers that sign.
 const LIFETIME: Duration = Duration::from_secs(3600);
@@ -52,6 +54,8 @@ const LEEWAY: Duration = Duration::from_secs(30);
 const REMEMBERED: Duration = Duration::from_secs(30);
 /// How long channels go on without one.
 const UNHEARD: Duration = Duration::from_secs(60);
+const STREAM: &str =
+    "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n";
 const MOMENT: Duration = Duration::from_secs(2);
 /// Many beats of the gate.
 const SILENCE: Duration = Duration::from_millis(300);
@@ -102,12 +106,7 @@ impl Open {
             101,
             "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
         );
-        let stream = answered(
-            "/events",
-            "",
-            200,
-            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n",
-        );
+        let stream = answered("/events", "", 200, STREAM);
         let download = answered("/file", "", 200, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nfirst");
         upstream.behave(Manners::Silent);
         let waiting = send("/slow", "");
@@ -173,10 +172,7 @@ fn e4_what_a_signed_token_opened_ends_with_the_token() {
         &json!({ "alg": "RS256" }),
         &json!({ "iss": ISSUER, "aud": "gate", "sub": "7", "iat": now, "exp": end }),
     );
-    let own = ground
-        .send("POST /identity/token HTTP/1.1\nHost: a.example\nContent-Type: application/json\n\n{\"userName\":\"jane\",\"password\":\"basket-case-8\"}")
-        .answered()
-        .member("/access_token");
+    let own = ground.send(LOG_IN).answered().member("/access_token");
     let mut open = [&own, &foreign].map(|token| (token, Open::with(&ground, token)));
     ground.world.wait(LIFETIME + LEEWAY - MOMENT);
     for (token, open) in &mut open {
@@ -190,7 +186,7 @@ fn e4_what_a_signed_token_opened_ends_with_the_token() {
     }
 }
 
-/// An issuer that is asked about tokens.
+/// An issuer that is asked about tokens, and calls garbage none of its own.
 struct Asked {
     address: SocketAddr,
     shared: Arc<Shared>,
@@ -206,8 +202,8 @@ struct Shared {
     held: Mutex<()>,
 }
 
-/// Reads a request with a form in it.
-fn read_request(stream: &mut TcpStream) {
+/// Reads a request with a form in it, and gives the form.
+fn read_request(stream: &mut TcpStream) -> String {
     let mut bytes = Vec::new();
     let mut chunk = [0; 8192];
     loop {
@@ -215,11 +211,11 @@ fn read_request(stream: &mut TcpStream) {
         if let Some((head, body)) = text.split_once("\r\n\r\n") {
             let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
             if length.is_none_or(|length| body.len() >= length.parse().unwrap()) {
-                return;
+                return body.to_owned();
             }
         }
         match stream.read(&mut chunk) {
-            Ok(0) | Err(_) => return,
+            Ok(0) | Err(_) => return text,
             Ok(read) => bytes.extend(&chunk[..read]),
         }
     }
@@ -236,10 +232,13 @@ impl Asked {
                 let Ok(mut stream) = stream else { return };
                 let shared = Arc::clone(&of_thread);
                 std::thread::spawn(move || {
-                    read_request(&mut stream);
+                    let is_garbage = read_request(&mut stream).contains("token=garbage");
                     shared.begun.fetch_add(1, Ordering::SeqCst);
                     drop(shared.held.lock().unwrap());
-                    let (status, body) = shared.answer.lock().unwrap().clone();
+                    let (status, body) = match is_garbage {
+                        true => ("200 OK", json!({ "active": false }).to_string()),
+                        false => shared.answer.lock().unwrap().clone(),
+                    };
                     let _gone = write!(
                         stream,
                         "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
@@ -301,6 +300,27 @@ fn f2_an_issuer_is_asked_about_tokens_and_answers_of_some_length_alone() {
     assert_eq!(status(&ground, "too long"), 503);
 }
 
+/// A request with a token, of which nothing was read.
+fn present(ground: &Ground, token: &str) -> Wire {
+    let mut stream = TcpStream::connect(ground.world.address).unwrap();
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    let request = format!("GET /x HTTP/1.1\r\nHost: a.example\r\nAuthorization: Bearer {token}\r\n\r\n");
+    stream.write_all(request.as_bytes()).unwrap();
+    Wire::new(stream)
+}
+
+/// Streams of so many tokens.
+fn streams(ground: &Ground, tokens: usize) -> Vec<Wire> {
+    let open = |number: usize| {
+        ground.world.upstream.reply(STREAM.into());
+        let mut wire = present(ground, &format!("t-{number}"));
+        assert_eq!(wire.head().unwrap().unwrap().status(), 200, "{number}");
+        let _first = wire.is_silent(SILENCE / 10);
+        wire
+    };
+    (0..tokens).map(open).collect()
+}
+
 #[test]
 fn f2_an_issuer_is_asked_so_many_questions_at_once() {
     const MOST: usize = 32;
@@ -308,14 +328,7 @@ fn f2_an_issuer_is_asked_so_many_questions_at_once() {
     let issuer = Asked::start();
     ask(&ground, &issuer);
     issuer.says("200 OK", &json!({ "active": true, "sub": "7" }));
-    let present = |number: usize| {
-        let mut stream = TcpStream::connect(ground.world.address).unwrap();
-        stream.set_read_timeout(Some(DEADLINE)).unwrap();
-        let request =
-            format!("GET /x HTTP/1.1\r\nHost: a.example\r\nAuthorization: Bearer t-{number}\r\n\r\n");
-        stream.write_all(request.as_bytes()).unwrap();
-        Wire::new(stream)
-    };
+    let present = |number: usize| present(&ground, &format!("t-{number}"));
     let held = issuer.shared.held.lock().unwrap();
     let waiting: Vec<Wire> = (0..MOST).map(present).collect();
     until("all are asked about", || issuer.shared.begun.load(Ordering::SeqCst) == MOST);
@@ -325,6 +338,84 @@ fn f2_an_issuer_is_asked_so_many_questions_at_once() {
         assert_eq!(waiting.head().unwrap().unwrap().status(), 200);
     }
     assert_eq!(status(&ground, "t-32"), 200, "there is room again");
+}
+
+#[test]
+fn f2_channels_wait_for_their_turn_to_have_an_issuer_asked() {
+    const MOST: usize = 32;
+    const CHANNELS: usize = 100;
+    let ground = ground();
+    let issuer = Asked::start();
+    ask(&ground, &issuer);
+    issuer.says("200 OK", &json!({ "active": true, "sub": "7" }));
+    let begun =
+        |questions: usize| move |issuer: &Asked| issuer.shared.begun.load(Ordering::SeqCst) == questions;
+    let mut open = streams(&ground, CHANNELS);
+    let held = issuer.shared.held.lock().unwrap();
+    ground.world.wait(REMEMBERED + MOMENT);
+    until("as many as may be are asked about", || begun(CHANNELS + MOST)(&issuer));
+    // A first request finds a place, whoever waits for one.
+    let mut first = present(&ground, "first");
+    until("it is asked about", || begun(CHANNELS + MOST + 1)(&issuer));
+    drop(held);
+    assert_eq!(first.head().unwrap().unwrap().status(), 200);
+    until("all are asked about", || begun(2 * CHANNELS + 1)(&issuer));
+    until("all are answered", || issuer.asked() == 2 * CHANNELS + 1);
+    // Longer than they go on without having been heard.
+    ground.world.wait(REMEMBERED / 2);
+    for (number, wire) in open.iter_mut().enumerate() {
+        assert!(wire.is_silent(SILENCE / 10), "{number} has ended");
+    }
+}
+
+#[test]
+fn e4_channels_whose_tokens_expire_are_nobodys_failures() {
+    // More than an address may fail in a minute.
+    const CHANNELS: usize = 60;
+    let ground = ground();
+    let issuer = Asked::start();
+    ask(&ground, &issuer);
+    let end = ground.world.now().plus(REMEMBERED / 2).unix_secs();
+    issuer.says("200 OK", &json!({ "active": true, "sub": "7", "exp": end }));
+    let mut open = streams(&ground, CHANNELS);
+    let asked = issuer.asked();
+    issuer.says("200 OK", &json!({ "active": false }));
+    ground.world.wait(REMEMBERED / 2);
+    for (number, wire) in open.iter_mut().enumerate() {
+        wire.rest().unwrap_or_else(|error| panic!("{number} goes on: {error}"));
+    }
+    assert_eq!(issuer.asked(), asked, "there is nothing to ask");
+    // Nor are those that their issuer ends.
+    issuer.says("200 OK", &json!({ "active": true, "sub": "7" }));
+    let mut open = streams(&ground, CHANNELS);
+    issuer.says("200 OK", &json!({ "active": false }));
+    ground.world.wait(REMEMBERED + MOMENT);
+    for (number, wire) in open.iter_mut().enumerate() {
+        wire.rest().unwrap_or_else(|error| panic!("{number} goes on: {error}"));
+    }
+    assert_eq!(issuer.asked(), asked + 2 * CHANNELS);
+    ground.world.upstream.take();
+    ground.send(LOG_IN).answered().member("/access_token");
+}
+
+#[test]
+fn e4_a_channel_goes_on_while_others_use_up_its_address() {
+    let ground = ground();
+    let issuer = Asked::start();
+    ask(&ground, &issuer);
+    issuer.says("200 OK", &json!({ "active": true, "sub": "7" }));
+    let mut open = streams(&ground, 1);
+    // For longer than a channel goes on without its issuer's word.
+    for round in 0..5 {
+        let before = issuer.asked();
+        let tried: Vec<u16> =
+            (0..60).map(|number| status(&ground, &format!("garbage-{round}-{number}"))).collect();
+        assert_eq!(tried.last(), Some(&429));
+        let garbage = issuer.asked() - before;
+        ground.world.wait(REMEMBERED + MOMENT);
+        until("the issuer is asked again", || issuer.asked() > before + garbage);
+        assert!(open.iter_mut().all(|wire| wire.is_silent(SILENCE)), "after {round}");
+    }
 }
 
 #[test]

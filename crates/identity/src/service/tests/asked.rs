@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 
 use countersign_auth::objects::kind::Owner;
-use countersign_auth::port::foreign::{Foreign as _, IssuerTerms, OpaqueAnswer, OpaqueClaim};
+use countersign_auth::port::foreign::{Asker, Foreign as _, IssuerTerms, OpaqueAnswer, OpaqueClaim};
 use countersign_auth::port::objects::{ObjectDigest, ObjectName, Objects as _};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
@@ -127,7 +127,7 @@ async fn one_token_that_many_requests_bring_at_once_is_asked_about_once() {
         api: "shop".into(),
         credential: "bearer".into(),
         value: Secret::new(value),
-        address: IpAddr::from([10, 0, 0, 1]),
+        asker: Asker::Request(IpAddr::from([10, 0, 0, 1])),
     };
     // More than one address may fail in a minute, and more than are asked about at once.
     let asked = (0..200).map(|_| bench.service.introspect(claim("good"), at(1)));

@@ -22,7 +22,7 @@ const fn fixed(
     Fixed { what, constant, test }
 }
 
-pub(super) const FIXED: [Fixed; 58] = [
+pub(super) const FIXED: [Fixed; 59] = [
     fixed(
         "bytes of a target",
         ("crates/gateway/src/listen/heads.rs", "TARGET_BYTES_MAX"),
@@ -235,6 +235,11 @@ pub(super) const FIXED: [Fixed; 58] = [
         "questions about tokens to one issuer at once",
         (INTROSPECTION, "AT_ONCE"),
         (ASKED, "f2_an_issuer_is_asked_so_many_questions_at_once"),
+    ),
+    fixed(
+        "questions about tokens that streams and WebSockets live on to one issuer at once",
+        (INTROSPECTION, "CHANNELS_AT_ONCE"),
+        (ASKED, "f2_channels_wait_for_their_turn_to_have_an_issuer_asked"),
     ),
     fixed(
         "bytes of a token that its issuer is asked about",
