@@ -7,6 +7,8 @@
 //! A token that only its issuer can read has an issuer's word behind it, which is good for a time. A channel that goes on for
 //! longer has the issuer asked again, as the next request with that token would.
 
+mod extent;
+
 use std::cell::RefCell;
 use std::fmt;
 use std::sync::Arc;
@@ -26,6 +28,8 @@ use smallvec::SmallVec;
 use crate::address::Peer;
 use crate::gate::Gate;
 
+pub(crate) use crate::watch::extent::Extent;
+
 /// How long a channel goes on when its issuer's word is old and there is no new one: an issuer that is started anew is back
 /// within a minute, and its clients need not all come again. Requests are refused with 503 meanwhile.
 const UNHEARD: Duration = Duration::from_secs(60);
@@ -41,6 +45,7 @@ pub(crate) struct Watch {
     /// The authority of the front that said who its caller is.
     front: Option<Live>,
     end: End,
+    extent: Extent,
 }
 
 /// How long what proved its caller is good.
@@ -73,7 +78,13 @@ impl Watch {
             Lasts::Until(end) => End::At(*end),
             Lasts::Word(word) => End::Word(Arc::clone(word), RefCell::default()),
         };
-        (account.is_some() || !held.is_empty()).then_some(Self { account, held, front, end })
+        let extent = Extent::Endless;
+        (account.is_some() || !held.is_empty()).then_some(Self { account, held, front, end, extent })
+    }
+
+    /// For what goes that far by itself.
+    pub(crate) fn going(self, extent: Extent) -> Self {
+        Self { extent, ..self }
     }
 
     /// Whether the account's switch has fallen, or a front's.
@@ -94,19 +105,23 @@ impl Watch {
             })
     }
 
-    /// Whether anything has ended that a channel without an end of its own lives on.
+    /// Whether anything has ended that it lives on, as far as it does not end by itself.
     pub(crate) fn is_over(&self, gate: &Gate) -> bool {
-        self.is_revoked(gate)
-            || match &self.end {
-                End::Bound => false,
-                End::At(end) => *end <= gate.clock.now(),
-                End::Word(first, word) => {
-                    let now = gate.clock.now();
-                    let word = || word.borrow_mut();
-                    first.due() <= now
-                        && word().get_or_insert_with(|| Box::new(Word::due(first))).is_over(gate, now)
-                }
+        self.is_revoked(gate) || self.extent.beyond().is_some_and(|beyond| self.has_expired(gate, beyond))
+    }
+
+    /// Whether the time of what opened it has been over for so long, or its issuer says that it is good no more.
+    fn has_expired(&self, gate: &Gate, beyond: Duration) -> bool {
+        match &self.end {
+            End::Bound => false,
+            End::At(end) => end.plus(beyond) <= gate.clock.now(),
+            End::Word(first, word) => {
+                let now = gate.clock.now();
+                let word = || word.borrow_mut();
+                first.due() <= now
+                    && word().get_or_insert_with(|| Box::new(Word::due(first))).is_over(gate, now, beyond)
             }
+        }
     }
 }
 
@@ -116,12 +131,12 @@ impl Word {
     }
 
     /// Asks the issuer where it is time to, without waiting for its answer: that is looked for on each beat. What has ended
-    /// by what the issuer itself has said is not asked about.
-    fn is_over(&mut self, gate: &Gate, now: Time) -> bool {
+    /// by what the issuer itself has said is not asked about, and goes on for `beyond`.
+    fn is_over(&mut self, gate: &Gate, now: Time, beyond: Duration) -> bool {
         if self.asking.is_none() && self.next <= now {
             if let Some(newer) = self.last.renewed(&*gate.lookups, now) {
                 self.stands(newer);
-            } else if !self.has_ended(now) {
+            } else if !self.has_ended(now, Duration::ZERO) {
                 self.asking = Some(self.last.ask(&*gate.lookups, now));
             }
         }
@@ -135,7 +150,7 @@ impl Word {
                 Heard::Nothing => self.next = now.plus(self.last.turn(ASK_AGAIN)),
             }
         }
-        self.has_ended(now) || self.last.until().plus(UNHEARD) <= now
+        self.has_ended(now, beyond) || self.last.until().plus(UNHEARD).plus(beyond) <= now
     }
 
     fn stands(&mut self, word: Arc<IssuersWord>) {
@@ -143,8 +158,8 @@ impl Word {
         self.last = word;
     }
 
-    fn has_ended(&self, now: Time) -> bool {
-        self.last.ends_at().is_some_and(|end| end <= now)
+    fn has_ended(&self, now: Time, for_so_long: Duration) -> bool {
+        self.last.ends_at().is_some_and(|end| end.plus(for_so_long) <= now)
     }
 }
 
@@ -162,7 +177,13 @@ impl fmt::Debug for End {
 impl From<Live> for Watch {
     fn from(live: Live) -> Self {
         let account = crate::testing::account(live);
-        Self { account: Some(Arc::new(account)), held: SmallVec::new(), front: None, end: End::Bound }
+        Self {
+            account: Some(Arc::new(account)),
+            held: SmallVec::new(),
+            front: None,
+            end: End::Bound,
+            extent: Extent::Endless,
+        }
     }
 }
 

@@ -47,8 +47,6 @@ pub(crate) struct Streaming {
     waited_since_ms: u64,
     alarm: Option<Alarm>,
     watch: Option<Watch>,
-    /// Whether it has no end of its own; an answer of a known length was asked for in time, and ends.
-    is_channel: bool,
     /// The beat at which the watch was asked last.
     watched_at_ms: u64,
 }
@@ -63,7 +61,6 @@ impl Streaming {
         idle: Duration,
         watch: Option<Watch>,
     ) -> Self {
-        let is_channel = http_body::Body::size_hint(&incoming).exact().is_none();
         let mut this = Self {
             incoming,
             lease: Some(lease),
@@ -74,7 +71,6 @@ impl Streaming {
             waited_since_ms: 0,
             alarm: None,
             watch,
-            is_channel,
             watched_at_ms: pulse.now_ms(),
         };
         this.give_back_if_done();
@@ -90,7 +86,7 @@ impl Streaming {
         }
     }
 
-    /// Whether what the channel lives on has ended: asked once a beat, so that an answer which is through before the next
+    /// Whether what the answer lives on has ended: asked once a beat, so that an answer which is through before the next
     /// one asks nothing.
     fn is_over(&mut self) -> bool {
         let Some(watch) = &self.watch else { return false };
@@ -99,7 +95,7 @@ impl Streaming {
             return false;
         }
         self.watched_at_ms = now_ms;
-        if self.is_channel { watch.is_over(&self.gate) } else { watch.is_revoked(&self.gate) }
+        watch.is_over(&self.gate)
     }
 
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {

@@ -22,7 +22,7 @@ use crate::hop;
 use crate::log::Tail;
 use crate::strict;
 use crate::upstream::Upstream;
-use crate::watch::Watch;
+use crate::watch::{Extent, Watch};
 use crate::worker::{LocalGate, Worker};
 
 /// Whoever takes nothing more keeps no connection by it.
@@ -191,6 +191,7 @@ async fn pass_on<F: Finishing>(
     let body = match rest {
         None => AnswerBody::full(body.unwrap_or_default(), tail),
         Some((incoming, lease)) => {
+            let watch = watch.map(|watch| watch.going(Extent::of(&answer.headers, &incoming)));
             AnswerBody::streaming(lease.streaming(incoming, gate, api, worker.pulse(), watch), tail)
         }
     };

@@ -1,21 +1,19 @@
 //! E4: what a token opened that no look into memory can end: a signed one by its own time, one that only its issuer can read
 //! when its issuer says so.
 
-use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+mod issuer;
+
+use std::io::Write as _;
+use std::net::TcpStream;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use countersign_auth::port::foreign::IssuerTerms;
-use countersign_auth::secret::Secret;
 use countersign_gateway::limits::Limits;
 use countersign_identity::issuers::TrustedIssuer;
-use countersign_identity::issuers::introspection::IntrospectionOptions;
-use countersign_identity::outbound::{Endpoint, Outbound};
-use countersign_identity::tls;
-use serde_json::{Value, json};
+use serde_json::json;
 
+use self::issuer::{Asked, ask};
 use super::Ground;
 use crate::raw::Wire;
 use crate::transcript::Manners;
@@ -56,6 +54,8 @@ const REMEMBERED: Duration = Duration::from_secs(30);
 const UNHEARD: Duration = Duration::from_secs(60);
 const STREAM: &str =
     "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n";
+/// How long what is no stream goes on, if its length was not told.
+const UNTOLD: Duration = Duration::from_secs(3600);
 const MOMENT: Duration = Duration::from_secs(2);
 /// Many beats of the gate.
 const SILENCE: Duration = Duration::from_millis(300);
@@ -73,6 +73,8 @@ fn ground() -> Ground {
 struct Open {
     socket: Wire,
     stream: Wire,
+    /// An answer whose length was not told, and that is no stream.
+    export: Wire,
     /// An answer whose length was told.
     download: Wire,
     /// A request whose answer has not begun.
@@ -107,15 +109,17 @@ impl Open {
             "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
         );
         let stream = answered("/events", "", 200, STREAM);
+        let export = answered("/export", "", 200, &STREAM.replace("text/event-stream", "text/csv"));
         let download = answered("/file", "", 200, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nfirst");
         upstream.behave(Manners::Silent);
         let waiting = send("/slow", "");
         until("the request reaches the service", || upstream.waiting() > 0);
         upstream.behave(Manners::Up);
         upstream.take();
-        let mut open = Self { socket, stream, download, waiting };
+        let mut open = Self { socket, stream, export, download, waiting };
         // What the service has said is taken.
         let _first = open.stream.is_silent(SILENCE);
+        let _first = open.export.is_silent(SILENCE);
         let _first = open.download.is_silent(SILENCE);
         open
     }
@@ -125,7 +129,14 @@ impl Open {
         for (what, wire) in [("socket", &mut self.socket), ("stream", &mut self.stream)] {
             assert!(wire.is_silent(SILENCE), "the {what} has ended");
         }
+        self.is_exported();
         self.is_answered();
+    }
+
+    /// What ends by itself, but nobody knows when.
+    #[track_caller]
+    fn is_exported(&mut self) {
+        assert!(self.export.is_silent(SILENCE), "the export has ended");
     }
 
     /// What was asked for while the token was good, and ends by itself.
@@ -136,14 +147,36 @@ impl Open {
         }
     }
 
+    /// The token's time is over.
     #[track_caller]
-    fn is_over(&mut self) {
-        for (what, wire) in [("socket", &mut self.socket), ("stream", &mut self.stream)] {
-            let rest = wire.rest().unwrap_or_else(|error| panic!("the {what} goes on: {error}"));
-            assert!(!rest.ends_with(b"0\r\n\r\n"), "the {what} must not look whole");
-        }
+    fn has_expired(&mut self) {
+        ends("socket", &mut self.socket);
+        ends("stream", &mut self.stream);
+        self.is_exported();
         self.is_answered();
     }
+
+    /// It has been for so long that there is no telling whether the export ends at all.
+    #[track_caller]
+    fn has_long_expired(&mut self) {
+        ends("export", &mut self.export);
+        self.is_answered();
+    }
+
+    /// Its issuer no longer stands by it.
+    #[track_caller]
+    fn is_over(&mut self) {
+        ends("socket", &mut self.socket);
+        ends("stream", &mut self.stream);
+        ends("export", &mut self.export);
+        self.is_answered();
+    }
+}
+
+#[track_caller]
+fn ends(what: &str, wire: &mut Wire) {
+    let rest = wire.rest().unwrap_or_else(|error| panic!("the {what} goes on: {error}"));
+    assert!(!rest.ends_with(b"0\r\n\r\n"), "the {what} must not look whole");
 }
 
 #[track_caller]
@@ -181,101 +214,13 @@ fn e4_what_a_signed_token_opened_ends_with_the_token() {
     }
     ground.world.wait(2 * MOMENT);
     for (token, open) in &mut open {
-        open.is_over();
+        open.has_expired();
         assert_eq!(status(&ground, token), 401);
     }
-}
-
-/// An issuer that is asked about tokens, and calls garbage none of its own.
-struct Asked {
-    address: SocketAddr,
-    shared: Arc<Shared>,
-}
-
-#[derive(Default)]
-struct Shared {
-    answer: Mutex<(&'static str, String)>,
-    /// Questions that came, and that were answered.
-    begun: AtomicUsize,
-    answered: AtomicUsize,
-    /// Nobody is answered while somebody has it.
-    held: Mutex<()>,
-}
-
-/// Reads a request with a form in it, and gives the form.
-fn read_request(stream: &mut TcpStream) -> String {
-    let mut bytes = Vec::new();
-    let mut chunk = [0; 8192];
-    loop {
-        let text = String::from_utf8_lossy(&bytes).to_ascii_lowercase();
-        if let Some((head, body)) = text.split_once("\r\n\r\n") {
-            let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
-            if length.is_none_or(|length| body.len() >= length.parse().unwrap()) {
-                return body.to_owned();
-            }
-        }
-        match stream.read(&mut chunk) {
-            Ok(0) | Err(_) => return text,
-            Ok(read) => bytes.extend(&chunk[..read]),
-        }
-    }
-}
-
-impl Asked {
-    fn start() -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-        let address = listener.local_addr().unwrap();
-        let shared = Arc::<Shared>::default();
-        let of_thread = Arc::clone(&shared);
-        std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                let Ok(mut stream) = stream else { return };
-                let shared = Arc::clone(&of_thread);
-                std::thread::spawn(move || {
-                    let is_garbage = read_request(&mut stream).contains("token=garbage");
-                    shared.begun.fetch_add(1, Ordering::SeqCst);
-                    drop(shared.held.lock().unwrap());
-                    let (status, body) = match is_garbage {
-                        true => ("200 OK", json!({ "active": false }).to_string()),
-                        false => shared.answer.lock().unwrap().clone(),
-                    };
-                    let _gone = write!(
-                        stream,
-                        "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
-                        body.len()
-                    );
-                    shared.answered.fetch_add(1, Ordering::SeqCst);
-                });
-            }
-        });
-        Self { address, shared }
-    }
-
-    fn says(&self, status: &'static str, body: &Value) {
-        *self.shared.answer.lock().unwrap() = (status, body.to_string());
-    }
-
-    fn asked(&self) -> usize {
-        self.shared.answered.load(Ordering::SeqCst)
-    }
-}
-
-/// From now on that issuer is asked about tokens.
-fn ask(ground: &Ground, issuer: &Asked) {
-    let options = IntrospectionOptions {
-        endpoint: Endpoint::parse(&format!("http://{}/introspect", issuer.address)).unwrap(),
-        client: "gate".to_owned(),
-        secret: Secret::new("secret"),
-        issuer: None,
-        terms: IssuerTerms {
-            claims: vec![("roles".to_owned(), "scope".to_owned())],
-            ..IssuerTerms::default()
-        },
-        remembered: REMEMBERED,
-        patience: DEADLINE,
-    };
-    let outbound = Outbound::new(&tls::client(&[]).unwrap());
-    assert!(ground.world.service().introspect_at("shop", "bearer", options, &outbound));
+    ground.world.wait(UNTOLD - 2 * MOMENT);
+    open.iter_mut().for_each(|(_, open)| open.is_exported());
+    ground.world.wait(2 * MOMENT);
+    open.iter_mut().for_each(|(_, open)| open.has_long_expired());
 }
 
 #[test]
@@ -456,8 +401,23 @@ fn e4_what_an_opaque_token_opened_ends_when_its_issuer_says_so() {
     assert_eq!(status(&ground, "lasting"), 200);
     issuer.says("500 Internal Server Error", &json!({}));
     pass(REMEMBERED + UNHEARD + MOMENT);
-    lasting.is_over();
+    lasting.has_expired();
     drop(lasting);
+
+    let mut expiring = {
+        let end = ground.world.now().plus(REMEMBERED / 2).unix_secs();
+        issuer.says("200 OK", &json!({ "active": true, "sub": "7", "scope": [], "exp": end }));
+        Open::with(&ground, "expiring")
+    };
+    let asked = issuer.asked();
+    ground.world.wait(REMEMBERED / 2);
+    expiring.has_expired();
+    ground.world.wait(UNTOLD - MOMENT);
+    expiring.is_exported();
+    ground.world.wait(MOMENT);
+    expiring.has_long_expired();
+    assert_eq!(issuer.asked(), asked, "what its end is was told");
+    drop(expiring);
 
     let causes = [
         ("revoked", json!({ "active": false })),

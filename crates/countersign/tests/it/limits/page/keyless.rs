@@ -22,7 +22,7 @@ const fn fixed(
     Fixed { what, constant, test }
 }
 
-pub(super) const FIXED: [Fixed; 59] = [
+pub(super) const FIXED: [Fixed; 60] = [
     fixed(
         "bytes of a target",
         ("crates/gateway/src/listen/heads.rs", "TARGET_BYTES_MAX"),
@@ -250,6 +250,11 @@ pub(super) const FIXED: [Fixed; 59] = [
         "bytes of its answer",
         (INTROSPECTION, "ANSWER_BYTES_MAX"),
         (ASKED, "f2_an_issuer_is_asked_about_tokens_and_answers_of_some_length_alone"),
+    ),
+    fixed(
+        "how long an answer goes on after its token's end, if its length was not told and it is no stream",
+        ("crates/gateway/src/watch/extent.rs", "UNTOLD"),
+        (ASKED, "e4_what_a_signed_token_opened_ends_with_the_token"),
     ),
     fixed(
         "how long a WebSocket goes on after one of its ends has closed",
