@@ -21,7 +21,7 @@ type Kept = SmallVec<[(AssertionKey, Assertion); 1]>;
 /// The assertions about one account, all cores' together, read without a lock.
 ///
 /// An account that changes is replaced by another copy, which has none yet: so they die with whatever ends what they say.
-/// Until somebody forgets one, it takes some 600 bytes: whoever keeps one of an account that stays notes when.
+/// Whoever keeps one notes when it has to be forgotten; until somebody forgets it, it takes some 600 bytes.
 #[derive(Default)]
 pub struct Minted(ArcSwapOption<Kept>);
 

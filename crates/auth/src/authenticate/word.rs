@@ -126,7 +126,7 @@ impl IssuersWord {
                 if !says_the_same(&account, &self.account) {
                     return Heard::Other;
                 }
-                let account = Arc::clone(&self.account);
+                let account = heard_as(account, &self.account);
                 let span = Span { from: now, until, ends_at };
                 let word = Self::new(Arc::clone(&self.token), account, self.proven_at, span);
                 word.remember(lookups);
@@ -153,6 +153,35 @@ impl fmt::Debug for IssuersWord {
     }
 }
 
+/// The account that is remembered from now on: the one that was remembered, with what was signed about it, unless anything
+/// is said otherwise of it.
+fn heard_as(account: Account, before: &Arc<Account>) -> Arc<Account> {
+    let is_the_same = {
+        let Account {
+            id,
+            kind,
+            minted: _,
+            live: _,
+            proofs_from,
+            tenant,
+            roles,
+            subject,
+            name,
+            full_name,
+            first_name,
+            last_name,
+            email,
+            keys,
+        } = &account;
+        (id, kind, proofs_from, tenant, roles)
+            == (&before.id, &before.kind, &before.proofs_from, &before.tenant, &before.roles)
+            && (subject, name, keys) == (&before.subject, &before.name, &before.keys)
+            && (full_name, first_name, last_name, email)
+                == (&before.full_name, &before.first_name, &before.last_name, &before.email)
+    };
+    if is_the_same { Arc::clone(before) } else { Arc::new(account) }
+}
+
 /// Whether what is decided by is the same: who, for whom, with which roles and keys.
 fn says_the_same(one: &Account, other: &Account) -> bool {
     let roles = |account: &Account| account.roles.iter().cloned().collect::<BTreeSet<_>>();
@@ -177,6 +206,28 @@ mod tests {
         assert!(!says_the_same(&ann(), &Account { roles: vec!["A".into()], ..ann() }));
         assert!(!says_the_same(&ann(), &Account { tenant: Some("b".to_owned()), ..ann() }));
         assert!(!says_the_same(&ann(), &Account { subject: "bob".to_owned(), ..ann() }));
+    }
+
+    #[test]
+    fn whatever_is_new_in_a_word_is_what_is_remembered() {
+        let ann = || Account {
+            subject: "ann".to_owned(),
+            roles: vec!["A".into(), "B".into()],
+            ..foreign(&"users".into())
+        };
+        let before = Arc::new(ann());
+        assert!(Arc::ptr_eq(&heard_as(ann(), &before), &before));
+        for newer in [
+            Account { email: "ann@example.com".to_owned(), ..ann() },
+            Account { full_name: "Ann".to_owned(), ..ann() },
+            Account { first_name: "Ann".to_owned(), ..ann() },
+            Account { last_name: "Ann".to_owned(), ..ann() },
+            Account { roles: vec!["B".into(), "A".into()], ..ann() },
+        ] {
+            let said = format!("{newer:?}");
+            assert!(says_the_same(&newer, &before));
+            assert_eq!(format!("{:?}", heard_as(newer, &before)), said);
+        }
     }
 
     #[test]
