@@ -27,7 +27,7 @@ use crate::listen::heads::{CutOff, HeadWatch};
 pub use crate::listen::serve::http1_builder;
 pub use crate::listen::tls::TlsError;
 pub(crate) use crate::listen::tls::{Acceptor, Credentials, certificates};
-pub(crate) use crate::listen::untaken::{Mark, Piece, Untaken};
+pub(crate) use crate::listen::untaken::{Piece, Untaken};
 
 use countersign_auth::link::Slot;
 use http::HeaderValue;
@@ -107,8 +107,20 @@ enum Verdict {
     Close = 1,
     /// Too slow with a head: dropped.
     Slow = 2,
-    /// Takes nothing: dropped.
+    /// Takes nothing, and nobody else's answers are under way: dropped.
     Stuck = 3,
+}
+
+/// Whether an answer of a shared connection was not taken for too long, and cannot be ended by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+enum Left {
+    /// None was.
+    No = 0,
+    /// What else is under way is to end first.
+    WithOthers = 1,
+    /// For so long that others count no more.
+    ForGood = 2,
 }
 
 /// Never stalled; the clock begins at 0, but its first beat comes before the first connection can stall.
@@ -138,8 +150,8 @@ pub struct Connection {
     freed_ms: AtomicU64,
     /// Whether several answers share it (HTTP/2): then its bytes may move while an answer stands still.
     shared: AtomicBool,
-    /// Whether one of them was not taken for too long ([`Untaken`]).
-    left_untaken: AtomicBool,
+    /// What the list of them ([`Untaken`]) found: a [`Left`].
+    left_untaken: AtomicU8,
     /// Requests that were taken from it.
     taken: AtomicU64,
     /// Heads that were found to have one reading; [`NOT_FOLLOWED`] where none are looked at.
@@ -171,7 +183,7 @@ impl Connection {
             stalled_since_ms: AtomicU64::new(NOT_STALLED),
             freed_ms: AtomicU64::new(now_ms),
             shared: AtomicBool::new(false),
-            left_untaken: AtomicBool::new(false),
+            left_untaken: AtomicU8::new(Left::No as u8),
             taken: AtomicU64::new(0),
             vouched: AtomicU64::new(NOT_FOLLOWED),
             head_fault: AtomicU8::new(0),
@@ -216,9 +228,9 @@ impl Connection {
         self.freed_ms.load(Ordering::Relaxed)
     }
 
-    /// One of its answers was not taken for too long.
-    fn leave_untaken(&self) {
-        self.left_untaken.store(true, Ordering::Relaxed);
+    /// One of its answers was not taken for too long, and cannot be ended by itself.
+    fn leave_untaken(&self, left: Left) {
+        self.left_untaken.store(left as u8, Ordering::Relaxed);
     }
 
     /// Begins to look at heads.
@@ -296,16 +308,21 @@ impl Connection {
         let waited = now_ms.saturating_sub(since);
         let stalled = self.stalled_since_ms.load(Ordering::Relaxed);
         let phase = self.phase.load(Ordering::Relaxed);
-        let is_stalled = (stalled != NOT_STALLED
-            && now_ms.saturating_sub(stalled) > millis(limits.write_stall))
-            || self.left_untaken.load(Ordering::Relaxed);
+        let is_stalled =
+            stalled != NOT_STALLED && now_ms.saturating_sub(stalled) > millis(limits.write_stall);
+        let left = self.left_untaken.load(Ordering::Relaxed);
+        let is_left = left == Left::ForGood as u8
+            || (left == Left::WithOthers as u8 && self.requests.load(Ordering::Relaxed) == 0);
         // What was asked to close politely, and does not, has answers that nobody takes.
         let is_stuck = phase == Phase::Idle as u8 && waited > millis(limits.keep_alive + limits.write_stall);
-        let verdict = if is_stalled || is_stuck {
+        let verdict = if is_stalled || is_left || is_stuck {
             Verdict::Stuck
         } else if phase == Phase::Head as u8 && waited > millis(limits.head) {
             Verdict::Slow
-        } else if (phase == Phase::Idle as u8 && waited > millis(limits.keep_alive)) || self.is_disowned() {
+        } else if (phase == Phase::Idle as u8 && waited > millis(limits.keep_alive))
+            || left != Left::No as u8
+            || self.is_disowned()
+        {
             Verdict::Close
         } else {
             Verdict::Live
@@ -331,5 +348,16 @@ impl Connection {
     /// The limit that it died of.
     fn cut(&self) -> Cut {
         if self.verdict.load(Ordering::Relaxed) == Verdict::Slow as u8 { Cut::Head } else { Cut::WriteStall }
+    }
+}
+
+#[cfg(test)]
+impl Connection {
+    /// A connection of nobody.
+    #[allow(clippy::unwrap_used, reason = "tests")]
+    fn of_test() -> Arc<Self> {
+        let address = SocketAddr::from(([192, 0, 2, 1], 1));
+        let caps = Caps::new(crate::metrics::Metrics::new(1));
+        Self::new(address, &"main".into(), None, caps.connection(&Limits::default()).unwrap(), 0)
     }
 }

@@ -80,9 +80,9 @@ impl Tail {
         }
     }
 
-    /// The connection, and the core's list of what was not taken, for whoever watches the answer.
-    pub(crate) fn watched(&self) -> (&Arc<Connection>, &Rc<Untaken>) {
-        (&self.connection, self.worker.untaken())
+    /// The core's list of what was not taken, where the answer shares its connection with others.
+    pub(crate) fn untaken(&self) -> Option<&Rc<Untaken>> {
+        self.connection.is_shared().then(|| self.worker.untaken())
     }
 
     /// Notes what was decided.
@@ -117,6 +117,11 @@ impl Tail {
     /// Notes a piece of the body.
     pub(crate) fn sent(&mut self, bytes: usize) {
         self.sent_bytes += bytes as u64;
+    }
+
+    /// How much of the body was handed out.
+    pub(crate) fn sent_bytes(&self) -> u64 {
+        self.sent_bytes
     }
 
     /// Notes that the answer ends before its end.
@@ -211,6 +216,9 @@ impl Drop for Tail {
             self.metrics(&self.facts).begun(self.worker.index());
         }
         self.metrics(&self.facts).ended(self.worker.index(), status, took);
+        if self.worker.untaken().ends_left() {
+            self.broke_off = Some("the client took nothing of the answer");
+        }
         if let Some(line) = &self.line {
             self.log(line, took);
         }

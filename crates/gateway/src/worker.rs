@@ -19,6 +19,7 @@ use crate::address::RequestId;
 use crate::gate::Gate;
 use crate::listen::{Connection, Untaken};
 use crate::log::Lines;
+use crate::metrics::cuts::Cut;
 use crate::pulse::Pulse;
 use crate::upstream::{Pools, UpstreamId};
 
@@ -211,7 +212,9 @@ impl Worker {
     pub(crate) fn sweep(&self) {
         let gate = self.gate();
         let now = self.pulse.now_ms();
-        self.untaken.sweep(&gate.limits);
+        for _ in 0..self.untaken.sweep(&gate.limits) {
+            gate.metrics.cuts.count(Cut::WriteStall);
+        }
         let due: Vec<Waker> = self
             .connections
             .borrow()

@@ -11,7 +11,7 @@ use hyper::body::Incoming;
 
 use super::BodyError;
 use crate::gate::ApiIndex;
-use crate::listen::{Mark, Piece};
+use crate::listen::{Piece, Untaken};
 use crate::log::Tail;
 use crate::pulse::{Alarm, Pulse, millis};
 use crate::trailers;
@@ -24,8 +24,6 @@ pub(crate) struct AnswerBody {
     source: Source,
     /// Counts and logs the request when it is dropped.
     tail: Box<Tail>,
-    /// Where it is noted what its client has not taken yet, once there is a piece of it on a shared connection.
-    mark: Option<Mark>,
 }
 
 /// The engine moves an answer a dozen times before it is sent: what is large stays in its place.
@@ -161,16 +159,20 @@ impl AnswerBody {
     }
 
     fn of(source: Source, tail: Box<Tail>) -> Self {
-        Self { source, tail, mark: None }
+        Self { source, tail }
     }
 
     /// A piece for the client; where it shares its connection with other answers, it is noted until it is taken.
-    fn piece(&mut self, bytes: Bytes) -> Piece {
-        let (connection, untaken) = self.tail.watched();
-        if bytes.is_empty() || !connection.is_shared() {
-            return bytes.into();
+    fn piece(&self, bytes: Bytes) -> Piece {
+        match self.tail.untaken() {
+            Some(untaken) if !bytes.is_empty() => untaken.piece(bytes),
+            Some(_) | None => bytes.into(),
         }
-        self.mark.get_or_insert_with(|| Mark::of(untaken, connection)).piece(bytes)
+    }
+
+    /// Where its end is told only when all of it was taken: it is large, and on a shared connection.
+    fn keeper(&self) -> Option<&Rc<Untaken>> {
+        self.tail.untaken().filter(|_| Untaken::keeps(self.tail.sent_bytes()))
     }
 }
 
@@ -190,16 +192,20 @@ impl http_body::Body for AnswerBody {
         match &polled {
             Poll::Ready(Some(Ok(frame))) => this.tail.sent(frame.data_ref().map_or(0, Bytes::len)),
             Poll::Ready(Some(Err(error))) => this.tail.broke_off(error),
+            Poll::Ready(None) if this.keeper().is_some_and(|untaken| untaken.holds_end()) => {
+                return Poll::Pending;
+            }
             Poll::Ready(None) | Poll::Pending => {}
         }
         polled.map_ok(|frame| frame.map_data(|bytes| this.piece(bytes)))
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.source {
+        let has_ended = match &self.source {
             Source::Full(bytes) => bytes.is_none(),
             Source::Streaming(streaming) => http_body::Body::is_end_stream(&streaming.incoming),
-        }
+        };
+        has_ended && self.keeper().is_none()
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -17,6 +17,7 @@ use super::Connection;
 use super::heads::{HeadBounds, HeadWatch};
 use super::io::Watched;
 use super::service::answer;
+use super::untaken::{Stream, Untaken};
 use crate::admission::Handler;
 use crate::limits::Limits;
 use crate::worker::Worker;
@@ -68,7 +69,8 @@ pub(super) async fn serve<H, S>(
         Protocol::Http2 => {
             connection.share();
             let io = TokioIo::new(Watched::new(stream, &connection, clock, None));
-            let serving = pin!(http2_builder(&gate.limits).serve_connection(io, service));
+            let streams = LocalExecutor::new(worker.untaken(), &connection);
+            let serving = pin!(http2_builder(&gate.limits, streams).serve_connection(io, service));
             drive(worker, &connection, serving, |serving| serving.graceful_shutdown()).await;
         }
     }
@@ -176,8 +178,8 @@ fn engine_bytes(limits: &Limits) -> usize {
 /// | a target of more than 65,534 bytes | resets the stream | - |
 /// | `connection`, `transfer-encoding` and the like (RFC 9113 section 8.2.2) | resets the stream; in the first part of a block that goes on in a CONTINUATION frame, drops the field | - |
 /// | a fragment in `:path` | cuts it off | - |
-fn http2_builder(limits: &Limits) -> http2::Builder<LocalExecutor> {
-    let mut builder = http2::Builder::new(LocalExecutor);
+fn http2_builder(limits: &Limits, streams: LocalExecutor) -> http2::Builder<LocalExecutor> {
+    let mut builder = http2::Builder::new(streams);
     builder
         .max_concurrent_streams(limits.streams)
         .max_header_list_size(u32::try_from(engine_bytes(limits)).unwrap_or(u32::MAX))
@@ -190,13 +192,22 @@ fn http2_builder(limits: &Limits) -> http2::Builder<LocalExecutor> {
     builder
 }
 
-/// Puts the streams of an HTTP/2 connection on the core that the connection is on.
-#[derive(Clone, Copy, Debug)]
-struct LocalExecutor;
+/// Puts the streams of an HTTP/2 connection on the core that the connection is on, where each can end by itself.
+#[derive(Clone)]
+struct LocalExecutor {
+    untaken: Rc<Untaken>,
+    connection: Arc<Connection>,
+}
 
-impl<F: Future + 'static> Executor<F> for LocalExecutor {
+impl LocalExecutor {
+    fn new(untaken: &Rc<Untaken>, connection: &Arc<Connection>) -> Self {
+        Self { untaken: Rc::clone(untaken), connection: Arc::clone(connection) }
+    }
+}
+
+impl<F: Future<Output = ()> + 'static> Executor<F> for LocalExecutor {
     fn execute(&self, future: F) {
-        tokio::task::spawn_local(future);
+        tokio::task::spawn_local(Stream::new(future, &self.untaken, &self.connection));
     }
 }
 
@@ -215,6 +226,7 @@ mod tests {
     use tokio::runtime::{Builder, LocalOptions};
 
     use super::*;
+    use crate::pulse::Pulse;
 
     const PIECE: [u8; 1024] = [b'x'; 1024];
 
@@ -247,7 +259,9 @@ mod tests {
                 let answer = Response::new(Endless(Rc::clone(&answer)));
                 async { Ok::<_, Infallible>(answer) }
             });
-            let serving = http2_builder(&limits).serve_connection(TokioIo::new(server), service);
+            let pulse = Pulse::new(limits.tick, tokio::time::Instant::now());
+            let streams = LocalExecutor::new(&Untaken::new(pulse.coarse()), &Connection::of_test());
+            let serving = http2_builder(&limits, streams).serve_connection(TokioIo::new(server), service);
             let serving = tokio::task::spawn_local(serving);
             client.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
             // SETTINGS_INITIAL_WINDOW_SIZE, WINDOW_UPDATE of the connection, and a GET (RFC 9113 sections 6.5.2, 6.9).

@@ -68,7 +68,7 @@ impl Collect {
             .encode_counter::<NoLabelSet, _, u64>(&accepted, None)?;
         let mut metric = encoder.encode_descriptor(
             "countersign_connections_cut",
-            "Client connections closed at a limit",
+            "Client connections closed, and answers of HTTP/2 ended, at a limit",
             None,
             MetricType::Counter,
         )?;

@@ -57,7 +57,8 @@ pub(crate) struct Limits {
     pub(crate) idle_timeout: Period,
     /// A request's body that stands still for so long is given up.
     pub(crate) body_timeout: Period,
-    /// A client that takes nothing of an answer for so long is cut off, and a WebSocket of which one end takes nothing.
+    /// A client that takes nothing of an answer for so long is cut off, and a WebSocket of which one end takes nothing. Over
+    /// HTTP/2 that answer ends alone: others on its connection, which may be other users' behind a front, go on.
     pub(crate) write_timeout: Period,
     /// How many requests a client of HTTP/2 may have open at once on a connection.
     #[schemars(range(min = 1, max = 10_000))]

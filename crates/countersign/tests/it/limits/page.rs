@@ -167,7 +167,7 @@ const ROWS: [Row; 26] = [
         key: "write_timeout",
         constant: (PLANE, "WRITE_STALL"),
         default: |limits| secs(limits.write_stall),
-        beyond: "closed",
+        beyond: "closed; over HTTP/2 CANCEL, and the connection goes on",
         test: (TIMES, "whoever_takes_a_little_of_an_answer_gets_all_of_it"),
     },
     Row {

@@ -1,6 +1,8 @@
 //! G5: floods of HTTP/2 frames. Each ends its connection or is bounded, and nobody else notices.
 
-use std::io::{ErrorKind, Read as _, Write as _};
+mod neighbours;
+
+use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
 
@@ -29,6 +31,7 @@ allow = "anonymous"
 const PROTOCOL_ERROR: u32 = 1;
 const FLOW_CONTROL_ERROR: u32 = 3;
 const REFUSED_STREAM: u32 = 7;
+const CANCEL: u32 = 8;
 const ENHANCE_YOUR_CALM: u32 = 11;
 
 /// The setting `SETTINGS_INITIAL_WINDOW_SIZE`.
@@ -254,23 +257,54 @@ fn g5_data_in_grains_or_of_nothing_is_bounded() {
     }
 }
 
+/// An answer of the service, with so many bytes.
+fn large(ground: &Ground, bytes: usize) -> Vec<u8> {
+    let mut answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {bytes}\r\n\r\n").into_bytes();
+    answer.extend(vec![b'x'; bytes]);
+    ground.world.upstream.reply(answer.clone());
+    answer
+}
+
+/// Asks until something ends, and says now and then that all is alive: the code of the stream's reset, or nothing where the
+/// connection ends.
+fn ends(frames: &mut Frames, stream: u32, alive: impl Fn(&mut Frames)) -> Option<u32> {
+    let until = Instant::now() + Duration::from_secs(8);
+    while Instant::now() < until {
+        std::thread::park_timeout(Duration::from_millis(20));
+        alive(frames);
+        // The answer to the ping comes in any case.
+        let _closed = frames.send(&frame(PING, 0, 0, b"12345678"));
+        let came = frames.next()?;
+        if came.kind == RST_STREAM && came.stream == stream {
+            return Some(u32::from_be_bytes(came.payload[..4].try_into().unwrap()));
+        }
+    }
+    panic!("nothing ends");
+}
+
+/// The connection goes on: another request on it is answered.
+fn goes_on(ground: &Ground, frames: &mut Frames, stream: u32) {
+    ground.world.upstream.take();
+    frames.send(&frame(HEADERS, END_HEADERS | END_STREAM, stream, &get("/other"))).unwrap();
+    frames.send(&frame(WINDOW_UPDATE, 0, stream, &100_000_u32.to_be_bytes())).unwrap();
+    assert_eq!(frames.ended(stream), Ok(()));
+    ground.world.upstream.take();
+}
+
 #[test]
 fn g5_whoever_takes_nothing_of_an_answer_is_cut_off() {
     let ground = ground();
-    let mut answer = b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n".to_vec();
-    answer.extend(vec![b'x'; 100_000]);
-    ground.world.upstream.reply(answer.clone());
+    let answer = large(&ground, 100_000);
     let mut frames = Frames::open(ground.world.address, &[(INITIAL_WINDOW, 0)]);
     frames.send(&frame(HEADERS, END_HEADERS | END_STREAM, 1, &get("/big"))).unwrap();
     let first = frames.next().unwrap();
     assert_eq!((first.kind, first.stream), (HEADERS, 1));
     let began = Instant::now();
-    while let Some(frame) = frames.next() {
-        assert!(frame.kind == GO_AWAY || frame.kind == RST_STREAM, "{frame:?}");
-    }
+    assert_eq!(frames.ended(1), Err(CANCEL));
     println!("cut off after {:?}", began.elapsed());
+    goes_on(&ground, &mut frames, 3);
+    assert!(ground.world.metrics().contains("connections_cut_total{limit=\"write_timeout\"} 1"));
     // A client that takes a little now and then is no such client.
-    ground.world.upstream.take();
     ground.world.upstream.reply(answer);
     let mut frames = Frames::open(ground.world.address, &[(INITIAL_WINDOW, 0)]);
     frames.send(&frame(HEADERS, END_HEADERS | END_STREAM, 1, &get("/big"))).unwrap();
@@ -283,46 +317,25 @@ fn g5_whoever_takes_nothing_of_an_answer_is_cut_off() {
     others_are_served(&ground);
 }
 
-/// Reads what comes until the connection ends, or until the time is up; says that something is alive now and then.
-fn is_cut_off(frames: &mut Frames, mut alive: impl FnMut(&mut Frames)) -> bool {
-    let until = Instant::now() + Duration::from_secs(8);
-    while Instant::now() < until {
-        frames.stream.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
-        let mut chunk = [0; 64 * 1024];
-        match frames.stream.read(&mut chunk) {
-            Ok(0) => return true,
-            Ok(_) => {}
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
-            Err(_) => return true,
-        }
-        alive(frames);
-    }
-    false
-}
-
 #[test]
 fn g5_nothing_else_on_a_connection_speaks_for_an_answer_that_nobody_takes() {
     let ground = ground();
-    let big = || {
-        let mut answer = b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n".to_vec();
-        answer.extend(vec![b'x'; 100_000]);
-        ground.world.upstream.reply(answer);
-    };
-    let ping = |frames: &mut Frames| drop(frames.send(&frame(PING, 0, 0, b"12345678")));
     // Of the first answer nothing is taken; of the second a byte, so that all the rest of it is the gate's to keep.
     for window in [0, 1] {
-        big();
+        large(&ground, 100_000);
         let mut frames = Frames::open(ground.world.address, &[(INITIAL_WINDOW, window)]);
         frames.send(&frame(HEADERS, END_HEADERS | END_STREAM, 1, &get("/big"))).unwrap();
-        let first = frames.next().unwrap();
-        assert_eq!((first.kind, first.stream), (HEADERS, 1));
-        assert!(is_cut_off(&mut frames, ping), "pings keep an answer with a window of {window}");
-        ground.world.upstream.take();
+        assert_eq!(
+            ends(&mut frames, 1, |_| {}),
+            Some(CANCEL),
+            "pings keep an answer with a window of {window}"
+        );
+        goes_on(&ground, &mut frames, 3);
     }
     // Another answer of the connection is taken all the time.
     for window in [0, 1] {
-        big();
-        big();
+        large(&ground, 100_000);
+        large(&ground, 100_000);
         let mut frames = Frames::open(ground.world.address, &[(INITIAL_WINDOW, window)]);
         for stream in [1, 3] {
             frames.send(&frame(HEADERS, END_HEADERS | END_STREAM, stream, &get("/big"))).unwrap();
@@ -330,9 +343,55 @@ fn g5_nothing_else_on_a_connection_speaks_for_an_answer_that_nobody_takes() {
         let take = |frames: &mut Frames| {
             let _closed = frames.send(&frame(WINDOW_UPDATE, 0, 3, &10_u32.to_be_bytes()));
         };
-        assert!(is_cut_off(&mut frames, take), "another answer keeps one with a window of {window}");
-        ground.world.upstream.take();
+        let ended = ends(&mut frames, 1, take);
+        assert_eq!(ended, Some(CANCEL), "another answer keeps one with a window of {window}");
+        goes_on(&ground, &mut frames, 5);
     }
+    // Of an answer that the engine has all of, the stream cannot be ended: whoever opens so little loses the connection.
+    large(&ground, 1000);
+    let mut frames = Frames::open(ground.world.address, &[(INITIAL_WINDOW, 1)]);
+    frames.send(&frame(HEADERS, END_HEADERS | END_STREAM, 1, &get("/small"))).unwrap();
+    assert_eq!(ends(&mut frames, 1, |_| {}), None, "pings keep a small answer");
+    ground.world.upstream.take();
+    others_are_served(&ground);
+}
+
+#[test]
+fn g5_what_cannot_be_ended_by_itself_waits_for_others() {
+    let ground = ground();
+    large(&ground, 1000);
+    large(&ground, 100_000);
+    let mut frames = Frames::open(ground.world.address, &[(INITIAL_WINDOW, 1)]);
+    for stream in [1, 3] {
+        frames.send(&frame(HEADERS, END_HEADERS | END_STREAM, stream, &get("/x"))).unwrap();
+        assert_eq!((frames.next().unwrap().kind, frames.next().unwrap().kind), (HEADERS, DATA));
+    }
+    let take = |frames: &mut Frames, bytes: u32| {
+        frames.send(&frame(WINDOW_UPDATE, 0, 0, &bytes.to_be_bytes())).unwrap();
+        frames.send(&frame(WINDOW_UPDATE, 0, 3, &bytes.to_be_bytes())).unwrap();
+    };
+    // The second user takes a little now and then, and all a while after the connection was asked to finish.
+    let (mut taken, mut since_asked) = (1, None);
+    for round in 0..400 {
+        std::thread::park_timeout(Duration::from_millis(20));
+        take(&mut frames, 10);
+        let came = frames.next().expect("the second user's answer goes on");
+        taken += came.payload.len() * usize::from(came.kind == DATA);
+        if came.kind == GO_AWAY {
+            since_asked.get_or_insert(round);
+        }
+        if since_asked.is_some_and(|asked| round > asked + 50) {
+            break;
+        }
+    }
+    assert!(since_asked.is_some(), "the connection is asked to finish");
+    take(&mut frames, 100_000);
+    while taken < 100_000 {
+        let came = frames.next().expect("the second user's answer goes on");
+        taken += came.payload.len() * usize::from(came.kind == DATA);
+    }
+    assert_eq!(frames.ended(3), Ok(()), "what follows is its end");
+    frames.end();
     others_are_served(&ground);
 }
 
