@@ -4,6 +4,7 @@ mod error;
 mod heads;
 mod tunnel;
 
+use std::net::IpAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use crate::address::Peer;
 use crate::admission::Upgrade;
 use crate::body::{Body, Outgoing, Progress};
 use crate::gate::ApiIndex;
+use crate::listen::Source;
 use crate::pulse::Pulse;
 use crate::upstream::{Backend, HostField, Lease, Pools, Sender, Upstream, connect};
 use crate::watch::Watch;
@@ -36,6 +38,8 @@ pub(crate) struct Sending<'u> {
     may_repeat: bool,
     /// Whoever waits for the answer stops waiting when this falls (T-E4).
     watch: Option<&'u Watch>,
+    /// Who asks.
+    address: IpAddr,
 }
 
 impl<'u> Sending<'u> {
@@ -56,7 +60,8 @@ impl<'u> Sending<'u> {
         heads::prepare(&mut head, &body, set, api, upstream, gate, peer, upgrade);
         let (body, progress) = Outgoing::new(body, worker.pulse(), gate.limits.body_idle, gate, api);
         let may_repeat = progress.is_none() && upgrade == Upgrade::No && is_idempotent(&head.method);
-        Self { request: Some(Request::from_parts(head, body)), progress, upstream, may_repeat, watch }
+        let request = Some(Request::from_parts(head, body));
+        Self { request, progress, upstream, may_repeat, watch, address: peer.address }
     }
 }
 
@@ -85,7 +90,11 @@ pub(crate) async fn send(
 ) -> Result<Exchange, ForwardError> {
     let upstream = sending.upstream;
     let pools = worker.pools(upstream.id, upstream.backends.len());
-    let flight = pools.depart(worker.share(gate.limits.upstream_requests)).ok_or(ForwardError::Full)?;
+    let address = sending.address;
+    // A front's own address stands for all its clients.
+    let source = || (!gate.fronts.networks.hold(address)).then(|| Source::of(address));
+    let room = worker.room(gate.limits.upstream_requests);
+    let flight = pools.depart(room, upstream, source).map_err(ForwardError::Full)?;
     let mut route = Route { worker, pools: &pools, gate, sending };
     let mut tried = 0_u64;
     let mut last_error = None;

@@ -93,7 +93,8 @@ pub struct Limits {
     /// Open connections of clients, over all listeners.
     pub connections: usize,
     /// Requests that are on their way to one upstream, or whose answers, streams and WebSockets come from it, at once;
-    /// each core has its share, rounded up. 503 beyond it.
+    /// half of them are divided among the cores, the other half is for whichever needs it, and one address has half of
+    /// that at most. 503 beyond it.
     pub upstream_requests: usize,
     /// Open connections of one address; balancers that speak the PROXY protocol are not counted themselves.
     pub connections_per_address: usize,

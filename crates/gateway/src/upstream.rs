@@ -4,6 +4,7 @@ mod check;
 mod connect;
 mod health;
 mod pool;
+mod spare;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -19,6 +20,8 @@ pub(crate) use crate::upstream::check::run as run_checks;
 pub(crate) use crate::upstream::connect::{ConnectError, connect};
 use crate::upstream::health::Health;
 pub(crate) use crate::upstream::pool::{Lease, Pools, Sender};
+use crate::upstream::spare::Spare;
+pub(crate) use crate::upstream::spare::{Full, Room};
 
 use crate::address::ForwardingFields;
 
@@ -219,6 +222,7 @@ pub struct Upstream {
     pub(crate) times: Times,
     pub(crate) pool_size: usize,
     pub(crate) next_check_ms: AtomicU64,
+    spare: Spare,
 }
 
 impl std::fmt::Debug for Upstream {
@@ -268,6 +272,7 @@ impl Upstream {
             times,
             pool_size,
             next_check_ms,
+            spare: Spare::default(),
         }))
     }
 

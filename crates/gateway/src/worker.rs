@@ -21,7 +21,7 @@ use crate::listen::{Connection, Untaken};
 use crate::log::Lines;
 use crate::metrics::cuts::Cut;
 use crate::pulse::Pulse;
-use crate::upstream::{Pools, UpstreamId};
+use crate::upstream::{Pools, Room, UpstreamId};
 
 /// The gate that all cores share, and which of its editions is the present one.
 pub(crate) struct Shared {
@@ -118,9 +118,9 @@ impl Worker {
         self.index
     }
 
-    /// Its share of a number that all cores have together; at least one.
-    pub(crate) fn share(&self, all: usize) -> usize {
-        all.div_ceil(self.cores.max(1))
+    /// How the requests that may be under way at one upstream are divided among the cores.
+    pub(crate) fn room(&self, all: usize) -> Room {
+        Room::divide(all, self.cores)
     }
 
     /// What it has handed out and was not taken.

@@ -6,7 +6,7 @@ use countersign_auth::refusal::Reason;
 
 use crate::address::Peer;
 use crate::metrics::UpstreamFault;
-use crate::upstream::{ConnectError, Upstream};
+use crate::upstream::{ConnectError, Full, Upstream};
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -15,8 +15,8 @@ pub(crate) enum ForwardError {
     #[error("could not reach the upstream")]
     Connect(#[source] ConnectError),
     /// As many requests are under way as may be.
-    #[error("could not send the request: upstream_requests are under way")]
-    Full,
+    #[error("could not send the request: {0}")]
+    Full(Full),
     /// There is no backend left to try.
     #[error("could not find a backend")]
     NoBackend,
@@ -62,7 +62,7 @@ impl ForwardError {
             | Self::NoHttp(_)
             | Self::TooLarge(_)
             | Self::Unasked => Reason::Upstream,
-            Self::Full => Reason::Unavailable,
+            Self::Full(_) => Reason::Unavailable,
             Self::ClientBody(_) => Reason::BadRequest,
             Self::Revoked => Reason::BadToken,
         }
@@ -79,7 +79,7 @@ impl ForwardError {
             Self::Stale(_) | Self::Broken(_) | Self::NoHttp(_) | Self::TooLarge(_) | Self::Unasked => {
                 Some(UpstreamFault::Broken)
             }
-            Self::Full => Some(UpstreamFault::Full),
+            Self::Full(_) => Some(UpstreamFault::Full),
             Self::ClientBody(_) | Self::Revoked => None,
         }
     }

@@ -10,8 +10,10 @@ use hyper::client::conn::http1::SendRequest;
 use tokio::task::AbortHandle;
 
 use super::Upstream;
+use super::spare::{Full, Room, Spared};
 use crate::body::{Outgoing, Progress, Streaming};
 use crate::gate::ApiIndex;
+use crate::listen::Source;
 use crate::pulse::{Pulse, millis};
 use crate::watch::Watch;
 use crate::worker::LocalGate;
@@ -51,7 +53,7 @@ struct Idle {
 /// The idle connections of one core to the backends of one upstream, and how many others there are.
 pub(crate) struct Pools {
     turn: Cell<usize>,
-    /// Requests that have a connection, or look for one.
+    /// Requests that have a connection, or look for one, within what this core has to itself.
     flights: Cell<usize>,
     idle: Vec<RefCell<Vec<Idle>>>,
 }
@@ -65,14 +67,23 @@ impl Pools {
         }
     }
 
-    /// Counts a request; `None` if `most` are under way.
-    pub(crate) fn depart(self: &Rc<Self>, most: usize) -> Option<Flight> {
+    /// Counts a request; `source` is asked where it takes of what is there for all cores.
+    ///
+    /// # Errors
+    /// If there is no room for it.
+    pub(crate) fn depart(
+        self: &Rc<Self>,
+        room: Room,
+        upstream: &Arc<Upstream>,
+        source: impl FnOnce() -> Option<Source>,
+    ) -> Result<Flight, Full> {
         let flights = self.flights.get();
-        if flights >= most {
-            return None;
+        if flights >= room.own() {
+            let spared = Spared::take(upstream, room, source())?;
+            return Ok(Flight { pools: Rc::clone(self), spared: Some(spared) });
         }
         self.flights.set(flights + 1);
-        Some(Flight { pools: Rc::clone(self) })
+        Ok(Flight { pools: Rc::clone(self), spared: None })
     }
 
     /// Whose turn it is.
@@ -117,10 +128,15 @@ impl Pools {
 /// A request under way, counted until this is dropped.
 pub(crate) struct Flight {
     pools: Rc<Pools>,
+    /// Where it is none of the core's own.
+    spared: Option<Spared>,
 }
 
 impl Drop for Flight {
     fn drop(&mut self) {
+        if self.spared.is_some() {
+            return;
+        }
         self.pools.flights.set(self.pools.flights.get().saturating_sub(1));
     }
 }

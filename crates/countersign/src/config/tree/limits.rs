@@ -45,8 +45,9 @@ pub(crate) struct Limits {
     /// How many of them from one address.
     #[schemars(range(min = 1, max = 10_000_000))]
     pub(crate) connections_per_address: u32,
-    /// How many requests may be under way at one service at once, streams and WebSockets among them; each core of the gate
-    /// has its share of them, rounded up.
+    /// How many requests may be under way at one service at once, streams and WebSockets among them. Half of them are divided
+    /// among the cores of the gate, the other half is for whichever needs it; of that one address that is no trusted proxy has
+    /// half at most, so that a quarter of all is there for others.
     #[schemars(range(min = 1, max = 10_000_000))]
     pub(crate) upstream_requests: u32,
     /// A client must have done its TLS handshake within this time, and a balancer before it have said its PROXY header.
