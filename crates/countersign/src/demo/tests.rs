@@ -274,7 +274,7 @@ async fn the_shop_gives_what_the_gate_checked_and_nothing_else() {
 async fn the_demos_configuration_is_good() {
     let world = world().await;
     let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("device.txt"), "x").unwrap();
+    std::fs::write(folder.path().join("device.txt"), "a value of 24 characters").unwrap();
     let text = configuration(&world.servers, &addresses(Some("127.0.0.1:0".parse().unwrap())));
     let loaded = Loaded::parse(std::path::Path::new("demo.toml"), folder.path(), &text);
     assert!(loaded.is_ok(), "{loaded:#?}\n{text}");
