@@ -44,7 +44,7 @@ pub struct SigningOptions {
     /// A key is rotated when it has been active for so long.
     pub rotate_after: Duration,
     /// A retired key is published for so long at least, and as long as the longest-lived token that it signed
-    /// ([`tokens_live_for`](crate::Service::tokens_live_for)).
+    /// ([`tokens_live_for`](crate::service::Service::tokens_live_for)).
     pub overlap: Duration,
 }
 
