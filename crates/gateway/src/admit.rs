@@ -161,13 +161,19 @@ impl<'g> Visit<'g> {
 
     /// The flow: take credentials out, locate, recognize, authenticate, then serve or authorize and forward.
     async fn admit(&mut self) -> Result<Admission<Finish>, Refusal> {
-        let (gate, api, now) = (self.gate, &*self.mount.api, self.now);
+        let (gate, api) = (self.gate, &*self.mount.api);
         if let Some(name) = gate.protected.nominated_by(&self.head.headers, &self.mount.reads) {
             return Err(Refusal::new(Reason::Malformed, format!("the connection field nominates {name}")));
         }
         takes_method(api, &self.head.method, below(&self.path, self.prefix))?;
         let taken = api.take(&mut self.head.headers)?;
         let Read { fields, bytes } = self.read_body(&taken).await?;
+        if bytes.is_some() {
+            // A body takes as long as its client likes. Whatever is counted from here on is counted when it happens: an old
+            // time would be taken for a clock that was set back.
+            self.now = gate.clock.now();
+        }
+        let now = self.now;
         let request = self.request(fields.as_ref(), bytes.as_deref());
         let located = api.locate_request(&request)?;
         let logged_path = gate.access.is_some().then(|| match api.loggable_path(&located, &self.path) {

@@ -72,6 +72,9 @@ impl Bucket {
     }
 }
 
+/// A clock that is behind by so much was set back; by less a request is that others overtook.
+const SET_BACK: Duration = Duration::from_secs(60);
+
 #[derive(Clone, Copy)]
 struct Strikes {
     failures: u32,
@@ -81,9 +84,10 @@ struct Strikes {
 
 impl Strikes {
     /// Whether there is a lock. One that was made by a clock which has been set back since begins again, as long as it
-    /// was, rather than to last for as long as the clock was set back as well.
+    /// was, rather than to last for as long as the clock was set back as well. Requests that overtake each other change
+    /// nothing.
     fn are_locked(&mut self, now: Time) -> bool {
-        if now < self.last {
+        if self.last.since(now) >= SET_BACK {
             self.locked_until = now.plus(self.locked_until.since(self.last));
             self.last = now;
         }
@@ -166,13 +170,13 @@ impl Lockout {
             strikes.failures = 0;
         }
         strikes.failures = strikes.failures.saturating_add(1);
-        strikes.last = now;
+        strikes.last = now.max(strikes.last);
         let Some(beyond) = strikes.failures.checked_sub(self.patience.failures) else {
             return Ok(Verdict::Counted);
         };
         let factor = 1_u32.checked_shl(beyond).unwrap_or(u32::MAX);
         let delay = self.patience.delay_first.saturating_mul(factor).min(self.patience.delay_max);
-        strikes.locked_until = now.plus(delay);
+        strikes.locked_until = strikes.last.plus(delay);
         let end = strikes.locked_until;
         self.locked.change(|locked| {
             locked.retain(|_, end| now < *end);

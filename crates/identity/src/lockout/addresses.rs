@@ -33,9 +33,10 @@ struct Window {
 }
 
 impl Window {
-    /// Also where the clock was set back behind its beginning.
+    /// Also where the clock was set back far behind its beginning. Requests overtake each other by less than that, and must
+    /// not begin it anew.
     fn is_over(&self, now: Time) -> bool {
-        now.since(self.since) >= WINDOW || now < self.since
+        now.since(self.since) >= WINDOW || self.since.since(now) >= WINDOW
     }
 }
 
@@ -122,7 +123,9 @@ mod tests {
         assert!(addresses.is_spent(ip("::ffff:10.0.0.1"), at(59_999)));
         assert!(!addresses.is_spent(ip("10.0.0.2"), at(0)) && !addresses.is_spent(ip("10.0.0.3"), at(0)));
         assert!(!addresses.is_spent(ip("10.0.0.1"), at(60_000)));
-        assert!(!addresses.is_spent(ip("10.0.0.1"), at(-1)), "the clock was set back");
+        assert!(addresses.is_spent(ip("10.0.0.1"), at(-59_999)), "a request that was overtaken");
+        assert!(addresses.begin(ip("10.0.0.1"), at(-1)).is_err());
+        assert!(!addresses.is_spent(ip("10.0.0.1"), at(-60_000)), "the clock was set back");
         assert!(addresses.begin(ip("10.0.0.1"), at(59_999)).is_err());
         assert!(addresses.begin(ip("10.0.0.2"), at(0)).is_ok());
         assert!(addresses.begin(ip("10.0.0.1"), at(60_000)).is_ok());
