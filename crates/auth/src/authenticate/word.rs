@@ -5,10 +5,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use smallvec::SmallVec;
+use smallvec::smallvec;
 
 use super::issued::account_of;
-use crate::account::Account;
+use crate::account::{Account, Live};
 use crate::port::foreign::{Asker, OpaqueAnswer, OpaqueClaim};
 use crate::port::{After, Answer, Lookups, ProofKey, Unavailable, Verified};
 use crate::secret::Secret;
@@ -33,6 +33,8 @@ pub struct IssuersWord {
     until: Time,
     ends_at: Option<Time>,
     due: Time,
+    /// Falls when a newer word was heard: whatever remembers this one then looks for that.
+    live: Live,
 }
 
 /// How long a word is good, as its issuer and the gate's configuration say.
@@ -68,13 +70,13 @@ impl IssuersWord {
         // What ends then is not asked about then.
         let is_last = ends_at.is_some_and(|end| end <= until);
         let due = if is_last { until } else { from.plus(token.turn(until.since(from))) };
-        Arc::new(Self { token, account, proven_at, until, ends_at, due })
+        Arc::new(Self { token, account, proven_at, until, ends_at, due, live: Live::new() })
     }
 
     /// Remembers it for all who present the token.
     pub(super) fn remember(self: &Arc<Self>, lookups: &dyn Lookups) {
         let (account, keys, after) =
-            (Arc::clone(&self.account), SmallVec::new(), After::Asked(Arc::clone(self)));
+            (Arc::clone(&self.account), smallvec![self.live.clone()], After::Asked(Arc::clone(self)));
         let (proven_at, until) = (self.proven_at, self.until);
         lookups.remember(self.token.key, Verified { account, proven_at, until, keys, after });
     }
@@ -124,16 +126,33 @@ impl IssuersWord {
             Ok(OpaqueAnswer::Active { claims, terms, until, ends_at }) => {
                 let account = account_of(&self.account.kind, &terms.claims, terms.roles.as_ref(), &claims);
                 if !says_the_same(&account, &self.account) {
+                    self.forget(lookups, now);
                     return Heard::Other;
                 }
                 let account = heard_as(account, &self.account);
                 let span = Span { from: now, until, ends_at };
                 let word = Self::new(Arc::clone(&self.token), account, self.proven_at, span);
                 word.remember(lookups);
+                self.live.fall();
                 Heard::Same(word)
             }
-            Ok(OpaqueAnswer::Refused(_)) => Heard::Other,
+            Ok(OpaqueAnswer::Refused(_)) => {
+                self.forget(lookups, now);
+                Heard::Other
+            }
             Ok(OpaqueAnswer::TooMany) | Err(Unavailable(_)) => Heard::Nothing,
+        }
+    }
+}
+
+impl IssuersWord {
+    /// Lets nobody in by it any more, nor by what another has heard of the token before.
+    fn forget(&self, lookups: &dyn Lookups, now: Time) {
+        self.live.fall();
+        if let Some(remembered) = lookups.recall(&self.token.key, now)
+            && let After::Asked(other) = remembered.after
+        {
+            other.live.fall();
         }
     }
 }

@@ -431,4 +431,11 @@ fn e4_what_an_opaque_token_opened_ends_when_its_issuer_says_so() {
         pass(REMEMBERED + MOMENT);
         ended.is_over();
     }
+
+    // What a channel has heard is so for requests at once, though the word that was remembered would be good for a moment.
+    let mut ended = open("taken back");
+    issuer.says("200 OK", &json!({ "active": false }));
+    pass(REMEMBERED.saturating_sub(Duration::from_millis(1)));
+    ended.is_over();
+    assert_eq!(status(&ground, "taken back"), 401);
 }
