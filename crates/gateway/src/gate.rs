@@ -242,7 +242,8 @@ impl Gate {
         Some((self.apis.get(api)?, prefix))
     }
 
-    /// The API that a request of an unknown host is for: that which all hosts have there.
+    /// The API that a request of an unknown host is for: the one that is there, whatever
+    /// the host; `None` where there are several.
     pub(crate) fn find_whatever_host(&self, listener: &str, path: &str) -> Option<(&ApiMount, &Arc<str>)> {
         let (api, prefix) = self.places.find_whatever_host(listener, path)?;
         Some((self.apis.get(api)?, prefix))

@@ -132,9 +132,9 @@ impl SigningKeys {
         Ok(keys)
     }
 
-    /// From now on what is signed for clients lives so long at the most.
+    /// What is signed for clients lives so long at the most, or as long as was said before: it may be out already.
     pub(crate) fn tokens_live_for(&self, longest: Duration) {
-        self.tokens_live_secs.store(longest.as_secs(), Ordering::Relaxed);
+        self.tokens_live_secs.fetch_max(longest.as_secs(), Ordering::Relaxed);
     }
 
     fn overlap(&self, purpose: Purpose) -> Duration {

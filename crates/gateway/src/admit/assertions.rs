@@ -14,8 +14,8 @@ use http::HeaderValue;
 
 use crate::gate::Gate;
 
-/// Of those that a core minted about accounts so many are kept, some 600 bytes each, and with a token of an issuer the
-/// account that it describes: 80 to 200 MiB, for more than a hundred thousand active accounts. All cores hand them out.
+/// Of those that a core minted about the gate's own accounts so many are kept, some 600 bytes each: its share stays below
+/// 80 MiB a core, for more than a hundred thousand active accounts. All cores hand them out.
 const MINTED_MAX: usize = 128 * 1024;
 
 /// What this core minted, the oldest first, and where that is kept.
@@ -62,7 +62,9 @@ fn keep(account: Option<&Arc<Account>>, key: AssertionKey, assertion: &Assertion
             kept.push((key, assertion.clone()));
         });
     };
-    if account.minted.keep(key, assertion, now) {
+    // An account that an issuer's token describes goes with the proof that is remembered of the token, and of those there
+    // is a bound; many are seen once.
+    if account.minted.keep(key, assertion, now) && !account.is_foreign() {
         MINTED.with_borrow_mut(|minted| {
             minted.push_back((now, Arc::clone(account)));
             forget(minted, now);

@@ -82,7 +82,7 @@ impl Places {
         found.map(|entry| (entry.api, &entry.prefix))
     }
 
-    /// The same for all hosts; `None` where it depends on the host.
+    /// The same whatever the host; `None` where there are several.
     pub(super) fn find_whatever_host(&self, listener: &str, path: &str) -> Option<(usize, &Arc<str>)> {
         let lists = std::iter::once(&self.any_host).chain(self.by_host.values());
         let mut found = lists.filter_map(|list| list.iter().find(|entry| entry.fits(listener, path)));

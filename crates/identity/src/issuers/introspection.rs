@@ -95,7 +95,7 @@ impl Introspection {
 
     /// Asks about a token that something lives on, when it is its turn: whoever came first is first.
     ///
-    /// Each channel waits with one question at the most, so that those who wait are no more than those who are open.
+    /// Each token has one question under way at the most; that of a channel which has gone keeps its place until its turn.
     pub(crate) async fn ask_in_turn(&self, token: &Secret, now: Time) -> Result<OpaqueAnswer, Unavailable> {
         let came = Instant::now();
         let turn = timeout(TURN, self.channels_at_once.acquire()).await;

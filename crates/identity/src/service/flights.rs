@@ -54,7 +54,8 @@ impl<O: Clone + Send + Sync + 'static> Flights<O> {
         Self(Arc::new(Inner { addresses, is_failure, under_way: Mutex::default() }))
     }
 
-    /// Joins the check of this key that is under way, or begins it. It goes on while somebody awaits it.
+    /// Joins the check of this key that is under way, or begins it. Whoever
+    /// awaits it must do so to its end, as tasks of the service do: nobody else turns it.
     pub(super) async fn join<F>(
         &self,
         key: [u8; 32],
