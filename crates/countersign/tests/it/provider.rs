@@ -36,6 +36,8 @@ pub(crate) enum Manners {
     Token(Box<dyn Fn(String) -> String + Send>),
     /// It answers so, whatever it is asked.
     Answer(&'static str, String),
+    /// What it gives for a code is so many bytes long.
+    Padded(usize),
 }
 
 struct State {
@@ -175,5 +177,10 @@ fn token(state: &mut State, head: &[String], form: &HashMap<String, String>) -> 
         token = change(token);
     }
     let body = json!({ "token_type": "Bearer", "access_token": "8A:nobody's", "expires_in": 300, "id_token": token });
-    ("200 OK".to_owned(), body.to_string())
+    let mut body = body.to_string();
+    if let Manners::Padded(length) = state.manners {
+        assert!(body.len() <= length, "{} bytes without padding", body.len());
+        body.push_str(&" ".repeat(length - body.len()));
+    }
+    ("200 OK".to_owned(), body)
 }

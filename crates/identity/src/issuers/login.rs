@@ -36,6 +36,7 @@ use crate::outbound::{Bounds, Endpoint, Heard, Outbound};
 
 /// Exchanges at once; one more is told to come back later.
 const AT_ONCE: usize = 32;
+/// An ID token is some kilobytes, and access and refresh tokens beside it may each be as long; no issuer has more to say.
 const ANSWER_BYTES_MAX: usize = 128 * 1024;
 const JSON_DEPTH_MAX: usize = 32;
 

@@ -6,11 +6,13 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use countersign_auth::secret::Secret;
+use countersign_identity::directory::http::{BodyForm, HttpDirectory, HttpOptions};
 use countersign_identity::directory::ldap::link::{Privacy, Server};
 use countersign_identity::directory::ldap::pattern::Pattern;
 use countersign_identity::directory::ldap::{LdapDirectory, LdapOptions, Way};
 use countersign_identity::directory::person::{Field, Mapping};
-use countersign_identity::directory::{DirectorySettings, FirstSight, Route};
+use countersign_identity::directory::{Directory, DirectorySettings, FirstSight, Route};
+use countersign_identity::outbound::{Endpoint, Outbound};
 use countersign_identity::tls;
 
 use super::{Ground, Told};
@@ -48,6 +50,10 @@ fn direct() -> Way {
 
 /// A gate that asks a directory about log-ins that name the provider `AD`.
 fn ground(options: LdapOptions) -> Ground {
+    ground_over(Box::new(LdapDirectory::new(options)))
+}
+
+fn ground_over(directory: Box<dyn Directory>) -> Ground {
     let ground = Ground::of("voltmx");
     let settings = DirectorySettings {
         first_sight: FirstSight::Create,
@@ -56,7 +62,7 @@ fn ground(options: LdapOptions) -> Ground {
         waiting: 16,
     };
     let service = ground.world.service();
-    service.add_directory("corp", Box::new(LdapDirectory::new(options)), settings);
+    service.add_directory("corp", directory, settings);
     let route = Route {
         api: "push".to_owned(),
         kind: "users".to_owned(),
@@ -201,6 +207,44 @@ fn f1_a_directory_that_says_nothing_is_neither_right_nor_wrong() {
         let ground = ground(LdapOptions { patience: Duration::from_millis(200), ..options });
         login(&ground, "rosa", "rosapw", Some("AD")).refused(503);
         login(&ground, "alice", "wonderland-7", None).answered();
+    }
+}
+
+/// A login service that answers so, whoever logs in.
+fn login_service(answer: &str) -> (Ground, Receiver<Vec<u8>>) {
+    let (address, heard) = listener(answer);
+    let options = HttpOptions {
+        endpoint: Endpoint::parse(&format!("http://{address}/login")).unwrap(),
+        form: BodyForm::Json,
+        user_field: "user".to_owned(),
+        password_field: "password".to_owned(),
+        fields: Vec::new(),
+        authorization: None,
+        right: vec![200],
+        wrong: vec![401],
+        id: Some("/uid".to_owned()),
+        mapping: Mapping { fields: Vec::new(), roles: None },
+        groups: None,
+        patience: Duration::from_secs(5),
+    };
+    let outbound = Outbound::new(&tls::client(&[]).unwrap());
+    (ground_over(Box::new(HttpDirectory::new(options, outbound).unwrap())), heard)
+}
+
+#[test]
+fn f2_answers_of_login_services_are_read_up_to_a_length() {
+    const MOST: usize = 256 * 1024;
+    // Beyond it the password is neither right nor wrong, whatever the status says.
+    for (status, length, told) in
+        [("200 OK", MOST, 200), ("200 OK", MOST + 1, 503), ("401 Unauthorized", MOST + 1, 503)]
+    {
+        let around = r#"{"uid":"rosa","x":""}"#;
+        let body = around.replace(r#""""#, &format!("\"{}\"", "x".repeat(length - around.len())));
+        assert_eq!(body.len(), length);
+        let (ground, _heard) = login_service(&format!(
+            "HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}"
+        ));
+        assert_eq!(login(&ground, "rosa", "rosapw", Some("AD")).status(), told, "{status} {length}");
     }
 }
 

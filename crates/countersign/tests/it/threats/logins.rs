@@ -489,3 +489,14 @@ fn c12_nobody_is_told_the_tokens_of_an_issuer() {
     assert!(super::lines_with(&received, "nobody's").is_empty());
     assert_eq!(super::claims(&received)["iss"], "countersign");
 }
+
+#[test]
+fn f2_answers_of_some_length_alone_end_a_log_in() {
+    const MOST: usize = 128 * 1024;
+    let (ground, provider) = ground();
+    provider.behave(Manners::Padded(MOST));
+    whole(&ground, "ann").answered();
+    provider.behave(Manners::Padded(MOST + 1));
+    refused(whole(&ground, "ann"), 503);
+    assert_eq!(provider.shown(), 2);
+}

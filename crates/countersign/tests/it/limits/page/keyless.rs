@@ -22,7 +22,7 @@ const fn fixed(
     Fixed { what, constant, test }
 }
 
-pub(super) const FIXED: [Fixed; 60] = [
+pub(super) const FIXED: [Fixed; 62] = [
     fixed(
         "bytes of a target",
         ("crates/gateway/src/listen/heads.rs", "TARGET_BYTES_MAX"),
@@ -230,6 +230,19 @@ pub(super) const FIXED: [Fixed; 60] = [
         "bytes of an issuer's key set or discovery document",
         ("crates/identity/src/issuers/remote.rs", "ANSWER_BYTES_MAX"),
         ("crates/countersign/tests/it/threats/issuers.rs", "f2_key_sets_of_some_length_alone_are_read"),
+    ),
+    fixed(
+        "bytes of an issuer's answer when it is shown the code of a log-in",
+        ("crates/identity/src/issuers/login.rs", "ANSWER_BYTES_MAX"),
+        ("crates/countersign/tests/it/threats/logins.rs", "f2_answers_of_some_length_alone_end_a_log_in"),
+    ),
+    fixed(
+        "bytes of the answer of a login service, which is a directory over HTTP",
+        ("crates/identity/src/directory/http.rs", "ANSWER_BYTES_MAX"),
+        (
+            "crates/countersign/tests/it/threats/directories.rs",
+            "f2_answers_of_login_services_are_read_up_to_a_length",
+        ),
     ),
     fixed(
         "questions about tokens to one issuer at once",
