@@ -57,6 +57,32 @@ impl Account {
     pub fn is_foreign(&self) -> bool {
         self.id == AccountId::FOREIGN
     }
+
+    /// How many bytes of memory the texts of this copy take, each with what it costs to have it at all: an issuer may say
+    /// little and in very many words.
+    pub fn text_bytes(&self) -> usize {
+        let Self {
+            id: _,
+            kind: _,
+            minted: _,
+            live: _,
+            proofs_from: _,
+            tenant,
+            roles,
+            subject,
+            name,
+            full_name,
+            first_name,
+            last_name,
+            email,
+            keys,
+        } = self;
+        let fixed = [subject, name, full_name, first_name, last_name, email].into_iter().chain(tenant);
+        let bytes = |text: &String| size_of::<String>() + text.len();
+        fixed.map(String::len).sum::<usize>()
+            + roles.iter().map(bytes).sum::<usize>()
+            + keys.iter().map(|(key, value)| bytes(key) + bytes(value)).sum::<usize>()
+    }
 }
 
 /// A switch that falls once: shared by what a revocation finds (an account, a key, an authority) and by everything that

@@ -43,7 +43,8 @@ pub(crate) enum Proof {
         second: Option<Secret>,
     },
     Jwt {
-        value: Secret,
+        /// Shared with what it opens, if only its issuer can read it.
+        value: Arc<Secret>,
     },
     /// A message of SPNEGO or NTLM, in base64.
     Negotiation {

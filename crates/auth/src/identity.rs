@@ -70,7 +70,12 @@ pub enum Lasts {
     /// Until then, and no longer than those: the token says so.
     Until(Time),
     /// As long as its issuer says so, who is asked again when its word is old.
-    Word(Arc<IssuersWord>),
+    Word {
+        /// Its last word.
+        word: Arc<IssuersWord>,
+        /// The token that the word is about.
+        token: Arc<Secret>,
+    },
 }
 
 /// What is known when an identity is made.

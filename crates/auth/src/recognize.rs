@@ -383,7 +383,7 @@ impl Finder<'_> {
                 values: self.token_values(rule)?,
                 second: self.companion(rule, PartName::Second)?,
             },
-            Scheme::Jwt => Proof::Jwt { value: Secret::new(self.required(rule, PartName::Value)?) },
+            Scheme::Jwt => Proof::Jwt { value: Arc::new(Secret::new(self.required(rule, PartName::Value)?)) },
             Scheme::Front => Proof::Front {
                 user: self.required(rule, PartName::Value)?,
                 proof: self.optional(rule, PartName::Proof)?.map(Secret::new),

@@ -21,6 +21,7 @@ use countersign_auth::dialect::Scheme;
 use countersign_auth::identity::{Identity, Lasts};
 use countersign_auth::port::foreign::OpaqueAnswer;
 use countersign_auth::port::{Answer, Unavailable};
+use countersign_auth::secret::Secret;
 use countersign_auth::time::Time;
 use countersign_auth::token::TokenDigest;
 use smallvec::SmallVec;
@@ -54,7 +55,11 @@ enum End {
     Bound,
     At(Time),
     /// As long as an issuer says so, by the word that opened it; those who are open when it is due ask whether it stands.
-    Word(Arc<IssuersWord>, RefCell<Option<Box<Word>>>),
+    Word {
+        first: Arc<IssuersWord>,
+        token: Arc<Secret>,
+        word: RefCell<Option<Box<Word>>>,
+    },
 }
 
 /// An issuer's last word, and the question whether it still stands.
@@ -76,7 +81,9 @@ impl Watch {
         let end = match identity.lasts() {
             Lasts::Bound => End::Bound,
             Lasts::Until(end) => End::At(*end),
-            Lasts::Word(word) => End::Word(Arc::clone(word), RefCell::default()),
+            Lasts::Word { word, token } => {
+                End::Word { first: Arc::clone(word), token: Arc::clone(token), word: RefCell::default() }
+            }
         };
         let extent = Extent::Endless;
         (account.is_some() || !held.is_empty()).then_some(Self { account, held, front, end, extent })
@@ -115,11 +122,13 @@ impl Watch {
         match &self.end {
             End::Bound => false,
             End::At(end) => end.plus(beyond) <= gate.clock.now(),
-            End::Word(first, word) => {
+            End::Word { first, token, word } => {
                 let now = gate.clock.now();
                 let word = || word.borrow_mut();
                 first.due() <= now
-                    && word().get_or_insert_with(|| Box::new(Word::due(first))).is_over(gate, now, beyond)
+                    && word()
+                        .get_or_insert_with(|| Box::new(Word::due(first)))
+                        .is_over(token, gate, now, beyond)
             }
         }
     }
@@ -132,12 +141,12 @@ impl Word {
 
     /// Asks the issuer where it is time to, without waiting for its answer: that is looked for on each beat. What has ended
     /// by what the issuer itself has said is not asked about, and goes on for `beyond`.
-    fn is_over(&mut self, gate: &Gate, now: Time, beyond: Duration) -> bool {
+    fn is_over(&mut self, token: &Secret, gate: &Gate, now: Time, beyond: Duration) -> bool {
         if self.asking.is_none() && self.next <= now {
             if let Some(newer) = self.last.renewed(&*gate.lookups, now) {
                 self.stands(newer);
             } else if !self.has_ended(now, Duration::ZERO) {
-                self.asking = Some(self.last.ask(&*gate.lookups, now));
+                self.asking = Some(self.last.ask(token, &*gate.lookups, now));
             }
         }
         if let Some(answer) = &mut self.asking
@@ -168,7 +177,7 @@ impl fmt::Debug for End {
         f.write_str(match self {
             Self::Bound => "Bound",
             Self::At(_) => "At",
-            Self::Word(..) => "Word",
+            Self::Word { .. } => "Word",
         })
     }
 }

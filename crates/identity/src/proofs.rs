@@ -9,49 +9,83 @@ use countersign_auth::account::Live;
 use countersign_auth::port::{ProofKey, Remembered, Verified};
 use countersign_auth::time::Time;
 use foldhash::fast::RandomState;
+use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
-/// Each is some 150 bytes, and where an issuer is asked about a token as much again and the token, for whoever has to ask
-/// later; those that were not asked for lately give way.
-const PROOFS_MAX: usize = 100_000;
-/// What a core keeps for itself: two halves of this size, 80 bytes each, five megabytes at the most. Whoever sends the
-/// same credential all the time is among them.
+/// Places of proofs. Each proof is some 150 bytes, 300 where an issuer is asked about a token, and takes one, and more where
+/// an issuer says much of whose it is. Those that were not asked for lately give way.
+const PLACES_MAX: usize = 100_000;
+/// Half a kilobyte of texts about an account that nobody else keeps is in a proof's own place, and each further one takes
+/// another: an issuer says two or three hundred bytes of somebody. All places together are some 80 MB at the most, and what
+/// was signed lately about whoever is in them.
+const PLACE_BYTES: usize = 512;
+/// What a core keeps for itself: two halves of so many places. Whoever sends the same credential all the time is among
+/// them.
 const OWN_HALF_MAX: usize = 32 * 1024;
 
 /// Which [`Proofs`] of the process, and the credential.
 type OwnKey = (u64, [u8; 32]);
+
+/// A proof, and how many places it takes.
+#[derive(Clone)]
+struct Kept {
+    proof: Verified,
+    places: usize,
+}
+
+impl Kept {
+    fn new(proof: Verified) -> Self {
+        // Of the gate's own accounts the copy is there anyway.
+        let bytes = if proof.account.is_foreign() { proof.account.text_bytes() } else { 0 };
+        Self { proof, places: 1 + bytes / PLACE_BYTES }
+    }
+}
+
+#[derive(Clone)]
+struct Places;
+
+impl Weighter<[u8; 32], Kept> for Places {
+    fn weight(&self, _key: &[u8; 32], kept: &Kept) -> u64 {
+        kept.places as u64
+    }
+}
 
 /// What one core found lately, so that it need not ask for what others can lock.
 ///
 /// The younger half fills; when it is full it becomes the older one, whose entries go unless they were asked for.
 #[derive(Default)]
 struct Own {
-    younger: HashMap<OwnKey, Verified, RandomState>,
-    older: HashMap<OwnKey, Verified, RandomState>,
+    younger: HashMap<OwnKey, Kept, RandomState>,
+    older: HashMap<OwnKey, Kept, RandomState>,
+    /// That the younger half takes.
+    places: usize,
 }
 
 impl Own {
     /// What `look` says of an entry, if there is one. It is not copied: its keys are many entries', and counting their
     /// holders is what cores would wait for each other at.
     fn find<T>(&mut self, key: &OwnKey, look: impl FnOnce(&Verified) -> T) -> Option<T> {
-        if let Some(proof) = self.younger.get(key) {
-            return Some(look(proof));
+        if let Some(kept) = self.younger.get(key) {
+            return Some(look(&kept.proof));
         }
-        let proof = self.older.remove(key)?;
-        let found = look(&proof);
-        self.keep(*key, proof);
+        let kept = self.older.remove(key)?;
+        let found = look(&kept.proof);
+        self.keep(*key, kept);
         Some(found)
     }
 
-    fn keep(&mut self, key: OwnKey, proof: Verified) {
-        if self.younger.len() >= OWN_HALF_MAX {
+    fn keep(&mut self, key: OwnKey, kept: Kept) {
+        if self.places + kept.places > OWN_HALF_MAX {
             self.older = std::mem::take(&mut self.younger);
+            self.places = 0;
         }
-        self.younger.insert(key, proof);
+        self.places += kept.places;
+        let before = self.younger.insert(key, kept);
+        self.places -= before.map_or(0, |before| before.places);
     }
 
     fn forget(&mut self, key: &OwnKey) {
-        self.younger.remove(key);
+        self.places -= self.younger.remove(key).map_or(0, |gone| gone.places);
         self.older.remove(key);
     }
 }
@@ -71,13 +105,14 @@ thread_local! {
 /// more.
 pub(crate) struct Proofs {
     number: u64,
-    shared: Cache<[u8; 32], Verified>,
+    shared: Cache<[u8; 32], Kept, Places>,
 }
 
 impl Proofs {
     pub(crate) fn new() -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        Self { number: NEXT.fetch_add(1, Ordering::Relaxed), shared: Cache::new(PROOFS_MAX) }
+        let shared = Cache::with_weighter(PLACES_MAX, PLACES_MAX as u64, Places);
+        Self { number: NEXT.fetch_add(1, Ordering::Relaxed), shared }
     }
 
     /// Asks this core's own part first, and what all share only where that knows nothing.
@@ -97,10 +132,10 @@ impl Proofs {
                 Some(None) => own.forget(&own_key),
                 None => {}
             }
-            let proof = self.shared.get(&key.0)?;
-            let found = look(&proof);
+            let kept = self.shared.get(&key.0)?;
+            let found = look(&kept.proof);
             match found {
-                Some(_) => own.keep(own_key, proof),
+                Some(_) => own.keep(own_key, kept),
                 None => {
                     self.shared.remove(&key.0);
                 }
@@ -111,7 +146,107 @@ impl Proofs {
 
     pub(crate) fn remember(&self, key: ProofKey, proof: Verified) {
         if is_live(&proof) {
-            self.shared.insert(key.0, proof);
+            self.shared.insert(key.0, Kept::new(proof));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+    use std::collections::BTreeMap;
+
+    use countersign_auth::account::{Account, AccountId};
+    use countersign_auth::assertion::Minted;
+    use countersign_auth::port::After;
+
+    use super::*;
+
+    const NOW: Time = Time::from_unix_secs(1_800_000_000);
+
+    fn proof(id: AccountId, roles: Vec<String>) -> Verified {
+        let account = Account {
+            id,
+            kind: "users".into(),
+            minted: Minted::default(),
+            live: Live::new(),
+            proofs_from: NOW,
+            tenant: None,
+            roles,
+            subject: "7".to_owned(),
+            name: String::new(),
+            full_name: String::new(),
+            first_name: String::new(),
+            last_name: String::new(),
+            email: String::new(),
+            keys: BTreeMap::new(),
+        };
+        let until = Time::from_unix_secs(1_900_000_000);
+        let (account, keys, after) = (Arc::new(account), smallvec::SmallVec::new(), After::Over);
+        Verified { account, proven_at: NOW, until, keys, after }
+    }
+
+    /// With so many bytes of text.
+    fn of(bytes: usize) -> Verified {
+        let proof = proof(AccountId::FOREIGN, vec!["r".repeat(bytes - "7".len() - size_of::<String>())]);
+        assert_eq!(proof.account.text_bytes(), bytes);
+        proof
+    }
+
+    fn key(number: usize) -> ProofKey {
+        let mut key = [0; 32];
+        key[..8].copy_from_slice(&number.to_le_bytes());
+        ProofKey(key)
+    }
+
+    #[test]
+    fn whoever_is_said_much_of_takes_the_places_of_several() {
+        let places = |proof| Kept::new(proof).places;
+        assert_eq!([of(PLACE_BYTES - 1), of(PLACE_BYTES), of(10 * PLACE_BYTES)].map(places), [1, 2, 11]);
+        // Very many words are more than their letters.
+        let words = || vec!["r".to_owned(); 1000];
+        assert!(places(proof(AccountId::FOREIGN, words())) > 1000 / PLACE_BYTES * size_of::<String>());
+        // Accounts of the gate are there once, however many proofs they have.
+        assert_eq!(places(proof(AccountId(7), words())), 1);
+    }
+
+    #[test]
+    fn no_more_is_remembered_than_there_are_places_for() {
+        // Shards share the places; the last of each may be begun.
+        let check = |bytes: usize, places: usize| {
+            let proofs = Proofs::new();
+            for number in 0..2 * PLACES_MAX / places {
+                proofs.remember(key(number), of(bytes));
+                assert!(proofs.shared.weight() <= proofs.shared.capacity());
+            }
+            assert!(
+                (PLACES_MAX..PLACES_MAX + 1000).contains(&usize::try_from(proofs.shared.capacity()).unwrap())
+            );
+            let kept = proofs.shared.len() * places;
+            assert!((PLACES_MAX * 9 / 10..=PLACES_MAX + 1000).contains(&kept), "{bytes}: {kept}");
+        };
+        check(100, 1);
+        check(100 * PLACE_BYTES, 101);
+    }
+
+    #[test]
+    fn a_core_keeps_no_more_than_it_has_places_for() {
+        let check = |bytes: usize, places: usize| {
+            let (mut own, key) = (Own::default(), |number: usize| (7, key(number).0));
+            for number in 0..4 * OWN_HALF_MAX / places {
+                own.keep(key(number), Kept::new(of(bytes)));
+                // What was kept before takes its places once.
+                own.keep(key(number), Kept::new(of(bytes)));
+                assert_eq!(own.places, own.younger.len() * places);
+                assert!(own.places <= OWN_HALF_MAX && own.older.len() * places <= OWN_HALF_MAX);
+            }
+            let last = key(4 * OWN_HALF_MAX / places - 1);
+            assert!(own.find(&last, |_| ()).is_some());
+            own.forget(&last);
+            assert!(own.find(&last, |_| ()).is_none());
+            assert_eq!(own.places, own.younger.len() * places);
+        };
+        check(100, 1);
+        check(100 * PLACE_BYTES, 101);
     }
 }

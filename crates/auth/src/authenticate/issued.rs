@@ -70,7 +70,7 @@ impl Verifier<'_> {
     pub(super) async fn jwt(
         &self,
         rule: &CredentialRule,
-        value: &Secret,
+        value: &Arc<Secret>,
         site: Option<&str>,
     ) -> Result<Proven, Refusal> {
         let Some(dialect) = &rule.jwt else {
@@ -79,7 +79,7 @@ impl Verifier<'_> {
         let parts: SmallVec<[&str; 2]> = std::iter::once(value.expose()).chain(site).collect();
         let key = self.proof_key(rule, &parts);
         if let Some(verified) = self.lookups.recall(&key, self.now) {
-            return Ok(self.lasting(rule, verified));
+            return Ok(self.lasting(rule, value, verified));
         }
         let unverified = match UnverifiedJwt::parse(value.expose()) {
             Ok(unverified) => unverified,
@@ -125,17 +125,17 @@ impl Verifier<'_> {
         let (proven_at, after) = (issued_at, After::Over);
         let verified = Verified { account: Arc::clone(&account), proven_at, until, keys, after };
         self.lookups.remember(key, verified);
-        Ok(self.lasting(rule, Remembered { account, proven_at, until, after: After::Over }))
+        Ok(self.lasting(rule, value, Remembered { account, proven_at, until, after: After::Over }))
     }
 
     /// Who it is by a proof that ends by itself, or with its issuer's word.
-    fn lasting(&self, rule: &CredentialRule, proof: Remembered) -> Proven {
+    fn lasting(&self, rule: &CredentialRule, token: &Arc<Secret>, proof: Remembered) -> Proven {
         let Remembered { account, proven_at, until, after } = proof;
         let lasts = match after {
             After::Unverified => Lasts::Bound,
             // As long as it is taken with a request.
             After::Over => Lasts::Until(until.plus(Duration::from_secs(LEEWAY_SECS.into()))),
-            After::Asked(word) => Lasts::Word(word),
+            After::Asked(word) => Lasts::Word { word, token: Arc::clone(token) },
         };
         Proven { lasts, ..self.proven(rule, account, proven_at) }
     }
@@ -234,12 +234,17 @@ impl Verifier<'_> {
         };
         let key = self.proof_key(rule, &[value.expose()]);
         if let Some(verified) = self.lookups.recall(&key, self.now) {
-            return Ok(self.lasting(rule, verified));
+            return Ok(self.lasting(rule, value, verified));
         }
         self.asked(rule, value, key).await
     }
 
-    async fn asked(&self, rule: &CredentialRule, value: &Secret, key: ProofKey) -> Result<Proven, Refusal> {
+    async fn asked(
+        &self,
+        rule: &CredentialRule,
+        value: &Arc<Secret>,
+        key: ProofKey,
+    ) -> Result<Proven, Refusal> {
         let refuse =
             |reason, cause: &'static str| Err(Refusal::new(reason, cause).carried_by(rule.carrier()));
         let claim = OpaqueClaim {
@@ -258,16 +263,13 @@ impl Verifier<'_> {
                 let proven_at =
                     claims.get("iat").and_then(Value::as_i64).map_or(self.now, Time::from_unix_secs);
                 let proven_at = proven_at.min(self.now);
-                let token = OpaqueToken {
-                    key,
-                    api: Arc::clone(&self.api.name),
-                    credential: Arc::clone(&rule.name),
-                    value: Secret::new(value.expose()),
-                };
+                let token =
+                    OpaqueToken { key, api: Arc::clone(&self.api.name), credential: Arc::clone(&rule.name) };
                 let span = Span { from: self.now, until, ends_at };
                 let word = IssuersWord::new(Arc::new(token), Arc::clone(&account), proven_at, span);
                 word.remember(self.lookups);
-                Ok(Proven { lasts: Lasts::Word(word), ..self.proven(rule, account, proven_at) })
+                let lasts = Lasts::Word { word, token: Arc::clone(value) };
+                Ok(Proven { lasts, ..self.proven(rule, account, proven_at) })
             }
             OpaqueAnswer::Refused(why) => refuse(Reason::BadToken, why),
             OpaqueAnswer::TooMany => refuse(Reason::TooMany, TOO_MANY),

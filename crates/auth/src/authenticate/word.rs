@@ -14,12 +14,12 @@ use crate::port::{After, Answer, Lookups, ProofKey, Unavailable, Verified};
 use crate::secret::Secret;
 use crate::time::Time;
 
-/// A token that only its issuer can read, and where it was presented.
+/// A token that only its issuer can read, and where it was presented. Its text is not here: whoever presented it has that,
+/// for as long as his request and what it opened take, so that what is remembered is not as long as what clients send.
 pub(super) struct OpaqueToken {
     pub(super) key: ProofKey,
     pub(super) api: Arc<str>,
     pub(super) credential: Arc<str>,
-    pub(super) value: Secret,
 }
 
 /// An issuer's word about a token. It is good for a time; after that the issuer is asked again.
@@ -109,12 +109,18 @@ impl IssuersWord {
         (now < newer.due && says_the_same(&newer.account, &self.account)).then_some(newer)
     }
 
-    /// Asks again; the answer is for [`IssuersWord::hear`]. The token was good, so it is nobody's attempt.
-    pub fn ask(&self, lookups: &dyn Lookups, now: Time) -> Answer<Result<OpaqueAnswer, Unavailable>> {
+    /// Asks again about the token, whose text is `value`; the answer is for [`IssuersWord::hear`]. The token was good, so it is
+    /// nobody's attempt.
+    pub fn ask(
+        &self,
+        value: &Secret,
+        lookups: &dyn Lookups,
+        now: Time,
+    ) -> Answer<Result<OpaqueAnswer, Unavailable>> {
         let claim = OpaqueClaim {
             api: Arc::clone(&self.token.api),
             credential: Arc::clone(&self.token.credential),
-            value: Secret::new(self.token.value.expose()),
+            value: Secret::new(value.expose()),
             asker: Asker::Channel,
         };
         lookups.introspect(claim, now)
@@ -254,12 +260,7 @@ mod tests {
         let at = |secs: i64| Time::from_unix_secs(1_800_000_000 + secs);
         let word = |first: u8, ends_at| {
             let key = std::array::from_fn(|at| if at == 0 { first } else { 0 });
-            let token = OpaqueToken {
-                key: ProofKey(key),
-                api: "a".into(),
-                credential: "b".into(),
-                value: Secret::new("t"),
-            };
+            let token = OpaqueToken { key: ProofKey(key), api: "a".into(), credential: "b".into() };
             let span = Span { from: at(0), until: at(60), ends_at };
             IssuersWord::new(Arc::new(token), Arc::new(foreign(&"users".into())), at(0), span)
         };

@@ -314,6 +314,23 @@ fn f2_channels_wait_for_their_turn_to_have_an_issuer_asked() {
 }
 
 #[test]
+fn e4_an_issuer_is_asked_about_the_very_token_that_opened_a_channel() {
+    let ground = ground();
+    let issuer = Asked::start();
+    ask(&ground, &issuer);
+    issuer.says("200 OK", &json!({ "active": true, "sub": "7" }));
+    let first = streams(&ground, 3);
+    assert_eq!(issuer.about(), ["t-0", "t-1", "t-2"]);
+    // Those that are opened by what is remembered know their tokens as well.
+    drop(first);
+    let _open = streams(&ground, 3);
+    assert!(issuer.about().is_empty());
+    ground.world.wait(REMEMBERED + MOMENT);
+    until("all are asked about again", || issuer.asked() == 6);
+    assert_eq!(issuer.about(), ["t-0", "t-1", "t-2"]);
+}
+
+#[test]
 fn e4_channels_whose_tokens_expire_are_nobodys_failures() {
     // More than an address may fail in a minute.
     const CHANNELS: usize = 60;

@@ -22,7 +22,7 @@ const fn fixed(
     Fixed { what, constant, test }
 }
 
-pub(super) const FIXED: [Fixed; 62] = [
+pub(super) const FIXED: [Fixed; 64] = [
     fixed(
         "bytes of a target",
         ("crates/gateway/src/listen/heads.rs", "TARGET_BYTES_MAX"),
@@ -263,6 +263,16 @@ pub(super) const FIXED: [Fixed; 62] = [
         "bytes of its answer",
         (INTROSPECTION, "ANSWER_BYTES_MAX"),
         (ASKED, "f2_an_issuer_is_asked_about_tokens_and_answers_of_some_length_alone"),
+    ),
+    fixed(
+        "places of passwords and tokens that are remembered as verified",
+        ("crates/identity/src/proofs.rs", "PLACES_MAX"),
+        ("crates/identity/src/proofs.rs", "no_more_is_remembered_than_there_are_places_for"),
+    ),
+    fixed(
+        "bytes that an issuer may say of whoever is remembered in one place",
+        ("crates/identity/src/proofs.rs", "PLACE_BYTES"),
+        ("crates/identity/src/proofs.rs", "whoever_is_said_much_of_takes_the_places_of_several"),
     ),
     fixed(
         "how long an answer goes on after its token's end, if its length was not told and it is no stream",

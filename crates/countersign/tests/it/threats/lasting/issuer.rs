@@ -26,6 +26,8 @@ pub(super) struct Shared {
     /// Questions that came, and that were answered.
     pub(super) begun: AtomicUsize,
     answered: AtomicUsize,
+    /// The tokens that the questions were about.
+    about: Mutex<Vec<String>>,
     /// Nobody is answered while somebody has it.
     pub(super) held: Mutex<()>,
 }
@@ -60,7 +62,10 @@ impl Asked {
                 let Ok(mut stream) = stream else { return };
                 let shared = Arc::clone(&of_thread);
                 std::thread::spawn(move || {
-                    let is_garbage = read_request(&mut stream).contains("token=garbage");
+                    let question = read_request(&mut stream);
+                    let is_garbage = question.contains("token=garbage");
+                    let token = question.split('&').find_map(|pair| pair.strip_prefix("token="));
+                    shared.about.lock().unwrap().push(token.unwrap_or_default().to_owned());
                     shared.begun.fetch_add(1, Ordering::SeqCst);
                     drop(shared.held.lock().unwrap());
                     let (status, body) = match is_garbage {
@@ -81,6 +86,13 @@ impl Asked {
 
     pub(super) fn says(&self, status: &'static str, body: &Value) {
         *self.shared.answer.lock().unwrap() = (status, body.to_string());
+    }
+
+    /// The tokens that it was asked about since the last look, sorted.
+    pub(super) fn about(&self) -> Vec<String> {
+        let mut about = std::mem::take(&mut *self.shared.about.lock().unwrap());
+        about.sort_unstable();
+        about
     }
 
     pub(super) fn asked(&self) -> usize {
