@@ -72,10 +72,7 @@ pub async fn authenticate(
     if demand == Demand::None
         && credential.as_ref().is_some_and(|credential| from_foreign_page(credential, request))
     {
-        return Err(Refusal::new(
-            Reason::Csrf,
-            "a page of another origin makes the browser prove who its user is",
-        ));
+        return Err(request.refuse_page("makes the browser prove who its user is"));
     }
     let mut dead: Option<Refusal> = None;
     let mut found = None;

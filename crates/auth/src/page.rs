@@ -7,6 +7,8 @@
 use http::header::{HOST, ORIGIN};
 use http::{HeaderMap, HeaderValue};
 
+use crate::refusal::{Reason, Refusal};
+
 const SEC_FETCH_SITE: &str = "sec-fetch-site";
 
 /// Which pages may use what a browser knows of its user.
@@ -46,6 +48,31 @@ impl Pages<'_> {
         }
     }
 
+    /// Refuses what a foreign page made a browser do, in words such as `sent the form`.
+    ///
+    /// Where the page's origin was compared, the log is told with what: whoever has a proxy end TLS, and has not said that
+    /// it may be believed, finds `http` there in place of the `https` of his pages.
+    pub fn refuse(&self, headers: &HeaderMap, what: &str) -> Refusal {
+        let (site, origin) = (headers.contains_key(SEC_FETCH_SITE), headers.contains_key(ORIGIN));
+        let cause = match self.own(headers) {
+            Some(own) if !site && origin => format!("a page of another origin than {own} {what}"),
+            None | Some(_) if site || origin => format!("a page of another origin {what}"),
+            None | Some(_) => format!("a page that names no origin {what}"),
+        };
+        Refusal::new(Reason::Csrf, cause)
+    }
+
+    /// The origin of the host that was asked, as browsers write it.
+    fn own(&self, headers: &HeaderMap) -> Option<String> {
+        let host = headers.get(HOST)?.to_str().ok()?;
+        let host = host.strip_suffix(self.usual_port()).unwrap_or(host);
+        Some(format!("{}://{host}", self.scheme))
+    }
+
+    fn usual_port(&self) -> &'static str {
+        if self.scheme == "https" { ":443" } else { ":80" }
+    }
+
     fn named_by_origin(&self, headers: &HeaderMap) -> Page {
         match one(headers) {
             Origin::None => Page::Unnamed,
@@ -62,9 +89,9 @@ impl Pages<'_> {
             let rest = origin.strip_prefix(self.scheme)?;
             rest.strip_prefix("://")
         });
-        let usual_port = if self.scheme == "https" { ":443" } else { ":80" };
-        authority
-            .is_some_and(|authority| authority == host || host.strip_suffix(usual_port) == Some(authority))
+        authority.is_some_and(|authority| {
+            authority == host || host.strip_suffix(self.usual_port()) == Some(authority)
+        })
     }
 
     fn trusts(&self, origin: &HeaderValue) -> bool {

@@ -284,17 +284,14 @@ impl<'g> Visit<'g> {
         if self.upgrade == Upgrade::No || !permit.upgrade() {
             return Ok(());
         }
-        let may = match pages(self.mount, self.peer).asking(&self.head.headers) {
+        let pages = pages(self.mount, self.peer);
+        let may = match pages.asking(&self.head.headers) {
             Page::Ours => true,
             // A browser names the page of every WebSocket.
             Page::Unnamed => !self.mount.api.is_ambient(permit.identity()),
             Page::Foreign => false,
         };
-        if may {
-            Ok(())
-        } else {
-            Err(Refusal::new(Reason::Csrf, "a page of another origin asks for a WebSocket"))
-        }
+        if may { Ok(()) } else { Err(pages.refuse(&self.head.headers, "asks for a WebSocket")) }
     }
 
     fn forward(

@@ -5,6 +5,7 @@ use countersign_auth::port::foreign::{FrontProof, FrontTerms};
 use countersign_auth::secret::Secret;
 use countersign_gateway::address::ForwardingFields;
 
+use super::heard::Hearing;
 use super::sockets::FOREIGN;
 use super::{Ground, Told, all, basic, fronts};
 use crate::digest::{Challenge, Response};
@@ -155,6 +156,39 @@ fn e7_the_pages_of_a_host_are_those_of_its_scheme() {
     ask("http", "https://crm.example").refused(401);
     // Whose host it is, the address says that was asked.
     ask("https", "https://evil.example").refused(401);
+}
+
+/// Whoever runs the gate behind a proxy that ends TLS, and has not listed it, learns from the log what is amiss.
+#[test]
+fn e7_the_log_says_which_origin_a_page_was_expected_to_be_of() {
+    let hearing = Hearing::begin();
+    let check = |ground: &Ground, path: &str, page: &str, expected: &str| {
+        let told = ground.send(&format!(
+            "POST /api/v1/Contact/{path} HTTP/1.1\nContent-Length: 0\nX-Forwarded-For: 192.0.2.1\n\
+             X-Forwarded-Proto: https\nAuthorization: {}\n{page}",
+            basic("alice", "wonderland-7")
+        ));
+        let told = told.refused(401);
+        assert!(!told.bytes().contains("another origin"), "{}", told.bytes());
+        let line = hearing.wait_for(&format!("http.path=\"/api/v1/Contact/{path}\""));
+        let cause = format!("a page of another origin{expected} makes the browser prove who its user is");
+        assert!(line.contains(&cause), "{path}: {line}");
+    };
+    let own = "Host: crm.example\nOrigin: https://crm.example";
+    let unlisted = Ground::of("superoffice");
+    check(&unlisted, "expected-1", own, " than http://crm.example");
+    let listed = Ground::behind("superoffice", fronts(ForwardingFields::XForwarded));
+    let evil = "Origin: https://evil.example";
+    check(&listed, "expected-2", &format!("Host: crm.example\n{evil}"), " than https://crm.example");
+    check(&listed, "expected-3", &format!("Host: CRM.example:443\n{evil}"), " than https://crm.example");
+    // What the browser says itself was not compared.
+    check(&listed, "expected-4", &format!("{own}\nSec-Fetch-Site: cross-site"), "");
+    let log_in = ground().send(
+        "POST /login HTTP/1.1\nHost: a.example\nContent-Type: application/x-www-form-urlencoded\n\
+         Origin: https://a.example\n\nuserName=ann&password=wonderland-7",
+    );
+    log_in.refused(403);
+    hearing.wait_for("a page of another origin than http://a.example sent the form");
 }
 
 #[test]

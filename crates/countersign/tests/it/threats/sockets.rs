@@ -6,6 +6,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
+use super::heard::Hearing;
 use super::{Ground, Told, all, basic};
 use crate::process::Site;
 use crate::world::setting::Setting;
@@ -90,12 +91,15 @@ fn e7_a_page_of_another_origin_opens_no_websocket() {
     let ann = format!("\nAuthorization: {}", basic("ann", "administers-it-1"));
     let opened = ground.send(&format!("GET /api/v2/me HTTP/1.1\nHost: a.example{ann}"));
     let cookie = format!("\nCookie: JSESSIONID={}", opened.cookie("JSESSIONID"));
+    let hearing = Hearing::begin();
     // A cookie, and a password that the browser remembers.
     for proof in [&cookie, &ann] {
         for origin in FOREIGN {
             ask(&ground, "/api/v2/channel", &format!("{proof}\nOrigin: {origin}")).refused(403);
         }
         ask(&ground, "/api/v2/channel", proof).refused(403);
+        let _said = hearing.wait_for("a page that names no origin asks for a WebSocket");
+        let _said = hearing.wait_for("a page of another origin than http://a.example asks for a WebSocket");
         let own = "\nOrigin: http://a.example";
         ask(&ground, "/api/v2/channel", &format!("{proof}{own}\nOrigin: http://evil.example")).refused(403);
         ask(&ground, "/api/v2/channel", &format!("{proof}\nOrigin: http://evil.example{own}")).refused(403);
