@@ -149,6 +149,14 @@ pub fn forwarded(bytes: &[u8]) {
         assert_eq!(*hop, hop.to_canonical(), "an IPv4 address has one spelling");
     }
     let _scheme = (told.scheme_at(None), told.scheme_at(Some(0)));
+    // Whatever a client wrote, a front appends to the last of its fields what can be read.
+    let client = headers.get_all(name).iter().next_back().cloned();
+    let front = if name == "forwarded" { "for=192.0.2.9" } else { "192.0.2.9" };
+    let both = [client.as_ref().map_or(&[][..], HeaderValue::as_bytes), b", ", front.as_bytes()].concat();
+    headers.insert(name, HeaderValue::from_bytes(&both).expect("both are values"));
+    let told =
+        if name == "forwarded" { forwarded::forwarded(&headers) } else { forwarded::x_forwarded(&headers) };
+    assert_eq!(told.hops().last().copied().flatten(), Some([192, 0, 2, 9].into()));
 }
 
 /// The PROXY header, in both versions.

@@ -62,9 +62,9 @@ pub enum AddressSource {
     Connection,
     /// A forwarding field of a front that may be believed.
     Front,
-    /// A front that may be believed sent what cannot be read: the address is the front's own, which the access line
+    /// A front that may be believed sent what cannot be read: the address is that front's own, which the access line
     /// names and failed attempts count for. No rule of a route asks for an address, so that none lets the request
-    /// pass for it (T-B6).
+    /// pass for it. Clients have no part in it: what they write is before what their fronts append (T-B6).
     Unreadable,
 }
 
@@ -132,8 +132,8 @@ pub struct Peer {
     /// Where it comes from.
     pub source: AddressSource,
     /// The hops that a front told of and that are believed, farthest first: the client's address and those of the fronts
-    /// between it and the connection. Empty where the address comes from the connection or cannot be read. What a
-    /// field says of hops before the client is the client's own word, and not among them.
+    /// between it and the connection. Empty where the address is the connection's. What a field says of hops before the
+    /// client is the client's own word, and not among them.
     pub hops: Box<[IpAddr]>,
     /// How the client speaks.
     pub scheme: Scheme,
@@ -193,50 +193,42 @@ impl Peer {
             ForwardingFields::XForwarded => forwarded::x_forwarded(headers),
             ForwardingFields::Forwarded => forwarded::forwarded(headers),
         };
-        let client = client_of(&told.hops, &fronts.networks);
-        let hop = client.as_ref().ok().copied().flatten().map(|(hop, _)| hop);
-        if let Some(scheme) = told.scheme_at(hop) {
+        let (client, source) = client_of(&told.hops, &fronts.networks);
+        if let Some(scheme) = told.scheme_at(client.map(|(place, _)| place)) {
             self.scheme = scheme;
         }
-        match client {
-            Ok(None) => {}
-            Ok(Some((place, address))) => {
-                self.address = address;
-                self.source = AddressSource::Front;
-                self.hops = told.hops.iter().skip(place).flatten().copied().collect();
-            }
-            Err(Unreadable) => {
-                self.source = AddressSource::Unreadable;
-                static TOLD: AtomicU64 = AtomicU64::new(0);
-                // A broken front breaks every request: the first says so, then every 1024th.
-                if TOLD.fetch_add(1, Ordering::Relaxed).is_multiple_of(1024) {
-                    tracing::warn!(
-                        peer.address = %self.connection.address,
-                        request.id = %self.request,
-                        "could not read a forwarding field of a trusted front; the client's address is unknown"
-                    );
-                }
+        if let Some((place, address)) = client {
+            self.address = address;
+            self.hops = told.hops.iter().skip(place).flatten().copied().collect();
+        }
+        self.source = source;
+        if source == AddressSource::Unreadable {
+            static TOLD: AtomicU64 = AtomicU64::new(0);
+            // A broken front breaks every request: the first says so, then every 1024th.
+            if TOLD.fetch_add(1, Ordering::Relaxed).is_multiple_of(1024) {
+                tracing::warn!(
+                    peer.address = %self.address,
+                    request.id = %self.request,
+                    "could not read a forwarding field of a trusted front; the client's address is unknown"
+                );
             }
         }
     }
 }
 
-/// A hop that cannot be read stood where the client's address was to be found.
-#[derive(Debug, PartialEq, Eq)]
-struct Unreadable;
-
-/// The rightmost address that is not a front's own, and its place in the list; the leftmost if all are fronts;
-/// `None` if there is none at all.
-fn client_of(hops: &[Option<IpAddr>], fronts: &Networks) -> Result<Option<(usize, IpAddr)>, Unreadable> {
+/// The rightmost address that is not a front's own, and its place in the list; the leftmost if all are fronts, or if
+/// what is before them cannot be read; `None` if there is none at all.
+fn client_of(hops: &[Option<IpAddr>], fronts: &Networks) -> (Option<(usize, IpAddr)>, AddressSource) {
     let mut client = None;
     for (place, hop) in hops.iter().enumerate().rev() {
-        let address = (*hop).ok_or(Unreadable)?;
+        let Some(address) = *hop else { return (client, AddressSource::Unreadable) };
         client = Some((place, address));
         if !fronts.hold(address) {
             break;
         }
     }
-    Ok(client)
+    let source = if client.is_some() { AddressSource::Front } else { AddressSource::Connection };
+    (client, source)
 }
 
 /// An address without the IPv6 clothes of an IPv4 one.
@@ -259,19 +251,22 @@ mod tests {
     fn the_client_is_the_rightmost_that_is_no_front() {
         let fronts = Networks::new(["10.0.0.0/8".parse().unwrap(), "fd00::/8".parse().unwrap()]);
         let ip = |text: &str| Some(text.parse::<IpAddr>().unwrap());
-        let check = |hops: &[Option<IpAddr>], expected| {
-            let found = client_of(hops, &fronts).map(|client| client.map(|(_, address)| address));
-            assert_eq!(found, expected, "{hops:?}");
+        let check = |hops: &[Option<IpAddr>], address, source| {
+            let (client, found) = client_of(hops, &fronts);
+            assert_eq!((client.map(|(_, address)| address), found), (address, source), "{hops:?}");
         };
-        check(&[], Ok(None));
-        check(&[ip("192.0.2.1")], Ok(ip("192.0.2.1")));
-        check(&[ip("198.51.100.7"), ip("192.0.2.1")], Ok(ip("192.0.2.1")));
-        check(&[ip("192.0.2.1"), ip("10.1.1.1"), ip("fd00::1")], Ok(ip("192.0.2.1")));
-        check(&[ip("10.2.2.2"), ip("10.1.1.1")], Ok(ip("10.2.2.2")));
+        use AddressSource::{Connection, Front, Unreadable};
+        check(&[], None, Connection);
+        check(&[ip("192.0.2.1")], ip("192.0.2.1"), Front);
+        check(&[ip("198.51.100.7"), ip("192.0.2.1")], ip("192.0.2.1"), Front);
+        check(&[ip("192.0.2.1"), ip("10.1.1.1"), ip("fd00::1")], ip("192.0.2.1"), Front);
+        check(&[ip("10.2.2.2"), ip("10.1.1.1")], ip("10.2.2.2"), Front);
         // What stands left of the client is the client's own word.
-        check(&[None, ip("192.0.2.1")], Ok(ip("192.0.2.1")));
-        check(&[ip("192.0.2.1"), None], Err(Unreadable));
-        check(&[None, ip("10.1.1.1")], Err(Unreadable));
+        check(&[None, ip("192.0.2.1")], ip("192.0.2.1"), Front);
+        check(&[ip("192.0.2.1"), None], None, Unreadable);
+        // Whoever was told last of by what can be read has sent what cannot.
+        check(&[None, ip("10.1.1.1")], ip("10.1.1.1"), Unreadable);
+        check(&[ip("192.0.2.1"), None, ip("10.2.2.2"), ip("10.1.1.1")], ip("10.2.2.2"), Unreadable);
     }
 
     #[test]

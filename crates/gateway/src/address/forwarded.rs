@@ -7,8 +7,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use http::HeaderMap;
 use http::header::{FORWARDED, HeaderName};
+use http::{HeaderMap, HeaderValue};
 use smallvec::SmallVec;
 
 use super::Scheme;
@@ -44,74 +44,91 @@ impl Told {
 pub fn x_forwarded(headers: &HeaderMap) -> Told {
     let mut told = Told::default();
     for value in headers.get_all(X_FORWARDED_FOR) {
-        match value.to_str() {
-            Ok(value) => told.hops.extend(value.split(',').map(|item| node(trim(item)))),
-            Err(_) => told.hops.push(None),
-        }
+        told.hops.extend(items(value).map(|item| node(trim(item?))));
     }
     for value in headers.get_all(X_FORWARDED_PROTO) {
-        told.schemes.extend(value.to_str().unwrap_or("").split(',').map(|item| scheme(trim(item))));
+        told.schemes.extend(items(value).map(|item| scheme(trim(item?))));
     }
     told
 }
 
-/// Reads `Forwarded`. One element that breaks the grammar makes its whole field unreadable: where it ends, and
-/// so what it hides, cannot be known.
+/// The items of a list, each by itself: what is no text in one of them, which may be the client's, is in no other.
+fn items(value: &HeaderValue) -> impl Iterator<Item = Option<&str>> {
+    value.as_bytes().split(|byte| *byte == b',').map(|item| std::str::from_utf8(item).ok())
+}
+
+/// Reads `Forwarded`, from its end: each front appends what it knows, so that the last element is that of the front which
+/// is believed, the one before it that of whoever this front names, and so on.
+///
+/// An element that breaks the grammar is a hop that cannot be read, and nothing before it is read: where it begins, and so
+/// what it hides, cannot be known. What comes behind it is whole whatever it is, also where a quote is open in it: a client
+/// that could spoil what its front appends would have no address (T-B6).
 pub fn forwarded(headers: &HeaderMap) -> Told {
     let mut told = Told::default();
-    for value in headers.get_all(FORWARDED) {
-        let mark = told.hops.len();
-        if value.to_str().ok().and_then(|text| elements(text, &mut told)).is_none() {
-            told.hops.truncate(mark);
-            told.schemes.truncate(mark);
-            told.hops.push(None);
-            told.schemes.push(None);
+    'fields: for value in headers.get_all(FORWARDED).iter().rev() {
+        let mut rest = Some(value.as_bytes());
+        while let Some(list) = rest {
+            let (before, last) = last_element(list);
+            let read = std::str::from_utf8(last).ok().and_then(element);
+            let (hop, scheme) = read.unwrap_or_default();
+            told.hops.push(hop);
+            told.schemes.push(scheme);
+            if read.is_none() {
+                break 'fields;
+            }
+            rest = before;
         }
     }
+    told.hops.reverse();
+    told.schemes.reverse();
     told
 }
 
-/// `1#( [ pair ] *( ";" [ pair ] ) )`
-fn elements(text: &str, told: &mut Told) -> Option<()> {
-    let mut rest = text;
-    loop {
-        let mut hop = None;
-        let mut proto = None;
-        let more = loop {
-            rest = rest.trim_start_matches([' ', '\t']);
-            if !rest.starts_with([';', ',']) && !rest.is_empty() {
-                let (name, tail) = rest.split_once('=')?;
-                if name.is_empty() || !name.bytes().all(is_token_byte) {
-                    return None;
-                }
-                let (value, tail) = value(tail)?;
-                rest = tail.trim_start_matches([' ', '\t']);
-                // RFC 7239 section 4: each parameter occurs at most once in an element.
-                if name.eq_ignore_ascii_case("for") {
-                    if hop.replace(node(&value)).is_some() {
-                        return None;
-                    }
-                } else if name.eq_ignore_ascii_case("proto") && proto.replace(scheme(&value)).is_some() {
-                    return None;
-                }
+/// The last element of a list and what is before its comma, which no quotes surround as they are counted from the end.
+fn last_element(list: &[u8]) -> (Option<&[u8]>, &[u8]) {
+    let mut quoted = false;
+    let mut before = list;
+    while let Some((byte, rest)) = before.split_last() {
+        match byte {
+            b'"' if quoted => {
+                let escapes = rest.iter().rev().take_while(|byte| **byte == b'\\').count();
+                quoted = !escapes.is_multiple_of(2);
             }
-            let mut chars = rest.chars();
-            match chars.next() {
-                None => break false,
-                Some(',') => {
-                    rest = chars.as_str();
-                    break true;
-                }
-                Some(';') => rest = chars.as_str(),
-                Some(_) => return None,
-            }
-        };
-        // A hop that says nothing of its client still is one.
-        told.hops.push(hop.flatten());
-        told.schemes.push(proto.flatten());
-        if !more {
-            return Some(());
+            b'"' => quoted = true,
+            b',' if !quoted => return (Some(rest), list.get(before.len()..).unwrap_or_default()),
+            _ => {}
         }
+        before = rest;
+    }
+    (None, list)
+}
+
+/// `[ pair ] *( ";" [ pair ] )`: the hop and its scheme, of an element that says of each no more than once. A hop that says
+/// nothing of its client still is one.
+fn element(text: &str) -> Option<(Option<IpAddr>, Option<Scheme>)> {
+    let (mut hop, mut proto) = (None, None);
+    let mut rest = trim(text);
+    loop {
+        if !rest.is_empty() && !rest.starts_with(';') {
+            let (name, tail) = rest.split_once('=')?;
+            if name.is_empty() || !name.bytes().all(is_token_byte) {
+                return None;
+            }
+            let (value, tail) = value(tail)?;
+            rest = trim(tail);
+            // RFC 7239 section 4: each parameter occurs at most once in an element.
+            if name.eq_ignore_ascii_case("for") {
+                if hop.replace(node(&value)).is_some() {
+                    return None;
+                }
+            } else if name.eq_ignore_ascii_case("proto") && proto.replace(scheme(&value)).is_some() {
+                return None;
+            }
+        }
+        if rest.is_empty() {
+            return Some((hop.flatten(), proto.flatten()));
+        }
+        rest = trim(rest.strip_prefix(';')?);
     }
 }
 
@@ -191,8 +208,6 @@ mod tests {
         clippy::indexing_slicing,
         reason = "tests"
     )]
-    use http::HeaderValue;
-
     use super::*;
 
     fn show(told: &Told) -> String {
@@ -227,6 +242,14 @@ mod tests {
             (&["=1.1.1.1"], "?"),
             (&["1.1.1.1"], "?"),
             (&["for=", "for=1.1.1.1"], "? 1.1.1.1"),
+            (&["for=6.6.6.6", "for=", "for=1.1.1.1"], "? 1.1.1.1"),
+            (&["for=6.6.6.6, for=1.1.1.1 x, for=2.2.2.2;proto=https"], "? 2.2.2.2 https"),
+            (&["for=\", for=2.2.2.2"], "? 2.2.2.2"),
+            (&["for=\"x\\, for=\"[2001:db8::1]\";host=\"a\""], "? 2001:db8::1"),
+            (&["for=\"6.6.6.6, for=1.1.1.1, for=\"2.2.2.2:80\""], "? 1.1.1.1 2.2.2.2"),
+            (&["for=1.1.1.1;host=\"a\\\", for=6.6.6.6;x=\\\"b\""], "1.1.1.1"),
+            (&["for=1.1.1.1;host=\"a\\\\\", for=2.2.2.2"], "1.1.1.1 2.2.2.2"),
+            (&["for=1.1.1.1,,for=2.2.2.2,"], "1.1.1.1 ? 2.2.2.2 ?"),
             (&[";for=1.1.1.1; ;proto=http;"], "1.1.1.1 http"),
             (&["for=999.1.1.1"], "?"),
             (&[""], "?"),
@@ -239,6 +262,17 @@ mod tests {
             }
             assert_eq!(show(&forwarded(&headers)), *expected, "{values:?}");
         }
+    }
+
+    #[test]
+    fn what_is_no_text_is_in_no_other_hop() {
+        let mut headers = HeaderMap::new();
+        let field = |bytes: &[u8]| HeaderValue::from_bytes(bytes).unwrap();
+        headers.insert(FORWARDED, field(b"for=6.6.6.6, for=\xe4\xff, for=1.1.1.1;proto=https"));
+        assert_eq!(show(&forwarded(&headers)), "? 1.1.1.1 https");
+        headers.insert(X_FORWARDED_FOR, field(b"6.6.6.6, \xe4\xff, 1.1.1.1"));
+        headers.insert(X_FORWARDED_PROTO, field(b"http, \xff, https"));
+        assert_eq!(show(&x_forwarded(&headers)), "6.6.6.6 ? 1.1.1.1 https");
     }
 
     #[test]

@@ -174,7 +174,7 @@ fn b6_addresses_are_read_by_the_grammar_or_not_at_all() {
     use ForwardingFields::{Forwarded, XForwarded};
     let hearing = Hearing::begin();
     // The address that the gate takes for the client's: the front's own, where the field cannot be read.
-    const CASES: [(ForwardingFields, &str, &str); 13] = [
+    const CASES: [(ForwardingFields, &str, &str); 16] = [
         (XForwarded, "X-Forwarded-For: 192.0.2.9", "192.0.2.9"),
         (XForwarded, "X-Forwarded-For: a", "127.0.0.1"),
         (XForwarded, "X-Forwarded-For: unknown", "127.0.0.1"),
@@ -183,6 +183,10 @@ fn b6_addresses_are_read_by_the_grammar_or_not_at_all() {
         (XForwarded, "X-Forwarded-For: 198.51.100.1\nX-Forwarded-For: 192.0.2.9", "192.0.2.9"),
         (XForwarded, "X-Forwarded-For: ::ffff:192.0.2.9", "192.0.2.9"),
         (XForwarded, "X-Forwarded-For: 192.0.2.9, ::ffff:127.0.0.2", "192.0.2.9"),
+        // Of several fronts, that one's own which sent what cannot be read.
+        (XForwarded, "X-Forwarded-For: 192.0.2.9, unknown, 127.0.0.3, 127.0.0.2", "127.0.0.3"),
+        (Forwarded, "Forwarded: for=192.0.2.9;=, for=127.0.0.3, for=127.0.0.2", "127.0.0.3"),
+        (Forwarded, "Forwarded: for=unknown\nForwarded: for=127.0.0.3", "127.0.0.3"),
         (Forwarded, "Forwarded: for=192.0.2.9", "192.0.2.9"),
         (Forwarded, "Forwarded: for=\"1.1.1.1, for=2.2.2.2\"", "127.0.0.1"),
         (Forwarded, "Forwarded: for=\"[::ffff:192.0.2.9]:80\"", "192.0.2.9"),
@@ -205,4 +209,81 @@ fn b6_addresses_are_read_by_the_grammar_or_not_at_all() {
     let line = hearing.wait_for("http.path=\"/api/v2/diagnostics/version/b6-x\"");
     assert!(line.contains("peer.address=127.0.0.1 "), "{line}");
     assert!(!heard::anything_like(&line, "192.0.2.9"));
+}
+
+/// What clients may write so that what their front appends to it cannot be read.
+const SPOILING: [&[u8]; 12] = [
+    b"",
+    b",",
+    b"unknown",
+    b"for=unknown",
+    b"for=\"",
+    b"for=\"198.51.100.1",
+    b"for=\"198.51.100.1\\",
+    b"\"",
+    b"for=198.51.100.1;for=198.51.100.2",
+    b"for 198.51.100.1;",
+    b"\xe4\xff",
+    b"for=\"[2001:db8::1]\", for=\"\\\"",
+];
+
+/// A request with what its client wrote into a field, and what the front appended to that, in the same field or in another.
+fn appended(start: &str, name: &str, spoilt: &[u8], by: &str, own: &str, more: &str) -> Vec<u8> {
+    let separator = if by == "field" { format!("\r\n{name}: ") } else { ", ".to_owned() };
+    let (before, behind) = (
+        format!("{start} HTTP/1.1\r\nHost: push.example\r\n{name}: "),
+        format!("{separator}{own}\r\n{more}\r\n"),
+    );
+    [before.as_bytes(), spoilt, behind.as_bytes()].concat()
+}
+
+#[test]
+fn b6_no_client_spoils_what_its_front_says_of_it() {
+    use ForwardingFields::{Forwarded, XForwarded};
+    let hearing = Hearing::begin();
+    let families = [
+        (XForwarded, "X-Forwarded-For", "192.0.2.9"),
+        (Forwarded, "Forwarded", "for=192.0.2.9;proto=https"),
+        (Forwarded, "Forwarded", "for=\"192.0.2.9:4711\";host=\"a\""),
+    ];
+    for (family, (fields, name, own)) in families.into_iter().enumerate() {
+        let ground = Ground::behind("voltmx", fronts(fields));
+        let path = |number: usize, by: &str| format!("/api/v1/b6-{family}-{number}-{by}");
+        let asked = || SPOILING.into_iter().enumerate().flat_map(|one| [(one, "element"), (one, "field")]);
+        for ((number, spoilt), by) in asked() {
+            ground.send_bytes(&appended(&format!("GET {}", path(number, by)), name, spoilt, by, own, ""));
+        }
+        for ((number, spoilt), by) in asked() {
+            let line = hearing.wait_for(&format!("http.path=\"{}\"", path(number, by)));
+            let address = line.contains("peer.address=192.0.2.9 ");
+            assert!(address, "{} and {own}: {line}", spoilt.escape_ascii());
+        }
+    }
+}
+
+#[test]
+fn b6_no_client_has_its_failures_count_on_its_front() {
+    use ForwardingFields::{Forwarded, XForwarded};
+    const FAILURES: usize = 50;
+    for (fields, name, prefix) in [(XForwarded, "X-Forwarded-For", ""), (Forwarded, "Forwarded", "for=")] {
+        let ground = Ground::behind("voltmx", fronts(fields));
+        ground.world.stop_clock();
+        let device = |spoilt: &[u8], address: &str, value: &str| {
+            let more = format!("X-Device-AuthToken: {value}\r\n");
+            let own = format!("{prefix}{address}");
+            ground.send_bytes(&appended("GET /api/v1/subscribers/8123", name, spoilt, "element", &own, &more))
+        };
+        for guess in 0..FAILURES {
+            let spoilt = SPOILING[guess % SPOILING.len()];
+            device(spoilt, "198.51.100.9", &format!("guess-{guess}")).refused(401);
+        }
+        for spoilt in SPOILING.into_iter().chain([b"192.0.2.7".as_slice()]) {
+            device(spoilt, "198.51.100.9", "1234abc").refused(429);
+        }
+        // Nobody else is out of attempts, and least of all the front itself.
+        device(b"for=198.51.100.9", "192.0.2.7", "1234abc").passed();
+        let own = "GET /api/v1/subscribers/8123 HTTP/1.1\nHost: push.example\nX-Device-AuthToken: ";
+        ground.send(&format!("{own}guess-again")).refused(401);
+        ground.send(&format!("{own}1234abc")).passed();
+    }
 }
