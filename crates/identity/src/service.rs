@@ -67,6 +67,8 @@ const ENDED_BACKLOG: usize = 4096;
 const TICKETS_AT_ONCE: usize = 64;
 const DERIVATION_KEY: &str = "derivation key";
 const LAST_ACCOUNT: &str = "last account";
+/// When a write was last tried for its own sake.
+const TRIED: &str = "last try";
 
 /// How a service is set up.
 pub struct ServiceOptions {
@@ -312,6 +314,12 @@ impl Service {
     /// Whether all tokens of the store are in memory. Until then look-ups of unknown tokens ask the store.
     pub fn ready(&self) -> bool {
         self.core.loaded.load(Ordering::Acquire)
+    }
+
+    /// Whether the last change could not be written to the store. It tries by itself whether that has passed, so that
+    /// whoever sends nobody here meanwhile learns of it.
+    pub fn cannot_write(&self) -> bool {
+        self.core.store.is_failing()
     }
 
     /// Tells of every token that ends and of every account whose tokens do, from now on. A listener that lags

@@ -324,6 +324,9 @@ pub trait Store: Send + Sync {
     /// Applies all changes or none; safe on disk when the future answers.
     fn write(&self, changes: Vec<Change>) -> StoreFuture<()>;
 
+    /// Whether the last write that was tried could not be made; a conflict is no such failure.
+    fn is_failing(&self) -> bool;
+
     /// A named value of the service itself.
     fn meta(&self, name: &'static str) -> StoreFuture<Option<Vec<u8>>>;
 

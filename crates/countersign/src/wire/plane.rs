@@ -126,10 +126,12 @@ pub(crate) async fn start(
             ready: Arc::new(move || {
                 if stops.load(Ordering::Relaxed) {
                     Err(String::from("the gate is stopping"))
-                } else if state.ready() {
-                    Ok(health::remarks(&state))
-                } else {
+                } else if !state.ready() {
                     Err(String::from("sessions are still being read"))
+                } else if state.cannot_write() {
+                    Err(String::from("the database file cannot be written to"))
+                } else {
+                    Ok(health::remarks(&state))
                 }
             }),
             metrics: Arc::new(move || {

@@ -16,6 +16,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 
+use crate::raw::Client;
 use crate::upstream::Upstream;
 
 /// Longer than anything takes that the gate says in its log, on a machine that compiles beside it.
@@ -106,7 +107,18 @@ impl Site {
 
     /// Starts a gate that may have to wait before it listens.
     pub(crate) fn begin(&self, environment: &[(&str, String)]) -> Gate {
-        Gate::begin(Path::new(&binary()), &self.folder.path().join(CONFIG), environment)
+        Gate::begin(Command::new(binary()), &self.folder.path().join(CONFIG), environment)
+    }
+
+    /// Starts a gate that can be kept from writing to files: see [`Gate::fill_disk`].
+    #[cfg(target_os = "linux")]
+    pub(crate) fn start_on_a_small_disk(&self) -> Gate {
+        let mut command = Command::new("sh");
+        // What a shell ignores stays ignored; else the signal would end the gate where a full disk is an error.
+        command.arg("-c").arg("trap '' XFSZ && exec \"$0\" \"$@\"").arg(binary());
+        let mut gate = Gate::begin(command, &self.folder.path().join(CONFIG), &[]);
+        gate.listens();
+        gate
     }
 
     /// A command of the operator's on its configuration.
@@ -139,9 +151,9 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
-    fn begin(binary: &Path, config: &Path, environment: &[(&str, String)]) -> Self {
+    fn begin(mut command: Command, config: &Path, environment: &[(&str, String)]) -> Self {
         let started = Instant::now();
-        let mut child = Command::new(binary)
+        let mut child = command
             .arg("serve")
             .arg("--config")
             .arg(config)
@@ -213,6 +225,36 @@ impl Gate {
     /// Sends it SIGTERM.
     pub(crate) fn terminate(&self) {
         self.signal("-TERM");
+    }
+
+    /// From here on no file that it writes to takes another byte.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn fill_disk(&self) {
+        self.limit_files(Some(0));
+    }
+
+    /// There is room on its disk again.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn empty_disk(&self) {
+        self.limit_files(None);
+    }
+
+    #[cfg(target_os = "linux")]
+    fn limit_files(&self, current: Option<u64>) {
+        use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
+        let maximum = getrlimit(Resource::Fsize).maximum;
+        let current = current.or(maximum);
+        let gate = Pid::from_raw(self.child.id().cast_signed());
+        prlimit(gate, Resource::Fsize, Rlimit { current, maximum }).unwrap();
+    }
+
+    /// What its administration listener answers to a GET: status and body.
+    pub(crate) fn administration(&mut self, path: &str) -> (u16, String) {
+        let address = self.said("listening for administration")["listener.address"].clone();
+        let address = address.as_str().unwrap().parse().unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n");
+        let answer = Client::new(address).exchange(0, request.as_bytes()).unwrap();
+        (answer.head.status(), String::from_utf8(answer.body).unwrap())
     }
 
     fn signal(&self, name: &str) {

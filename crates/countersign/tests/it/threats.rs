@@ -16,6 +16,8 @@ mod floods;
 mod forwarding;
 mod framing;
 mod fronts;
+#[cfg(target_os = "linux")]
+mod full;
 pub(crate) mod heard;
 mod hops;
 mod issuers;

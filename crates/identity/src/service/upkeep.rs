@@ -7,7 +7,7 @@ use std::time::Duration;
 use countersign_auth::port::{Answer, Unavailable};
 use countersign_auth::time::Time;
 
-use super::{Core, Ledger, Service, Upkeep, unavailable};
+use super::{Core, Ledger, Service, TRIED, Upkeep, unavailable};
 use crate::store::{Change, TokenRow};
 use crate::tokens::record::{self, Marks, Record};
 
@@ -40,14 +40,18 @@ async fn flush_again_and_again(core: Weak<Core>) {
     loop {
         tokio::time::sleep(FLUSH_EVERY).await;
         let Some(core) = core.upgrade() else { return };
-        match core.flush().await {
+        let flushed = core.flush().await;
+        match &flushed {
             Ok(()) if failed => tracing::info!("wrote what had waited while the store was away"),
             Err(error) if !failed => {
-                tracing::error!(error = %error, "could not write noted uses and ends, will go on trying");
+                tracing::error!(%error, "could not write noted uses and ends, will go on trying");
             }
             Ok(()) | Err(_) => {}
         }
         failed = core.has_unwritten();
+        if flushed.is_ok() {
+            core.try_to_write().await;
+        }
     }
 }
 
@@ -195,6 +199,15 @@ impl Core {
             self.tokens.put_back_dirty(&dirty);
             unavailable(error)
         })
+    }
+
+    /// While nothing can be written and nothing waits for it, writes something, that it be known when that has passed.
+    async fn try_to_write(&self) {
+        if self.store.is_failing() {
+            let now = self.clock.now().unix_ms().to_be_bytes().to_vec();
+            // The store says itself when it fails no more.
+            let _ = self.store.write(vec![Change::PutMeta(TRIED, now)]).await;
+        }
     }
 
     pub(super) async fn sweep(&self, now: Time) -> Result<(), Unavailable> {

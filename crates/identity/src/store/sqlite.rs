@@ -74,11 +74,11 @@ impl SqliteStore {
         migrate(&mut connection).await?;
         let readers = SqlitePoolOptions::new()
             .max_connections(READERS_MAX)
-            .connect_with(options.read_only(true).create_if_missing(false))
+            .connect_with(options.clone().read_only(true).create_if_missing(false))
             .await
             .map_err(down)?;
         let bulk = Bulk::open(path, handle)?;
-        let writer = Writer::start(connection, handle);
+        let writer = Writer::start(connection, options.create_if_missing(false), handle);
         Ok(Arc::new(Self { readers, bulk, writer, lock: Arc::new(Mutex::new(Some(lock))) }))
     }
 
@@ -94,6 +94,10 @@ impl SqliteStore {
 impl Store for SqliteStore {
     fn write(&self, changes: Vec<Change>) -> StoreFuture<()> {
         self.writer.write(changes)
+    }
+
+    fn is_failing(&self) -> bool {
+        self.writer.is_failing()
     }
 
     fn meta(&self, name: &'static str) -> StoreFuture<Option<Vec<u8>>> {
@@ -307,6 +311,31 @@ mod tests {
             use std::os::unix::fs::PermissionsExt as _;
             let mode = std::fs::metadata(&path).unwrap().permissions().mode();
             assert_eq!(mode & 0o777, 0o600);
+        }
+        store.close().await.unwrap();
+    }
+
+    /// As a full disk does: see `e4_what_ended_while_the_disk_was_full_stays_ended` for one that is.
+    #[tokio::test]
+    async fn a_transaction_that_the_database_ended_is_not_the_last_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("gate.db");
+        let store = SqliteStore::open(&path, &Handle::current()).await.unwrap();
+        let mut other = SqliteConnectOptions::new().filename(&path).connect().await.unwrap();
+        let trigger = "CREATE TRIGGER full BEFORE INSERT ON meta WHEN NEW.name = 'too much' \
+                       BEGIN SELECT RAISE(ROLLBACK, 'full'); END";
+        sqlx::query(trigger).execute(&mut other).await.unwrap();
+        assert!(!store.is_failing());
+        for round in 0..3_u8 {
+            let much =
+                vec![Change::PutMeta("beside it", vec![round]), Change::PutMeta("too much", vec![round])];
+            let failed = store.write(much).await;
+            assert!(matches!(failed, Err(StoreError::Down(_))), "{failed:?}");
+            assert!(store.is_failing());
+            assert_eq!(store.meta("beside it").await.unwrap(), None);
+            store.write(vec![Change::PutMeta("little", vec![round])]).await.unwrap();
+            assert!(!store.is_failing());
+            assert_eq!(store.meta("little").await.unwrap(), Some(vec![round]));
         }
         store.close().await.unwrap();
     }

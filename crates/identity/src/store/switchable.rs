@@ -64,6 +64,10 @@ impl Store for Switchable {
         self.pass(|store| store.write(changes))
     }
 
+    fn is_failing(&self) -> bool {
+        self.off.load(Ordering::SeqCst) || self.inner.is_failing()
+    }
+
     fn meta(&self, name: &'static str) -> StoreFuture<Option<Vec<u8>>> {
         self.pass(|store| store.meta(name))
     }

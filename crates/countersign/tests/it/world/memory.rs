@@ -192,6 +192,10 @@ impl Store for MemoryStore {
         Box::pin(std::future::ready(done))
     }
 
+    fn is_failing(&self) -> bool {
+        false
+    }
+
     fn meta(&self, name: &'static str) -> StoreFuture<Option<Vec<u8>>> {
         self.read(|rows| rows.meta.get(name).cloned())
     }

@@ -6,12 +6,17 @@
 //!
 //! A disk that takes five milliseconds to sync still takes thousands of log-ins a second that way. A job in
 //! conflict leaves its group alone.
+//!
+//! After a group that could not be written the next one has a connection of its own. SQLite ends a transaction by
+//! itself when the disk is full or fails; the ROLLBACK that follows is then an error, sqlx counts the transaction as open,
+//! and would begin no other one on that connection.
 
 use std::fmt::Write as _;
-use std::sync::{LazyLock, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
-use sqlx::sqlite::SqliteConnection;
-use sqlx::{AssertSqlSafe, Connection as _};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -37,14 +42,27 @@ pub(super) struct Writer {
     queue: mpsc::Sender<Job>,
     task: Mutex<Option<JoinHandle<()>>>,
     stop: mpsc::Sender<()>,
+    is_failing: Arc<AtomicBool>,
 }
 
 impl Writer {
-    pub(super) fn start(connection: SqliteConnection, handle: &Handle) -> Self {
+    /// Starts with a connection; others are opened with the options.
+    pub(super) fn start(
+        connection: SqliteConnection,
+        options: SqliteConnectOptions,
+        handle: &Handle,
+    ) -> Self {
         let (queue, jobs) = mpsc::channel(QUEUE_MAX);
         let (stop, stopped) = mpsc::channel(1);
-        let task = handle.spawn(run(connection, jobs, stopped));
-        Self { queue, task: Mutex::new(Some(task)), stop }
+        let is_failing = Arc::new(AtomicBool::new(false));
+        let pen = Pen { connection: Some(connection), options, is_failing: Arc::clone(&is_failing) };
+        let task = handle.spawn(run(pen, jobs, stopped));
+        Self { queue, task: Mutex::new(Some(task)), stop, is_failing }
+    }
+
+    /// Whether the last group could not be written.
+    pub(super) fn is_failing(&self) -> bool {
+        self.is_failing.load(Ordering::Relaxed)
     }
 
     /// Queues a job at once, so that the order of calls is the order of effects.
@@ -77,7 +95,15 @@ impl Writer {
     }
 }
 
-async fn run(mut connection: SqliteConnection, mut jobs: mpsc::Receiver<Job>, mut stop: mpsc::Receiver<()>) {
+/// What the task writes with.
+struct Pen {
+    /// `None` after a group that could not be written.
+    connection: Option<SqliteConnection>,
+    options: SqliteConnectOptions,
+    is_failing: Arc<AtomicBool>,
+}
+
+async fn run(mut pen: Pen, mut jobs: mpsc::Receiver<Job>, mut stop: mpsc::Receiver<()>) {
     let mut group = Vec::with_capacity(GROUP_MAX);
     loop {
         let received = tokio::select! {
@@ -91,16 +117,22 @@ async fn run(mut connection: SqliteConnection, mut jobs: mpsc::Receiver<Job>, mu
         if received == 0 {
             break;
         }
-        write_group(&mut connection, &mut group).await;
+        write_group(&mut pen, &mut group).await;
     }
-    if let Err(error) = connection.close().await {
+    if let Some(connection) = pen.connection
+        && let Err(error) = connection.close().await
+    {
         tracing::warn!(error = %error, "could not close the database file");
     }
 }
 
-async fn write_group(connection: &mut SqliteConnection, group: &mut Vec<Job>) {
+async fn write_group(pen: &mut Pen, group: &mut Vec<Job>) {
     let mut outcomes = Vec::with_capacity(group.len());
     let committed = async {
+        let connection = match &mut pen.connection {
+            Some(connection) => connection,
+            none => none.insert(pen.options.connect().await?),
+        };
         let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
         for job in group.iter_mut() {
             let changes = std::mem::take(&mut job.changes);
@@ -109,8 +141,21 @@ async fn write_group(connection: &mut SqliteConnection, group: &mut Vec<Job>) {
         transaction.commit().await
     }
     .await;
-    if let Err(error) = &committed {
-        tracing::error!(error = %error, jobs = group.len(), "could not write to the database file");
+    let was_failing = pen.is_failing.swap(committed.is_err(), Ordering::Relaxed);
+    match &committed {
+        Ok(()) if was_failing => tracing::info!("the database file can be written to again"),
+        Ok(()) => {}
+        Err(error) => {
+            if was_failing {
+                tracing::debug!(%error, jobs = group.len(), "still cannot write to the database file");
+            } else {
+                tracing::error!(%error, jobs = group.len(), "could not write to the database file");
+            }
+            if let Some(connection) = pen.connection.take() {
+                // Whatever it says, it is gone, and with it what it had not committed.
+                let _ = connection.close().await;
+            }
+        }
     }
     for (at, job) in group.drain(..).enumerate() {
         let outcome = match &committed {
