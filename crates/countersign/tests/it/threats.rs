@@ -19,6 +19,7 @@ mod fronts;
 #[cfg(target_os = "linux")]
 mod full;
 pub(crate) mod heard;
+mod held;
 mod hops;
 mod issuers;
 mod lasting;

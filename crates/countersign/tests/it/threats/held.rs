@@ -1,0 +1,125 @@
+//! D: log-ins whose end is held back. What they count for is counted when they are over, not when they began.
+
+use std::net::TcpStream;
+use std::time::Duration;
+
+use super::{Ground, Told};
+use crate::raw::Wire;
+
+/// Failures a minute until an address has no attempts left.
+const ADDRESS_FAILURES: usize = 50;
+/// Failures until an account is locked, for a second; each further one locks it for twice as long.
+const FAILURES: u32 = 5;
+/// How long an attacker holds something back: within the time that the gate waits for a whole body.
+const HELD: [Duration; 3] = [Duration::from_millis(1), Duration::from_secs(1), Duration::from_secs(29)];
+
+fn form(user: &str, password: &str) -> String {
+    format!("userName={user}&password={password}")
+}
+
+fn log_in(ground: &Ground, user: &str, password: &str) -> Told {
+    ground.send(&format!(
+        "POST /login HTTP/1.1\nHost: crm.example\nContent-Type: application/x-www-form-urlencoded\n\n{}",
+        form(user, password)
+    ))
+}
+
+/// A log-in that waits for the last byte of its body.
+struct Held {
+    wire: Wire,
+    last: Vec<u8>,
+}
+
+impl Held {
+    fn begin(ground: &Ground, user: &str, password: &str) -> Self {
+        let mut wire = Wire::new(TcpStream::connect(ground.world.address).unwrap());
+        let form = form(user, password);
+        let head = format!(
+            "POST /login HTTP/1.1\r\nHost: crm.example\r\nContent-Type: application/x-www-form-urlencoded\r\n\
+             Content-Length: {}\r\nExpect: 100-continue\r\n\r\n",
+            form.len()
+        );
+        wire.send(head.as_bytes()).unwrap();
+        // So it is at work on the request, and waits for the body.
+        assert_eq!(wire.head().unwrap().unwrap().status(), 100);
+        let (first, last) = form.as_bytes().split_at(form.len() - 1);
+        wire.send(first).unwrap();
+        Self { wire, last: last.to_vec() }
+    }
+
+    /// The status of the answer, once it is whole.
+    fn end(mut self) -> u16 {
+        self.wire.send(&self.last).unwrap();
+        self.wire.head().unwrap().unwrap().status()
+    }
+}
+
+#[test]
+fn d4_log_ins_that_were_held_back_begin_no_count_of_an_address_anew() {
+    for held_for in HELD {
+        let ground = Ground::of("superoffice");
+        ground.world.stop_clock();
+        let held: Vec<Held> =
+            (0..3).map(|number| Held::begin(&ground, &format!("held-{number}"), "guess")).collect();
+        ground.world.wait(held_for);
+        for guess in 0..ADDRESS_FAILURES {
+            log_in(&ground, &format!("nobody-{guess}"), "guess").refused(401);
+        }
+        log_in(&ground, "bob", "hatter-and-hare-3").refused(429);
+        for held in held {
+            assert_eq!(held.end(), 429, "{held_for:?}");
+            log_in(&ground, "nobody-again", "guess").refused(429);
+        }
+        // Nor is the minute any shorter or longer for them.
+        ground.world.wait(Duration::from_millis(59_999));
+        log_in(&ground, "bob", "hatter-and-hare-3").refused(429);
+        ground.world.wait(Duration::from_millis(1));
+        log_in(&ground, "bob", "hatter-and-hare-3").answered();
+    }
+}
+
+#[test]
+fn d4_log_ins_that_were_held_back_count_in_the_minute_in_which_they_end() {
+    let ground = Ground::of("superoffice");
+    ground.world.stop_clock();
+    let held: Vec<Held> = (0..ADDRESS_FAILURES)
+        .map(|number| Held::begin(&ground, &format!("held-{number}"), "guess"))
+        .collect();
+    ground.world.wait(Duration::from_secs(29));
+    for held in held {
+        assert_eq!(held.end(), 401);
+    }
+    // The minute began with the first that ended.
+    ground.world.wait(Duration::from_secs(31));
+    log_in(&ground, "bob", "hatter-and-hare-3").refused(429);
+    ground.world.wait(Duration::from_secs(29));
+    log_in(&ground, "bob", "hatter-and-hare-3").answered();
+}
+
+#[test]
+fn d4_log_ins_that_were_held_back_shorten_no_lock() {
+    let ground = Ground::of("superoffice");
+    ground.world.stop_clock();
+    let held: Vec<Held> =
+        (0..3).map(|number| Held::begin(&ground, "alice", &format!("held-{number}"))).collect();
+    for failure in 1..FAILURES {
+        log_in(&ground, "alice", &format!("guess-{failure}")).refused(401);
+    }
+    // The fifth locks for 1 s, the ninth for 16 s.
+    let mut lock = Duration::ZERO;
+    for further in 0..5 {
+        ground.world.wait(lock);
+        log_in(&ground, "alice", &format!("further-{further}")).refused(401);
+        lock = Duration::from_secs(1 << further);
+    }
+    assert_eq!(lock, Duration::from_secs(16));
+    for held in held {
+        assert_eq!(held.end(), 401);
+    }
+    for (passes, so_far) in [(1_500, 1_500), (14_499, 15_999)] {
+        ground.world.wait(Duration::from_millis(passes));
+        assert_eq!(log_in(&ground, "alice", "wonderland-7").status(), 401, "after {so_far} ms");
+    }
+    ground.world.wait(Duration::from_millis(1));
+    log_in(&ground, "alice", "wonderland-7").answered();
+}
