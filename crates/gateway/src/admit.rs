@@ -168,11 +168,6 @@ impl<'g> Visit<'g> {
         takes_method(api, &self.head.method, below(&self.path, self.prefix))?;
         let taken = api.take(&mut self.head.headers)?;
         let Read { fields, bytes } = self.read_body(&taken).await?;
-        if bytes.is_some() {
-            // A body takes as long as its client likes. Whatever is counted from here on is counted when it happens: an old
-            // time would be taken for a clock that was set back.
-            self.now = gate.clock.now();
-        }
         let now = self.now;
         let request = self.request(fields.as_ref(), bytes.as_deref());
         let located = api.locate_request(&request)?;
@@ -231,7 +226,7 @@ impl<'g> Visit<'g> {
         };
         self.admits_upgrade(&permit)?;
         let mut set = api.identity_headers(&permit, self.prefix, &*gate.lookups);
-        set.insert(countersign_auth::assertion::HEADER, assertions::assertion(gate, api, &permit, now)?);
+        set.insert(countersign_auth::assertion::HEADER, assertions::assertion(gate, api, &permit, self.now)?);
         Ok(self.forward(uri, &permit, set, follow))
     }
 
@@ -269,7 +264,7 @@ impl<'g> Visit<'g> {
         }
         let Some(body) = self.body.take() else { return Ok(Read::default()) };
         let limits = &self.gate.limits;
-        let bytes = call_body::read(body, limits.call_bytes, limits.own_body).await?;
+        let bytes = call_body::read(self.gate, &mut self.now, body, limits.call_bytes).await?;
         let fields = if has_fields {
             call_body::fields(content_type, &api.encodings(&self.head.method, path), &bytes, limits.fields)
         } else {

@@ -243,6 +243,32 @@ impl Client {
     }
 }
 
+/// A request that waits for the last byte of its body.
+pub(crate) struct Held {
+    wire: Wire,
+    last: Vec<u8>,
+}
+
+impl Held {
+    /// Sends these lines of a head, each with its CRLF, and all of a body but its last byte.
+    pub(crate) fn begin(address: SocketAddr, head: &str, body: &str) -> Self {
+        let mut wire = Wire::new(TcpStream::connect(address).unwrap());
+        let head = format!("{head}Content-Length: {}\r\nExpect: 100-continue\r\n\r\n", body.len());
+        wire.send(head.as_bytes()).unwrap();
+        // So the server is at work on the request, and waits for the body.
+        assert_eq!(wire.head().unwrap().unwrap().status(), 100);
+        let (first, last) = body.as_bytes().split_at(body.len() - 1);
+        wire.send(first).unwrap();
+        Self { wire, last: last.to_vec() }
+    }
+
+    /// The status of the answer, once the body is whole.
+    pub(crate) fn end(mut self) -> u16 {
+        self.wire.send(&self.last).unwrap();
+        self.wire.head().unwrap().unwrap().status()
+    }
+}
+
 /// The bytes of a message: lines with CRLF, `Content-Length` where a body has none yet.
 pub(crate) fn bytes(lines: &[String], body: &str) -> Vec<u8> {
     let mut text = lines.join("\r\n");

@@ -1,24 +1,32 @@
 //! The bodies that the gate reads itself: calls, and forms that carry a CSRF token.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use countersign_auth::fields::content_type::{ContentType, Encoding};
 use countersign_auth::fields::{Bounds, Fields};
 use countersign_auth::refusal::{Reason, Refusal};
+use countersign_auth::time::Time;
 
 use crate::body::{self, Body, ReadError};
+use crate::gate::Gate;
 
-/// Reads a body of at most `bytes_max` bytes to its end.
+/// Reads a body of at most `bytes_max` bytes to its end. It takes as long as its client likes, so `now` is read anew: what is
+/// counted from here on is counted when it happens, and an old time is not taken for a clock that was set back.
 ///
 /// # Errors
 /// `too-large` and `malformed`; the latter also if it does not come in time.
-pub(super) async fn read(body: Body, bytes_max: usize, limit: Duration) -> Result<Bytes, Refusal> {
+pub(super) async fn read(
+    gate: &Gate,
+    now: &mut Time,
+    body: Body,
+    bytes_max: usize,
+) -> Result<Bytes, Refusal> {
     let incoming = match body {
         Body::Full(bytes) => return Ok(bytes.unwrap_or_default()),
         Body::Streaming(incoming) => incoming,
     };
-    body::read(incoming, bytes_max, limit).await.map_err(|error| {
+    let read = body::read(incoming, bytes_max, gate.limits.own_body).await;
+    *now = gate.clock.now();
+    read.map_err(|error| {
         let reason = match error {
             ReadError::TooLarge(_) => Reason::TooLarge,
             ReadError::Late | ReadError::Broken(_) => Reason::Malformed,

@@ -29,7 +29,7 @@ impl Visit<'_> {
             && let Some(bytes_max) = pending.body_bytes_max(&self.head.headers)?
             && let Some(unread) = self.body.take()
         {
-            let bytes = call_body::read(unread, bytes_max, self.gate.limits.own_body).await?;
+            let bytes = call_body::read(self.gate, &mut self.now, unread, bytes_max).await?;
             self.body = Some(Body::full(bytes.clone()));
             body = Some(bytes);
         }

@@ -72,10 +72,7 @@ impl Visit<'_> {
 
     async fn whole_body(&mut self) -> Result<Bytes, Refusal> {
         match self.body.take() {
-            Some(body) => {
-                let limits = &self.gate.limits;
-                call_body::read(body, limits.call_bytes, limits.own_body).await
-            }
+            Some(body) => call_body::read(self.gate, &mut self.now, body, self.gate.limits.call_bytes).await,
             None => Ok(Bytes::new()),
         }
     }

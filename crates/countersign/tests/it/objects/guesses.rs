@@ -8,7 +8,7 @@ use countersign_gateway::address::{ForwardingFields, Fronts, Networks};
 use countersign_identity::lockout::Patience;
 
 use super::{CALLERS, bind, customer, order, send, tokens, world_text};
-use crate::raw::Client;
+use crate::raw::{Client, Held};
 use crate::world::World;
 use crate::world::setting::Setting;
 
@@ -64,4 +64,36 @@ fn an_address_has_so_many_guesses_a_minute_and_what_is_the_callers_own_is_none()
     assert_eq!(show(0, "1", "2001:db8:1::1").0, 404, "another address");
     world.wait(Duration::from_secs(60));
     assert_eq!(show(0, "1", "192.0.2.1").0, 404, "another minute");
+}
+
+#[test]
+fn guesses_that_were_held_back_count_in_the_minute_in_which_they_end() {
+    let world = impatient_world();
+    world.stop_clock();
+    let tokens = tokens(&world);
+    let held: Vec<Held> = (0..GUESSES)
+        .map(|guess| {
+            let head = format!(
+                "POST /orders HTTP/1.1\r\nHost: shop.example\r\nAuthorization: {}\r\n\
+                 Content-Type: application/json\r\n",
+                tokens[0]
+            );
+            Held::begin(world.address, &head, &format!("{{\"order\":\"{guess}\"}}"))
+        })
+        .collect();
+    world.wait(Duration::from_secs(29));
+    for held in held {
+        assert_eq!(held.end(), 404);
+    }
+    let mut client = Client::new(world.address);
+    let mut guess = || {
+        let authorization = format!("Authorization: {}", tokens[0]);
+        send(&mut client, "GET /orders/1", &[&authorization], "").head.status()
+    };
+    assert_eq!(guess(), 429);
+    // The minute began with the first that ended.
+    world.wait(Duration::from_secs(31));
+    assert_eq!(guess(), 429);
+    world.wait(Duration::from_secs(29));
+    assert_eq!(guess(), 404);
 }

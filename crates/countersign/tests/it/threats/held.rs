@@ -1,10 +1,9 @@
 //! D: log-ins whose end is held back. What they count for is counted when they are over, not when they began.
 
-use std::net::TcpStream;
 use std::time::Duration;
 
 use super::{Ground, Told};
-use crate::raw::Wire;
+use crate::raw::Held;
 
 /// Failures a minute until an address has no attempts left.
 const ADDRESS_FAILURES: usize = 50;
@@ -25,33 +24,10 @@ fn log_in(ground: &Ground, user: &str, password: &str) -> Told {
 }
 
 /// A log-in that waits for the last byte of its body.
-struct Held {
-    wire: Wire,
-    last: Vec<u8>,
-}
-
-impl Held {
-    fn begin(ground: &Ground, user: &str, password: &str) -> Self {
-        let mut wire = Wire::new(TcpStream::connect(ground.world.address).unwrap());
-        let form = form(user, password);
-        let head = format!(
-            "POST /login HTTP/1.1\r\nHost: crm.example\r\nContent-Type: application/x-www-form-urlencoded\r\n\
-             Content-Length: {}\r\nExpect: 100-continue\r\n\r\n",
-            form.len()
-        );
-        wire.send(head.as_bytes()).unwrap();
-        // So it is at work on the request, and waits for the body.
-        assert_eq!(wire.head().unwrap().unwrap().status(), 100);
-        let (first, last) = form.as_bytes().split_at(form.len() - 1);
-        wire.send(first).unwrap();
-        Self { wire, last: last.to_vec() }
-    }
-
-    /// The status of the answer, once it is whole.
-    fn end(mut self) -> u16 {
-        self.wire.send(&self.last).unwrap();
-        self.wire.head().unwrap().unwrap().status()
-    }
+fn hold(ground: &Ground, user: &str, password: &str) -> Held {
+    let head =
+        "POST /login HTTP/1.1\r\nHost: crm.example\r\nContent-Type: application/x-www-form-urlencoded\r\n";
+    Held::begin(ground.world.address, head, &form(user, password))
 }
 
 #[test]
@@ -60,7 +36,7 @@ fn d4_log_ins_that_were_held_back_begin_no_count_of_an_address_anew() {
         let ground = Ground::of("superoffice");
         ground.world.stop_clock();
         let held: Vec<Held> =
-            (0..3).map(|number| Held::begin(&ground, &format!("held-{number}"), "guess")).collect();
+            (0..3).map(|number| hold(&ground, &format!("held-{number}"), "guess")).collect();
         ground.world.wait(held_for);
         for guess in 0..ADDRESS_FAILURES {
             log_in(&ground, &format!("nobody-{guess}"), "guess").refused(401);
@@ -82,9 +58,8 @@ fn d4_log_ins_that_were_held_back_begin_no_count_of_an_address_anew() {
 fn d4_log_ins_that_were_held_back_count_in_the_minute_in_which_they_end() {
     let ground = Ground::of("superoffice");
     ground.world.stop_clock();
-    let held: Vec<Held> = (0..ADDRESS_FAILURES)
-        .map(|number| Held::begin(&ground, &format!("held-{number}"), "guess"))
-        .collect();
+    let held: Vec<Held> =
+        (0..ADDRESS_FAILURES).map(|number| hold(&ground, &format!("held-{number}"), "guess")).collect();
     ground.world.wait(Duration::from_secs(29));
     for held in held {
         assert_eq!(held.end(), 401);
@@ -100,8 +75,7 @@ fn d4_log_ins_that_were_held_back_count_in_the_minute_in_which_they_end() {
 fn d4_log_ins_that_were_held_back_shorten_no_lock() {
     let ground = Ground::of("superoffice");
     ground.world.stop_clock();
-    let held: Vec<Held> =
-        (0..3).map(|number| Held::begin(&ground, "alice", &format!("held-{number}"))).collect();
+    let held: Vec<Held> = (0..3).map(|number| hold(&ground, "alice", &format!("held-{number}"))).collect();
     for failure in 1..FAILURES {
         log_in(&ground, "alice", &format!("guess-{failure}")).refused(401);
     }
