@@ -5,7 +5,7 @@
 //!      ─▶ nonce fresh and of this process, else stale ─▶ counter unused, else refused ─▶ identity
 //! ```
 //!
-//! Whoever goes on under a nonce that he proved before costs no look-up and no lock but that of the nonce.
+//! Whoever goes on under a nonce that he proved before costs no look-up and no lock.
 //! `stale` is only ever said of a right response, counters are only ever used up by one (T-D6, T-D7, T-D10).
 
 use std::sync::Arc;

@@ -145,7 +145,8 @@ fn d6_a_counter_is_taken_once_and_out_of_order_within_the_window() {
         assert!(info.contains(&format!("rspauth=\"{}\"", with(count).rspauth())), "{info}");
         told.passed();
     }
-    for count in [1, 3, 2, 300, 200, 43] {
+    // The last one was not used, but whether it was is no longer known.
+    for count in [1, 3, 2, 300, 200, 11] {
         wrong(send(&ground, &with(count)));
     }
     send(&ground, &with(45)).passed();
