@@ -2,18 +2,20 @@
 //!
 //! What is read from the store is kept only if nothing was changed since the reading began, and a change takes what
 //! it is about out of memory both before it is written and after: so that no request is answered by what was true
-//! before an acknowledged change.
+//! before an acknowledged change. Who looks for an object at hand takes no lock ([`sets`]); those that keep and change
+//! take turns.
 
 pub mod asked;
+mod sets;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use countersign_auth::port::Unavailable;
 use countersign_auth::port::objects::{Binding, ObjectDigest};
-use quick_cache::sync::Cache;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use self::asked::Questions;
+use self::sets::Sets;
 
 /// Each object has two, by id and by reference, and takes some 400 bytes with them: 40 MB when all are there. Those
 /// that were not asked for lately give way.
@@ -38,7 +40,7 @@ enum Entry {
 
 /// Objects in memory.
 pub(crate) struct Known {
-    cache: Cache<[u8; 32], Entry>,
+    cache: Sets<Entry>,
     generation: Mutex<u64>,
     /// Who is asked about what the store does not have.
     pub(crate) questions: Questions,
@@ -48,7 +50,7 @@ pub(crate) struct Known {
 impl Known {
     pub(crate) fn new() -> Self {
         Self {
-            cache: Cache::new(DIGESTS_MAX),
+            cache: Sets::new(DIGESTS_MAX),
             generation: Mutex::new(0),
             questions: Questions::default(),
             room: Semaphore::new(LOOKUPS_MAX),
@@ -110,7 +112,10 @@ fn digests(binding: &Binding) -> [ObjectDigest; 2] {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
     use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
     use countersign_auth::port::objects::{Binding, ObjectName};
     use countersign_auth::secret::Secret;
@@ -141,6 +146,59 @@ mod tests {
         assert!(known.get(&id).is_none(), "read before the change");
         known.keep(known.generation(), &binding("customer=2"));
         assert_eq!(known.get(&reference).and_then(|now| now.owner.clone()).as_deref(), Some("customer=2"));
+    }
+
+    /// What is acknowledged holds for whoever asks from then on, whatever is read and kept at the same time.
+    #[test]
+    fn who_asks_after_a_change_never_sees_the_owner_before() {
+        const OWNERS: u64 = 3_000;
+        // As long as it takes the readers to be there, but not for ever.
+        const OWNERS_MAX: u64 = 3_000_000;
+        const SEEN: u64 = 100;
+        let known = &Known::new();
+        let [id, reference] = &digests(&binding("0"));
+        // The store, and the owner that was acknowledged last.
+        let (stored, acknowledged) = &(AtomicU64::new(0), AtomicU64::new(0));
+        let (seen, is_over) = &(AtomicU64::new(0), AtomicBool::new(false));
+        let owner = &|digest| {
+            known.get(digest).map(|found| found.owner.as_deref().unwrap_or_default().parse::<u64>().unwrap())
+        };
+        std::thread::scope(|threads| {
+            threads.spawn(|| {
+                for owner in 1..=OWNERS_MAX {
+                    known.forget([id]);
+                    stored.store(owner, Ordering::Release);
+                    known.forget([id]);
+                    acknowledged.store(owner, Ordering::Release);
+                    if owner >= OWNERS && seen.load(Ordering::Relaxed) >= SEEN {
+                        break;
+                    }
+                }
+                is_over.store(true, Ordering::Release);
+            });
+            for digest in [id, reference] {
+                threads.spawn(move || {
+                    while !is_over.load(Ordering::Acquire) {
+                        let read_at = known.generation();
+                        let owner = stored.load(Ordering::Acquire);
+                        std::thread::yield_now();
+                        known.keep(read_at, &binding(&owner.to_string()));
+                    }
+                });
+                threads.spawn(move || {
+                    while !is_over.load(Ordering::Acquire) {
+                        let least = acknowledged.load(Ordering::Acquire);
+                        if let Some(owner) = owner(digest) {
+                            assert!(owner >= least, "{owner} after {least} was acknowledged");
+                            seen.fetch_add(1, Ordering::Relaxed);
+                        }
+                    }
+                });
+            }
+        });
+        assert!(seen.load(Ordering::Relaxed) >= SEEN, "nobody saw anything");
+        known.keep(known.generation(), &binding("5"));
+        assert_eq!([owner(id), owner(reference)], [Some(5); 2]);
     }
 
     #[test]
