@@ -136,12 +136,12 @@ def base64url(data):
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
-def tokens(key, first, count):
-    """Signed tokens of as many customers."""
+def tokens(key, customers):
+    """Signed tokens, one for each of these numbers of customers; no two are alike."""
     now = int(time.time())
     head = base64url(json.dumps({"alg": "RS256"}).encode())
-    for number in range(first, first + count):
-        claims = {"iss": ISSUER, "aud": AUDIENCE, "sub": str(number), "iat": now, "exp": now + 7200}
+    for at, number in enumerate(customers):
+        claims = {"iss": ISSUER, "aud": AUDIENCE, "sub": str(number), "jti": str(at), "iat": now, "exp": now + 7200}
         signed = f"{head}.{base64url(json.dumps(claims).encode())}"
         yield f"{signed}.{base64url(key.sign(signed.encode(), padding.PKCS1v15(), hashes.SHA256()))}"
 

@@ -1,6 +1,7 @@
 //! Whom a proof is about.
 
 use std::collections::BTreeMap;
+use std::hash::Hash;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -83,6 +84,27 @@ impl Account {
             + roles.iter().map(bytes).sum::<usize>()
             + keys.iter().map(|(key, value)| bytes(key) + bytes(value)).sum::<usize>()
     }
+
+    /// All that it says, equal for copies that say the same; what the gate notes beside a copy is no part of it.
+    pub fn words(&self) -> impl Eq + Hash + '_ {
+        let Self {
+            id,
+            kind,
+            minted: _,
+            live: _,
+            proofs_from,
+            tenant,
+            roles,
+            subject,
+            name,
+            full_name,
+            first_name,
+            last_name,
+            email,
+            keys,
+        } = self;
+        (id, kind, proofs_from, tenant, roles, subject, name, full_name, first_name, last_name, email, keys)
+    }
 }
 
 /// A switch that falls once: shared by what a revocation finds (an account, a key, an authority) and by everything that
@@ -111,6 +133,12 @@ impl Live {
     /// Whether it is still up, and all that it is under.
     pub fn is_up(&self) -> bool {
         self.0.up.load(Ordering::Acquire) && self.0.under.iter().all(Self::is_up)
+    }
+
+    /// Whether it is under these, in this order, and no others.
+    pub fn is_under(&self, others: &[Live]) -> bool {
+        let under = &self.0.under;
+        under.len() == others.len() && under.iter().zip(others).all(|(one, other)| one.is(other))
     }
 
     /// Whether both are one switch.

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use crate::api::Api;
 use crate::dialect::Scheme;
 use crate::dialect::template::Medium;
-use crate::identity::Identity;
+use crate::identity::{Identity, Lasts};
 use crate::objects::settle::Checked;
 use crate::policy::Permit;
 use crate::port::{Lookups, Purpose, Signer, Unavailable};
@@ -30,8 +30,9 @@ pub const ISSUER: &str = "countersign";
 pub const LIFETIME: Duration = Duration::from_secs(60);
 /// How long a cached one is handed out, so that a service has time left to read it.
 pub const REUSED: Duration = Duration::from_secs(45);
-/// Whoever proves himself with each request (an API key, Digest, a front) would need another assertion each second: his
-/// proof is told as made at the beginning of so many seconds, never later than it was.
+/// Whoever proves himself with each request (an API key, Digest, a front), or gets himself a new token for each from
+/// another issuer, would need another assertion each second: his proof is told as made at the beginning of so many seconds,
+/// never later than it was.
 const PROOF_GRAIN_SECS: i64 = 15;
 
 /// A verified identity, countersigned for one audience.
@@ -118,7 +119,11 @@ pub fn assert(api: &Api, permit: &Permit, signer: &dyn Signer, now: Time) -> Res
 /// When the caller proved who he is, in seconds since the Unix epoch, as services are told.
 fn auth_time(identity: &Identity, now: Time) -> i64 {
     let secs = identity.proven_at().unix_secs();
-    if identity.proven_at() >= now { secs.div_euclid(PROOF_GRAIN_SECS) * PROOF_GRAIN_SECS } else { secs }
+    let is_anew = match identity.lasts() {
+        Lasts::Bound => identity.proven_at() >= now,
+        Lasts::Until(_) | Lasts::Word { .. } => true,
+    };
+    if is_anew { secs.div_euclid(PROOF_GRAIN_SECS) * PROOF_GRAIN_SECS } else { secs }
 }
 
 fn claims(api: &Api, permit: &Permit, now: Time) -> Map<String, Value> {
@@ -188,7 +193,7 @@ mod tests {
     use crate::authenticate::foreign;
     use crate::identity::Proven;
 
-    fn proven(at_ms: i64) -> Identity {
+    fn proven(at_ms: i64, lasts: Lasts) -> Identity {
         Identity::proven(Proven {
             account: Some(Arc::new(foreign(&"users".into()))),
             credential: "key".into(),
@@ -196,7 +201,7 @@ mod tests {
             proven_at: Time::from_unix_ms(at_ms),
             session: None,
             token: None,
-            lasts: crate::identity::Lasts::Bound,
+            lasts,
             dead_cookie: None,
             answers: Vec::new(),
             back: None,
@@ -205,12 +210,15 @@ mod tests {
 
     #[test]
     fn a_proof_of_this_request_is_told_as_of_the_beginning_of_its_span() {
-        let told = |at_ms, now_ms| auth_time(&proven(at_ms), Time::from_unix_ms(now_ms));
+        let told = |at_ms, now_ms| auth_time(&proven(at_ms, Lasts::Bound), Time::from_unix_ms(now_ms));
         for now in [30_000, 30_001, 37_500, 44_999] {
             assert_eq!(told(now, now), 30, "{now}");
         }
         assert_eq!(told(45_000, 45_000), 45);
         // What was proven before is told as it was.
         assert_eq!(told(37_500, 37_501), 37);
+        // But for tokens of issuers, of which there may be a new one with each request.
+        let signed = proven(37_500, Lasts::Until(Time::from_unix_secs(600)));
+        assert_eq!(auth_time(&signed, Time::from_unix_secs(90)), 30);
     }
 }

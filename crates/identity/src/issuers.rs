@@ -1,5 +1,6 @@
 //! Whose JWTs an API takes, and key sets as operators hand them in.
 
+mod described;
 pub mod introspection;
 pub mod login;
 pub mod remote;
@@ -10,6 +11,7 @@ use countersign_auth::port::foreign::IssuerTerms;
 use countersign_auth::port::{IssuerKey, IssuerKeys, Unavailable};
 use hashbrown::HashMap;
 
+use self::described::Described;
 use self::introspection::Introspection;
 use self::login::Login;
 use self::remote::{RemoteKeys, RemoteOptions};
@@ -56,6 +58,7 @@ pub(crate) struct Issuers {
     known: Rcu<ByApi<Known>>,
     introspections: Rcu<ByApi<Arc<Introspection>>>,
     logins: Rcu<ByApi<Arc<Login>>>,
+    pub(crate) described: Described,
 }
 
 impl Issuers {

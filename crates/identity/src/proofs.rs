@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use countersign_auth::account::Live;
+use countersign_auth::account::{Account, Live};
 use countersign_auth::port::{ProofKey, Remembered, Verified};
 use countersign_auth::time::Time;
 use foldhash::fast::RandomState;
@@ -35,10 +35,15 @@ struct Kept {
 
 impl Kept {
     fn new(proof: Verified) -> Self {
-        // Of the gate's own accounts the copy is there anyway.
-        let bytes = if proof.account.is_foreign() { proof.account.text_bytes() } else { 0 };
-        Self { proof, places: 1 + bytes / PLACE_BYTES }
+        let places = places_of(&proof.account);
+        Self { proof, places }
     }
+}
+
+/// How many places whoever keeps an account takes. Of the gate's own accounts the copy is there anyway.
+pub(crate) fn places_of(account: &Account) -> usize {
+    let bytes = if account.is_foreign() { account.text_bytes() } else { 0 };
+    1 + bytes / PLACE_BYTES
 }
 
 #[derive(Clone)]

@@ -98,11 +98,11 @@ impl Verifier<'_> {
         nonce: &str,
     ) -> Result<VerifiedClaims, Refusal> {
         let bad = |cause: &'static str| Refusal::new(Reason::BadToken, cause).carried_by(rule.carrier());
-        if UnverifiedJwt::parse(token.expose()).is_err() {
+        let Ok(token) = UnverifiedJwt::parse(token.expose()) else {
             return Err(Refusal::new(Reason::Unavailable, "the issuer's ID token cannot be read"));
-        }
+        };
         let demands = Demands { issuer: &terms.issuer, audience: &terms.client, claims: &[], roles: None };
-        let (claims, _ours) = self.verified(rule, &demands, token.expose()).await?;
+        let (claims, _ours) = self.verified(rule, &demands, token).await?;
         let said = |name: &str| claims.claims().get(name);
         if !said("nonce").and_then(Value::as_str).is_some_and(|said| Secret::new(said).matches(nonce)) {
             return Err(bad("the ID token is of another log-in"));

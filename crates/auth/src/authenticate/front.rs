@@ -10,7 +10,7 @@ use std::sync::Arc;
 use smallvec::smallvec;
 
 use super::Verifier;
-use super::issued::Demands;
+use super::issued::{Demands, read};
 use crate::dialect::CredentialRule;
 use crate::identity::Proven;
 use crate::port::foreign::{FrontProof, FrontTerms};
@@ -52,7 +52,8 @@ impl Verifier<'_> {
                     return Ok(self.proven(rule, verified.account, verified.proven_at));
                 }
                 let demands = Demands { issuer, audience, claims: &[], roles: None };
-                let (claims, _ours) = self.verified(rule, &demands, proof.expose()).await.map_err(settled)?;
+                let token = read(rule, proof.expose()).map_err(settled)?;
+                let (claims, _ours) = self.verified(rule, &demands, token).await.map_err(settled)?;
                 if claims.subject() != user {
                     return refuse("the front's proof is for somebody else");
                 }

@@ -10,14 +10,13 @@ use smallvec::{SmallVec, smallvec};
 use super::word::{IssuersWord, OpaqueToken, Span};
 use super::{LEEWAY_SECS, OWN_API_CLAIM, TOO_MANY, Verifier, foreign};
 use crate::account::{Account, Live};
-use crate::assertion::Minted;
 use crate::credential::{Credential, TokenValues};
 use crate::dialect::{CredentialRule, JwtCredential, Scheme};
 use crate::identity::{CLAIM_FIELDS, Lasts, Proven};
 use crate::port::foreign::{Asker, IssuerTerms, OpaqueAnswer, OpaqueClaim};
-use crate::port::{After, IssuerKeys, ProofKey, Remembered, Verified};
+use crate::port::{After, ProofKey, Remembered, Verified};
 use crate::refusal::{Reason, Refusal};
-use crate::scheme::jwt::{self, JwtError, JwtRule, UnverifiedJwt, VerifiedClaims};
+use crate::scheme::jwt::{JwtError, JwtRule, UnverifiedJwt, VerifiedClaims};
 use crate::secret::Secret;
 use crate::time::Time;
 
@@ -37,16 +36,16 @@ pub(super) struct Demands<'d> {
 }
 
 impl<'d> Demands<'d> {
-    /// The terms of the API for that issuer, or what the dialect says of its own.
-    fn of(dialect: &'d JwtCredential, named: Option<&'d str>, terms: Option<&'d IssuerTerms>) -> Self {
-        match (named, terms) {
-            (Some(issuer), Some(terms)) => Self {
+    /// The terms of the API for the issuer that a token names, or what the dialect says of its own.
+    fn of(dialect: &'d JwtCredential, named: Option<&'d (String, Arc<IssuerTerms>)>) -> Self {
+        match named {
+            Some((issuer, terms)) => Self {
                 issuer,
                 audience: terms.audience.as_deref().unwrap_or(&dialect.audience),
                 claims: if terms.claims.is_empty() { &dialect.claims } else { &terms.claims },
                 roles: terms.roles.as_ref(),
             },
-            (Some(_) | None, Some(_) | None) => Self {
+            None => Self {
                 issuer: &dialect.issuer,
                 audience: &dialect.audience,
                 claims: &dialect.claims,
@@ -88,40 +87,38 @@ impl Verifier<'_> {
             }
             Err(error) => return Err(refused(rule, error)),
         };
-        let named = unverified.issuer();
-        let terms = named.and_then(|issuer| self.lookups.issuer_terms(&self.api.name, issuer));
-        let demands = Demands::of(dialect, named, terms.as_deref());
-        let (claims, ours) = self.verified(rule, &demands, value.expose()).await?;
+        let terms = unverified.issuer().and_then(|issuer| {
+            let terms = self.lookups.issuer_terms(&self.api.name, issuer)?;
+            Some((issuer.to_owned(), terms))
+        });
+        let demands = Demands::of(dialect, terms.as_ref());
+        let (claims, ours) = self.verified(rule, &demands, unverified).await?;
         let issued_at = claims.issued_at().unwrap_or(Time::from_unix_secs(0));
         let mut until = claims.expires_at();
         let mut keys: SmallVec<[Live; 1]> = smallvec![claims.key().clone()];
-        let mut account = if ours {
-            self.own_account(rule, &claims, issued_at)?
-        } else {
-            let account = account_of(&rule.accounts, demands.claims, demands.roles, claims.claims());
-            Arc::new(Account { live: Live::under(keys.iter().cloned()), ..account })
-        };
+        let mut narrowed = None;
         if let Some(site) = site {
-            let narrowed = self.narrowed(rule, &demands, &claims, site).await?;
-            let Narrowed { tenant, claim, until: end, key } = narrowed;
+            let Narrowed { tenant, claim, until: end, key } =
+                self.narrowed(rule, &demands, &claims, site).await?;
             until = until.min(end);
             keys.push(key);
-            account = match (ours, account.tenant.as_ref() == Some(&tenant)) {
-                // Of an account of the gate the gate knows the tenant, whatever its token said when it was issued.
-                (true, true) => account,
-                (true, false) => {
-                    return Err(Refusal::new(
-                        Reason::BadToken,
-                        "the token for a tenant is for another than the account's",
-                    )
-                    .carried_by(rule.carrier()));
-                }
-                (false, _) => {
-                    let account = for_tenant(&account, tenant, claim, demands.claims);
-                    Arc::new(Account { live: Live::under(keys.iter().cloned()), ..account })
-                }
-            };
+            narrowed = Some((tenant, claim));
         }
+        let account = if ours {
+            let account = self.own_account(rule, &claims, issued_at)?;
+            // Of an account of the gate the gate knows the tenant, whatever its token said when it was issued.
+            if narrowed.is_some_and(|(tenant, _)| account.tenant != Some(tenant)) {
+                let cause = "the token for a tenant is for another than the account's";
+                return Err(Refusal::new(Reason::BadToken, cause).carried_by(rule.carrier()));
+            }
+            account
+        } else {
+            let mut account = account_of(&rule.accounts, demands.claims, demands.roles, claims.claims());
+            if let Some((tenant, claim)) = narrowed {
+                account = for_tenant(account, tenant, claim, demands.claims);
+            }
+            self.lookups.described(account, &keys)
+        };
         let (proven_at, after) = (issued_at, After::Over);
         let verified = Verified { account: Arc::clone(&account), proven_at, until, keys, after };
         self.lookups.remember(key, verified);
@@ -145,7 +142,7 @@ impl Verifier<'_> {
         &self,
         rule: &CredentialRule,
         demands: &Demands<'_>,
-        token: &str,
+        token: UnverifiedJwt<'_>,
     ) -> Result<(VerifiedClaims, bool), Refusal> {
         let (api, issuer) = (&*self.api.name, demands.issuer);
         let keys = match self.lookups.issuer_keys(api, issuer) {
@@ -156,20 +153,18 @@ impl Verifier<'_> {
                 None => Some(self.lookups.issuer_keys(api, issuer)?.ok_or(error)?),
             },
         };
-        let Some(keys) = keys else {
+        let Some(mut keys) = keys else {
             return Err(Refusal::new(Reason::Unavailable, "no keys are configured for the issuer")
                 .carried_by(rule.carrier()));
         };
         let demanded = JwtRule { issuer, audience: demands.audience, leeway_secs: LEEWAY_SECS };
-        let verify = |keys: &IssuerKeys| jwt::verify(token, keys, &demanded, self.now);
-        let claims = match verify(&keys) {
-            Err(JwtError::UnknownKey) => match self.lookups.renewed_keys(api, issuer).await? {
-                Some(newer) => verify(&newer),
-                None => Err(JwtError::UnknownKey),
-            },
-            outcome => outcome,
-        };
-        Ok((claims.map_err(|error| refused(rule, error))?, keys.ours))
+        if !token.is_of_known_key(&keys)
+            && let Some(newer) = self.lookups.renewed_keys(api, issuer).await?
+        {
+            keys = newer;
+        }
+        let claims = token.verify(&keys, &demanded, self.now).map_err(|error| refused(rule, error))?;
+        Ok((claims, keys.ours))
     }
 
     /// The account of the gate that a token of the gate's own is for.
@@ -206,7 +201,7 @@ impl Verifier<'_> {
             |cause: &'static str| Err(Refusal::new(Reason::BadToken, cause).carried_by(rule.carrier()));
         let name = demands.claims.iter().find(|(target, _)| target == "tenant").map(|(_, claim)| claim);
         let Some(name) = name else { return refuse("no claim says which tenants a token is for") };
-        let (claims, _ours) = self.verified(rule, demands, site).await?;
+        let (claims, _ours) = self.verified(rule, demands, read(rule, site)?).await?;
         let Some(tenant) = claim(claims.claims(), name).and_then(text) else {
             return refuse("the token for a tenant is for none");
         };
@@ -277,6 +272,11 @@ impl Verifier<'_> {
     }
 }
 
+/// Reads a token, within bounds.
+pub(super) fn read<'t>(rule: &CredentialRule, token: &'t str) -> Result<UnverifiedJwt<'t>, Refusal> {
+    UnverifiedJwt::parse(token).map_err(|error| refused(rule, error))
+}
+
 fn refused(rule: &CredentialRule, error: JwtError) -> Refusal {
     Refusal::new(error.reason(), error.to_string()).carried_by(rule.carrier())
 }
@@ -317,27 +317,12 @@ pub(super) fn account_of(
 
 /// The same caller, for one tenant. Keys that the same claim fills are that tenant as well: rules on them must not see
 /// more, or less, than rules on the tenant do.
-fn for_tenant(account: &Account, tenant: String, claim: &str, mapping: &[(String, String)]) -> Account {
-    let mut keys = account.keys.clone();
+fn for_tenant(account: Account, tenant: String, claim: &str, mapping: &[(String, String)]) -> Account {
+    let mut keys = account.keys;
     let filled =
         mapping.iter().filter(|(target, name)| name == claim && !CLAIM_FIELDS.contains(&target.as_str()));
     keys.extend(filled.map(|(target, _)| (target.clone(), tenant.clone())));
-    Account {
-        id: account.id,
-        kind: Arc::clone(&account.kind),
-        name: account.name.clone(),
-        subject: account.subject.clone(),
-        full_name: account.full_name.clone(),
-        first_name: account.first_name.clone(),
-        last_name: account.last_name.clone(),
-        email: account.email.clone(),
-        tenant: Some(tenant),
-        roles: account.roles.clone(),
-        keys,
-        proofs_from: account.proofs_from,
-        live: account.live.clone(),
-        minted: Minted::default(),
-    }
+    Account { tenant: Some(tenant), keys, ..account }
 }
 
 /// A claim by its name, or by a JSON pointer to it.

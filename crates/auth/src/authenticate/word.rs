@@ -181,30 +181,7 @@ impl fmt::Debug for IssuersWord {
 /// The account that is remembered from now on: the one that was remembered, with what was signed about it, unless anything
 /// is said otherwise of it.
 fn heard_as(account: Account, before: &Arc<Account>) -> Arc<Account> {
-    let is_the_same = {
-        let Account {
-            id,
-            kind,
-            minted: _,
-            live: _,
-            proofs_from,
-            tenant,
-            roles,
-            subject,
-            name,
-            full_name,
-            first_name,
-            last_name,
-            email,
-            keys,
-        } = &account;
-        (id, kind, proofs_from, tenant, roles)
-            == (&before.id, &before.kind, &before.proofs_from, &before.tenant, &before.roles)
-            && (subject, name, keys) == (&before.subject, &before.name, &before.keys)
-            && (full_name, first_name, last_name, email)
-                == (&before.full_name, &before.first_name, &before.last_name, &before.email)
-    };
-    if is_the_same { Arc::clone(before) } else { Arc::new(account) }
+    if account.words() == before.words() { Arc::clone(before) } else { Arc::new(account) }
 }
 
 /// Whether what is decided by is the same: who, for whom, with which roles and keys.

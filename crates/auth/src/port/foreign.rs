@@ -11,7 +11,7 @@ use ipnet::IpNet;
 use serde_json::{Map, Value};
 
 use super::{Answer, IssuerKeys, Unavailable};
-use crate::account::Account;
+use crate::account::{Account, Live};
 use crate::link::PeerCertificate;
 use crate::scheme::code::RANDOM_BYTES;
 use crate::secret::Secret;
@@ -193,6 +193,12 @@ pub trait Foreign: Send + Sync {
     /// On what terms an API takes the tokens of an issuer, if it says so itself; from memory.
     fn issuer_terms(&self, _api: &str, _issuer: &str) -> Option<Arc<IssuerTerms>> {
         None
+    }
+
+    /// The account that a token of an issuer describes, alive as long as the keys that it was verified by: the copy at
+    /// hand, if one says the same, with what was signed about it; from memory.
+    fn described(&self, account: Account, keys: &[Live]) -> Arc<Account> {
+        Arc::new(Account { live: Live::under(keys.iter().cloned()), ..account })
     }
 
     /// The keys of an issuer, fetched anew if that may be done now (T-C5); `None` if there are no newer ones than

@@ -159,6 +159,11 @@ impl<'a> UnverifiedJwt<'a> {
         self.claims.0.get("iss").and_then(Value::as_str)
     }
 
+    /// Whether any of these keys could have signed it, by the id that it names.
+    pub fn is_of_known_key(&self, keys: &IssuerKeys) -> bool {
+        keys.keys.iter().any(|key| self.header.may_mean(key))
+    }
+
     /// Verifies it; see [`verify`].
     ///
     /// # Errors
@@ -197,19 +202,15 @@ impl<'a> UnverifiedJwt<'a> {
         Ok(VerifiedClaims { claims: Claims(claims), key, expires_at, issued_at, subject })
     }
 
-    /// Finds a key that the signature is of. A key without an id may be meant by any `kid`.
+    /// Finds a key that the signature is of.
     fn check_signature<'k>(&self, keys: &'k IssuerKeys) -> Result<&'k IssuerKey, JwtError> {
-        let Header { algorithm, key_id } = &self.header;
-        let named = |key: &&IssuerKey| match (key_id, &key.id) {
-            (Some(wanted), Some(id)) => wanted == id,
-            (None, _) | (_, None) => true,
-        };
-        let mut known = keys.keys.iter().filter(named).peekable();
-        if known.peek().is_none() {
+        if !self.is_of_known_key(keys) {
             return Err(JwtError::UnknownKey);
         }
+        let algorithm = self.header.algorithm.as_str();
+        let known = keys.keys.iter().filter(|key| self.header.may_mean(key));
         let mut fitting = known
-            .filter(|key| algorithm_name(key.key.algorithm()) == Some(algorithm.as_str()))
+            .filter(|key| algorithm_name(key.key.algorithm()) == Some(algorithm))
             .take(KEYS_TRIED_MAX)
             .peekable();
         if fitting.peek().is_none() {
@@ -305,6 +306,14 @@ impl Header {
         };
         let algorithm = text("alg")?.ok_or(JwtError::Algorithm)?;
         Ok(Self { algorithm, key_id: text("kid")? })
+    }
+
+    /// A key without an id may be meant by any `kid`.
+    fn may_mean(&self, key: &IssuerKey) -> bool {
+        match (&self.key_id, &key.id) {
+            (Some(wanted), Some(id)) => wanted == id,
+            (None, _) | (_, None) => true,
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use countersign_auth::account::Account;
+use countersign_auth::account::{Account, Live};
 use countersign_auth::port::foreign::{
     Asker, CodeAnswer, CodeClaim, Foreign, FrontTerms, IssuerTerms, LoggedIn, LoginEntrance, LoginTerms,
     OpaqueAnswer, OpaqueClaim,
@@ -116,6 +116,10 @@ impl Foreign for Service {
 
     fn issuer_terms(&self, api: &str, issuer: &str) -> Option<Arc<IssuerTerms>> {
         self.core.issuers.terms(api, issuer)
+    }
+
+    fn described(&self, account: Account, keys: &[Live]) -> Arc<Account> {
+        self.core.issuers.described.one(account, keys)
     }
 
     fn renewed_keys(&self, api: &str, issuer: &str) -> Answer<Result<Option<Arc<IssuerKeys>>, Unavailable>> {

@@ -16,7 +16,7 @@ use countersign_identity::outbound::{Endpoint, Outbound};
 use countersign_identity::tls;
 use serde_json::{Value, json};
 
-use super::{Ground, Told};
+use super::{ASSERTION, Ground, Told, claims_of};
 use crate::raw::Wire;
 
 const ISSUER: &str = "https://issuer.example";
@@ -73,10 +73,15 @@ fn key_set_of(keys: &[(&str, &Ed25519KeyPair)]) -> String {
 }
 
 fn minted(ground: &Ground, id: &str, pair: &Ed25519KeyPair) -> String {
-    let now = ground.world.now().unix_secs();
+    minted_for(ground, id, pair, "7", ground.world.now().unix_secs())
+}
+
+fn minted_for(ground: &Ground, id: &str, pair: &Ed25519KeyPair, subject: &str, issued_at: i64) -> String {
+    let expires_at = ground.world.now().unix_secs() + 600;
     let part = |value: Value| URL_SAFE_NO_PAD.encode(value.to_string());
     let header = part(json!({ "alg": "EdDSA", "kid": id }));
-    let claims = part(json!({ "iss": ISSUER, "aud": "gate", "sub": "7", "iat": now, "exp": now + 600 }));
+    let claims = json!({ "iss": ISSUER, "aud": "gate", "sub": subject, "iat": issued_at, "exp": expires_at });
+    let claims = part(claims);
     let signed = format!("{header}.{claims}");
     let signature = URL_SAFE_NO_PAD.encode(pair.sign(signed.as_bytes()));
     format!("{signed}.{signature}")
@@ -193,6 +198,37 @@ fn c6_a_remembered_token_ends_with_its_issuers_key() {
     assert!(ends.rest().is_ok(), "a stream outlives the key of its token");
     assert!(goes_on.is_silent(Duration::from_millis(100)));
     call(&ground, &minted(&ground, "renamed", &stranger)).passed();
+}
+
+/// Who comes with a new token each time is told to the service by one assertion, as long as the tokens say the same of him.
+#[test]
+fn c6_tokens_that_say_the_same_share_an_assertion_and_no_others() {
+    let (site, pair) = (Site::new(), Ed25519KeyPair::generate().unwrap());
+    site.says("200 OK", &key_set_of(&[("one", &pair), ("two", &pair)]));
+    let ground = ground(&site);
+    // The last whole quarter of a minute but one: all of it has passed.
+    let from = (ground.world.now().unix_secs() / 15 - 2) * 15;
+    let told = |id: &str, subject: &str, issued_at: i64| {
+        let received = call(&ground, &minted_for(&ground, id, &pair, subject, issued_at)).passed();
+        received.head.header(ASSERTION).unwrap().to_owned()
+    };
+    let first = told("one", "7", from);
+    for issued_at in [from + 1, from + 14] {
+        assert_eq!(told("one", "7", issued_at), first, "{issued_at}");
+    }
+    for (subject, issued_at, auth_time) in
+        [("7", from - 1, from - 15), ("8", from, from), ("7", from + 15, from + 15)]
+    {
+        let other = told("one", subject, issued_at);
+        assert_ne!(other, first, "{subject} {issued_at}");
+        let claims = claims_of(&other);
+        assert_eq!(
+            (claims["sub"].as_str(), claims["auth_time"].as_i64()),
+            (Some(subject), Some(auth_time)),
+            "{claims}"
+        );
+    }
+    assert_eq!(claims_of(&first)["auth_time"].as_i64(), Some(from));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use countersign_auth::account::{Account, AccountId};
+use countersign_auth::account::{Account, AccountId, Live};
 use countersign_auth::derive::DerivationKey;
 use countersign_auth::port::digest::Digests;
 use countersign_auth::port::foreign::{
@@ -63,6 +63,10 @@ impl Cut {
 impl Foreign for Cut {
     fn issuer_terms(&self, api: &str, issuer: &str) -> Option<Arc<IssuerTerms>> {
         self.service.issuer_terms(api, issuer)
+    }
+
+    fn described(&self, account: Account, keys: &[Live]) -> Arc<Account> {
+        self.service.described(account, keys)
     }
 
     fn renewed_keys(&self, api: &str, issuer: &str) -> Answer<Result<Option<Arc<IssuerKeys>>, Unavailable>> {
