@@ -9,10 +9,9 @@ use countersign_auth::port::Answer;
 use countersign_auth::port::services::ServiceAnswer;
 use countersign_auth::refusal::{Cause, Reason, Refusal};
 use http::{HeaderMap, Response, request, response};
-use hyper::body::Incoming;
 
 use crate::address::Peer;
-use crate::body::{Body, ReadError};
+use crate::body::{Body, Inbound, ReadError};
 use crate::forward::ForwardError;
 use crate::gate::{ApiIndex, Gate};
 use crate::upstream::Upstream;
@@ -141,7 +140,7 @@ pub(crate) trait Handler: Send + Sync + 'static {
         &self,
         gate: &Gate,
         head: request::Parts,
-        body: Incoming,
+        body: Inbound,
         peer: &Peer,
     ) -> impl Future<Output = Admission<Self::Finish>>;
 

@@ -30,7 +30,7 @@ use countersign_auth::serve::serve;
 use countersign_auth::time::Time;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HOST};
 use http::{HeaderMap, HeaderValue, Response, StatusCode, Uri, request};
-use hyper::body::{Body as _, Incoming};
+use http_body::Body as _;
 
 use crate::address::Peer;
 use crate::admission::{Admission, Forward, Handler, LogFacts, Upgrade};
@@ -38,7 +38,7 @@ pub(crate) use crate::admit::assertions::forget_stale_assertions;
 pub(crate) use crate::admit::finish::Finish;
 use crate::admit::objects::Checked;
 use crate::admit::seen::{certificate, here, link, pages, raw_target, world};
-use crate::body::Body;
+use crate::body::{Body, Inbound};
 use crate::cors::Cors;
 use crate::gate::{ApiMount, Gate};
 use crate::strict;
@@ -54,7 +54,7 @@ impl Handler for Admit {
         &self,
         gate: &Gate,
         head: request::Parts,
-        body: Incoming,
+        body: Inbound,
         peer: &Peer,
     ) -> Admission<Finish> {
         let now = gate.clock.now();
@@ -116,7 +116,7 @@ impl<'g> Visit<'g> {
     fn arrive(
         gate: &'g Gate,
         head: request::Parts,
-        body: Incoming,
+        body: Inbound,
         peer: &'g Peer,
         now: Time,
     ) -> Result<Self, Admission<Finish>> {

@@ -1,6 +1,7 @@
 //! Bodies: what goes to the upstream, and what goes to the client.
 
 mod answer;
+mod inbound;
 mod read;
 
 use std::cell::Cell;
@@ -11,10 +12,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body as _, Frame, SizeHint};
-use hyper::body::Incoming;
 
 pub(crate) use crate::body::answer::{AnswerBody, Streaming};
-pub(crate) use crate::body::read::{ReadError, read};
+pub(crate) use crate::body::inbound::Inbound;
+pub(crate) use crate::body::read::{LINGER_BYTES, ReadError, linger, read};
 use crate::gate::ApiIndex;
 use crate::pulse::{Alarm, Pulse};
 use crate::trailers;
@@ -24,15 +25,15 @@ use crate::worker::LocalGate;
 #[derive(Debug)]
 pub(crate) enum Body {
     /// Passed on piece by piece, with its trailers.
-    Streaming(Incoming),
+    Streaming(Inbound),
     /// In memory; `None` once it is sent.
     Full(Option<Bytes>),
 }
 
 impl Body {
     /// A body that is passed on piece by piece.
-    pub(crate) const fn streaming(incoming: Incoming) -> Self {
-        Self::Streaming(incoming)
+    pub(crate) const fn streaming(inbound: Inbound) -> Self {
+        Self::Streaming(inbound)
     }
 
     /// A body in memory.
@@ -43,14 +44,14 @@ impl Body {
     /// Whether there is nothing (more) to send.
     pub(crate) fn is_empty(&self) -> bool {
         match self {
-            Self::Streaming(incoming) => incoming.is_end_stream(),
+            Self::Streaming(inbound) => inbound.is_end_stream(),
             Self::Full(bytes) => bytes.as_ref().is_none_or(Bytes::is_empty),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            Self::Streaming(incoming) => incoming.size_hint(),
+            Self::Streaming(inbound) => inbound.size_hint(),
             Self::Full(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
         }
     }
@@ -146,7 +147,7 @@ impl http_body::Body for Outgoing {
         let this = self.get_mut();
         let polled = match &mut this.body {
             Body::Full(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Body::Streaming(incoming) => Pin::new(incoming).poll_frame(cx),
+            Body::Streaming(inbound) => Pin::new(inbound).poll_frame(cx),
         };
         let Some(watch) = &mut this.watch else {
             return polled.map_err(BodyError::Broken);
@@ -176,7 +177,7 @@ impl http_body::Body for Outgoing {
 
     fn is_end_stream(&self) -> bool {
         match &self.body {
-            Body::Streaming(incoming) => incoming.is_end_stream(),
+            Body::Streaming(inbound) => inbound.is_end_stream(),
             Body::Full(bytes) => bytes.is_none(),
         }
     }

@@ -6,6 +6,7 @@ mod caps;
 mod client;
 pub mod heads;
 mod io;
+mod leftover;
 pub mod proxy_protocol;
 mod serve;
 mod service;
@@ -14,8 +15,9 @@ mod untaken;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::task::Waker;
 
 pub(crate) use crate::listen::accept::{Listening, is_loopback, run};
 pub(crate) use crate::listen::bind::bind;
@@ -24,6 +26,7 @@ pub(crate) use crate::listen::caps::{Caps, Source};
 pub use crate::listen::client::ClientCertificate;
 pub(crate) use crate::listen::heads::HeadFault;
 use crate::listen::heads::{CutOff, HeadWatch};
+use crate::listen::leftover::Leftover;
 pub use crate::listen::serve::http1_builder;
 pub use crate::listen::tls::TlsError;
 pub(crate) use crate::listen::tls::{Acceptor, Credentials, certificates};
@@ -159,6 +162,9 @@ pub struct Connection {
     /// The first [`HeadFault`]; 0 if there was none.
     head_fault: AtomicU8,
     verdict: AtomicU8,
+    /// Of its task; it stays the same.
+    waker: OnceLock<Waker>,
+    leftover: Leftover,
     slot: Slot,
     _permit: Permit,
 }
@@ -188,6 +194,8 @@ impl Connection {
             vouched: AtomicU64::new(NOT_FOLLOWED),
             head_fault: AtomicU8::new(0),
             verdict: AtomicU8::new(Verdict::Live as u8),
+            waker: OnceLock::new(),
+            leftover: Leftover::default(),
             slot: Slot::default(),
             _permit: permit,
         })
@@ -199,8 +207,21 @@ impl Connection {
         &self.slot
     }
 
+    /// Whom to wake when something is to be looked at.
+    fn set_waker(&self, waker: &Waker) {
+        self.waker.get_or_init(|| waker.clone());
+    }
+
+    /// Has it looked at what was found, or left.
+    pub(crate) fn wake(&self) {
+        if let Some(waker) = self.waker.get() {
+            waker.wake_by_ref();
+        }
+    }
+
     /// A request's head has come.
     pub(crate) fn request_began(&self) {
+        self.leftover.asked();
         self.requests.fetch_add(1, Ordering::Relaxed);
         self.phase.store(Phase::Busy as u8, Ordering::Relaxed);
     }
@@ -236,6 +257,11 @@ impl Connection {
     /// Begins to look at heads.
     fn follow_heads(&self) {
         self.vouched.store(0, Ordering::Relaxed);
+    }
+
+    /// Whether heads are looked at.
+    fn follows_heads(&self) -> bool {
+        self.vouched.load(Ordering::Relaxed) != NOT_FOLLOWED
     }
 
     /// Nothing that comes from now on is a head.

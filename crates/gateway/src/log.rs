@@ -80,6 +80,11 @@ impl Tail {
         }
     }
 
+    /// The connection that it came on.
+    pub(crate) fn connection(&self) -> &Arc<Connection> {
+        &self.connection
+    }
+
     /// The core's list of what was not taken, where the answer shares its connection with others.
     pub(crate) fn untaken(&self) -> Option<&Rc<Untaken>> {
         self.connection.is_shared().then(|| self.worker.untaken())

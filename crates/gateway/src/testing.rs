@@ -19,11 +19,10 @@ use countersign_auth::port::services::ServiceAnswer;
 use countersign_auth::refusal::Refusal;
 use countersign_auth::time::Time;
 use http::{HeaderMap, Response, StatusCode, request, response};
-use hyper::body::Incoming;
 
 use crate::address::{Fronts, Networks, Peer};
 use crate::admission::{Admission, Finishing, Forward, Handler, LogFacts, Upgrade};
-use crate::body::{Body, ReadError};
+use crate::body::{Body, Inbound, ReadError};
 use crate::forward::ForwardError;
 use crate::gate::{ApiOptions, Gate, GateError, GateOptions, Place};
 use crate::hop::Protected;
@@ -194,7 +193,7 @@ impl Handler for Rules {
         &self,
         gate: &Gate,
         head: request::Parts,
-        body: Incoming,
+        mut body: Inbound,
         peer: &Peer,
     ) -> Admission<TestFinish> {
         let api = &gate.apis()[0];
@@ -217,7 +216,7 @@ impl Handler for Rules {
         let upgrade =
             if self.websocket && strict::is_websocket(&head) { Upgrade::WebSocket } else { Upgrade::No };
         let body = if self.buffered {
-            match crate::body::read(body, BUFFER_MAX, gate.limits.own_body).await {
+            match crate::body::read(&mut body, BUFFER_MAX, gate.limits.own_body).await {
                 Ok(bytes) => Body::full(bytes),
                 Err(ReadError::TooLarge(_)) => {
                     return Admission::Answer(status(StatusCode::PAYLOAD_TOO_LARGE), log);

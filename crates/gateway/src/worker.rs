@@ -8,7 +8,6 @@ use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::Waker;
 
 use arc_swap::ArcSwap;
 use foldhash::fast::RandomState;
@@ -62,11 +61,6 @@ impl Deref for LocalGate {
     }
 }
 
-struct Registered {
-    connection: Arc<Connection>,
-    waker: Option<Waker>,
-}
-
 /// One core of the data plane.
 pub(crate) struct Worker {
     index: usize,
@@ -76,7 +70,7 @@ pub(crate) struct Worker {
     untaken: Rc<Untaken>,
     shared: Arc<Shared>,
     gate: RefCell<(u64, Rc<LocalGate>)>,
-    connections: RefCell<HashMap<u64, Registered, RandomState>>,
+    connections: RefCell<HashMap<u64, Arc<Connection>, RandomState>>,
     next_connection: Cell<u64>,
     held: Cell<usize>,
     draining: Cell<bool>,
@@ -165,8 +159,7 @@ impl Worker {
     pub(crate) fn register(self: &Rc<Self>, connection: &Arc<Connection>) -> Registration {
         let key = self.next_connection.get();
         self.next_connection.set(key.wrapping_add(1));
-        let registered = Registered { connection: Arc::clone(connection), waker: None };
-        self.connections.borrow_mut().insert(key, registered);
+        self.connections.borrow_mut().insert(key, Arc::clone(connection));
         Registration { worker: Rc::clone(self), key }
     }
 
@@ -184,9 +177,8 @@ impl Worker {
     /// Tells every connection to finish.
     pub(crate) fn drain(&self) {
         self.draining.set(true);
-        let wakers: Vec<Waker> =
-            self.connections.borrow().values().filter_map(|registered| registered.waker.clone()).collect();
-        wakers.into_iter().for_each(Waker::wake);
+        let connections: Vec<Arc<Connection>> = self.connections.borrow().values().cloned().collect();
+        connections.iter().for_each(|connection| connection.wake());
         if self.is_empty() {
             self.emptied.notify_one();
         }
@@ -215,14 +207,14 @@ impl Worker {
         for _ in 0..self.untaken.sweep(&gate.limits) {
             gate.metrics.cuts.count(Cut::WriteStall);
         }
-        let due: Vec<Waker> = self
+        let due: Vec<Arc<Connection>> = self
             .connections
             .borrow()
             .values()
-            .filter(|registered| registered.connection.sweep(now, &gate.limits))
-            .filter_map(|registered| registered.waker.clone())
+            .filter(|connection| connection.sweep(now, &gate.limits))
+            .cloned()
             .collect();
-        due.into_iter().for_each(Waker::wake);
+        due.iter().for_each(|connection| connection.wake());
         self.pools.borrow_mut().retain(|id, pools| {
             pools.expire(now);
             // Whose turn it is lives in there, so that an upstream of the present gate keeps its pools, empty or not.
@@ -244,15 +236,6 @@ impl Worker {
 pub(crate) struct Registration {
     worker: Rc<Worker>,
     key: u64,
-}
-
-impl Registration {
-    /// Whom to wake when the connection is to end; a task's waker stays the same, so once is enough.
-    pub(crate) fn set_waker(&self, waker: &Waker) {
-        if let Some(registered) = self.worker.connections.borrow_mut().get_mut(&self.key) {
-            registered.waker = Some(waker.clone());
-        }
-    }
 }
 
 impl Drop for Registration {

@@ -12,7 +12,7 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 
 use super::{text, typed};
-use crate::body::{ReadError, read};
+use crate::body::{ReadError, linger, read};
 
 /// An event is 64 KiB at most, and what is written around it is little.
 const EVENT_BYTES_MAX: usize = 96 * 1024;
@@ -66,8 +66,12 @@ pub(super) async fn answer(
     request: Request<Incoming>,
     body_bytes_max: usize,
 ) -> Response<Full<Bytes>> {
-    let (head, body) = request.into_parts();
-    let Reply { status, body } = match read(body, body_bytes_max, BODY_TIME).await {
+    let (head, mut body) = request.into_parts();
+    let read = read(&mut body, body_bytes_max, BODY_TIME).await;
+    if matches!(read, Err(ReadError::TooLarge(_))) {
+        tokio::spawn(linger(body));
+    }
+    let Reply { status, body } = match read {
         Ok(body) => {
             let (method, path) = (head.method, head.uri.path().to_owned());
             calls(Call { key: key(&head.headers), method, path, body }).await

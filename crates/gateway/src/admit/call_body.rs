@@ -20,11 +20,11 @@ pub(super) async fn read(
     body: Body,
     bytes_max: usize,
 ) -> Result<Bytes, Refusal> {
-    let incoming = match body {
+    let mut inbound = match body {
         Body::Full(bytes) => return Ok(bytes.unwrap_or_default()),
-        Body::Streaming(incoming) => incoming,
+        Body::Streaming(inbound) => inbound,
     };
-    let read = body::read(incoming, bytes_max, gate.limits.own_body).await;
+    let read = body::read(&mut inbound, bytes_max, gate.limits.own_body).await;
     *now = gate.clock.now();
     read.map_err(|error| {
         let reason = match error {

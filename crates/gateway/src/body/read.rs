@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http_body::Body as _;
+use http_body::Body;
 use http_body_util::BodyExt as _;
-use hyper::body::Incoming;
 
-/// Forms that are too long are so by kilobytes; what is far longer is cut.
-const LINGER_BYTES: usize = 1024 * 1024;
+/// Forms that are too long are so by kilobytes, and what comes with a handshake is seldom longer; beyond it the
+/// connection ends.
+pub(crate) const LINGER_BYTES: usize = 1024 * 1024;
 /// Long enough for a megabyte over a slow line's first window.
 const LINGER_TIME: Duration = Duration::from_secs(2);
 
@@ -27,33 +27,29 @@ pub(crate) enum ReadError {
 }
 
 /// Reads at most `bytes_max` bytes within `limit`; trailers are dropped. A body that says that it is too long is
-/// refused before any of it is read.
+/// refused before any of it is read. What was not read is still there.
 ///
 /// # Errors
 /// See [`ReadError`].
-pub(crate) async fn read(incoming: Incoming, bytes_max: usize, limit: Duration) -> Result<Bytes, ReadError> {
-    if incoming.is_end_stream() {
+pub(crate) async fn read<B>(body: &mut B, bytes_max: usize, limit: Duration) -> Result<Bytes, ReadError>
+where
+    B: Body<Data = Bytes, Error = hyper::Error> + Unpin,
+{
+    if body.is_end_stream() {
         return Ok(Bytes::new());
     }
-    let mut incoming = incoming;
-    let read = if incoming.size_hint().lower() > bytes_max as u64 {
-        Err(ReadError::TooLarge(bytes_max))
-    } else {
-        tokio::time::timeout(limit, collect(&mut incoming, bytes_max)).await.unwrap_or(Err(ReadError::Late))
-    };
-    if matches!(read, Err(ReadError::TooLarge(_))) {
-        // Not `spawn_local`: the administration listener reads bodies too, on a runtime without a local set.
-        tokio::spawn(linger(incoming));
+    if body.size_hint().lower() > bytes_max as u64 {
+        return Err(ReadError::TooLarge(bytes_max));
     }
-    read
+    tokio::time::timeout(limit, collect(body, bytes_max)).await.unwrap_or(Err(ReadError::Late))
 }
 
 /// Takes what a client still sends, beside the answer that tells it why: a connection that is closed with bytes
 /// unread is reset, and the client would never see the answer.
-async fn linger(mut incoming: Incoming) {
+pub(crate) async fn linger(mut body: impl Body<Data = Bytes, Error = hyper::Error> + Unpin) {
     let discard = async {
         let mut left = LINGER_BYTES;
-        while let Some(Ok(frame)) = incoming.frame().await {
+        while let Some(Ok(frame)) = body.frame().await {
             let taken = frame.data_ref().map_or(0, Bytes::len);
             match left.checked_sub(taken) {
                 Some(rest) => left = rest,
@@ -65,10 +61,13 @@ async fn linger(mut incoming: Incoming) {
     let _over = tokio::time::timeout(LINGER_TIME, discard).await;
 }
 
-async fn collect(incoming: &mut Incoming, bytes_max: usize) -> Result<Bytes, ReadError> {
+async fn collect<B>(body: &mut B, bytes_max: usize) -> Result<Bytes, ReadError>
+where
+    B: Body<Data = Bytes, Error = hyper::Error> + Unpin,
+{
     let mut first = Bytes::new();
     let mut all = BytesMut::new();
-    while let Some(frame) = incoming.frame().await {
+    while let Some(frame) = body.frame().await {
         let Ok(piece) = frame.map_err(ReadError::Broken)?.into_data() else { continue };
         let length = first.len() + all.len();
         if length + piece.len() > bytes_max {
@@ -84,7 +83,7 @@ async fn collect(incoming: &mut Incoming, bytes_max: usize) -> Result<Bytes, Rea
             all.extend_from_slice(&piece);
         }
         // Where its length was said, nobody has to wait to hear that this was all.
-        if incoming.is_end_stream() {
+        if body.is_end_stream() {
             break;
         }
     }

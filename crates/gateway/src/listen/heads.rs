@@ -160,6 +160,19 @@ impl HeadWatch {
         self.vouched
     }
 
+    /// Whether more has come than whole messages: the client may be sending the rest yet.
+    pub(super) fn is_within(&self) -> bool {
+        self.place != Place::RequestLine || !self.line.is_empty()
+    }
+
+    /// Whether that is within a body.
+    pub(super) fn is_in_body(&self) -> bool {
+        match self.place {
+            Place::Body(_) | Place::ChunkSize | Place::Chunk(_) | Place::ChunkEnd | Place::Trailer => true,
+            Place::RequestLine | Place::Field | Place::Over => false,
+        }
+    }
+
     /// Follows nothing any more.
     pub(super) fn end(&mut self) {
         self.place = Place::Over;

@@ -19,11 +19,11 @@ pub(super) struct Watched<S> {
     clock: Coarse,
     /// Of HTTP/1; in HTTP/2 bytes that come while nothing is asked begin no head, but may be a ping.
     heads: Option<HeadWatch>,
-    /// Once a head was cut off.
+    /// Once a head was cut off, or the engine has ended within a message.
     rest: Option<Rest>,
 }
 
-/// What follows a head that was cut off.
+/// What follows a head that was cut off, or an answer that came before all of its request had.
 struct Rest {
     /// Of the head, for the engine.
     ending: &'static [u8],
@@ -32,8 +32,8 @@ struct Rest {
     is_shut: bool,
 }
 
-/// A client that is still sending its head when the connection closes would be reset, and never read why; so the rest of
-/// the head is read behind the answer (RFC 9112 section 9.6), for as long as it takes within `write_timeout`, up to this.
+/// A client that is still sending its request when the connection closes would be reset, and never read why; so the rest
+/// is read behind the answer (RFC 9112 section 9.6), for as long as it takes within `write_timeout`, up to this.
 const REST_MAX: usize = 4 * 1024 * 1024;
 
 impl<S> Watched<S> {
@@ -55,6 +55,11 @@ impl<S> Watched<S> {
 }
 
 impl Rest {
+    /// Of a head that the engine is given this end of.
+    fn new(ending: &'static [u8]) -> Self {
+        Self { ending, left: REST_MAX, is_shut: false }
+    }
+
     /// Gives the engine the end of the head, and then nothing: the request is refused, and the connection ends.
     fn hand(&mut self, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if self.ending.is_empty() {
@@ -108,13 +113,15 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
             let cut_off = this.connection.look(heads, buffer.filled().get(before..).unwrap_or_default());
             if let Some(CutOff { kept, ending }) = cut_off {
                 buffer.set_filled(before + kept);
-                let mut rest = Rest { ending, left: REST_MAX, is_shut: false };
+                let mut rest = Rest::new(ending);
                 // Where there is room; else the engine asks again for what it has not seen an end of.
                 let _handed = rest.hand(buffer);
                 this.rest = Some(rest);
             }
-            // An end of file counts as bytes; the connection ends with it anyway.
-            this.connection.bytes_came(this.clock.now_ms());
+            // What nobody reads of a body may come when the request has ended.
+            if heads.is_within() && !heads.is_in_body() {
+                this.connection.bytes_came(this.clock.now_ms());
+            }
         }
         polled
     }
@@ -133,6 +140,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<S> {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if this.rest.is_none()
+            && this.heads.as_ref().is_some_and(HeadWatch::is_within)
+            && this.connection.follows_heads()
+        {
+            this.rest = Some(Rest::new(b""));
+        }
         let polled = match &mut this.rest {
             None => Pin::new(&mut this.stream).poll_shutdown(cx),
             Some(rest) => rest.shut(&mut this.stream, cx),

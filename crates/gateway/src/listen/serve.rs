@@ -16,6 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::Connection;
 use super::heads::{HeadBounds, HeadWatch};
 use super::io::Watched;
+use super::leftover::Discarding;
 use super::service::answer;
 use super::untaken::{Stream, Untaken};
 use crate::admission::Handler;
@@ -76,7 +77,8 @@ pub(super) async fn serve<H, S>(
     }
 }
 
-/// Polls the connection; between polls, looks at whether it is to finish or to end at once.
+/// Polls the connection; between polls, looks at whether it is to finish or to end at once, and reads what nobody else does
+/// of a body.
 async fn drive<F>(
     worker: &Rc<Worker>,
     connection: &Arc<Connection>,
@@ -85,13 +87,14 @@ async fn drive<F>(
 ) where
     F: Future<Output = hyper::Result<()>>,
 {
-    let registration = worker.register(connection);
+    let _registration = worker.register(connection);
+    let mut discarding = Discarding::default();
     let mut finishing = false;
     let mut first = true;
     let ended = std::future::poll_fn(|cx| {
         if first {
             first = false;
-            registration.set_waker(cx.waker());
+            connection.set_waker(cx.waker());
         }
         if connection.is_to_die() {
             return Poll::Ready(None);
@@ -101,6 +104,9 @@ async fn drive<F>(
         if polled.is_pending() && !finishing && (worker.is_draining() || connection.is_to_close()) {
             finishing = true;
             finish(serving.as_mut());
+            polled = serving.as_mut().poll(cx);
+        }
+        if polled.is_pending() && discarding.poll(connection, cx).is_ready() {
             polled = serving.as_mut().poll(cx);
         }
         polled.map(Some)

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use super::Connection;
 use crate::address::Peer;
 use crate::admission::{Admission, Finishing, Forward, Handler, Later};
-use crate::body::{self, AnswerBody, ReadError};
+use crate::body::{self, AnswerBody, Inbound, ReadError};
 use crate::forward::{self, Ends, ForwardError, Sending};
 use crate::hop;
 use crate::log::Tail;
@@ -68,13 +68,19 @@ impl<F: Finishing> Waiting<F> {
             (log.reason, log.cause) = (Some(reason), Some(cause));
         }
         tail.decided(log);
-        stays(own(response, tail), wanted)
+        let connection = Arc::clone(tail.connection());
+        stays(own(response, tail), wanted, &connection)
     }
 }
 
 /// The answer to a client that stays with HTTP, whatever it wanted. The engine lets go of the connection with the answer
 /// to a request that wanted to leave, and says no word at its end, as TLS wants it (RFC 8446 section 6.1).
-fn stays(mut response: Response<AnswerBody>, wanted: Option<OnUpgrade>) -> Response<AnswerBody> {
+fn stays(
+    mut response: Response<AnswerBody>,
+    wanted: Option<OnUpgrade>,
+    connection: &Connection,
+) -> Response<AnswerBody> {
+    connection.answers(response.headers_mut());
     if let Some(wanted) = wanted {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         tokio::task::spawn_local(async move {
@@ -95,6 +101,7 @@ async fn begun<H: Handler>(
     let gate = worker.gate();
     let mut tail = Box::new(Tail::new(&worker, &gate, &connection));
     let (mut head, body) = request.into_parts();
+    let body = Inbound::new(body, &connection);
     let peer = Peer::new(&connection, &gate.fronts, &head.headers, head.version, worker.next_request());
     tail.asked(&head.method, &peer);
     let client = head.extensions.remove::<OnUpgrade>();
@@ -103,6 +110,7 @@ async fn begun<H: Handler>(
     let one_reading = connection.take_head().map_err(strict::Fault::Head);
     let response = match one_reading.and_then(|()| strict::check(&mut head, &gate.limits, peer.scheme)) {
         Err(fault) => {
+            drop(body);
             tail.decided(fault.facts());
             own(fault.answer(handler.turned_away(&gate, &head, &peer, &fault.refusal())), tail)
         }
@@ -121,7 +129,7 @@ async fn begun<H: Handler>(
         connection.leave_http();
         return Begun::Answered(response);
     }
-    Begun::Answered(stays(response, wanted))
+    Begun::Answered(stays(response, wanted, &connection))
 }
 
 /// An answer that the gate made.
@@ -170,9 +178,9 @@ async fn pass_on<F: Finishing>(
     forward::settle_length(&mut answer, &incoming);
     let (mut rest, mut read) = (Some((incoming, lease)), None);
     if let Some(bytes_max) = finish.body_bytes_max(&answer)
-        && let Some((incoming, lease)) = rest.take()
+        && let Some((mut incoming, lease)) = rest.take()
     {
-        let body = Box::pin(body::read(incoming, bytes_max, gate.limits.own_body)).await;
+        let body = Box::pin(body::read(&mut incoming, bytes_max, gate.limits.own_body)).await;
         match &body {
             Ok(_) => lease.give_back(),
             Err(ReadError::Late | ReadError::Broken(_)) => lease.broke_off(),

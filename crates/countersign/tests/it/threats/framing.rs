@@ -223,6 +223,46 @@ fn g3_a_body_that_nobody_read_is_not_the_next_request() {
 }
 
 #[test]
+fn g3_the_rest_of_a_refused_body_is_read_so_that_its_client_reads_why() {
+    let ground = Ground::with("enactor", WORLD);
+    let connect = || {
+        let stream = TcpStream::connect(ground.world.address).unwrap();
+        stream.set_nodelay(true).unwrap();
+        stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        Wire::new(stream)
+    };
+    let status = |wire: &mut Wire| {
+        let head = wire.head().unwrap().expect("an answer");
+        wire.body(&head, true).unwrap();
+        head.status()
+    };
+    let post = |target: &str, length: usize| {
+        format!("POST {target} HTTP/1.1\r\nHost: a.example\r\nContent-Length: {length}\r\n\r\n")
+    };
+    // A body in packets of its own, whoever refuses: then the connection is as good as before.
+    let mut wire = connect();
+    for (target, refused) in [("/private", 401), ("/public/%2e%2e", 400), ("/private", 401)] {
+        wire.send(post(target, 20).as_bytes()).unwrap();
+        assert_eq!(status(&mut wire), refused, "{target}");
+        wire.send(b"0123456789").unwrap();
+        wire.send(b"0123456789").unwrap();
+    }
+    wire.send(b"GET /public/x HTTP/1.1\r\nHost: a.example\r\n\r\n").unwrap();
+    assert_eq!(status(&mut wire), 200);
+    // Clients that look for an answer when they have sent everything.
+    for length in [100_000, 3_000_000] {
+        for _ in 0..10 {
+            let mut wire = connect();
+            wire.send(post("/private", length).as_bytes()).unwrap();
+            wire.send(&vec![b'x'; length]).unwrap();
+            assert_eq!(status(&mut wire), 401, "{length}");
+        }
+    }
+    let seen = ground.world.upstream.take();
+    assert_eq!(seen.len(), 1, "{seen:?}");
+}
+
+#[test]
 fn g4_what_is_remembered_at_one_host_says_nothing_at_another() {
     let world = WORLD.replace("[\"/\"]", "[\"a.example/\"]");
     let second = world.split("[[account]]").next().unwrap();

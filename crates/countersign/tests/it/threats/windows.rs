@@ -1,6 +1,8 @@
 //! D13, D14 and their like: NTLM, against accounts that opted in.
 
+use std::net::TcpStream;
 use std::process::Command;
+use std::time::Duration;
 
 use countersign_auth::account::AccountId;
 use countersign_gateway::address::ForwardingFields;
@@ -10,7 +12,7 @@ use countersign_negotiate::ntlm::NtHash;
 
 use super::{Ground, Told, basic, claims, fronts};
 use crate::ntlm;
-use crate::raw::{Client, bytes};
+use crate::raw::{Client, Wire, bytes};
 
 const RIGHT: (&str, &str) = ("alice", "wonderland-7");
 const GET: &str = "GET /api/v1/Contact/2 HTTP/1.1\nHost: windows.example";
@@ -80,6 +82,32 @@ fn d13_ntlm_proves_who_has_the_connection_and_nobody_else() {
     desk.log_in(0, ("alice", "guess")).refused(401);
     desk.ask(0, GET).refused(401);
     desk.log_in(0, RIGHT).passed();
+}
+
+#[test]
+fn d13_a_body_that_is_sent_with_a_handshake_does_not_end_its_connection() {
+    const BODY: usize = 100_000;
+    let ground = Ground::of("superoffice");
+    let stream = TcpStream::connect(ground.world.address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    let mut wire = Wire::new(stream);
+    let mut post = |token: &str| {
+        let head = format!(
+            "POST /api/v1/Contact HTTP/1.1\r\nHost: windows.example\r\nAuthorization: NTLM {token}\r\n\
+             Content-Length: {BODY}\r\n\r\n"
+        );
+        wire.send(head.as_bytes()).unwrap();
+        wire.send(&vec![b'x'; BODY]).unwrap();
+        let head = wire.head().unwrap().expect("an answer");
+        wire.body(&head, true).unwrap();
+        head
+    };
+    let head = post(&ntlm::begin());
+    assert_eq!(head.status(), 401);
+    let challenge = head.header("www-authenticate").unwrap().strip_prefix("NTLM ").unwrap();
+    assert_eq!(post(&ntlm::answer(challenge, RIGHT.0, RIGHT.1)).status(), 200);
+    let seen = ground.world.upstream.take();
+    assert_eq!(seen.iter().map(|received| received.body.len()).collect::<Vec<_>>(), [BODY]);
 }
 
 #[test]

@@ -1,9 +1,10 @@
 //! Requests that two readers could read in two ways (T-G1 to T-G6).
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 
+use crate::body::LINGER_BYTES;
 use crate::testing::client::Wire;
-use crate::testing::upstream::Server;
+use crate::testing::upstream::{Dead, Server};
 use crate::testing::{BUFFER_MAX, Setup};
 
 /// Sends bytes; returns the statuses of all answers until the gate closes.
@@ -110,6 +111,68 @@ fn an_answer_before_the_bodys_end_ends_both_connections() {
     assert!(client.is_closed());
     assert_eq!(Wire::connect(plane.address).get("/next").status(), 200);
     assert_eq!(upstream.connections(), 2);
+}
+
+/// What the gate answers itself, without a look at the body.
+fn own() -> Setup {
+    let mut setup = Setup::before(&[Dead::new().address]);
+    setup.rules.own = Some("own");
+    setup
+}
+
+#[test]
+fn a_body_that_nobody_wants_may_come_behind_its_answer_and_the_connection_goes_on() {
+    let plane = own().start();
+    for (head, body) in [
+        ("Content-Length: 10", "0123456789"),
+        ("Transfer-Encoding: chunked", "a\r\n0123456789\r\n0\r\n\r\n"),
+        // Nobody asks for what nobody wants; whoever sends it all the same has said how long it is.
+        ("Expect: 100-continue\r\nContent-Length: 10", "0123456789"),
+    ] {
+        let mut client = Wire::connect(plane.address);
+        for _ in 0..2 {
+            client.send(format!("POST /own HTTP/1.1\r\nHost: a\r\n{head}\r\n\r\n"));
+            let answer = client.answer();
+            assert_eq!((answer.status(), answer.text().as_str()), (200, "own"), "{head}");
+            assert_eq!(answer.field("connection"), None, "{head}");
+            for piece in body.as_bytes().chunks(4) {
+                client.send(piece);
+            }
+        }
+        assert_eq!(client.get("/own").text(), "own", "{head}");
+    }
+}
+
+#[test]
+fn a_connection_on_which_too_much_is_left_of_a_body_ends_so_that_its_client_reads_the_answer() {
+    const PIECE: usize = 64 * 1024;
+    let plane = own().start();
+    let length = LINGER_BYTES + 1;
+    let mut client = Wire::connect(plane.address);
+    client.send(format!("POST /own HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n"));
+    let answer = client.answer();
+    assert_eq!((answer.text().as_str(), answer.field("connection").as_deref()), ("own", Some("close")));
+    assert_eq!(client.line(), None, "the gate writes no more");
+    // And reads on.
+    for _ in 0..LINGER_BYTES / PIECE {
+        client.send(vec![b'x'; PIECE]);
+    }
+    client.send("x");
+    assert_eq!(client.stream.read(&mut [0]).unwrap(), 0, "no reset");
+}
+
+#[test]
+fn a_connection_whose_body_was_left_idles_as_any_other() {
+    let mut setup = own();
+    setup.gate.limits.head = std::time::Duration::from_millis(100);
+    let plane = setup.start();
+    let mut client = Wire::connect(plane.address);
+    client.send("POST /own HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n");
+    assert_eq!(client.answer().text(), "own");
+    client.send("xx");
+    // Its end begins no head that has to end in time.
+    std::thread::park_timeout(std::time::Duration::from_millis(500));
+    assert_eq!(client.get("/own").text(), "own");
 }
 
 #[test]

@@ -212,7 +212,7 @@ pub(super) const FIXED: [Fixed; 64] = [
         ("crates/gateway/src/serve/tests/upstreams.rs", "no_more_idle_connections_are_kept_than_so_many"),
     ),
     fixed(
-        "bytes that are still read of a body that is too long",
+        "bytes that are still read of a body that nobody wants, beside its answer",
         ("crates/gateway/src/body/read.rs", "LINGER_BYTES"),
         (TIMES, "what_is_too_long_is_read_on_for_a_while_so_that_its_client_reads_why"),
     ),
@@ -222,7 +222,7 @@ pub(super) const FIXED: [Fixed; 64] = [
         (TIMES, "what_is_too_long_is_read_on_for_a_while_so_that_its_client_reads_why"),
     ),
     fixed(
-        "bytes that are still read of a head that is too long",
+        "bytes that are still read of a request whose connection ends with its answer",
         ("crates/gateway/src/listen/io.rs", "REST_MAX"),
         (TIMES, "what_is_too_long_is_read_on_for_a_while_so_that_its_client_reads_why"),
     ),
