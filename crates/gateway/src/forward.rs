@@ -35,6 +35,7 @@ pub(crate) struct Sending<'u> {
     request: Option<Request<Outgoing>>,
     progress: Option<Rc<Progress>>,
     upstream: &'u Arc<Upstream>,
+    /// Whether it may be sent once more; not twice.
     may_repeat: bool,
     /// Whoever waits for the answer stops waiting when this falls (T-E4).
     watch: Option<&'u Watch>,
@@ -80,9 +81,9 @@ impl Exchange {
 
 /// Sends a request; returns when the answer's head is there.
 ///
-/// It is sent again only where nothing can have happened twice: if no byte of it was written, or if the method
-/// is idempotent (RFC 9110 section 9.2.2), there is no body, and the connection was one that had waited in the
-/// pool, where the backend may have closed it at that moment.
+/// It is sent again only where nothing can have happened twice: if no byte of it was written; or once, and on a new
+/// connection, if the method is idempotent (RFC 9110 section 9.2.2), there is no body, no byte of an answer came, and the
+/// connection was one that had waited in the pool, where the backend may have closed it at that moment.
 pub(crate) async fn send(
     worker: &Rc<Worker>,
     gate: &Rc<LocalGate>,
@@ -132,18 +133,18 @@ impl Route<'_, '_> {
         }
     }
 
-    /// Tries one backend: idle connections while there are any, then a new one. If the request may be sent again, it
-    /// is back when this has failed.
+    /// Tries one backend: an idle connection if there is one, and a new one if there is none or it had been closed. If
+    /// the request may be sent again, it is back when this has failed.
     async fn through(
         &mut self,
         index: usize,
         backend: &Backend,
     ) -> Result<(Response<Incoming>, Sender), ForwardError> {
         let pulse = self.worker.pulse();
+        let mut idle = self.pools.take(index, pulse.now_ms());
         loop {
-            let idle = self.pools.take(index, pulse.now_ms());
             let is_new = idle.is_none();
-            let sender = match idle {
+            let sender = match idle.take() {
                 Some(sender) => sender,
                 // On the heap: it is rare, and as large as all the rest of a request's state.
                 None => {
@@ -179,6 +180,7 @@ impl Route<'_, '_> {
         let pulse = self.worker.pulse();
         let Some(request) = self.sending.request.take() else { return Err(ForwardError::NoBackend) };
         let spare = (self.sending.may_repeat && !is_new).then(|| spare(&request));
+        sender.trace.asks();
         let answer = sender.requests.try_send_request(request);
         let wait = Wait {
             limit: self.sending.upstream.times.head,
@@ -206,7 +208,10 @@ impl Route<'_, '_> {
                     let what = if is_long { ForwardError::TooLarge } else { ForwardError::NoHttp };
                     return Err(what(error));
                 }
-                if let Some(head) = spare {
+                if let Some(head) = spare
+                    && !sender.trace.is_heard()
+                {
+                    self.sending.may_repeat = false;
                     self.sending.request = Some(Request::from_parts(head, Outgoing::empty()));
                     return Err(ForwardError::Stale(error));
                 }

@@ -17,7 +17,7 @@ use rustls::pki_types::ServerName;
 use tokio_rustls::TlsConnector;
 
 pub(crate) use crate::upstream::check::run as run_checks;
-pub(crate) use crate::upstream::connect::{ConnectError, connect};
+pub(crate) use crate::upstream::connect::{ConnectError, Trace, connect};
 use crate::upstream::health::Health;
 pub(crate) use crate::upstream::pool::{Lease, Pools, Sender};
 use crate::upstream::spare::Spare;

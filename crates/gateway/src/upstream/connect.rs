@@ -4,6 +4,7 @@ use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 use hyper::client::conn::http1;
@@ -67,16 +68,18 @@ pub(crate) async fn connect(
         let tcp = tcp.and_then(|tcp| tcp.set_nodelay(true).map(|()| tcp));
         let tcp = tcp.map_err(|source| ConnectError::Tcp { backend: name(), source })?;
         let (Some(connector), Some(server_name)) = (&upstream.tls, &backend.server_name) else {
-            return Ok(Stream::Plain(tcp));
+            return Ok(Transport::Plain(tcp));
         };
         let tls = connector.connect(server_name.clone(), tcp).await;
         let tls = tls.map_err(|source| ConnectError::Tls { backend: name(), source })?;
-        Ok(Stream::Tls(Box::new(tls)))
+        Ok(Transport::Tls(Box::new(tls)))
     };
-    let stream = match pulse.within(upstream.times.connect, connecting).await {
-        Ok(stream) => stream?,
+    let transport = match pulse.within(upstream.times.connect, connecting).await {
+        Ok(transport) => transport?,
         Err(_late) => return Err(ConnectError::Late { backend: name() }),
     };
+    let trace = Arc::<Trace>::default();
+    let stream = Stream { transport, trace: Arc::clone(&trace) };
     let mut builder = http1::Builder::new();
     builder
         .preserve_header_case(false)
@@ -95,7 +98,7 @@ pub(crate) async fn connect(
             tracing::debug!(error = %crate::forward::chain(&error), "a connection to an upstream ended with an error");
         }
     });
-    Ok(Sender::new(requests, task.abort_handle()))
+    Ok(Sender::new(requests, task.abort_handle(), trace))
 }
 
 /// TLS with the system's certificate authorities, or those of a file.
@@ -122,8 +125,33 @@ pub(super) fn connector(tls: &UpstreamTls) -> Result<TlsConnector, TlsSetupError
     Ok(TlsConnector::from(Arc::new(config)))
 }
 
+/// What passed on a connection. The engine's errors do not say; it wants its parts to be `Send`.
+#[derive(Debug, Default)]
+pub(crate) struct Trace {
+    /// Whether a byte came since the last request.
+    is_heard: AtomicBool,
+}
+
+impl Trace {
+    /// A request is sent.
+    pub(crate) fn asks(&self) {
+        self.is_heard.store(false, Ordering::Relaxed);
+    }
+
+    /// Whether anything came of an answer to it.
+    pub(crate) fn is_heard(&self) -> bool {
+        self.is_heard.load(Ordering::Relaxed)
+    }
+}
+
 /// The byte stream of a backend.
-enum Stream {
+struct Stream {
+    transport: Transport,
+    trace: Arc<Trace>,
+}
+
+/// With or without TLS.
+enum Transport {
     Plain(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
 }
@@ -134,39 +162,47 @@ impl AsyncRead for Stream {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_read(cx, buffer),
-            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
+        let this = self.get_mut();
+        let before = buffer.filled().len();
+        let polled = match &mut this.transport {
+            Transport::Plain(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Transport::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
+        };
+        if buffer.filled().len() > before {
+            this.trace.is_heard.store(true, Ordering::Relaxed);
         }
+        polled
     }
 }
 
 impl AsyncWrite for Stream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
-            Self::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
+        let this = self.get_mut();
+        match &mut this.transport {
+            Transport::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Transport::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
-            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
+        let this = self.get_mut();
+        match &mut this.transport {
+            Transport::Plain(stream) => Pin::new(stream).poll_flush(cx),
+            Transport::Tls(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
-            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        match &mut self.get_mut().transport {
+            Transport::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            Transport::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
 
     fn is_write_vectored(&self) -> bool {
-        match self {
-            Self::Plain(stream) => stream.is_write_vectored(),
-            Self::Tls(stream) => stream.is_write_vectored(),
+        match &self.transport {
+            Transport::Plain(stream) => stream.is_write_vectored(),
+            Transport::Tls(stream) => stream.is_write_vectored(),
         }
     }
 
@@ -175,9 +211,10 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Plain(stream) => gather::poll_write(Pin::new(stream), cx, pieces),
-            Self::Tls(stream) => gather::poll_write(Pin::new(stream), cx, pieces),
+        let this = self.get_mut();
+        match &mut this.transport {
+            Transport::Plain(stream) => gather::poll_write(Pin::new(stream), cx, pieces),
+            Transport::Tls(stream) => gather::poll_write(Pin::new(stream), cx, pieces),
         }
     }
 }

@@ -9,8 +9,8 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1::SendRequest;
 use tokio::task::AbortHandle;
 
-use super::Upstream;
 use super::spare::{Full, Room, Spared};
+use super::{Trace, Upstream};
 use crate::body::{Outgoing, Progress, Streaming};
 use crate::gate::ApiIndex;
 use crate::listen::Source;
@@ -21,14 +21,15 @@ use crate::worker::LocalGate;
 /// A connection to a backend. Dropping it ends it, whatever is going on.
 pub(crate) struct Sender {
     pub(crate) requests: SendRequest<Outgoing>,
+    pub(crate) trace: Arc<Trace>,
     task: AbortHandle,
     /// Let go, it ends when what is going on has ended.
     abort: bool,
 }
 
 impl Sender {
-    pub(crate) fn new(requests: SendRequest<Outgoing>, task: AbortHandle) -> Self {
-        Self { requests, task, abort: true }
+    pub(crate) fn new(requests: SendRequest<Outgoing>, task: AbortHandle, trace: Arc<Trace>) -> Self {
+        Self { requests, trace, task, abort: true }
     }
 
     /// Lets the connection go on without its pool: it has left HTTP.

@@ -1,6 +1,6 @@
 //! Pools, retries, health, and what happens when an upstream fails.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
@@ -62,6 +62,37 @@ fn what_may_have_happened_is_not_done_twice() {
         client.send(request);
         assert_eq!(client.answer().status(), 502, "{request}");
         assert_eq!(upstream.connections(), 1, "{request}");
+    }
+}
+
+#[test]
+fn an_idempotent_request_is_sent_again_once_and_not_after_a_byte_of_an_answer() {
+    const IDLE: usize = 4;
+    for (method, answer, times) in
+        [("DELETE", "", 2), ("PUT", "", 2), ("PUT", "HTTP/1.1 200 OK\r\nContent-Le", 1)]
+    {
+        let seen = Arc::new(AtomicUsize::new(0));
+        let (count, barrier) = (Arc::clone(&seen), std::sync::Barrier::new(IDLE));
+        let upstream = Server::start(move |mut wire, _| {
+            while let Some(request) = wire.message() {
+                if request.start.starts_with("GET ") {
+                    barrier.wait();
+                    wire.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+                } else {
+                    count.fetch_add(1, Ordering::AcqRel);
+                    wire.send(answer);
+                    return;
+                }
+            }
+        });
+        let plane = Setup::before(&[upstream.address]).start();
+        let mut clients: Vec<Wire> = (0..IDLE).map(|_| Wire::connect(plane.address)).collect();
+        clients.iter_mut().for_each(|client| client.send("GET /x HTTP/1.1\r\nHost: a\r\n\r\n"));
+        clients.iter_mut().for_each(|client| assert_eq!(client.answer().status(), 200));
+        clients[0].send(format!("{method} /x HTTP/1.1\r\nHost: a\r\n\r\n"));
+        assert_eq!(clients[0].answer().status(), 502);
+        assert_eq!(seen.load(Ordering::Acquire), times, "{method} {answer}");
+        assert_eq!(upstream.connections(), IDLE + times - 1, "once more is on a new connection");
     }
 }
 
