@@ -215,7 +215,10 @@ impl Route<'_, '_> {
                     self.sending.request = Some(Request::from_parts(head, Outgoing::empty()));
                     return Err(ForwardError::Stale(error));
                 }
-                self.failed(backend);
+                // A backend that takes no more of a client's body may be well, whatever it thinks of the client.
+                if self.sending.progress.as_ref().is_none_or(|progress| progress.is_done()) {
+                    self.failed(backend);
+                }
                 Err(ForwardError::Broken(error))
             }
             Err(Vain::Late) => {

@@ -79,7 +79,7 @@ pub(crate) async fn connect(
         Err(_late) => return Err(ConnectError::Late { backend: name() }),
     };
     let trace = Arc::<Trace>::default();
-    let stream = Stream { transport, trace: Arc::clone(&trace) };
+    let stream = Stream { transport, trace: Arc::clone(&trace), is_deaf: false };
     let mut builder = http1::Builder::new();
     builder
         .preserve_header_case(false)
@@ -144,16 +144,34 @@ impl Trace {
     }
 }
 
-/// The byte stream of a backend.
+/// The byte stream of a backend. One that takes nothing more may have answered before: what could not be written is an
+/// error only when nothing is left to read, which comes soon, as it has closed.
 struct Stream {
     transport: Transport,
     trace: Arc<Trace>,
+    /// Whether the backend takes nothing more.
+    is_deaf: bool,
 }
 
 /// With or without TLS.
 enum Transport {
     Plain(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl Stream {
+    /// What is waited for in the place of an error of a backend that takes nothing more: reading says how it ends.
+    fn wrote<T>(&mut self, polled: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        match polled {
+            Poll::Ready(Err(error))
+                if matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset) =>
+            {
+                self.is_deaf = true;
+                Poll::Pending
+            }
+            polled @ (Poll::Ready(_) | Poll::Pending) => polled,
+        }
+    }
 }
 
 impl AsyncRead for Stream {
@@ -178,18 +196,26 @@ impl AsyncRead for Stream {
 impl AsyncWrite for Stream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        match &mut this.transport {
+        if this.is_deaf {
+            return Poll::Pending;
+        }
+        let polled = match &mut this.transport {
             Transport::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
             Transport::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
-        }
+        };
+        this.wrote(polled)
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        match &mut this.transport {
+        if this.is_deaf {
+            return Poll::Pending;
+        }
+        let polled = match &mut this.transport {
             Transport::Plain(stream) => Pin::new(stream).poll_flush(cx),
             Transport::Tls(stream) => Pin::new(stream).poll_flush(cx),
-        }
+        };
+        this.wrote(polled)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -212,9 +238,13 @@ impl AsyncWrite for Stream {
         pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        match &mut this.transport {
+        if this.is_deaf {
+            return Poll::Pending;
+        }
+        let polled = match &mut this.transport {
             Transport::Plain(stream) => gather::poll_write(Pin::new(stream), cx, pieces),
             Transport::Tls(stream) => gather::poll_write(Pin::new(stream), cx, pieces),
-        }
+        };
+        this.wrote(polled)
     }
 }

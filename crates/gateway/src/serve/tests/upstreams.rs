@@ -1,5 +1,6 @@
 //! Pools, retries, health, and what happens when an upstream fails.
 
+use std::io::Write as _;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
@@ -94,6 +95,50 @@ fn an_idempotent_request_is_sent_again_once_and_not_after_a_byte_of_an_answer() 
         assert_eq!(seen.load(Ordering::Acquire), times, "{method} {answer}");
         assert_eq!(upstream.connections(), IDLE + times - 1, "once more is on a new connection");
     }
+}
+
+#[test]
+fn an_early_answer_is_passed_on_though_its_service_closes_and_takes_no_more_of_the_body() {
+    const BODY: usize = 2_000_000;
+    let strict = Server::start(|mut wire, _| {
+        wire.head();
+        wire.send("HTTP/1.1 413 No\r\nConnection: close\r\nContent-Length: 2\r\n\r\nno");
+    });
+    let plane = Setup::before(&[strict.address]).start();
+    for round in 0..20 {
+        let mut client = Wire::connect(plane.address);
+        client.send(format!("POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: {BODY}\r\n\r\n"));
+        client.send(vec![b'x'; BODY]);
+        let answer = client.answer();
+        assert_eq!((answer.status(), answer.text().as_str()), (413, "no"), "{round}");
+    }
+}
+
+#[test]
+fn a_service_that_takes_no_more_of_a_body_is_not_taken_for_ill() {
+    const BODY: usize = 16 * 1024 * 1024;
+    let strict = Server::start(|mut wire, _| {
+        while wire.head().is_some_and(|request| request.start.starts_with("GET ")) {
+            wire.send("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n1");
+        }
+    });
+    let other = Server::start(|mut wire, _| {
+        while wire.message().is_some() {
+            wire.send("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n2");
+        }
+    });
+    let plane = Setup::before(&[strict.address, other.address]).start();
+    for _ in 0..8 {
+        let mut client = Wire::connect(plane.address);
+        client.send(format!("POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: {BODY}\r\n\r\n"));
+        let piece = [b'x'; 64 * 1024];
+        for _ in 0..BODY / piece.len() {
+            let _refused = client.stream.get_mut().write_all(&piece);
+        }
+        let _answered = client.head();
+    }
+    let names: String = (0..4).map(|_| Wire::connect(plane.address).get("/x").text()).collect();
+    assert!(names == "1212" || names == "2121", "{names}");
 }
 
 #[test]
