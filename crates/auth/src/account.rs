@@ -31,7 +31,8 @@ pub struct Account {
     pub minted: Minted,
     /// Falls when this copy of the account is out of date; every cache asks it.
     pub live: Live,
-    /// Proofs made before this moment (signed tokens) no longer count: a password was changed, or roles were.
+    /// Proofs made before this moment no longer count: a password was changed, or roles were. No two of an account's are
+    /// equal, so that a signed token, which names the one that it was signed under, is good under that one alone.
     pub proofs_from: Time,
     /// The company on whose behalf it acts, where an API knows tenants.
     pub tenant: Option<String>,

@@ -35,6 +35,11 @@ use crate::token::{LiveToken, TokenDigest, TokenKind};
 const PASSWORD_REMEMBERED: std::time::Duration = std::time::Duration::from_secs(300);
 /// The claim in which tokens of the gate's own name the API that issued them (T-C6, T-C11).
 pub(crate) const OWN_API_CLAIM: &str = "api";
+/// The claim in which they name their holder, by the number of his account: what it is called may become another's.
+pub(crate) const OWN_ACCOUNT_CLAIM: &str = "account";
+/// The claim that says under which [`Account::proofs_from`], in milliseconds, they were signed. `iat` is in whole seconds,
+/// and says when a token was made, not what its holder had proven by then.
+pub(crate) const OWN_PROOFS_CLAIM: &str = "proofs_from";
 /// Why nothing more is checked for now.
 pub(crate) const TOO_MANY: &str = "the limits on unverified work are reached";
 /// Clocks of issuers may differ by so much (P-JWT4 allows 60 s).

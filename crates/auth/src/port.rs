@@ -208,6 +208,9 @@ pub trait Lookups: foreign::Foreign {
     /// The keys of an issuer of JWTs, as one API knows it; `None` if it is not known there.
     fn issuer_keys(&self, api: &str, issuer: &str) -> Result<Option<Arc<IssuerKeys>>, Unavailable>;
 
+    /// An account of the gate by its number, if it is enabled; from memory.
+    fn account_by_number(&self, id: AccountId) -> Option<Arc<Account>>;
+
     /// An account of the gate by kind and subject, if it is enabled; from memory.
     fn account_by_subject(&self, kind: &str, subject: &str) -> Option<Arc<Account>>;
 

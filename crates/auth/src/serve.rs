@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use crate::account::Account;
 use crate::api::{Api, Located};
-use crate::authenticate::{OWN_API_CLAIM, TOO_MANY};
+use crate::authenticate::{OWN_ACCOUNT_CLAIM, OWN_API_CLAIM, OWN_PROOFS_CLAIM, TOO_MANY};
 use crate::dialect::operation::Operation;
 use crate::dialect::{Endpoint, Scheme, TokenRule};
 use crate::identity::Identity;
@@ -190,13 +190,10 @@ impl Call<'_> {
     }
 
     async fn issue(&self) -> Result<Rendered, Refusal> {
-        let is_stored = |rule: &Arc<TokenRule>| rule.kind != TokenKind::Jwt;
-        if self.identity.account().is_some_and(|account| account.is_foreign())
-            && self.endpoint.issues.iter().any(is_stored)
-        {
+        if self.identity.account().is_some_and(|account| account.is_foreign()) {
             return Err(Refusal::new(
                 Reason::Forbidden,
-                "the gate keeps no tokens for accounts of a foreign issuer",
+                "the gate issues no tokens to accounts of a foreign issuer",
             ));
         }
         let force = self.flag("force")?.unwrap_or(false);
@@ -291,18 +288,28 @@ impl Call<'_> {
         else {
             return Err(Refusal::new(Reason::Internal, "a jwt without its credential, holder or lifetime"));
         };
+        if !account.live.is_up() {
+            return Err(Refusal::new(Reason::Unavailable, "the account was changed while it logged in"));
+        }
         let now = self.world.now;
         let expires_at = now.plus(lifetime);
         let mut claims = Map::new();
-        for (target, claim) in &demands.claims {
+        // Whoever else reads the token takes its holder from what fills `subject`: nothing else is written there.
+        let (subject, others): (Vec<_>, Vec<_>) =
+            demands.claims.iter().partition(|(target, _)| target == "subject");
+        for (target, claim) in subject.into_iter().chain(others) {
             if let Some(value) = claim_value(account, target)
                 && !claims.contains_key(claim)
             {
                 claims.insert(claim.clone(), value);
             }
         }
+        // Every reader asks for one (RFC 9068 section 2.2).
+        claims.entry("sub").or_insert_with(|| account.subject.as_str().into());
         for (name, value) in [
             (OWN_API_CLAIM, Value::from(&*self.api.name)),
+            (OWN_ACCOUNT_CLAIM, account.id.0.into()),
+            (OWN_PROOFS_CLAIM, account.proofs_from.unix_ms().into()),
             ("iss", Value::from(demands.issuer.as_str())),
             ("aud", demands.audience.as_str().into()),
             ("iat", now.unix_secs().into()),

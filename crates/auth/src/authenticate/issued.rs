@@ -8,8 +8,8 @@ use serde_json::{Map, Value};
 use smallvec::{SmallVec, smallvec};
 
 use super::word::{IssuersWord, OpaqueToken, Span};
-use super::{LEEWAY_SECS, OWN_API_CLAIM, TOO_MANY, Verifier, foreign};
-use crate::account::{Account, Live};
+use super::{LEEWAY_SECS, OWN_ACCOUNT_CLAIM, OWN_API_CLAIM, OWN_PROOFS_CLAIM, TOO_MANY, Verifier, foreign};
+use crate::account::{Account, AccountId, Live};
 use crate::credential::{Credential, TokenValues};
 use crate::dialect::{CredentialRule, JwtCredential, Scheme};
 use crate::identity::{CLAIM_FIELDS, Lasts, Proven};
@@ -105,7 +105,7 @@ impl Verifier<'_> {
             narrowed = Some((tenant, claim));
         }
         let account = if ours {
-            let account = self.own_account(rule, &claims, issued_at)?;
+            let account = self.own_account(rule, &claims)?;
             // Of an account of the gate the gate knows the tenant, whatever its token said when it was issued.
             if narrowed.is_some_and(|(tenant, _)| account.tenant != Some(tenant)) {
                 let cause = "the token for a tenant is for another than the account's";
@@ -168,22 +168,25 @@ impl Verifier<'_> {
     }
 
     /// The account of the gate that a token of the gate's own is for.
-    fn own_account(
-        &self,
-        rule: &CredentialRule,
-        claims: &VerifiedClaims,
-        issued_at: Time,
-    ) -> Result<Arc<Account>, Refusal> {
+    fn own_account(&self, rule: &CredentialRule, claims: &VerifiedClaims) -> Result<Arc<Account>, Refusal> {
         let refuse =
             |cause: &'static str| Err(Refusal::new(Reason::BadToken, cause).carried_by(rule.carrier()));
         // The issuer is the same for all APIs of a dialect; what one of them issued is not good at another.
         if claims.text(OWN_API_CLAIM).as_deref() != Some(&*self.api.name) {
             return refuse("the token was issued by another api");
         }
-        let Some(account) = self.lookups.account_by_subject(&rule.accounts, claims.subject()) else {
-            return refuse("the subject is no enabled account of the gate");
+        let number = claims.claims().get(OWN_ACCOUNT_CLAIM).and_then(Value::as_u64);
+        let proofs_from = claims.claims().get(OWN_PROOFS_CLAIM).and_then(Value::as_i64);
+        let (Some(number), Some(proofs_from)) = (number, proofs_from) else {
+            return refuse("the token is older than the version of the gate");
         };
-        if issued_at < account.proofs_from {
+        let account = self.lookups.account_by_number(AccountId(number));
+        let Some(account) = account.filter(|account| account.kind == rule.accounts) else {
+            return refuse(
+                "the token's holder is no enabled account of the gate that this credential proves",
+            );
+        };
+        if Time::from_unix_ms(proofs_from) != account.proofs_from {
             return refuse("the token is older than the account's last change");
         }
         Ok(account)

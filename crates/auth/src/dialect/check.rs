@@ -195,6 +195,7 @@ pub(super) fn dialect(root: &Table<'_, '_>, dialect: &Dialect) {
     passes(root, dialect);
     assertion(root, dialect);
     keys(root, dialect);
+    holders(root, dialect);
     for (name, table) in root.tables("credential") {
         let rule = dialect.credentials.iter().find(|rule| *rule.name == *name);
         let default = dialect.deployments.first();
@@ -411,6 +412,25 @@ fn assertion(root: &Table<'_, '_>, dialect: &Dialect) {
     for (name, _) in &dialect.assertion.headers {
         if folded(name.as_str()).starts_with("countersign-") {
             table.complain(format!("header `{name}` is the gate's own"));
+        }
+    }
+}
+
+/// A signed token is read back as one of the accounts that it was issued to.
+fn holders(root: &Table<'_, '_>, dialect: &Dialect) {
+    for site in dialect.sites.items() {
+        let Some(endpoint) = &site.endpoint else { continue };
+        for token in &endpoint.issues {
+            let reads = |rule: &&Arc<CredentialRule>| token.jwt_credential.as_deref() == Some(&*rule.name);
+            let Some(reader) = dialect.credentials.iter().find(reads) else { continue };
+            let Some(other) = site.accepts.iter().find(|rule| rule.accounts != reader.accounts) else {
+                continue;
+            };
+            let message = format!(
+                "issues `{}` to {}, which `{}` proves; `{}` reads it as a token of {}",
+                token.word, other.accounts, other.name, reader.name, reader.accounts
+            );
+            complain_at(root, "endpoint", &endpoint.name, message);
         }
     }
 }

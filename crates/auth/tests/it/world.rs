@@ -216,6 +216,10 @@ impl Lookups for World {
         Ok((issuer == ISSUER).then(|| Arc::new(IssuerKeys { keys: vec![key], ours: false })))
     }
 
+    fn account_by_number(&self, id: AccountId) -> Option<Arc<Account>> {
+        self.accounts.iter().find(|account| account.id == id).cloned()
+    }
+
     fn account_by_subject(&self, kind: &str, subject: &str) -> Option<Arc<Account>> {
         self.account(subject).filter(|account| *account.kind == *kind).cloned()
     }

@@ -20,6 +20,7 @@ mod fronts;
 mod full;
 pub(crate) mod heard;
 mod held;
+mod holders;
 mod hops;
 mod issuers;
 mod lasting;

@@ -74,6 +74,9 @@ impl Lookups for Nobody {
     fn issuer_keys(&self, _api: &str, _issuer: &str) -> Result<Option<Arc<IssuerKeys>>, Unavailable> {
         Ok(None)
     }
+    fn account_by_number(&self, _id: AccountId) -> Option<Arc<Account>> {
+        None
+    }
     fn account_by_subject(&self, _kind: &str, _subject: &str) -> Option<Arc<Account>> {
         None
     }

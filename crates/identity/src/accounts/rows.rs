@@ -97,8 +97,7 @@ pub(crate) fn new_row(draft: &AccountDraft, id: u64, password: Option<String>, n
         password_due: password.is_some() && draft.password_due,
         password_hash: password,
         disabled: false,
-        // A token signed in the very second in which its account was made bears that second as `iat`.
-        proofs_from: Time::from_unix_secs(now.unix_secs()).unix_ms(),
+        proofs_from: now.unix_ms(),
         created_at: now.unix_ms(),
         updated_at: now.unix_ms(),
     };

@@ -375,7 +375,9 @@ impl Core {
         let id = AccountId(row.id.cast_unsigned());
         let mut changes = Vec::with_capacity(3);
         if let Proofs::End(keep) = proofs {
-            row.proofs_from = now.unix_ms();
+            // Later than the order: passwords are hashed and others waited for in between. And later than what was there,
+            // also where the clock was set back.
+            row.proofs_from = now.max(self.clock.now()).unix_ms().max(row.proofs_from.saturating_add(1));
             changes.push(Change::DeleteTokensOf { account: id.0, keep: keep.map(|digest| digest.0) });
         }
         changes.push(Change::UpdateAccount(Box::new(row.clone())));
@@ -391,7 +393,7 @@ impl Core {
         }
         self.directory.put(entry);
         if let Proofs::End(keep) = proofs {
-            self.end_all(id, keep, Scope::Proofs, now).await?;
+            self.end_all(id, keep, Scope::Proofs, account.proofs_from).await?;
         }
         Ok(account)
     }

@@ -135,7 +135,7 @@ impl Core {
             return Err(Unavailable("could not issue to an account that lives elsewhere".to_owned()).into());
         }
         if let Some(account) = &order.account
-            && !self.may_still_act(account, order.proven_at)
+            && !self.may_still_act(account, order.proven_at, now)
         {
             return Err(Unavailable("the account was changed while it logged in".to_owned()).into());
         }
@@ -173,9 +173,14 @@ impl Core {
         Ok(())
     }
 
-    /// Whether the account may act as it is now, on a proof of that time.
-    pub(super) fn may_still_act(&self, account: &Account, proven_at: Time) -> bool {
-        self.directory.enabled(account.id.0).is_some_and(|current| proven_at >= current.proofs_from)
+    /// Whether the account may act as it is now, on a proof of that time and of this copy: what was proven of an older one
+    /// since which proofs have ended does not count, whenever it was.
+    ///
+    /// Where the clock was ahead when they ended, no proof can be as late; the copy alone decides then.
+    pub(super) fn may_still_act(&self, account: &Account, proven_at: Time, now: Time) -> bool {
+        self.directory.enabled(account.id.0).is_some_and(|current| {
+            account.proofs_from == current.proofs_from && proven_at >= current.proofs_from.min(now)
+        })
     }
 
     /// Marks the refresh token as spent that pays for an order.

@@ -155,6 +155,10 @@ impl Lookups for Service {
         self.core.issuers.keys(api, issuer, || self.core.signing.verifying(Purpose::Token))
     }
 
+    fn account_by_number(&self, id: AccountId) -> Option<Arc<Account>> {
+        self.core.directory.enabled(id.0)
+    }
+
     fn account_by_subject(&self, kind: &str, subject: &str) -> Option<Arc<Account>> {
         let entry = self.core.directory.subject(kind, subject)?;
         (!entry.disabled).then(|| Arc::clone(&entry.account))

@@ -46,7 +46,7 @@ impl Core {
             gone.iter().for_each(|record| self.tell(Ended::Token(record.token())));
         }
         // An account that was disabled while this went on has ended all sessions but this one.
-        if account.is_some_and(|account| !self.may_still_act(account, proven_at)) {
+        if account.is_some_and(|account| !self.may_still_act(account, proven_at, now)) {
             self.tokens.remove(&digest);
             return Ok(None);
         }

@@ -89,7 +89,7 @@ pub(super) const TABLES: [Described; 12] = [
             (
                 "credential",
                 "name of a credential",
-                "For `jwt`, required: the credential that reads these tokens; issuer, audience and claims are its own, in reverse.",
+                "For `jwt`, required: the credential that reads these tokens; issuer, audience and claims are its own, in reverse. Beside them stand `api`, `account` and `proofs_from`, by which the gate knows its own.",
             ),
         ],
     },

@@ -163,6 +163,10 @@ impl Lookups for Cut {
         self.service.issuer_keys(api, issuer)
     }
 
+    fn account_by_number(&self, id: AccountId) -> Option<Arc<Account>> {
+        self.service.account_by_number(id)
+    }
+
     fn account_by_subject(&self, kind: &str, subject: &str) -> Option<Arc<Account>> {
         self.service.account_by_subject(kind, subject)
     }

@@ -1,9 +1,10 @@
 use countersign_auth::account::AccountId;
-use countersign_auth::port::{ApplicationAnswer, SharedAnswer};
+use countersign_auth::port::{ApplicationAnswer, PasswordChange, SharedAnswer};
 
 use super::*;
 use crate::accounts::{AccountError, Standing};
 use crate::service::Ended;
+use crate::service::equivalents::NewPassword;
 
 fn error(answer: Result<Arc<Account>, AccountError>) -> String {
     answer.unwrap_err().to_string()
@@ -44,6 +45,51 @@ async fn an_address_of_two_accounts_logs_neither_in() {
         let answer = bench.login(claim("ann@example.com", password), at(1)).await;
         assert!(matches!(answer, PasswordAnswer::Refused("no such user")));
     }
+}
+
+#[tokio::test]
+async fn what_an_older_copy_proved_does_not_count_whenever_it_was() {
+    let bench = Bench::new().await;
+    let old = bench.account("users", "ann").await;
+    let set = |secs| {
+        let new = NewPassword::Lasting(Secret::new("another one"));
+        bench.service.set_password(old.id, new, Vec::new(), By::gate(), at(secs))
+    };
+    let now = || bench.service.account(old.id).unwrap().account;
+    let opens = |account: &Arc<Account>, secs| {
+        let opened =
+            bench.service.open_session(&Arc::from("shop"), Some(account), &session(), at(secs), at(secs));
+        opened.unwrap().is_some()
+    };
+    // Ordered before the log-in, done after it.
+    assert!(opens(&old, 5));
+    set(4).await.unwrap();
+    assert!(bench.service.issue(order(Some(&old), vec![session()], at(5)), at(6)).await.is_err());
+    assert!(!opens(&old, 6));
+    let new = now();
+    assert!(opens(&new, 6));
+    let kept = digest(&bench.issue(order(Some(&new), vec![session()], at(6)), at(6)).await[0]);
+    // Whoever keeps his session has proven himself just now.
+    let changed = bench.service.password_change(
+        claim("ann", "another one"),
+        Secret::new("one more of them"),
+        Some(kept),
+        at(7),
+    );
+    assert_eq!(changed.await.unwrap(), PasswordChange::Done);
+    let token = bench.live(kept, at(8)).await;
+    let further = order(token.account.as_ref(), vec![access()], token.proven_at);
+    bench.issue(Issue { proven_at: token.proven_at, ..further }, at(8)).await;
+    // A clock that was an hour ahead, and was set back: who proves himself now is who he is.
+    set(3600).await.unwrap();
+    assert!(!opens(&new, 9));
+    assert!(opens(&now(), 9));
+    // It goes on to tell changes apart.
+    let between = now();
+    set(10).await.unwrap();
+    assert!(between.proofs_from < now().proofs_from);
+    assert!(!opens(&between, 11));
+    assert!(opens(&now(), 11));
 }
 
 #[tokio::test]
