@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use countersign_auth::canonical::header_name::folds_to;
 use http::header::{self, CONNECTION, EXPECT, FORWARDED, HOST, HeaderName, TE, TRANSFER_ENCODING, UPGRADE};
-use http::{Extensions, HeaderMap, HeaderValue, Uri, Version, request, uri};
+use http::{Extensions, HeaderMap, HeaderValue, Method, Uri, Version, request, uri};
 use http_body::Body as _;
 
 use crate::address::{ForwardingFields, Peer, Scheme};
@@ -53,7 +53,7 @@ pub(super) fn prepare(
         }
         Upgrade::No => {}
     }
-    frame(headers, body);
+    frame(headers, &head.method, body);
     match upstream.forwarding {
         Some(ForwardingFields::XForwarded) => set_x_forwarded(headers, peer),
         Some(ForwardingFields::Forwarded) => set_forwarded(headers, peer),
@@ -65,19 +65,28 @@ pub(super) fn prepare(
     head.extensions = Extensions::new();
 }
 
-/// One framing, the engine's. It assumes that GET and HEAD have no body unless the head says otherwise.
-fn frame(headers: &mut HeaderMap, body: &Body) {
+/// One framing, the engine's. It assumes that GET and HEAD have no body unless the head says otherwise, and does not say
+/// that there is none where one is expected (RFC 9110 section 8.6): servers answer 411 to that.
+fn frame(headers: &mut HeaderMap, method: &Method, body: &Body) {
     match body {
-        Body::Full(_) => {
-            headers.remove(header::CONTENT_LENGTH);
-        }
-        Body::Streaming(incoming) => {
-            if incoming.size_hint().exact().is_none() {
+        Body::Streaming(inbound) if !body.is_empty() => {
+            if inbound.size_hint().exact().is_none() {
                 headers.remove(header::CONTENT_LENGTH);
                 headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
             }
         }
+        _ if body.is_empty() && expects_content(method) => {
+            headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
+        }
+        Body::Streaming(_) | Body::Full(_) => {
+            headers.remove(header::CONTENT_LENGTH);
+        }
     }
+}
+
+/// Whether requests of this method have content as a rule. What is not known does not say that it has none.
+fn expects_content(method: &Method) -> bool {
+    !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS | Method::DELETE | Method::TRACE)
 }
 
 /// The service is told what was decided, and nothing of what was said: a front may pass on what its clients wrote into

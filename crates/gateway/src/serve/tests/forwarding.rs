@@ -177,6 +177,38 @@ fn the_host_is_the_clients_or_the_backends() {
 }
 
 #[test]
+fn a_request_without_a_body_says_so_where_one_is_expected() {
+    let upstream = Server::echo();
+    let plane = Setup::before(&[upstream.address]).start();
+    let mut client = Wire::connect(plane.address);
+    for (method, sent, length) in [
+        ("POST", "Content-Length: 0\r\n", Some("content-length: 0")),
+        ("POST", "", Some("content-length: 0")),
+        ("PUT", "Content-Length: 0\r\n", Some("content-length: 0")),
+        ("PATCH", "", Some("content-length: 0")),
+        ("PROPFIND", "", Some("content-length: 0")),
+        ("POST", "Content-Length: 1\r\n", Some("content-length: 1")),
+        ("GET", "", None),
+        ("GET", "Content-Length: 0\r\n", None),
+        ("DELETE", "Content-Length: 0\r\n", None),
+        ("OPTIONS", "", None),
+    ] {
+        client.send(format!("{method} /x HTTP/1.1\r\nHost: a\r\n{sent}\r\n"));
+        if sent.contains('1') {
+            client.send("x");
+        }
+        let told = client.answer().text();
+        let framing =
+            |line: &&str| line.starts_with("content-length") || line.starts_with("transfer-encoding");
+        assert_eq!(
+            told.lines().filter(framing).collect::<Vec<_>>(),
+            Vec::from_iter(length),
+            "{method} {sent}"
+        );
+    }
+}
+
+#[test]
 fn answers_without_a_body_keep_the_connection() {
     let upstream = Server::start(|mut wire, _| {
         while let Some(request) = wire.message() {
