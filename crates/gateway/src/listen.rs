@@ -4,6 +4,7 @@ mod accept;
 mod bind;
 mod caps;
 mod client;
+mod first;
 pub mod heads;
 mod io;
 mod leftover;

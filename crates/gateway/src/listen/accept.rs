@@ -10,8 +10,9 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 
+use super::first::First;
 use super::serve::{Protocol, serve};
-use super::{Acceptor, Caps, ClientCertificate, Connection, Http2, Listener, TlsInfo, proxy_protocol};
+use super::{Acceptor, Caps, ClientCertificate, Connection, Listener, TlsInfo, proxy_protocol};
 use crate::admission::Handler;
 use crate::limits::Limits;
 use crate::metrics::cuts::Cut;
@@ -21,8 +22,6 @@ use crate::worker::Worker;
 const REST: Duration = Duration::from_millis(50);
 /// What a client that has just connected to a draining core needs to say what it wants.
 const GRACE: Duration = Duration::from_millis(200);
-/// Between two looks at whether a first byte is followed by a second.
-const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 /// One listener on one core.
 pub(crate) struct Listening<H> {
@@ -147,7 +146,7 @@ async fn in_time<F: Future>(worker: &Rc<Worker>, limit: Duration, opening: F) ->
 }
 
 enum Opened {
-    Plain(TcpStream, Arc<Connection>, Protocol),
+    Plain(First, Arc<Connection>, Protocol),
     Tls(Box<tokio_rustls::server::TlsStream<TcpStream>>, Arc<Connection>, Protocol),
 }
 
@@ -193,7 +192,7 @@ async fn open<H>(
     let permit = if counted { permit.of(address.ip(), &gate.limits)? } else { permit };
     let now = listening.worker.pulse().now_ms();
     let Some(acceptor) = &listening.tls else {
-        let protocol = plain_protocol(&stream, listening.listener.http2).await?;
+        let (stream, protocol) = First::read(stream, listening.listener.http2).await?;
         let connection = Connection::new(address, &listening.name, None, permit, now);
         return Some(Opened::Plain(stream, connection, protocol));
     };
@@ -215,25 +214,6 @@ async fn open<H>(
     let tls = TlsInfo { server_name, certificate: present.certificate(), client };
     let connection = Connection::new(address, &listening.name, Some(tls), permit, now);
     Some(Opened::Tls(Box::new(stream), connection, protocol))
-}
-
-/// HTTP/2 with prior knowledge begins with `PRI` (RFC 9113 section 3.4), which no method of HTTP/1 does.
-async fn plain_protocol(stream: &TcpStream, http2: Http2) -> Option<Protocol> {
-    const PREFACE: &[u8] = b"PRI";
-    if http2 == Http2::Off {
-        return Some(Protocol::Http1);
-    }
-    let mut start = [0; PREFACE.len()];
-    loop {
-        let seen = stream.peek(&mut start).await.ok()?;
-        let seen = start.get(..seen)?;
-        match seen {
-            [] => return None,
-            PREFACE => return Some(Protocol::Http2),
-            _ if !PREFACE.starts_with(seen) => return Some(Protocol::Http1),
-            _ => tokio::time::sleep(LOOK_AGAIN).await,
-        }
-    }
 }
 
 /// Whether an address is this machine's own.

@@ -18,7 +18,7 @@ use crate::address::Networks;
 use crate::listen::{Http2, TlsFiles};
 use crate::testing::client::Wire;
 use crate::testing::upstream::Server;
-use crate::testing::{PATIENCE, Setup};
+use crate::testing::{PATIENCE, Setup, until};
 use crate::upstream::UpstreamTls;
 
 const PEER: &str = "GET /peer HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -252,10 +252,59 @@ fn http2_in_clear_by_prior_knowledge() {
             .unwrap()[..3],
         *"200"
     );
+    for (begin, rest) in [("P", "RI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), ("PRI", " * HTTP/2.0\r\n\r\nSM\r\n\r\n")]
+    {
+        let mut client = Wire::connect(plane.address);
+        client.send(begin);
+        // Until it has been looked at.
+        assert_eq!(Wire::connect(plane.address).get("/peer").status(), 200);
+        client.send(rest);
+        client.send(b"\0\0\0\x04\0\0\0\0\0");
+        let mut settings = [0; 9];
+        client.stream.read_exact(&mut settings).unwrap();
+        assert_eq!(settings[3], 4, "the gate's SETTINGS come first");
+    }
     let mut setup = Setup::before(&[upstream.address]);
     setup.listener.http2 = Http2::Off;
     let plane = setup.start();
     assert_ne!(first_answer(plane.address, &[b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"]).as_deref(), Some("200 "));
+}
+
+#[test]
+fn who_has_said_a_byte_and_gone_keeps_no_place() {
+    let mut setup = Setup::before(&[Server::echo().address]);
+    setup.gate.limits.connections_per_address = 1;
+    setup.gate.limits.head = PATIENCE * 10;
+    let plane = setup.start();
+    for begun in ["", "P", "PR"] {
+        let mut gone = Wire::connect(plane.address);
+        gone.send(begun);
+        until("it is counted", || Wire::connect(plane.address).is_closed());
+        drop(gone);
+        until("there is room again", || {
+            let mut next = Wire::connect(plane.address);
+            let _closed = next.stream.get_mut().write_all(PEER.as_bytes());
+            next.message().is_some()
+        });
+    }
+}
+
+/// Clients of HTTP/2 may take a length where there is no content for an error (RFC 9113 section 8.1.1).
+#[test]
+fn an_answer_that_has_no_content_says_no_length_over_http2() {
+    let upstream = Server::saying("HTTP/1.1 204 No Content\r\nContent-Length: 3\r\nX-Kept: 1\r\n\r\n");
+    let plane = Setup::before(&[upstream.address]).start();
+    run(async {
+        let stream = TcpStream::connect(plane.address).await.unwrap();
+        let (mut sender, connection) =
+            hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+        tokio::spawn(connection);
+        let request = Request::delete("http://localhost/x").body(Full::new(Bytes::new())).unwrap();
+        let answer = sender.send_request(request).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::NO_CONTENT);
+        assert_eq!(answer.headers()["x-kept"], "1");
+        assert_eq!(answer.headers().get("content-length"), None);
+    });
 }
 
 /// Without TLS's own word a client cannot tell an end from somebody who cut the connection.
