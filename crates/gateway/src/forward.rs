@@ -12,7 +12,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use http::header::{CONTENT_LENGTH, HOST};
-use http::{HeaderMap, Method, Request, Response, request, response};
+use http::{HeaderMap, Method, Request, Response, StatusCode, request, response};
 use http_body::Body as _;
 use hyper::body::Incoming;
 
@@ -296,10 +296,11 @@ fn is_idempotent(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS | Method::PUT | Method::DELETE)
 }
 
-/// Takes `Content-Length` out where it would be a second framing beside a chunked body. Elsewhere it says what is
-/// sent, or what would be (HEAD, 304).
+/// Takes `Content-Length` out where it would be a second framing beside a chunked body, and where there is no content by
+/// definition (204; RFC 9110 section 8.6), as clients of HTTP/2 compare the two. Elsewhere it says what is sent, or what
+/// would be (HEAD, and 304, from which the engine takes it over HTTP/1.1).
 pub(crate) fn settle_length(head: &mut response::Parts, body: &Incoming) {
-    if body.size_hint().exact().is_none() {
+    if body.size_hint().exact().is_none() || head.status == StatusCode::NO_CONTENT {
         head.headers.remove(CONTENT_LENGTH);
     }
 }
