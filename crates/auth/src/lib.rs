@@ -39,6 +39,7 @@ pub mod render;
 pub mod scheme;
 pub mod secret;
 pub mod serve;
+pub mod source;
 pub mod stamp;
 pub mod time;
 pub mod token;

@@ -37,7 +37,16 @@ impl Time {
     pub fn since(self, earlier: Time) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
+
+    /// Whether the clock that said `before` was set back, now that it says this: by less than a minute it is a request that
+    /// others overtook which says it.
+    pub fn is_set_back_from(self, before: Time) -> bool {
+        before.since(self) >= SET_BACK
+    }
 }
+
+/// Longer than one request is behind another.
+const SET_BACK: Duration = Duration::from_secs(60);
 
 /// Says what time it is. The binary hands in the real one, tests one that they turn by hand.
 pub trait Clock: Send + Sync {

@@ -23,11 +23,11 @@ use crate::address::Peer;
 use crate::admission::Upgrade;
 use crate::body::{Body, Outgoing, Progress};
 use crate::gate::ApiIndex;
-use crate::listen::Source;
 use crate::pulse::Pulse;
 use crate::upstream::{Backend, HostField, Lease, Pools, Sender, Upstream, connect};
 use crate::watch::Watch;
 use crate::worker::{LocalGate, Worker};
+use countersign_auth::source::Source;
 
 /// A request that is about to be sent. It stays where it is, and is lent to each try: it is large.
 pub(crate) struct Sending<'u> {

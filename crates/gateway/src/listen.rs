@@ -22,8 +22,8 @@ use std::task::Waker;
 
 pub(crate) use crate::listen::accept::{Listening, is_loopback, run};
 pub(crate) use crate::listen::bind::bind;
+pub(crate) use crate::listen::caps::Caps;
 use crate::listen::caps::Permit;
-pub(crate) use crate::listen::caps::{Caps, Source};
 pub use crate::listen::client::ClientCertificate;
 pub(crate) use crate::listen::heads::HeadFault;
 use crate::listen::heads::{CutOff, HeadWatch};

@@ -4,33 +4,25 @@
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use countersign_auth::port::strangers::Strangers;
+use countersign_auth::source::{Minute, Source};
 use countersign_auth::time::Time;
 use quick_cache::sync::Cache;
 
-use crate::listen::Source;
-
 /// Addresses that are watched at once; the least watched give way.
 const ADDRESSES_MAX: usize = 65_536;
-const WINDOW: Duration = Duration::from_secs(60);
-
-struct Window {
-    since: Time,
-    opened: u32,
-}
 
 /// See the module's words.
 pub(crate) struct Openings {
     per_minute: u32,
-    windows: Cache<Source, Arc<Mutex<Window>>>,
+    minutes: Cache<Source, Arc<Mutex<Minute>>>,
 }
 
 impl Openings {
     /// So many sessions a minute from one address.
     pub(crate) fn new(per_minute: u32) -> Self {
-        Self { per_minute, windows: Cache::new(ADDRESSES_MAX) }
+        Self { per_minute, minutes: Cache::new(ADDRESSES_MAX) }
     }
 
     /// The budget of an address.
@@ -48,16 +40,13 @@ pub(crate) struct Budget<'o> {
 impl Strangers for Budget<'_> {
     fn may_open(&self, now: Time) -> bool {
         let source = Source::of(self.address);
-        let begun =
-            || Ok::<_, std::convert::Infallible>(Arc::new(Mutex::new(Window { since: now, opened: 0 })));
-        let Ok(window) = self.openings.windows.get_or_insert_with(&source, begun);
-        let mut window = window.lock().unwrap_or_else(PoisonError::into_inner);
-        // A window of the far future is one of before the clock was set back; requests overtake each other by less.
-        if now.since(window.since) >= WINDOW || window.since.since(now) >= WINDOW {
-            *window = Window { since: now, opened: 0 };
+        let begun = || Ok::<_, std::convert::Infallible>(Arc::new(Mutex::new(Minute::begin(now))));
+        let Ok(opened) = self.openings.minutes.get_or_insert_with(&source, begun);
+        let mut opened = opened.lock().unwrap_or_else(PoisonError::into_inner);
+        let may = opened.count(now) < self.openings.per_minute;
+        if may {
+            opened.add(now);
         }
-        let may = window.opened < self.openings.per_minute;
-        window.opened = window.opened.saturating_add(u32::from(may));
         may
     }
 }
@@ -92,7 +81,7 @@ mod tests {
         for number in 0..2 * most {
             assert!(open(number), "{number}: another address has another budget");
         }
-        assert!(openings.windows.len() <= ADDRESSES_MAX, "{}", openings.windows.len());
+        assert!(openings.minutes.len() <= ADDRESSES_MAX, "{}", openings.minutes.len());
         // Those that came last are watched as those before them.
         assert!(open(2 * most - 1) && !open(2 * most - 1));
     }

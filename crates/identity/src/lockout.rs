@@ -16,11 +16,12 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use countersign_auth::source::Source;
 use countersign_auth::time::Time;
 use hashbrown::HashMap;
 use smallvec::SmallVec;
 
-use self::addresses::{Addresses, Origin};
+use self::addresses::Addresses;
 use crate::rcu::Rcu;
 
 /// How patient the gate is.
@@ -59,21 +60,18 @@ const KNOWN_ADDRESSES_MAX: usize = 8;
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Bucket {
     account: u64,
-    origin: Option<Origin>,
+    source: Option<Source>,
 }
 
 impl Bucket {
     /// Something to put into a key with other things.
     pub(crate) fn text(&self) -> String {
-        match self.origin {
-            Some(Origin(address, version)) => format!("{} {version} {address}", self.account),
+        match self.source {
+            Some(source) => format!("{} {source}", self.account),
             None => self.account.to_string(),
         }
     }
 }
-
-/// A clock that is behind by so much was set back; by less a request is that others overtook.
-const SET_BACK: Duration = Duration::from_secs(60);
 
 #[derive(Clone, Copy)]
 struct Strikes {
@@ -87,7 +85,7 @@ impl Strikes {
     /// was, rather than to last for as long as the clock was set back as well. Requests that overtake each other change
     /// nothing.
     fn are_locked(&mut self, now: Time) -> bool {
-        if self.last.since(now) >= SET_BACK {
+        if now.is_set_back_from(self.last) {
             self.locked_until = now.plus(self.locked_until.since(self.last));
             self.last = now;
         }
@@ -98,7 +96,7 @@ impl Strikes {
 #[derive(Default)]
 struct Accounts {
     buckets: HashMap<Bucket, Strikes>,
-    known: HashMap<u64, SmallVec<[Origin; KNOWN_ADDRESSES_MAX]>>,
+    known: HashMap<u64, SmallVec<[Source; KNOWN_ADDRESSES_MAX]>>,
 }
 
 /// The bucket is locked.
@@ -144,9 +142,9 @@ impl Lockout {
 
     /// The bucket that an attempt on an account counts in.
     pub(crate) fn bucket(&self, account: u64, address: IpAddr) -> Bucket {
-        let origin = Origin::of(address);
-        let known = self.accounts().known.get(&account).is_some_and(|known| known.contains(&origin));
-        Bucket { account, origin: known.then_some(origin) }
+        let source = Source::of(address);
+        let known = self.accounts().known.get(&account).is_some_and(|known| known.contains(&source));
+        Bucket { account, source: known.then_some(source) }
     }
 
     /// Whether attempts on an account from an address are refused for now.
@@ -190,14 +188,14 @@ impl Lockout {
     pub(crate) fn succeeded(&self, bucket: Bucket, address: IpAddr) {
         let mut accounts = self.accounts();
         accounts.buckets.remove(&bucket);
-        let origin = Origin::of(address);
+        let source = Source::of(address);
         let known = accounts.known.entry(bucket.account).or_default();
-        if let Some(at) = known.iter().position(|other| *other == origin) {
+        if let Some(at) = known.iter().position(|other| *other == source) {
             known.remove(at);
         } else if known.len() >= KNOWN_ADDRESSES_MAX {
             known.remove(0);
         }
-        known.push(origin);
+        known.push(source);
     }
 
     /// The attempt came to nothing for a reason that is not the caller's.

@@ -9,6 +9,7 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use countersign_auth::source::Source;
 use foldhash::quality::RandomState;
 
 use crate::limits::Limits;
@@ -18,21 +19,6 @@ use crate::metrics::cuts::Cut;
 const SHARDS: usize = 64;
 
 type Shard = Mutex<HashMap<Source, usize, RandomState>>;
-
-/// What counts as one source: an IPv4 address, or the /64 that one IPv6 client usually has to itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Source(u64);
-
-impl Source {
-    /// The source that an address is.
-    pub(crate) fn of(address: IpAddr) -> Self {
-        match address.to_canonical() {
-            IpAddr::V4(address) => Self(u64::from(address.to_bits())),
-            // The top half; its first bits are never all zero for a routed address, so that it is no IPv4's number.
-            IpAddr::V6(address) => Self(u64::try_from(address.to_bits() >> 64).unwrap_or(0) | 1 << 63),
-        }
-    }
-}
 
 /// Counts the connections of all listeners.
 #[derive(Debug)]
@@ -134,13 +120,5 @@ mod tests {
         drop(first);
         assert!(take("192.0.2.1").is_some());
         assert_eq!(caps.open.load(Ordering::Relaxed), 2);
-    }
-
-    #[test]
-    fn neighbours_in_ipv6_are_one_source() {
-        let source = |address: &str| Source::of(address.parse().unwrap());
-        assert_eq!(source("2001:db8::1"), source("2001:db8::ffff:1"));
-        assert_ne!(source("2001:db8::1"), source("2001:db8:0:1::1"));
-        assert_ne!(source("0.0.0.1"), source("::2:0:0:0:1"));
     }
 }

@@ -13,10 +13,10 @@ use super::spare::{Full, Room, Spared};
 use super::{Trace, Upstream};
 use crate::body::{Outgoing, Progress, Streaming};
 use crate::gate::ApiIndex;
-use crate::listen::Source;
 use crate::pulse::{Pulse, millis};
 use crate::watch::Watch;
 use crate::worker::LocalGate;
+use countersign_auth::source::Source;
 
 /// A connection to a backend. Dropping it ends it, whatever is going on.
 pub(crate) struct Sender {

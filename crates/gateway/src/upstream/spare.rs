@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use foldhash::quality::RandomState;
 
 use super::Upstream;
-use crate::listen::Source;
+use countersign_auth::source::Source;
 
 /// How many requests may be under way at an upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

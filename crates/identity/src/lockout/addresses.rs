@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
+use countersign_auth::source::{Minute, Source};
 use countersign_auth::time::Time;
 use quick_cache::sync::Cache;
 
@@ -12,61 +12,31 @@ use super::Locked;
 
 /// Addresses that are watched at once; the least watched give way.
 const ADDRESSES_MAX: usize = 65_536;
-const WINDOW: Duration = Duration::from_secs(60);
-
-/// Where attempts come from: an IPv4 address, or an IPv6 /64.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct Origin(pub(super) u64, pub(super) u8);
-
-impl Origin {
-    pub(crate) fn of(address: IpAddr) -> Self {
-        match address.to_canonical() {
-            IpAddr::V4(address) => Self(u64::from(u32::from(address)), 4),
-            IpAddr::V6(address) => Self((u128::from(address) >> 64) as u64, 6),
-        }
-    }
-}
-
-struct Window {
-    since: Time,
-    failures: u32,
-}
-
-impl Window {
-    /// Also where the clock was set back far behind its beginning. Requests overtake each other by less than that, and must
-    /// not begin it anew.
-    fn is_over(&self, now: Time) -> bool {
-        now.since(self.since) >= WINDOW || self.since.since(now) >= WINDOW
-    }
-}
 
 /// So many failures a minute from one address; what was counted and is none is given back.
 pub(crate) struct Addresses {
     per_minute: u32,
-    windows: Cache<Origin, Arc<Mutex<Window>>>,
+    minutes: Cache<Source, Arc<Mutex<Minute>>>,
     /// In Unix milliseconds: from then on no address is out of attempts, as far as is known. While it is past, which it
-    /// is unless somebody guesses, nobody waits for a window.
+    /// is unless somebody guesses, nobody waits for a lock.
     spent_until: AtomicI64,
 }
 
 impl Addresses {
     pub(crate) fn new(per_minute: u32) -> Self {
-        Self { per_minute, windows: Cache::new(ADDRESSES_MAX), spent_until: AtomicI64::new(i64::MIN) }
+        Self { per_minute, minutes: Cache::new(ADDRESSES_MAX), spent_until: AtomicI64::new(i64::MIN) }
     }
 
     /// Counts an attempt as failed before it is made; `Err` if there were too many.
     pub(crate) fn begin(&self, address: IpAddr, now: Time) -> Result<(), Locked> {
-        let window = self.window(address, now);
-        let mut window = locked(&window);
-        if window.is_over(now) {
-            *window = Window { since: now, failures: 0 };
-        }
-        if window.failures >= self.per_minute {
+        let failures = self.minute(address, now);
+        let mut failures = locked(&failures);
+        if failures.count(now) >= self.per_minute {
             return Err(Locked);
         }
-        window.failures += 1;
-        if window.failures >= self.per_minute {
-            self.spent_until.fetch_max(window.since.plus(WINDOW).unix_ms(), Ordering::Relaxed);
+        failures.add(now);
+        if failures.count(now) >= self.per_minute {
+            self.spent_until.fetch_max(failures.end().unix_ms(), Ordering::Relaxed);
         }
         Ok(())
     }
@@ -77,32 +47,26 @@ impl Addresses {
         if now.unix_ms() >= self.spent_until.load(Ordering::Relaxed) {
             return false;
         }
-        let window = self.windows.get(&Origin::of(address));
-        window.is_some_and(|window| {
-            let window = locked(&window);
-            !window.is_over(now) && window.failures >= self.per_minute
-        })
+        let failures = self.minutes.get(&Source::of(address));
+        failures.is_some_and(|failures| locked(&failures).count(now) >= self.per_minute)
     }
 
     /// Gives an attempt back that was not a failure.
     pub(crate) fn forgive(&self, address: IpAddr, now: Time) {
-        let window = self.window(address, now);
-        let mut window = locked(&window);
-        window.failures = window.failures.saturating_sub(1);
+        locked(&self.minute(address, now)).take_back();
     }
 
-    fn window(&self, address: IpAddr, now: Time) -> Arc<Mutex<Window>> {
-        let new =
-            || Ok::<_, std::convert::Infallible>(Arc::new(Mutex::new(Window { since: now, failures: 0 })));
-        match self.windows.get_or_insert_with(&Origin::of(address), new) {
-            Ok(window) => window,
+    fn minute(&self, address: IpAddr, now: Time) -> Arc<Mutex<Minute>> {
+        let new = || Ok::<_, std::convert::Infallible>(Arc::new(Mutex::new(Minute::begin(now))));
+        match self.minutes.get_or_insert_with(&Source::of(address), new) {
+            Ok(minute) => minute,
             Err(never) => match never {},
         }
     }
 }
 
-fn locked(window: &Mutex<Window>) -> MutexGuard<'_, Window> {
-    window.lock().unwrap_or_else(PoisonError::into_inner)
+fn locked(minute: &Mutex<Minute>) -> MutexGuard<'_, Minute> {
+    minute.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

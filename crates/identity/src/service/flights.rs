@@ -13,6 +13,7 @@
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use countersign_auth::source::Source;
 use countersign_auth::time::Time;
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Shared};
@@ -21,7 +22,7 @@ use hashbrown::hash_map::Entry;
 use smallvec::SmallVec;
 
 use crate::lockout::Locked;
-use crate::lockout::addresses::{Addresses, Origin};
+use crate::lockout::addresses::Addresses;
 
 /// Requests that wait for one check: as many as one address may have connections. Only who sends the same password or
 /// token comes to it.
@@ -110,8 +111,8 @@ impl<O: Clone + Send + Sync + 'static> Flights<O> {
                     return Err(TooMany);
                 }
                 let is_new = |address: &IpAddr| {
-                    let origin = Origin::of(*address);
-                    !flight.of.iter().any(|other| Origin::of(*other) == origin)
+                    let source = Source::of(*address);
+                    !flight.of.iter().any(|other| Source::of(*other) == source)
                 };
                 if let Some(address) = address.filter(is_new) {
                     charge(address)?;
