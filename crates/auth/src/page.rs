@@ -41,7 +41,7 @@ impl Pages<'_> {
         match (sites.next(), sites.next()) {
             (None, _) => self.named_by_origin(headers),
             (Some(site), None) if site == "same-origin" || site == "none" => Page::Ours,
-            (Some(_), _) => match one(headers) {
+            (Some(_), _) => match Origin::of(headers) {
                 Origin::One(origin) if self.trusts(origin) => Page::Ours,
                 Origin::One(_) | Origin::None | Origin::Several => Page::Foreign,
             },
@@ -53,7 +53,7 @@ impl Pages<'_> {
     /// Where the page's origin was compared, the log is told with what: whoever has a proxy end TLS, and has not said that
     /// it may be believed, finds `http` there in place of the `https` of his pages.
     pub fn refuse(&self, headers: &HeaderMap, what: &str) -> Refusal {
-        let (site, origin) = (headers.contains_key(SEC_FETCH_SITE), headers.contains_key(ORIGIN));
+        let (site, origin) = (headers.contains_key(SEC_FETCH_SITE), Origin::of(headers) != Origin::None);
         let cause = match self.own(headers) {
             Some(own) if !site && origin => format!("a page of another origin than {own} {what}"),
             None | Some(_) if site || origin => format!("a page of another origin {what}"),
@@ -74,7 +74,7 @@ impl Pages<'_> {
     }
 
     fn named_by_origin(&self, headers: &HeaderMap) -> Page {
-        match one(headers) {
+        match Origin::of(headers) {
             Origin::None => Page::Unnamed,
             Origin::One(origin) if self.is_own(origin, headers) || self.trusts(origin) => Page::Ours,
             Origin::One(_) | Origin::Several => Page::Foreign,
@@ -99,18 +99,26 @@ impl Pages<'_> {
     }
 }
 
-enum Origin<'h> {
+/// The origin that a request names (RFC 6454 section 7), as its page's browser wrote it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin<'h> {
+    /// No such field.
     None,
+    /// One.
     One(&'h HeaderValue),
+    /// More than one: which of them counts nobody can say.
     Several,
 }
 
-fn one(headers: &HeaderMap) -> Origin<'_> {
-    let mut origins = headers.get_all(ORIGIN).iter();
-    match (origins.next(), origins.next()) {
-        (None, _) => Origin::None,
-        (Some(origin), None) => Origin::One(origin),
-        (Some(_), Some(_)) => Origin::Several,
+impl<'h> Origin<'h> {
+    /// The origin in these headers.
+    pub fn of(headers: &'h HeaderMap) -> Self {
+        let mut origins = headers.get_all(ORIGIN).iter();
+        match (origins.next(), origins.next()) {
+            (None, _) => Self::None,
+            (Some(origin), None) => Self::One(origin),
+            (Some(_), Some(_)) => Self::Several,
+        }
     }
 }
 

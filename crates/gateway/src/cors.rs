@@ -5,10 +5,11 @@
 //! (T-E13).
 
 use bytes::Bytes;
+use countersign_auth::page::Origin;
 use http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
     ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE,
-    ACCESS_CONTROL_REQUEST_METHOD, HeaderName, ORIGIN, VARY,
+    ACCESS_CONTROL_REQUEST_METHOD, HeaderName, VARY,
 };
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, request};
 
@@ -178,10 +179,9 @@ fn is_listed(origins: &[String], origin: &HeaderValue) -> bool {
 
 /// The one origin that a request names.
 fn origin(headers: &HeaderMap) -> Option<HeaderValue> {
-    let mut origins = headers.get_all(ORIGIN).iter();
-    match (origins.next(), origins.next()) {
-        (Some(origin), None) => Some(origin.clone()),
-        (None, _) | (Some(_), Some(_)) => None,
+    match Origin::of(headers) {
+        Origin::One(origin) => Some(origin.clone()),
+        Origin::None | Origin::Several => None,
     }
 }
 
