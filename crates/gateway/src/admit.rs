@@ -23,7 +23,7 @@ use countersign_auth::link::Sharing;
 use countersign_auth::objects::answer::Follow;
 use countersign_auth::page::Page;
 use countersign_auth::policy::{Decision, Permit, decide, takes_method};
-use countersign_auth::recognize::{Request, recognize};
+use countersign_auth::recognize::recognize;
 use countersign_auth::refusal::{Reason, Refusal};
 use countersign_auth::render::Rendered;
 use countersign_auth::serve::serve;
@@ -37,10 +37,10 @@ use crate::admission::{Admission, Forward, Handler, LogFacts, Upgrade};
 pub(crate) use crate::admit::assertions::forget_stale_assertions;
 pub(crate) use crate::admit::finish::Finish;
 use crate::admit::objects::Checked;
-use crate::admit::seen::{certificate, here, link, pages, raw_target, world};
+use crate::admit::seen::{Arrival, world};
 use crate::body::{Body, Inbound};
 use crate::cors::Cors;
-use crate::gate::{ApiMount, Gate};
+use crate::gate::Gate;
 use crate::strict;
 use crate::watch::Watch;
 
@@ -62,11 +62,11 @@ impl Handler for Admit {
             Ok(visit) => visit,
             Err(answer) => return answer,
         };
-        let cors = &visit.mount.cors;
-        if let Some(answer) = cors.preflight(&visit.head) {
+        let cors = &visit.at.mount.cors;
+        if let Some(answer) = cors.preflight(&visit.at.head) {
             return Admission::Answer(answer, std::mem::take(&mut visit.facts));
         }
-        let origin = cors.asked_by(&visit.head.headers);
+        let origin = cors.asked_by(&visit.at.head.headers);
         let admission = match visit.admit().await {
             Ok(admission) => admission,
             Err(refusal) => match Box::pin(visit.last_word(&refusal)).await {
@@ -90,18 +90,9 @@ impl Handler for Admit {
 
 /// One request on its way through the rules.
 struct Visit<'g> {
-    gate: &'g Gate,
-    mount: &'g ApiMount,
-    peer: &'g Peer,
+    at: Arrival<'g>,
     now: Time,
-    /// Whether the connection is the client's own, as far as this API cares.
-    sharing: Sharing,
-    head: request::Parts,
     body: Option<Body>,
-    /// Canonical, with the prefix.
-    path: Arc<str>,
-    /// Of the path, how much is the prefix.
-    prefix: &'g Arc<str>,
     located: Option<Located>,
     facts: LogFacts,
     upgrade: Upgrade,
@@ -139,19 +130,15 @@ impl<'g> Visit<'g> {
             ..LogFacts::default()
         };
         let upgrade = if strict::is_websocket(&head) { Upgrade::WebSocket } else { Upgrade::No };
+        let sharing =
+            if mount.api.negotiates() { peer.sharing(&gate.fronts, &head) } else { Sharing::Shared };
         let visit = Self {
-            gate,
-            mount,
-            peer,
+            at: Arrival { gate, mount, peer, sharing, head, path, prefix },
             now,
-            sharing: if mount.api.negotiates() { peer.sharing(&gate.fronts, &head) } else { Sharing::Shared },
-            path,
-            prefix,
             located: None,
             facts,
             upgrade,
             body: Some(if body.is_end_stream() { Body::full(Bytes::new()) } else { Body::streaming(body) }),
-            head,
         };
         match fault {
             None => Ok(visit),
@@ -161,18 +148,17 @@ impl<'g> Visit<'g> {
 
     /// The flow: take credentials out, locate, recognize, authenticate, then serve or authorize and forward.
     async fn admit(&mut self) -> Result<Admission<Finish>, Refusal> {
-        let (gate, api) = (self.gate, &*self.mount.api);
-        if let Some(name) = gate.protected.nominated_by(&self.head.headers, &self.mount.reads) {
+        let (gate, api) = (self.at.gate, &*self.at.mount.api);
+        if let Some(name) = gate.protected.nominated_by(&self.at.head.headers, &self.at.mount.reads) {
             return Err(Refusal::new(Reason::Malformed, format!("the connection field nominates {name}")));
         }
-        takes_method(api, &self.head.method, below(&self.path, self.prefix))?;
-        let taken = api.take(&mut self.head.headers)?;
+        takes_method(api, &self.at.head.method, self.at.path_below())?;
+        let taken = api.take(&mut self.at.head.headers)?;
         let Read { fields, bytes } = self.read_body(&taken).await?;
         let now = self.now;
-        let request = self.request(fields.as_ref(), bytes.as_deref());
-        let located = api.locate_request(&request)?;
-        let logged_path = gate.access.is_some().then(|| match api.loggable_path(&located, &self.path) {
-            Cow::Borrowed(_all) => Arc::clone(&self.path),
+        let located = api.locate_request(&self.at.request(fields.as_ref(), bytes.as_deref()))?;
+        let logged_path = gate.access.is_some().then(|| match api.loggable_path(&located, &self.at.path) {
+            Cow::Borrowed(_all) => Arc::clone(&self.at.path),
             Cow::Owned(masked) => masked.into(),
         });
         let located = self.located.insert(located);
@@ -184,22 +170,7 @@ impl<'g> Visit<'g> {
                 "the body is in an encoding that this call does not read",
             ));
         }
-        // Borrowed anew: the request's parts and the place it arrived at stay what they are from here on.
-        let request = Request {
-            method: &self.head.method,
-            path: below(&self.path, self.prefix),
-            prefix: self.prefix,
-            query: self.head.uri.query(),
-            headers: &self.head.headers,
-            address: self.peer.address,
-            connection: self.peer.connection.address.ip(),
-            certificate: certificate(self.peer),
-            fields: fields.as_ref(),
-            link: link(gate, self.mount, self.peer, self.sharing),
-            target: raw_target(&self.head),
-            body: bytes.as_deref(),
-            pages: pages(self.mount, self.peer),
-        };
+        let request = self.at.request(fields.as_ref(), bytes.as_deref());
         let presented = recognize(api, located, &request, &taken)?;
         let identity = authenticate(api, located, &request, &presented, &*gate.lookups, now).await?;
         self.facts.account = identity.account().map(|account| account.id);
@@ -208,65 +179,49 @@ impl<'g> Visit<'g> {
             return Box::pin(self.mounted(endpoint, identity)).await;
         }
         if !located.forwards() {
-            let budget = gate.openings.of(self.peer.address);
+            let budget = gate.openings.of(self.at.peer.address);
             let world = world(gate, &budget, now);
-            let here = here(gate, &self.head, &self.path, self.prefix, self.peer, now, self.sharing);
+            let here = self.at.here(now);
             let mut rendered =
                 Box::pin(serve(api, located, &request, &taken, &identity, world, &here)).await?;
-            let path = below(&self.path, self.prefix);
-            api.stamp(&self.head.method, path, &identity, world, &here, &mut rendered.headers)?;
+            let path = self.at.path_below();
+            api.stamp(&self.at.head.method, path, &identity, world, &here, &mut rendered.headers)?;
             return Ok(Admission::Answer(response(rendered), std::mem::take(&mut self.facts)));
         }
-        let path = below(&self.path, self.prefix);
-        let Checked { permit, uri, follow } = match decide(api, identity, &self.head.method, path, now)? {
-            Decision::Permit(permit) => {
-                Checked { permit, uri: canonical_target(api, &self.path, &self.head.uri)?, follow: None }
-            }
+        let path = self.at.path_below();
+        let Checked { permit, uri, follow } = match decide(api, identity, &self.at.head.method, path, now)? {
+            Decision::Permit(permit) => Checked {
+                permit,
+                uri: canonical_target(api, &self.at.path, &self.at.head.uri)?,
+                follow: None,
+            },
             Decision::Objects(pending) => Box::pin(self.check_objects(pending)).await?,
         };
         self.admits_upgrade(&permit)?;
-        let mut set = api.identity_headers(&permit, self.prefix, &*gate.lookups);
+        let mut set = api.identity_headers(&permit, self.at.prefix, &*gate.lookups);
         set.insert(countersign_auth::assertion::HEADER, assertions::assertion(gate, api, &permit, self.now)?);
         Ok(self.forward(uri, &permit, set, follow))
     }
 
-    fn request<'r>(&'r self, fields: Option<&'r Fields>, body: Option<&'r [u8]>) -> Request<'r> {
-        Request {
-            method: &self.head.method,
-            path: below(&self.path, self.prefix),
-            prefix: self.prefix,
-            query: self.head.uri.query(),
-            headers: &self.head.headers,
-            address: self.peer.address,
-            connection: self.peer.connection.address.ip(),
-            certificate: certificate(self.peer),
-            fields,
-            link: link(self.gate, self.mount, self.peer, self.sharing),
-            target: raw_target(&self.head),
-            body,
-            pages: pages(self.mount, self.peer),
-        }
-    }
-
     /// Reads the body where something in it decides; it is sent on from memory then.
     async fn read_body(&mut self, taken: &Taken) -> Result<Read, Refusal> {
-        let api = &self.mount.api;
-        let content_type = self.head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        let path = below(&self.path, self.prefix);
-        let has_fields = api.reads_body(&self.head.method, path, taken, content_type);
+        let api = &self.at.mount.api;
+        let content_type = self.at.head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let path = self.at.path_below();
+        let has_fields = api.reads_body(&self.at.head.method, path, taken, content_type);
         if !has_fields && !api.proof_covers_body(taken) {
             return Ok(Read::default());
         }
         // Nothing is ever decompressed: a few bytes could become gigabytes. What a proof covers is the bytes as sent.
-        let mut codings = self.head.headers.get_all(CONTENT_ENCODING).iter();
+        let mut codings = self.at.head.headers.get_all(CONTENT_ENCODING).iter();
         if has_fields && codings.any(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity")) {
             return Err(Refusal::new(Reason::MediaType, "the body has a content coding, and is to be read"));
         }
         let Some(body) = self.body.take() else { return Ok(Read::default()) };
-        let limits = &self.gate.limits;
-        let bytes = call_body::read(self.gate, &mut self.now, body, limits.call_bytes).await?;
+        let limits = &self.at.gate.limits;
+        let bytes = call_body::read(self.at.gate, &mut self.now, body, limits.call_bytes).await?;
         let fields = if has_fields {
-            call_body::fields(content_type, &api.encodings(&self.head.method, path), &bytes, limits.fields)
+            call_body::fields(content_type, &api.encodings(&self.at.head.method, path), &bytes, limits.fields)
         } else {
             Ok(None)
         };
@@ -279,14 +234,14 @@ impl<'g> Visit<'g> {
         if self.upgrade == Upgrade::No || !permit.upgrade() {
             return Ok(());
         }
-        let pages = pages(self.mount, self.peer);
-        let may = match pages.asking(&self.head.headers) {
+        let pages = self.at.pages();
+        let may = match pages.asking(&self.at.head.headers) {
             Page::Ours => true,
             // A browser names the page of every WebSocket.
-            Page::Unnamed => !self.mount.api.is_ambient(permit.identity()),
+            Page::Unnamed => !self.at.mount.api.is_ambient(permit.identity()),
             Page::Foreign => false,
         };
-        if may { Ok(()) } else { Err(pages.refuse(&self.head.headers, "asks for a WebSocket")) }
+        if may { Ok(()) } else { Err(pages.refuse(&self.at.head.headers, "asks for a WebSocket")) }
     }
 
     fn forward(
@@ -297,27 +252,18 @@ impl<'g> Visit<'g> {
         follow: Option<Follow>,
     ) -> Admission<Finish> {
         let identity = permit.identity().clone();
-        let watch = Watch::of(&identity, self.peer);
-        let mut finish = Finish::new(
-            self.mount.index,
-            self.located.take(),
-            identity,
-            &self.head,
-            Arc::clone(&self.path),
-            Arc::clone(self.prefix),
-            self.peer,
-            self.sharing,
-        );
+        let watch = Watch::of(&identity, self.at.peer);
+        let mut finish = Finish::new(&self.at, self.located.take(), identity);
         finish.follow = follow;
-        let mut head = std::mem::replace(&mut self.head, empty_head());
+        let mut head = std::mem::replace(&mut self.at.head, empty_head());
         head.uri = uri;
         let upgrade = if permit.upgrade() { self.upgrade } else { Upgrade::No };
         Admission::Forward(Box::new(Forward {
             head,
             body: self.body.take().unwrap_or_else(|| Body::full(Bytes::new())),
             set,
-            api: self.mount.index,
-            upstream: Arc::clone(&self.mount.upstream),
+            api: self.at.mount.index,
+            upstream: Arc::clone(&self.at.mount.upstream),
             upgrade,
             watch,
             finish,
@@ -332,8 +278,8 @@ impl<'g> Visit<'g> {
     fn refuse(&mut self, refusal: &Refusal) -> Admission<Finish> {
         self.facts.reason = Some(refusal.reason);
         self.facts.cause = Some(refusal.cause.clone());
-        let here = here(self.gate, &self.head, &self.path, self.prefix, self.peer, self.now, self.sharing);
-        let rendered = self.mount.api.refuse_at(self.located.as_ref(), refusal, &here);
+        let here = self.at.here(self.now);
+        let rendered = self.at.mount.api.refuse_at(self.located.as_ref(), refusal, &here);
         if let Some(cause) = &rendered.cause {
             (self.facts.reason, self.facts.cause) = (Some(Reason::Internal), Some(cause.clone()));
         }
@@ -369,10 +315,6 @@ struct Read {
     fields: Option<Fields>,
     /// All of it.
     bytes: Option<Bytes>,
-}
-
-fn below<'p>(path: &'p str, prefix: &str) -> &'p str {
-    path.strip_prefix(prefix).unwrap_or(path)
 }
 
 /// [`canonical_uri`] of a target: itself, if nothing in it changes.

@@ -14,11 +14,11 @@ use countersign_auth::render::Here;
 use countersign_auth::serve;
 use countersign_auth::time::Time;
 use http::header::{ACCEPT, HeaderName};
-use http::{HeaderMap, HeaderValue, Method, Response, Uri, request, response};
+use http::{HeaderMap, HeaderValue, Response, request, response};
 
-use super::seen::world;
-use super::{below, response as answer, service};
-use crate::address::{Peer, Scheme};
+use super::seen::{Arrival, below, here, world};
+use super::{empty_head, response as answer, service};
+use crate::address::Scheme;
 use crate::admission::Finishing;
 use crate::body::ReadError;
 use crate::forward::ForwardError;
@@ -29,13 +29,11 @@ pub(crate) struct Finish {
     api: ApiIndex,
     located: Option<Located>,
     identity: Identity,
-    pub(super) method: Method,
-    uri: Uri,
-    /// The fields that the form of an answer depends on.
-    headers: HeaderMap,
+    /// Its method and target, and of its fields those that the form of an answer depends on.
+    pub(super) head: request::Parts,
     path: Arc<str>,
     pub(super) prefix: Arc<str>,
-    secure: bool,
+    scheme: Scheme,
     sharing: Sharing,
     /// The page that asked, where its origin matters.
     origin: Option<HeaderValue>,
@@ -54,46 +52,36 @@ pub(super) fn copied(value: &HeaderValue) -> Option<HeaderValue> {
 }
 
 impl Finish {
-    #[expect(clippy::too_many_arguments, reason = "each is a part of the visit that ends here")]
-    pub(super) fn new(
-        api: ApiIndex,
-        located: Option<Located>,
-        identity: Identity,
-        head: &request::Parts,
-        path: Arc<str>,
-        prefix: Arc<str>,
-        peer: &Peer,
-        sharing: Sharing,
-    ) -> Self {
-        let mut headers = HeaderMap::new();
+    pub(super) fn new(at: &Arrival<'_>, located: Option<Located>, identity: Identity) -> Self {
+        let mut head = empty_head();
+        head.method = at.head.method.clone();
+        head.uri = at.head.uri.clone();
         for name in TELLING {
-            if let Some(value) = head.headers.get(&name) {
-                headers.insert(name, value.clone());
+            if let Some(value) = at.head.headers.get(&name) {
+                head.headers.insert(name, value.clone());
             }
         }
         Self {
-            api,
+            api: at.mount.index,
             located,
             identity,
-            method: head.method.clone(),
-            uri: head.uri.clone(),
-            headers,
-            path,
-            prefix,
-            secure: peer.scheme == Scheme::Https,
-            sharing,
+            head,
+            path: Arc::clone(&at.path),
+            prefix: Arc::clone(at.prefix),
+            scheme: at.peer.scheme,
+            sharing: at.sharing,
             origin: None,
             follow: None,
-            address: peer.address,
+            address: at.peer.address,
         }
     }
 
     /// The same with copies of what lies in the connection's read buffer, which would be kept as a whole otherwise.
     pub(super) fn detached(mut self) -> Self {
-        if let Ok(uri) = self.uri.to_string().parse() {
-            self.uri = uri;
+        if let Ok(uri) = self.head.uri.to_string().parse() {
+            self.head.uri = uri;
         }
-        for value in self.headers.values_mut() {
+        for value in self.head.headers.values_mut() {
             if let Some(copy) = copied(value) {
                 *value = copy;
             }
@@ -113,18 +101,7 @@ impl Finish {
     }
 
     fn here<'h>(&'h self, gate: &'h Gate, now: Time) -> Here<'h> {
-        Here {
-            lookups: &*gate.lookups,
-            now,
-            bytes_max: gate.limits.answer_bytes,
-            prefix: &self.prefix,
-            secure: self.secure,
-            method: &self.method,
-            headers: &self.headers,
-            path: &self.path,
-            query: self.uri.query(),
-            sharing: self.sharing,
-        }
+        here(gate, &self.head, (&self.path, &self.prefix), self.scheme, self.sharing, now)
     }
 
     fn refuse(&self, gate: &Gate, refusal: &Refusal) -> Response<Bytes> {
@@ -160,7 +137,14 @@ impl Finish {
             After::EndSession => serve::end(&self.identity, world).await?,
         }
         let path = below(&self.path, &self.prefix);
-        mount.api.stamp(&self.method, path, &self.identity, world, &self.here(gate, now), &mut headers)?;
+        mount.api.stamp(
+            &self.head.method,
+            path,
+            &self.identity,
+            world,
+            &self.here(gate, now),
+            &mut headers,
+        )?;
         self.tell_pages(gate, &mut headers);
         Ok(service::answer(status, headers, body))
     }
@@ -178,7 +162,7 @@ impl Finish {
 
 impl Finishing for Finish {
     fn body_bytes_max(&self, head: &response::Parts) -> Option<usize> {
-        self.follow.as_ref()?.body_bytes_max(&self.method, head.status)
+        self.follow.as_ref()?.body_bytes_max(&self.head.method, head.status)
     }
 
     async fn follow(
@@ -207,7 +191,7 @@ impl Finishing for Finish {
         let world = world(gate, &budget, now);
         let path = below(&self.path, &self.prefix);
         match mount.api.stamp(
-            &self.method,
+            &self.head.method,
             path,
             &self.identity,
             world,

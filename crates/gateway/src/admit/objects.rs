@@ -26,33 +26,34 @@ impl Visit<'_> {
     pub(super) async fn check_objects(&mut self, pending: Pending) -> Result<Checked, Refusal> {
         let mut body = None;
         if self.body.as_ref().is_some_and(|body| !body.is_empty())
-            && let Some(bytes_max) = pending.body_bytes_max(&self.head.headers)?
+            && let Some(bytes_max) = pending.body_bytes_max(&self.at.head.headers)?
             && let Some(unread) = self.body.take()
         {
-            let bytes = call_body::read(self.gate, &mut self.now, unread, bytes_max).await?;
+            let bytes = call_body::read(self.at.gate, &mut self.now, unread, bytes_max).await?;
             self.body = Some(Body::full(bytes.clone()));
             body = Some(bytes);
         }
-        let cleared =
-            pending.clear(&self.request(None, None), body.as_ref(), &*self.gate.objects, self.now).await?;
+        let cleared = pending
+            .clear(&self.at.request(None, None), body.as_ref(), &*self.at.gate.objects, self.now)
+            .await?;
         let Cleared { permit, rewritten, follow } = cleared;
         let Rewritten { path, query, headers, body } = rewritten.unwrap_or_default();
         if let Some(body) = body {
             self.body = Some(Body::full(body));
         }
         for (name, nth, value) in headers {
-            if let Entry::Occupied(mut entry) = self.head.headers.entry(name)
+            if let Entry::Occupied(mut entry) = self.at.head.headers.entry(name)
                 && let Some(old) = entry.iter_mut().nth(nth)
             {
                 *old = value;
             }
         }
         if follow.as_ref().is_some_and(Follow::reads_bodies) {
-            ask_for_whole_text(&mut self.head.headers);
+            ask_for_whole_text(&mut self.at.head.headers);
         }
-        let path = path.map(|path| format!("{}{path}", self.prefix));
-        let query = query.as_deref().or(self.head.uri.query());
-        let uri = canonical_uri(&self.mount.api, path.as_deref().unwrap_or(&self.path), query)?;
+        let path = path.map(|path| format!("{}{path}", self.at.prefix));
+        let query = query.as_deref().or(self.at.head.uri.query());
+        let uri = canonical_uri(&self.at.mount.api, path.as_deref().unwrap_or(&self.at.path), query)?;
         Ok(Checked { permit, uri, follow })
     }
 }
@@ -77,7 +78,7 @@ impl Finish {
             Refusal::new(Reason::Upstream, format!("the service's answer shows objects: {error}"))
         })?;
         let answered = Answered {
-            method: &self.method,
+            method: &self.head.method,
             prefix: &self.prefix,
             status: head.status,
             headers: &mut head.headers,

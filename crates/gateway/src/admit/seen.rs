@@ -1,7 +1,11 @@
 //! What the rules see of the world, of the connection that a request came on, and of the place it arrived at.
 
+use std::sync::Arc;
+
+use countersign_auth::fields::Fields;
 use countersign_auth::link::{Link, PeerCertificate, Sharing};
 use countersign_auth::page::Pages;
+use countersign_auth::recognize::Request;
 use countersign_auth::render::Here;
 use countersign_auth::serve::World;
 use countersign_auth::time::Time;
@@ -12,11 +16,79 @@ use crate::address::{Peer, Scheme};
 use crate::gate::{ApiMount, Gate};
 use crate::openings::Budget;
 
-/// The target of the request line as it was sent. The absolute form, which clients send to proxies, is none that a
-/// proof could be for.
-pub(super) fn raw_target(head: &request::Parts) -> Option<&str> {
-    let is_absolute = head.version < Version::HTTP_2 && head.uri.scheme().is_some();
-    if is_absolute { None } else { head.uri.path_and_query().map(PathAndQuery::as_str) }
+/// A request at the place where it arrived: all that the rules see of it but its body.
+pub(super) struct Arrival<'g> {
+    pub(super) gate: &'g Gate,
+    pub(super) mount: &'g ApiMount,
+    pub(super) peer: &'g Peer,
+    /// Whether the connection is the client's own, as far as this API cares.
+    pub(super) sharing: Sharing,
+    pub(super) head: request::Parts,
+    /// Canonical, with the prefix.
+    pub(super) path: Arc<str>,
+    /// Of the path, how much is the prefix.
+    pub(super) prefix: &'g Arc<str>,
+}
+
+impl Arrival<'_> {
+    /// The request, with what was read of its body.
+    pub(super) fn request<'r>(&'r self, fields: Option<&'r Fields>, body: Option<&'r [u8]>) -> Request<'r> {
+        Request {
+            method: &self.head.method,
+            path: self.path_below(),
+            prefix: self.prefix,
+            query: self.head.uri.query(),
+            headers: &self.head.headers,
+            address: self.peer.address,
+            connection: self.peer.connection.address.ip(),
+            certificate: self.certificate(),
+            fields,
+            link: self.link(),
+            target: self.raw_target(),
+            body,
+            pages: self.pages(),
+        }
+    }
+
+    /// What an answer is made for.
+    pub(super) fn here(&self, now: Time) -> Here<'_> {
+        here(self.gate, &self.head, (&self.path, self.prefix), self.peer.scheme, self.sharing, now)
+    }
+
+    /// The path below the prefix.
+    pub(super) fn path_below(&self) -> &str {
+        below(&self.path, self.prefix)
+    }
+
+    /// Which pages may use what a browser knows of its user.
+    pub(super) fn pages(&self) -> Pages<'_> {
+        Pages { scheme: self.peer.scheme.as_str(), trusted: self.mount.cors.trusted() }
+    }
+
+    /// The target of the request line as it was sent. The absolute form, which clients send to proxies, is none that a
+    /// proof could be for.
+    fn raw_target(&self) -> Option<&str> {
+        let head = &self.head;
+        let is_absolute = head.version < Version::HTTP_2 && head.uri.scheme().is_some();
+        if is_absolute { None } else { head.uri.path_and_query().map(PathAndQuery::as_str) }
+    }
+
+    /// The connection, where the API accepts something that belongs to connections.
+    fn link(&self) -> Option<Link<'_>> {
+        let negotiation = self.gate.negotiation.as_deref().filter(|_| self.mount.api.negotiates())?;
+        let slot = match self.sharing {
+            Sharing::Own => Some(self.peer.connection.slot()),
+            Sharing::Shared => None,
+        };
+        let certificate = self.peer.connection.tls.as_ref().map(|tls| &tls.certificate);
+        Some(Link { negotiation, slot, certificate })
+    }
+
+    /// The certificate of the connection's other end, while its authority is believed.
+    fn certificate(&self) -> Option<&dyn PeerCertificate> {
+        let client = self.peer.connection.tls.as_ref()?.client.as_ref()?;
+        client.believed().is_up().then_some(client as &dyn PeerCertificate)
+    }
 }
 
 /// What the rules may ask of the world.
@@ -24,52 +96,30 @@ pub(super) fn world<'w>(gate: &'w Gate, strangers: &'w Budget<'w>, now: Time) ->
     World { lookups: &*gate.lookups, operations: &*gate.operations, signer: &*gate.signer, strangers, now }
 }
 
-/// Which pages may use what a browser knows of its user.
-pub(super) fn pages<'p>(mount: &'p ApiMount, peer: &Peer) -> Pages<'p> {
-    Pages { scheme: peer.scheme.as_str(), trusted: mount.cors.trusted() }
-}
-
-/// The connection, where the API accepts something that belongs to connections.
-pub(super) fn link<'l>(
-    gate: &'l Gate,
-    mount: &ApiMount,
-    peer: &'l Peer,
-    sharing: Sharing,
-) -> Option<Link<'l>> {
-    let negotiation = gate.negotiation.as_deref().filter(|_| mount.api.negotiates())?;
-    let slot = match sharing {
-        Sharing::Own => Some(peer.connection.slot()),
-        Sharing::Shared => None,
-    };
-    let certificate = peer.connection.tls.as_ref().map(|tls| &tls.certificate);
-    Some(Link { negotiation, slot, certificate })
-}
-
-/// The certificate of the connection's other end, while its authority is believed.
-pub(super) fn certificate(peer: &Peer) -> Option<&dyn PeerCertificate> {
-    let client = peer.connection.tls.as_ref()?.client.as_ref()?;
-    client.believed().is_up().then_some(client as &dyn PeerCertificate)
-}
-
+/// What an answer is made for: the request with this head, at a path with its prefix.
 pub(super) fn here<'h>(
     gate: &'h Gate,
     head: &'h request::Parts,
-    path: &'h str,
-    prefix: &'h str,
-    peer: &Peer,
-    now: Time,
+    (path, prefix): (&'h str, &'h str),
+    scheme: Scheme,
     sharing: Sharing,
+    now: Time,
 ) -> Here<'h> {
     Here {
         lookups: &*gate.lookups,
         now,
         bytes_max: gate.limits.answer_bytes,
         prefix,
-        secure: peer.scheme == Scheme::Https,
+        secure: scheme == Scheme::Https,
         method: &head.method,
         headers: &head.headers,
         path,
         query: head.uri.query(),
         sharing,
     }
+}
+
+/// A path below its prefix.
+pub(super) fn below<'p>(path: &'p str, prefix: &str) -> &'p str {
+    path.strip_prefix(prefix).unwrap_or(path)
 }

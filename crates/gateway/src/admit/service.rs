@@ -10,7 +10,7 @@ use countersign_auth::refusal::{Reason, Refusal};
 use http::header::HOST;
 use http::{HeaderMap, Response};
 
-use super::{Finish, Visit, below, call_body};
+use super::{Finish, Visit, call_body};
 use crate::admission::{Admission, Later};
 
 impl Visit<'_> {
@@ -21,34 +21,25 @@ impl Visit<'_> {
         endpoint: Arc<str>,
         identity: Identity,
     ) -> Result<Admission<Finish>, Refusal> {
-        let (gate, api) = (self.gate, &*self.mount.api);
+        let (gate, api) = (self.at.gate, &*self.at.mount.api);
         policy::admits(api, &identity)?;
         let body = self.whole_body().await?;
-        let host = self.head.headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+        let host = self.at.head.headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
         let call = ServiceCall {
             api: Arc::clone(api.name()),
             endpoint,
-            method: self.head.method.clone(),
-            path: below(&self.path, self.prefix).to_owned(),
-            query: self.head.uri.query().map(|query| api.query_without_credentials(query).into_owned()),
-            base: format!("{}://{host}{}", self.peer.scheme.as_str(), self.prefix),
-            headers: self.head.headers.clone(),
+            method: self.at.head.method.clone(),
+            path: self.at.path_below().to_owned(),
+            query: self.at.head.uri.query().map(|query| api.query_without_credentials(query).into_owned()),
+            base: format!("{}://{host}{}", self.at.peer.scheme.as_str(), self.at.prefix),
+            headers: self.at.head.headers.clone(),
             body,
             identity: identity.clone(),
-            address: self.peer.address,
+            address: self.at.peer.address,
             now: self.now,
         };
         let answer = gate.services.serve(call);
-        let finish = Finish::new(
-            self.mount.index,
-            self.located.take(),
-            identity,
-            &self.head,
-            Arc::clone(&self.path),
-            Arc::clone(self.prefix),
-            self.peer,
-            self.sharing,
-        );
+        let finish = Finish::new(&self.at, self.located.take(), identity);
         let log = std::mem::take(&mut self.facts);
         Ok(Admission::Later(Box::new(Later { answer, finish: finish.detached(), log })))
     }
@@ -57,13 +48,14 @@ impl Visit<'_> {
     /// ended would try again and again otherwise.
     pub(super) async fn last_word(&mut self, refusal: &Refusal) -> Option<Admission<Finish>> {
         let endpoint = self.located.as_ref()?.service()?;
-        let api = &*self.mount.api;
-        if !is_about_the_session(refusal.reason) || !self.gate.services.has_last_word(api.name(), endpoint) {
+        let api = &*self.at.mount.api;
+        if !is_about_the_session(refusal.reason) || !self.at.gate.services.has_last_word(api.name(), endpoint)
+        {
             return None;
         }
         let endpoint = Arc::clone(endpoint);
         let body = self.whole_body().await.ok()?;
-        let word = self.gate.services.last_word(api.name(), &endpoint, &body, self.now)?;
+        let word = self.at.gate.services.last_word(api.name(), &endpoint, &body, self.now)?;
         self.facts.reason = Some(refusal.reason);
         self.facts.cause = Some(refusal.cause.clone());
         let ServiceAnswer { status, headers, body, after: _ } = word;
@@ -72,7 +64,9 @@ impl Visit<'_> {
 
     async fn whole_body(&mut self) -> Result<Bytes, Refusal> {
         match self.body.take() {
-            Some(body) => call_body::read(self.gate, &mut self.now, body, self.gate.limits.call_bytes).await,
+            Some(body) => {
+                call_body::read(self.at.gate, &mut self.now, body, self.at.gate.limits.call_bytes).await
+            }
             None => Ok(Bytes::new()),
         }
     }

@@ -8,7 +8,8 @@ use countersign_auth::refusal::Refusal;
 use http::header::HOST;
 use http::{Response, request};
 
-use super::{here, response};
+use super::response;
+use super::seen::here;
 use crate::address::Peer;
 use crate::gate::Gate;
 
@@ -33,7 +34,7 @@ pub(super) fn words(
         Some(host) => gate.find(peer.listener(), canonical_host(host).ok()?.name(), path)?,
         None => gate.find_whatever_host(peer.listener(), path)?,
     };
-    let here = here(gate, head, path, prefix, peer, gate.clock.now(), Sharing::Shared);
+    let here = here(gate, head, (path, prefix), peer.scheme, Sharing::Shared, gate.clock.now());
     Some(response(mount.api.refuse_at(None, refusal, &here)))
 }
 
