@@ -77,7 +77,7 @@ pub async fn authenticate(
     if demand == Demand::None
         && credential.as_ref().is_some_and(|credential| from_foreign_page(credential, request))
     {
-        return Err(request.refuse_page("makes the browser prove who its user is"));
+        return Err(request.pages.refuse(request.headers, "makes the browser prove who its user is"));
     }
     let mut dead: Option<Refusal> = None;
     let mut found = None;

@@ -72,11 +72,6 @@ impl Request<'_> {
     pub(crate) fn page(&self) -> Page {
         self.pages.asking(self.headers)
     }
-
-    /// Refuses what a foreign page made a browser do; see [`Pages::refuse`].
-    pub(crate) fn refuse_page(&self, what: &str) -> Refusal {
-        self.pages.refuse(self.headers, what)
-    }
 }
 
 /// What a request presents.

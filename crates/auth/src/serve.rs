@@ -87,7 +87,7 @@ pub async fn end(identity: &Identity, world: World<'_>) -> Result<(), Refusal> {
 fn refuse_foreign_page(request: &Request<'_>) -> Result<(), Refusal> {
     match request.page() {
         Page::Unnamed | Page::Ours => Ok(()),
-        Page::Foreign => Err(request.refuse_page("sent the form")),
+        Page::Foreign => Err(request.pages.refuse(request.headers, "sent the form")),
     }
 }
 
