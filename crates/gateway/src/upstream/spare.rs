@@ -4,9 +4,9 @@
 //! is there for whichever core needs it: a front with one connection of HTTP/2 has all its requests on one. No address has
 //! more than half of that half, so that others are served while one sends slowly what it can.
 
-use std::collections::HashMap;
+use std::hash::BuildHasher as _;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use foldhash::quality::RandomState;
 
@@ -21,6 +21,11 @@ pub(crate) struct Room {
     /// Beside these, on all cores together.
     spare: usize,
 }
+
+/// Cells of a row that addresses are counted in. Few addresses are near half of all at once, two at the most, and one that
+/// has both its cells with such is one of a quarter of a million.
+const CELLS: usize = 1024;
+const ROWS: usize = 2;
 
 /// Why a request finds no room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -50,7 +55,49 @@ impl Room {
 #[derive(Debug, Default)]
 pub(crate) struct Spare {
     taken: AtomicUsize,
-    of_sources: Mutex<HashMap<Source, usize, RandomState>>,
+    of_sources: Counts,
+}
+
+/// How much each source has, without a lock: counted in a cell of each row, that its hash chooses.
+///
+/// A cell counts for all sources that it is chosen for, so that none of them says too little; the least says how much a
+/// source has at the most (a count-min sketch).
+#[derive(Debug)]
+struct Counts {
+    rows: [Box<[AtomicUsize]>; ROWS],
+    /// Drawn anew for each: nobody can choose an address that is counted with another one.
+    hasher: RandomState,
+}
+
+impl Default for Counts {
+    fn default() -> Self {
+        let row = || (0..CELLS).map(|_| AtomicUsize::default()).collect();
+        Self { rows: std::array::from_fn(|_| row()), hasher: RandomState::default() }
+    }
+}
+
+impl Counts {
+    fn cells(&self, source: Source) -> impl Iterator<Item = &AtomicUsize> {
+        let hash = self.hasher.hash_one(source);
+        let halves = [hash, hash >> u32::BITS].map(|half| usize::try_from(half).unwrap_or(0) % CELLS);
+        self.rows.iter().zip(halves).filter_map(|(row, at)| row.get(at))
+    }
+
+    /// Counts one more, unless there are `most`; other cores that do the same just now may add one each beyond that.
+    fn add(&self, source: Source, most: usize) -> bool {
+        let before = self.cells(source).map(|cell| cell.fetch_add(1, Ordering::Relaxed)).min();
+        let is_room = before.is_some_and(|before| before < most);
+        if !is_room {
+            self.take_off(source);
+        }
+        is_room
+    }
+
+    fn take_off(&self, source: Source) {
+        for cell in self.cells(source) {
+            cell.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
 }
 
 /// A place in the spare room; dropping it gives it back.
@@ -70,21 +117,12 @@ impl Spared {
         // What is refused below gives its place back when it is dropped.
         let mut place = Self { upstream: Arc::clone(upstream), source: None };
         if let Some(source) = source {
-            let mut of_sources = spare.of_sources();
-            let count = of_sources.entry(source).or_default();
-            if *count >= room.spare.div_ceil(2) {
+            if !spare.of_sources.add(source, room.spare.div_ceil(2)) {
                 return Err(Full::OfAddress);
             }
-            *count += 1;
             place.source = Some(source);
         }
         Ok(place)
-    }
-}
-
-impl Spare {
-    fn of_sources(&self) -> MutexGuard<'_, HashMap<Source, usize, RandomState>> {
-        self.of_sources.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -92,13 +130,8 @@ impl Drop for Spared {
     fn drop(&mut self) {
         let spare = &self.upstream.spare;
         spare.taken.fetch_sub(1, Ordering::Relaxed);
-        let Some(source) = self.source else { return };
-        let mut of_sources = spare.of_sources();
-        if let Some(count) = of_sources.get_mut(&source) {
-            *count = count.saturating_sub(1);
-            if *count == 0 {
-                of_sources.remove(&source);
-            }
+        if let Some(source) = self.source {
+            spare.of_sources.take_off(source);
         }
     }
 }
@@ -107,6 +140,7 @@ impl Drop for Spared {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
     use std::rc::Rc;
+    use std::sync::Barrier;
 
     use super::*;
     use crate::upstream::{Pools, UpstreamOptions};
@@ -161,7 +195,48 @@ mod tests {
         greedy.pop();
         assert!(depart("192.0.2.1").is_ok());
         drop((greedy, others));
-        assert!(upstream.spare.of_sources().is_empty());
+        assert!(is_empty(&upstream.spare.of_sources));
         assert_eq!(upstream.spare.taken.load(Ordering::Relaxed), 0);
+    }
+
+    fn is_empty(counts: &Counts) -> bool {
+        counts.rows.iter().flatten().all(|cell| cell.load(Ordering::Relaxed) == 0)
+    }
+
+    fn source(number: u32) -> Source {
+        Source::of(std::net::Ipv4Addr::from_bits(number).into())
+    }
+
+    #[test]
+    fn cores_that_count_at_once_leave_an_address_its_bound() {
+        const CORES: usize = 4;
+        let (counts, begin) = (Counts::default(), Barrier::new(CORES));
+        let count = || {
+            begin.wait();
+            (0..1_000).filter(|_| counts.add(source(1), 500)).count()
+        };
+        let counted: usize = std::thread::scope(|threads| {
+            let cores = [(); CORES].map(|()| threads.spawn(count));
+            cores.into_iter().map(|core| core.join().unwrap()).sum()
+        });
+        assert!((500..500 + CORES).contains(&counted), "{counted}");
+        (0..counted).for_each(|_| counts.take_off(source(1)));
+        assert!(is_empty(&counts), "what was refused is not counted");
+    }
+
+    #[test]
+    fn who_shares_a_cell_with_a_greedy_one_has_another() {
+        let counts = Counts::default();
+        let cells = |number| counts.cells(source(number)).map(std::ptr::from_ref).collect::<Vec<_>>();
+        let greedy = cells(0);
+        let shares_one = |number: &u32| {
+            let shared = cells(*number).iter().zip(&greedy).filter(|(own, other)| own == other).count();
+            shared == 1
+        };
+        let neighbour = (1..1_000_000).find(shares_one).unwrap();
+        (0..5).for_each(|_| assert!(counts.add(source(0), 5)));
+        assert!(!counts.add(source(0), 5));
+        (0..5).for_each(|_| assert!(counts.add(source(neighbour), 5)));
+        assert!(!counts.add(source(neighbour), 5));
     }
 }
