@@ -1,12 +1,14 @@
 //! Log lines: written by a thread of their own, so that a slow terminal or disk never holds up a request.
+//!
+//! They wait in a queue without a lock: cores put blocks of access lines there while they have requests to answer.
 
 use std::io::{self, Write};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::thread::JoinHandle;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::thread::{JoinHandle, Thread};
 
 use countersign_gateway::log::{Access, AccessLog, LineFormat, TARGET};
+use crossbeam_queue::ArrayQueue;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -14,6 +16,8 @@ use crate::config::LogFormat;
 
 /// So many bytes may wait: some 20,000 access lines, what a core answers in half a second.
 const WAITING_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// So many lines may wait, where access lines that come together count as one: half a megabyte for their places.
+const WAITING_MAX: usize = 16 * 1024;
 
 /// Starts logging to standard error for the whole process, once; later calls change nothing.
 ///
@@ -21,9 +25,12 @@ const WAITING_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// If `level` is neither a level nor directives.
 pub(crate) fn start(format: LogFormat, level: &str) -> anyhow::Result<Flusher> {
     let filter = EnvFilter::try_new(level)?;
-    let (lines, writer) = lines(WAITING_BYTES_MAX);
-    let thread =
-        std::thread::Builder::new().name(String::from("log")).spawn(move || writer.run(&mut io::stderr()))?;
+    let waiting = Arc::new(Waiting::new(WAITING_BYTES_MAX));
+    let written = Arc::clone(&waiting);
+    let thread = std::thread::Builder::new()
+        .name(String::from("log"))
+        .spawn(move || written.write(&mut io::stderr()))?;
+    let lines = Lines { waiting, writer: thread.thread().clone() };
     let base = tracing_subscriber::fmt().with_env_filter(filter).with_writer(lines.clone()).with_ansi(false);
     let result = match format {
         LogFormat::Text => base.try_init(),
@@ -57,57 +64,58 @@ impl Flusher {
 
 impl Drop for Flusher {
     fn drop(&mut self) {
-        if self.lines.sender.send(Message::End).is_ok()
-            && let Some(thread) = self.thread.take()
-        {
+        self.lines.end();
+        if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
     }
 }
 
-enum Message {
-    Line(Vec<u8>),
-    End,
-}
-
 /// Takes lines and passes them on without ever waiting.
 #[derive(Clone, Debug)]
 struct Lines {
-    sender: Sender<Message>,
     waiting: Arc<Waiting>,
+    /// Whom to wake.
+    writer: Thread,
 }
 
 /// What the thread has not written yet, and what never will be.
 #[derive(Debug)]
 struct Waiting {
+    queue: ArrayQueue<Vec<u8>>,
     bytes_max: usize,
     bytes: AtomicUsize,
     dropped: AtomicU64,
+    /// Nothing comes that has to be written.
+    is_over: AtomicBool,
 }
 
-struct Writer {
-    receiver: Receiver<Message>,
-    waiting: Arc<Waiting>,
-}
+impl Waiting {
+    fn new(bytes_max: usize) -> Self {
+        Self {
+            queue: ArrayQueue::new(WAITING_MAX),
+            bytes_max,
+            bytes: AtomicUsize::new(0),
+            dropped: AtomicU64::new(0),
+            is_over: AtomicBool::new(false),
+        }
+    }
 
-fn lines(bytes_max: usize) -> (Lines, Writer) {
-    let (sender, receiver) = channel();
-    let waiting = Arc::new(Waiting { bytes_max, bytes: AtomicUsize::new(0), dropped: AtomicU64::new(0) });
-    (Lines { sender, waiting: Arc::clone(&waiting) }, Writer { receiver, waiting })
-}
-
-impl Writer {
-    fn run(self, to: &mut dyn Write) {
-        while let Ok(message) = self.receiver.recv() {
-            let _ = match message {
-                Message::Line(lines) => {
-                    let written = to.write_all(&lines);
-                    self.waiting.bytes.fetch_sub(lines.len(), Ordering::Relaxed);
-                    written
+    /// Writes lines until the end, in the thread that is woken for them.
+    fn write(&self, to: &mut dyn Write) {
+        loop {
+            // Asked before the queue is: what came before the end is written.
+            let is_over = self.is_over.load(Ordering::Acquire);
+            let Some(lines) = self.queue.pop() else {
+                if is_over {
+                    break;
                 }
-                Message::End => break,
+                std::thread::park();
+                continue;
             };
-            let dropped = self.waiting.dropped.swap(0, Ordering::Relaxed);
+            let _ = to.write_all(&lines);
+            self.bytes.fetch_sub(lines.len(), Ordering::Relaxed);
+            let dropped = self.dropped.swap(0, Ordering::Relaxed);
             if dropped > 0 {
                 let _ = writeln!(
                     to,
@@ -119,13 +127,22 @@ impl Writer {
     }
 }
 
+impl Lines {
+    fn end(&self) {
+        self.waiting.is_over.store(true, Ordering::Release);
+        self.writer.unpark();
+    }
+}
+
 impl AccessLog for Lines {
     fn write(&self, lines: &[u8]) {
         let waiting = &self.waiting;
         let before = waiting.bytes.fetch_add(lines.len(), Ordering::Relaxed);
         let is_kept = before.saturating_add(lines.len()) <= waiting.bytes_max
-            && self.sender.send(Message::Line(lines.to_vec())).is_ok();
-        if !is_kept {
+            && waiting.queue.push(lines.to_vec()).is_ok();
+        if is_kept {
+            self.writer.unpark();
+        } else {
             waiting.bytes.fetch_sub(lines.len(), Ordering::Relaxed);
             let count = lines.iter().filter(|byte| **byte == b'\n').count();
             waiting.dropped.fetch_add(u64::try_from(count).unwrap_or(u64::MAX), Ordering::Relaxed);
@@ -158,18 +175,71 @@ mod tests {
 
     use super::*;
 
+    /// Lines for whoever runs the test to write.
+    fn lines(bytes_max: usize) -> Lines {
+        Lines { waiting: Arc::new(Waiting::new(bytes_max)), writer: std::thread::current() }
+    }
+
+    fn written(lines: &Lines) -> String {
+        lines.end();
+        let mut written = Vec::new();
+        lines.waiting.write(&mut written);
+        String::from_utf8(written).unwrap()
+    }
+
     #[test]
     fn lines_beyond_the_bound_are_dropped_and_counted() {
-        let (mut lines, writer) = lines("one\ntwo\n".len());
+        let mut lines = lines("one\ntwo\n".len());
         for line in ["one\n", "two\n", "three\n", "four\nfive\n"] {
             Write::write_all(&mut lines, line.as_bytes()).unwrap();
         }
-        drop(lines);
-        let mut written = Vec::new();
-        writer.run(&mut written);
-        let written = String::from_utf8(written).unwrap();
+        let written = written(&lines);
         assert!(written.starts_with("one\n"), "{written}");
         assert!(written.contains("two\n") && !written.contains("three"), "{written}");
         assert!(written.contains("\"log.dropped\":3"), "{written}");
+    }
+
+    #[test]
+    fn more_lines_than_have_places_are_dropped_and_counted() {
+        let lines = lines(usize::MAX);
+        for _ in 0..WAITING_MAX + 3 {
+            AccessLog::write(&lines, b"line\n");
+        }
+        let written = written(&lines);
+        assert_eq!(written.matches("line\n").count(), WAITING_MAX);
+        assert!(written.contains("\"log.dropped\":3"));
+    }
+
+    #[test]
+    fn what_many_write_while_the_thread_sleeps_and_wakes_is_all_written_in_their_order() {
+        const CORES: usize = 4;
+        const EACH: usize = 3_000;
+        let waiting = Arc::new(Waiting::new(usize::MAX));
+        let own = Arc::clone(&waiting);
+        let thread = std::thread::spawn(move || {
+            let mut written = Vec::new();
+            own.write(&mut written);
+            written
+        });
+        let lines = Lines { waiting, writer: thread.thread().clone() };
+        std::thread::scope(|threads| {
+            for core in 0..CORES {
+                let lines = &lines;
+                threads.spawn(move || {
+                    for number in 0..EACH {
+                        AccessLog::write(lines, format!("{core} {number}\n").as_bytes());
+                        std::thread::yield_now();
+                    }
+                });
+            }
+        });
+        lines.end();
+        let written = String::from_utf8(thread.join().unwrap()).unwrap();
+        for core in 0..CORES {
+            let own = written.lines().filter_map(|line| line.strip_prefix(&format!("{core} ")));
+            let numbers: Vec<usize> = own.map(|number| number.parse().unwrap()).collect();
+            assert!(numbers.into_iter().eq(0..EACH), "{core}");
+        }
+        assert_eq!(lines.waiting.bytes.load(Ordering::Relaxed), 0);
     }
 }
