@@ -113,7 +113,9 @@ impl Verifier<'_> {
             }
             account
         } else {
-            let mut account = account_of(&rule.accounts, demands.claims, demands.roles, claims.claims());
+            let account = account_of(&rule.accounts, demands.claims, demands.roles, claims.claims());
+            let mut account =
+                account.map_err(|cause| Refusal::new(Reason::BadToken, cause).carried_by(rule.carrier()))?;
             if let Some((tenant, claim)) = narrowed {
                 account = for_tenant(account, tenant, claim, demands.claims);
             }
@@ -163,8 +165,18 @@ impl Verifier<'_> {
         {
             keys = newer;
         }
-        let claims = token.verify(&keys, &demanded, self.now).map_err(|error| refused(rule, error))?;
-        Ok((claims, keys.ours))
+        // Of keys without names only the signature says which it is of, and so perhaps of one that is newer.
+        let again = token.names_no_key_of(&keys).then(|| token.clone());
+        let claims = match (token.verify(&keys, &demanded, self.now), again) {
+            (Err(JwtError::Algorithm | JwtError::Signature), Some(again))
+                if let Some(newer) = self.lookups.renewed_keys(api, issuer).await? =>
+            {
+                keys = newer;
+                again.verify(&keys, &demanded, self.now)
+            }
+            (outcome, _) => outcome,
+        };
+        Ok((claims.map_err(|error| refused(rule, error))?, keys.ours))
     }
 
     /// The account of the gate that a token of the gate's own is for.
@@ -253,11 +265,10 @@ impl Verifier<'_> {
         };
         match self.lookups.introspect(claim, self.now).await? {
             OpaqueAnswer::Active { claims, terms, until, ends_at } => {
-                let account = account_of(&rule.accounts, &terms.claims, terms.roles.as_ref(), &claims);
-                if account.subject.is_empty() {
-                    return refuse(Reason::BadToken, "its issuer does not say whose token it is");
-                }
-                let account = Arc::new(account);
+                let account = match account_of(&rule.accounts, &terms.claims, terms.roles.as_ref(), &claims) {
+                    Ok(account) => Arc::new(account),
+                    Err(cause) => return refuse(Reason::BadToken, cause),
+                };
                 let proven_at =
                     claims.get("iat").and_then(Value::as_i64).map_or(self.now, Time::from_unix_secs);
                 let proven_at = proven_at.min(self.now);
@@ -284,13 +295,17 @@ fn refused(rule: &CredentialRule, error: JwtError) -> Refusal {
     Refusal::new(error.reason(), error.to_string()).carried_by(rule.carrier())
 }
 
-/// The account that a foreign issuer's claims describe.
+/// The account that a foreign issuer's claims describe, whatever they came in.
+///
+/// # Errors
+/// Why they are nobody's: they do not say whose they are, or by an e-mail address that its issuer has not verified, so that
+/// anybody may have put it there.
 pub(super) fn account_of(
     kind: &Arc<str>,
     mapping: &[(String, String)],
     roles: Option<&BTreeMap<String, Vec<String>>>,
     claims: &Map<String, Value>,
-) -> Account {
+) -> Result<Account, &'static str> {
     let mut account = foreign(kind);
     if !mapping.iter().any(|(target, _)| target == "subject") {
         account.subject = claim(claims, "sub").and_then(text).unwrap_or_default();
@@ -314,8 +329,16 @@ pub(super) fn account_of(
             }
         }
     }
+    if account.subject.is_empty() {
+        return Err("its issuer does not say whose it is");
+    }
+    let by_email =
+        mapping.iter().any(|(target, claim)| target == "subject" && claim.trim_start_matches('/') == "email");
+    if by_email && claims.get("email_verified") != Some(&Value::Bool(true)) {
+        return Err("the issuer has not verified the e-mail address that names the account");
+    }
     account.name.clone_from(&account.subject);
-    account
+    Ok(account)
 }
 
 /// The same caller, for one tenant. Keys that the same claim fills are that tenant as well: rules on them must not see
@@ -387,7 +410,7 @@ mod tests {
             ("half", "half"),
             ("none", "/realm_access/none"),
         ]);
-        let account = account_of(&"users".into(), &mapping, None, &claims);
+        let account = account_of(&"users".into(), &mapping, None, &claims).unwrap();
         assert_eq!(
             (account.subject.as_str(), account.name.as_str(), account.email.as_str()),
             ("7", "7", "a@x")
@@ -396,12 +419,39 @@ mod tests {
         assert_eq!(account.keys, BTreeMap::from([("serial".to_owned(), "12".to_owned())]));
         // With a list of what is worth what, nothing else is worth anything (T-C11).
         let worth = BTreeMap::from([("agent".to_owned(), vec!["ROLE_AGENT".to_owned()])]);
-        assert_eq!(account_of(&"users".into(), &mapping, Some(&worth), &claims).roles, ["ROLE_AGENT"]);
-        let scopes = pairs(&[("roles", "scope"), ("subject", "none")]);
-        let account = account_of(&"users".into(), &scopes, None, &claims);
         assert_eq!(
-            (account.roles.as_slice(), account.subject.as_str()),
-            (["read", "write"].map(str::to_owned).as_slice(), "")
+            account_of(&"users".into(), &mapping, Some(&worth), &claims).unwrap().roles,
+            ["ROLE_AGENT"]
         );
+        let scopes = pairs(&[("roles", "scope")]);
+        assert_eq!(account_of(&"users".into(), &scopes, None, &claims).unwrap().roles, ["read", "write"]);
+    }
+
+    #[test]
+    fn who_is_not_named_is_nobody() {
+        let who = |claim: &str, more: Value| {
+            let claims = serde_json::json!({ "sub": "7", "email": "a@x", "list": ["a@x"], "empty": "" });
+            let (Value::Object(mut claims), Value::Object(more)) = (claims, more) else { panic!("objects") };
+            claims.extend(more);
+            let mapping = pairs(&[("subject", claim)]);
+            account_of(&"users".into(), &mapping, None, &claims).ok().map(|account| account.subject)
+        };
+        let none = || serde_json::json!({});
+        assert_eq!(who("sub", none()).as_deref(), Some("7"));
+        for claim in ["none", "list", "empty", "/list/5", "/sub/x"] {
+            assert_eq!(who(claim, none()), None, "{claim}");
+        }
+        for (claim, verified, expected) in [
+            ("email", serde_json::json!({ "email_verified": true }), Some("a@x")),
+            ("/email", serde_json::json!({ "email_verified": true }), Some("a@x")),
+            ("email", none(), None),
+            ("/email", none(), None),
+            ("email", serde_json::json!({ "email_verified": false }), None),
+            ("email", serde_json::json!({ "email_verified": "true" }), None),
+            ("sub", serde_json::json!({ "email_verified": false }), Some("7")),
+        ] {
+            let said = format!("{claim} {verified}");
+            assert_eq!(who(claim, verified).as_deref(), expected, "{said}");
+        }
     }
 }

@@ -131,10 +131,11 @@ impl IssuersWord {
         match answer {
             Ok(OpaqueAnswer::Active { claims, terms, until, ends_at }) => {
                 let account = account_of(&self.account.kind, &terms.claims, terms.roles.as_ref(), &claims);
-                if !says_the_same(&account, &self.account) {
+                let Some(account) = account.ok().filter(|account| says_the_same(account, &self.account))
+                else {
                     self.forget(lookups, now);
                     return Heard::Other;
-                }
+                };
                 let account = heard_as(account, &self.account);
                 let span = Span { from: now, until, ends_at };
                 let word = Self::new(Arc::clone(&self.token), account, self.proven_at, span);

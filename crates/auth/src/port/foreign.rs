@@ -202,7 +202,7 @@ pub trait Foreign: Send + Sync {
     }
 
     /// The keys of an issuer, fetched anew if that may be done now (T-C5); `None` if there are no newer ones than
-    /// those at hand.
+    /// those at hand. Fails while they cannot be fetched: a key that is not at hand may be there then.
     fn renewed_keys(
         &self,
         _api: &str,

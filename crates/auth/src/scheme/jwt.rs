@@ -47,7 +47,7 @@ pub struct VerifiedClaims {
 }
 
 /// A token that was read and not verified: nothing in it is proven.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct UnverifiedJwt<'a> {
     /// Header and payload as they were signed.
     signed: &'a str,
@@ -162,6 +162,11 @@ impl<'a> UnverifiedJwt<'a> {
     /// Whether any of these keys could have signed it, by the id that it names.
     pub fn is_of_known_key(&self, keys: &IssuerKeys) -> bool {
         keys.keys.iter().any(|key| self.header.may_mean(key))
+    }
+
+    /// Whether it may be of a key that is not told by a name: it names none, or some of these have none.
+    pub fn names_no_key_of(&self, keys: &IssuerKeys) -> bool {
+        self.header.key_id.is_none() || keys.keys.iter().any(|key| key.id.is_none())
     }
 
     /// Verifies it; see [`verify`].
@@ -283,7 +288,7 @@ impl JwtError {
 }
 
 /// The members of a header that are looked at. `jku`, `x5u`, `jwk` and `x5c` are not among them (P-JWT2).
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Header {
     algorithm: String,
     key_id: Option<String>,
@@ -324,6 +329,7 @@ fn is_token_type(typ: &str) -> bool {
 }
 
 /// Claims, which may say who somebody is: `Debug` prints names only.
+#[derive(Clone)]
 struct Claims(Map<String, Value>);
 
 impl fmt::Debug for Claims {

@@ -100,7 +100,8 @@ impl RemoteKeys {
         }
     }
 
-    /// Fetches the keys unless that was begun within the window; `None` if there are no newer ones.
+    /// Fetches the keys unless that was begun within the window; `None` if there are no newer ones. Fails as long as the
+    /// last fetch did.
     pub(crate) async fn renewed(&self) -> Result<Option<Arc<IssuerKeys>>, Unavailable> {
         let asked_at = Instant::now();
         let mut attempts = self.attempts.lock().await;
@@ -112,11 +113,8 @@ impl RemoteKeys {
         }
         let begun = Instant::now();
         if begun < attempts.not_before {
-            // What could not be asked is no wrong token, if there are no keys at all.
-            return match (&*self.fetched.load(), &attempts.last_error) {
-                (None, Some(error)) => Err(Unavailable(error.clone())),
-                (Some(_), _) | (None, None) => Ok(None),
-            };
+            // What could not be asked is no wrong token: the key that it names may be there by now.
+            return attempts.last_error.clone().map_or(Ok(None), |error| Err(Unavailable(error)));
         }
         // Set before anything is awaited: a caller that gives up does not open the window.
         attempts.not_before = begun + WINDOW;

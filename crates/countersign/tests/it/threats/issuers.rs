@@ -77,18 +77,29 @@ fn minted(ground: &Ground, id: &str, pair: &Ed25519KeyPair) -> String {
 }
 
 fn minted_for(ground: &Ground, id: &str, pair: &Ed25519KeyPair, subject: &str, issued_at: i64) -> String {
+    let more = json!({ "sub": subject, "iat": issued_at });
+    minted_of(ground, &json!({ "alg": "EdDSA", "kid": id }), pair, more)
+}
+
+/// A token with this header and these claims beside those that every one has.
+fn minted_of(ground: &Ground, header: &Value, pair: &Ed25519KeyPair, more: Value) -> String {
     let expires_at = ground.world.now().unix_secs() + 600;
-    let part = |value: Value| URL_SAFE_NO_PAD.encode(value.to_string());
-    let header = part(json!({ "alg": "EdDSA", "kid": id }));
-    let claims = json!({ "iss": ISSUER, "aud": "gate", "sub": subject, "iat": issued_at, "exp": expires_at });
-    let claims = part(claims);
-    let signed = format!("{header}.{claims}");
+    let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    let mut claims = json!({ "iss": ISSUER, "aud": "gate", "exp": expires_at });
+    let (Some(all), Value::Object(more)) = (claims.as_object_mut(), more) else { panic!("objects") };
+    all.extend(more);
+    let signed = format!("{}.{}", part(header), part(&claims));
     let signature = URL_SAFE_NO_PAD.encode(pair.sign(signed.as_bytes()));
     format!("{signed}.{signature}")
 }
 
 /// A gate that takes the tokens of an issuer whose keys are at `site`.
 fn ground(site: &Site) -> Ground {
+    ground_with(site, &[])
+}
+
+/// The same, where these fields are filled from these claims.
+fn ground_with(site: &Site, claims: &[(&str, &str)]) -> Ground {
     let ground = Ground::of("enactor");
     let endpoint = Endpoint::parse(&format!("http://{}/jwks", site.address)).unwrap();
     let options = RemoteOptions {
@@ -97,7 +108,8 @@ fn ground(site: &Site) -> Ground {
         stale: Duration::from_secs(3600),
     };
     let outbound = Outbound::new(&tls::client(&[]).unwrap());
-    let terms = IssuerTerms { audience: Some("gate".to_owned()), ..IssuerTerms::default() };
+    let claims = claims.iter().map(|(field, claim)| ((*field).to_owned(), (*claim).to_owned())).collect();
+    let terms = IssuerTerms { audience: Some("gate".to_owned()), claims, ..IssuerTerms::default() };
     let api = ground.setting.apis().next().unwrap().to_owned();
     let keys = TrustedIssuer::Remote(Box::new(options), outbound);
     ground.world.service().trust_issuer_on(&api, ISSUER, keys, Some(terms));
@@ -150,6 +162,92 @@ fn f1_keys_that_cannot_be_fetched_are_neither_right_nor_wrong() {
         }
         assert!(site.fetched() <= 2, "{status}: {} fetches", site.fetched());
     }
+}
+
+/// Asks again and again with a token until the answer is this one.
+fn until_answered(ground: &Ground, status: u16, token: impl Fn() -> String) {
+    let deadline = Instant::now() + Duration::from_secs(4 * WINDOW_SECS);
+    while call(ground, &token()).status() != status {
+        assert!(Instant::now() < deadline, "never {status}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn f1_a_token_of_a_key_that_cannot_be_fetched_is_not_wrong() {
+    let site = Site::new();
+    let (old, new) = (Ed25519KeyPair::generate().unwrap(), Ed25519KeyPair::generate().unwrap());
+    site.says("200 OK", &key_set("old", &old));
+    let ground = ground(&site);
+    call(&ground, &minted(&ground, "old", &old)).passed();
+    site.says("500 Internal Server Error", "");
+    until_answered(&ground, 503, || minted(&ground, "new", &new));
+    for _ in 0..20 {
+        call(&ground, &minted(&ground, "new", &new)).refused(503);
+    }
+    // What can be checked is.
+    call(&ground, &minted(&ground, "old", &old)).passed();
+    call(&ground, &minted(&ground, "old", &new)).refused(401);
+    site.says("200 OK", &key_set("new", &new));
+    until_answered(&ground, 200, || minted(&ground, "new", &new));
+    call(&ground, &minted(&ground, "old", &old)).refused(401);
+}
+
+#[test]
+fn c5_a_new_key_without_a_name_is_fetched_once_a_window() {
+    let site = Site::new();
+    let pair = || Ed25519KeyPair::generate().unwrap();
+    let (old, new, stranger) = (pair(), pair(), pair());
+    let set = |pair: &Ed25519KeyPair| {
+        let set: Value = serde_json::from_str(&key_set("none", pair)).unwrap();
+        let mut key = set["keys"][0].clone();
+        key.as_object_mut().unwrap().remove("kid");
+        json!({ "keys": [key] }).to_string()
+    };
+    site.says("200 OK", &set(&old));
+    let begun = Instant::now();
+    let ground = ground(&site);
+    let of =
+        |pair: &Ed25519KeyPair| minted_of(&ground, &json!({ "alg": "EdDSA" }), pair, json!({ "sub": "7" }));
+    call(&ground, &of(&old)).passed();
+    site.says("200 OK", &set(&new));
+    until_answered(&ground, 200, || of(&new));
+    call(&ground, &of(&old)).refused(401);
+    for _ in 0..200 {
+        call(&ground, &of(&stranger)).refused(401);
+    }
+    let windows = usize::try_from(begun.elapsed().as_secs() / WINDOW_SECS).unwrap();
+    assert!(site.fetched() <= 1 + windows, "{} fetches in {:?}", site.fetched(), begun.elapsed());
+}
+
+#[test]
+fn c3_a_token_that_does_not_say_whose_it_is_is_nobodys() {
+    let (site, pair) = (Site::new(), Ed25519KeyPair::generate().unwrap());
+    site.says("200 OK", &key_set("one", &pair));
+    let of = |ground: &Ground, more: Value| {
+        let mut claims = json!({ "sub": "7" });
+        claims.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        minted_of(ground, &json!({ "alg": "EdDSA", "kid": "one" }), &pair, claims)
+    };
+    let by_number = ground_with(&site, &[("subject", "number"), ("customer", "sub")]);
+    for more in [json!({}), json!({ "number": "" }), json!({ "number": ["1"] }), json!({ "number": null })] {
+        call(&by_number, &of(&by_number, more)).refused(401);
+    }
+    let told = call(&by_number, &of(&by_number, json!({ "number": 12 }))).passed();
+    assert_eq!(claims_of(told.head.header(ASSERTION).unwrap())["sub"], "12");
+    let by_email = ground_with(&site, &[("subject", "email")]);
+    for more in [
+        json!({ "email": "ann@example.com" }),
+        json!({ "email": "ann@example.com", "email_verified": false }),
+        json!({ "email": "ann@example.com", "email_verified": "true" }),
+        json!({ "email": ["ann@example.com"], "email_verified": true }),
+        json!({ "email_verified": true }),
+    ] {
+        call(&by_email, &of(&by_email, more)).refused(401);
+    }
+    let verified = json!({ "email": "ann@example.com", "email_verified": true });
+    let told = call(&by_email, &of(&by_email, verified)).passed();
+    assert_eq!(claims_of(told.head.header(ASSERTION).unwrap())["sub"], "ann@example.com");
 }
 
 /// A remembered token is good no longer than the key that signed it, also where another key has its name.
