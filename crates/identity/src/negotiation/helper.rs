@@ -1,18 +1,25 @@
 //! Runs the program that verifies NTLM in a domain: a few processes, each with one exchange at a time.
+//!
+//! Anybody begins an exchange with a message that proves nothing, and may leave it at that. So an address has a few of them,
+//! and where there are no more the oldest one gives way that its client has not gone on with: whoever goes on does so within
+//! moments.
 
+mod seats;
+
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use countersign_auth::port::Unavailable;
+use countersign_auth::source::Source;
 use countersign_negotiate::helper::{self, LINE_BYTES_MAX, Protocol, Reply};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Exchanges at once, each of which keeps a process from its first message to its last.
-const EXCHANGES_MAX: usize = 32;
+use self::seats::{Seat, Seats, Slot};
+
 /// A domain that does not answer for so long is down.
 const ANSWER_TIME: Duration = Duration::from_secs(10);
 /// A client that leaves a challenge unanswered must not keep a process longer.
@@ -24,7 +31,7 @@ pub(crate) struct Helpers {
     arguments: Vec<String>,
     protocol: Protocol,
     idle: Mutex<Vec<Process>>,
-    permits: Arc<Semaphore>,
+    seats: Arc<Seats>,
 }
 
 struct Process {
@@ -48,19 +55,20 @@ pub(crate) enum Said {
 /// An exchange, with the process that drives it.
 pub(crate) struct Exchange {
     /// `None` once its time is up.
-    turn: Arc<Mutex<Option<Turn>>>,
+    slot: Slot,
     helpers: Arc<Helpers>,
 }
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        self.helpers.end(&self.turn);
+        self.helpers.end(&self.slot);
     }
 }
 
+/// A process that waits for its client's next message.
 struct Turn {
     process: Process,
-    _permit: OwnedSemaphorePermit,
+    seat: Seat,
 }
 
 /// More exchanges are under way than there may be.
@@ -74,16 +82,21 @@ impl Helpers {
             arguments: arguments.to_vec(),
             protocol,
             idle: Mutex::default(),
-            permits: Arc::new(Semaphore::new(EXCHANGES_MAX)),
+            seats: Arc::default(),
         }
     }
 
-    /// Begins an exchange with a client's first message, in base64.
+    /// Begins an exchange with the first message, in base64, of a client at an address.
     pub(crate) async fn begin(
         self: &Arc<Self>,
         token: &str,
+        address: IpAddr,
     ) -> Result<Result<(Said, Option<Exchange>), Busy>, Unavailable> {
-        let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else { return Ok(Err(Busy)) };
+        let slot = Slot::default();
+        let Some((seat, given_way)) = self.seats.take(Source::of(address), &slot) else {
+            return Ok(Err(Busy));
+        };
+        given_way.into_iter().for_each(|turn| self.rest(turn.process));
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let process = match idle {
             Some(process) => process,
@@ -94,23 +107,21 @@ impl Helpers {
             self.rest(process);
             return Ok(Ok((said, None)));
         }
-        let turn = Arc::new(Mutex::new(Some(Turn { process, _permit: permit })));
-        let (helpers, expiring) = (Arc::clone(self), Arc::clone(&turn));
+        put(&slot, Turn { process, seat });
+        let (helpers, expiring) = (Arc::clone(self), Arc::clone(&slot));
         tokio::spawn(async move {
             tokio::time::sleep(EXCHANGE_TIME).await;
             helpers.end(&expiring);
         });
-        Ok(Ok((said, Some(Exchange { turn, helpers: Arc::clone(self) }))))
+        Ok(Ok((said, Some(Exchange { slot, helpers: Arc::clone(self) }))))
     }
 
     /// Goes on with a client's next message; `None` if it took too long to come.
     pub(crate) async fn go_on(&self, exchange: &Exchange, token: &str) -> Result<Option<Said>, Unavailable> {
-        let turn = exchange.turn.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(Turn { process, _permit }) = turn else { return Ok(None) };
+        let Some(Turn { process, seat }) = taken(&exchange.slot) else { return Ok(None) };
         let (said, process) = self.ask(process, helper::go_on(token)).await?;
         if matches!(said, Said::Token(_)) {
-            let turn = Turn { process, _permit };
-            exchange.turn.lock().unwrap_or_else(PoisonError::into_inner).replace(turn);
+            put(&exchange.slot, Turn { process, seat });
         } else {
             self.rest(process);
         }
@@ -118,8 +129,8 @@ impl Helpers {
     }
 
     /// An exchange that nobody went on with: its process is free for the next one, which begins anew.
-    fn end(&self, turn: &Mutex<Option<Turn>>) {
-        if let Some(turn) = turn.lock().unwrap_or_else(PoisonError::into_inner).take() {
+    fn end(&self, slot: &Slot) {
+        if let Some(turn) = taken(slot) {
             self.rest(turn.process);
         }
     }
@@ -176,4 +187,12 @@ impl Helpers {
             Reply::Broken(why) => Err(failed(&why)),
         }
     }
+}
+
+fn put(slot: &Slot, turn: Turn) {
+    slot.lock().unwrap_or_else(PoisonError::into_inner).replace(turn);
+}
+
+fn taken(slot: &Slot) -> Option<Turn> {
+    slot.lock().unwrap_or_else(PoisonError::into_inner).take()
 }

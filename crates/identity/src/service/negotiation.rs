@@ -65,10 +65,14 @@ impl Negotiation for Service {
             return at_once(Err(Unavailable(cause.to_owned())));
         };
         let Leg { api: _, accounts, scheme, token, exchange, sharing, certificate, address } = leg;
+        let waiting = exchange.and_then(|exchange| exchange.0.downcast::<Waiting>().ok());
+        if waiting.is_some() {
+            // What the message before was charged with: it was gone on with.
+            core.lockout.addresses.forgive(address, now);
+        }
         if core.lockout.addresses.begin(address, now).is_err() {
             return at_once(Ok(LegAnswer::TooMany));
         }
-        let waiting = exchange.and_then(|exchange| exchange.0.downcast::<Waiting>().ok());
         let client = Client { accounts, scheme, sharing, certificate, address };
         match course(&mechanisms, scheme, &token, waiting.map(|waiting| *waiting)) {
             Course::Ticket(pending) => core.ticket(mechanisms, client, pending, token, now),
@@ -122,9 +126,10 @@ fn at_once(outcome: Outcome) -> Answer<Outcome> {
 }
 
 impl Core {
-    /// Gives an attempt back that was not a failure.
+    /// Gives an attempt back that was not a failure. One that is not at its end counts until it is gone on with: whoever
+    /// begins exchanges and leaves them has as many as he has failures.
     fn counted(&self, client: &Client, outcome: Outcome, now: Time) -> Outcome {
-        if !matches!(outcome, Ok(LegAnswer::Refused(_))) {
+        if !matches!(outcome, Ok(LegAnswer::Refused(_) | LegAnswer::Continue { .. })) {
             self.lockout.addresses.forgive(client.address, now);
         }
         outcome

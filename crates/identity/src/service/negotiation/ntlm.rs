@@ -251,7 +251,9 @@ impl Core {
             Some(envelope) => (&helpers.spnego, STANDARD.encode(&envelope.whole)),
             None => (&helpers.bare, STANDARD.encode(message)),
         };
-        let Ok((said, exchange)) = helpers.begin(&token).await? else { return Ok(LegAnswer::TooMany) };
+        let Ok((said, exchange)) = helpers.begin(&token, client.address).await? else {
+            return Ok(LegAnswer::TooMany);
+        };
         match (said, exchange) {
             (Said::Token(token), Some(exchange)) => {
                 let step = Step::Helper(Arc::clone(helpers), exchange);

@@ -44,6 +44,15 @@ async fn bench(verifier: NtlmVerifier) -> Bench {
 
 impl Bench {
     async fn leg(&self, token: Vec<u8>, exchange: Option<Exchange>) -> Result<LegAnswer, Unavailable> {
+        self.leg_from(IpAddr::from([10, 0, 0, 1]), token, exchange).await
+    }
+
+    async fn leg_from(
+        &self,
+        address: IpAddr,
+        token: Vec<u8>,
+        exchange: Option<Exchange>,
+    ) -> Result<LegAnswer, Unavailable> {
         let leg = Leg {
             api: "crm".into(),
             accounts: "users".into(),
@@ -52,7 +61,7 @@ impl Bench {
             exchange,
             sharing: Sharing::Own,
             certificate: None,
-            address: IpAddr::from([10, 0, 0, 1]),
+            address,
         };
         self.service.take(leg, at(0)).await
     }
@@ -249,15 +258,50 @@ async fn a_program_that_cannot_be_run_is_an_outage() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn clients_that_leave_challenges_unanswered_do_not_use_up_the_programs() {
+async fn clients_that_leave_challenges_unanswered_keep_nobody_from_the_program() {
     let folder = tempfile::tempdir().unwrap();
     let bench = bench(stand_in(folder.path(), "printf '%s\\n' 'AF CORP\\alice'")).await;
-    let mut open = Vec::new();
-    for _ in 0..32 {
-        open.push(go_on(bench.leg(type_1(), None).await).1);
+    let last = || b"NTLMSSP\0\x03\0\0\0answer".to_vec();
+    let (alice, stranger) = (IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 9]));
+    let begin = async |address| bench.leg_from(address, type_1(), None).await;
+    // One address, more than there are programs: its own give way, and hers goes on.
+    let (_, hers) = go_on(begin(alice).await);
+    let mut held = Vec::new();
+    for _ in 0..40 {
+        held.push(go_on(begin(stranger).await).1);
     }
-    assert_eq!(word(bench.leg(type_1(), None).await), "too many");
-    // One of them goes: its connection closed.
-    drop(open.pop());
-    assert_eq!(word(bench.leg(type_1(), None).await), "goes on");
+    assert_eq!(word(bench.leg_from(alice, last(), Some(hers)).await), "alice");
+    let newest = held.pop().unwrap();
+    assert_eq!(word(bench.leg_from(stranger, last(), Some(newest)).await), "alice");
+    let oldest = held.remove(0);
+    assert_eq!(
+        word(bench.leg_from(stranger, last(), Some(oldest)).await),
+        "the challenge was answered too late"
+    );
+    // What is begun and left counts as what fails does.
+    let mut left = 0;
+    let mut answer = word(begin(stranger).await);
+    while answer == "goes on" && left < 1000 {
+        left += 1;
+        answer = word(begin(stranger).await);
+    }
+    assert_eq!(answer, "too many");
+    // Very many addresses, with one each: the oldest of all give way to whoever comes.
+    for last in 0..64 {
+        held.push(go_on(begin(IpAddr::from([10, 0, 1, last])).await).1);
+    }
+    let (_, hers) = go_on(begin(alice).await);
+    for last in 64..80 {
+        held.push(go_on(begin(IpAddr::from([10, 0, 1, last])).await).1);
+    }
+    assert_eq!(word(bench.leg_from(alice, last(), Some(hers)).await), "alice");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn exchanges_that_are_ended_well_cost_nothing() {
+    let bench = bench(NtlmVerifier::Store).await;
+    for _ in 0..300 {
+        let (challenge, exchange) = go_on(bench.leg(type_1(), None).await);
+        assert_eq!(word(bench.leg(type_3(&challenge).0, Some(exchange)).await), "alice");
+    }
 }

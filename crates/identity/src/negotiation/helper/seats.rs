@@ -1,0 +1,95 @@
+//! Who may have an exchange with a program, and whose gives way.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use countersign_auth::source::Source;
+
+use super::{Turn, taken};
+
+/// Exchanges at once, each of which keeps a process from its first message to its last.
+const EXCHANGES_MAX: usize = 32;
+/// Exchanges at once from one address. A browser opens six connections to a host, each with an exchange of its own.
+const PER_ADDRESS_MAX: usize = 8;
+
+/// Where the process of an exchange waits for its client; empty while it is at work, and when the exchange is over.
+pub(super) type Slot = Arc<Mutex<Option<Turn>>>;
+
+struct Taken {
+    number: u64,
+    source: Source,
+    slot: Weak<Mutex<Option<Turn>>>,
+}
+
+impl Taken {
+    /// Ends the exchange if it waits for its client.
+    fn give_way(&self) -> Option<Turn> {
+        taken(&self.slot.upgrade()?)
+    }
+}
+
+#[derive(Default)]
+struct Table {
+    last: u64,
+    /// The oldest first.
+    taken: Vec<Taken>,
+}
+
+impl Table {
+    /// Makes room among these if there are too many: the oldest gives way that waits for its client.
+    fn room(
+        &mut self,
+        most: usize,
+        is_meant: impl Fn(&Taken) -> bool,
+        given_way: &mut Vec<Turn>,
+    ) -> Option<()> {
+        if self.taken.iter().filter(|taken| is_meant(taken)).count() < most {
+            return Some(());
+        }
+        let meant = self.taken.iter().enumerate().filter(|(_, taken)| is_meant(taken));
+        let (place, turn) = meant.filter_map(|(place, taken)| Some((place, taken.give_way()?))).next()?;
+        self.taken.remove(place);
+        given_way.push(turn);
+        Some(())
+    }
+}
+
+/// All exchanges with a program.
+#[derive(Default)]
+pub(super) struct Seats(Mutex<Table>);
+
+impl Seats {
+    /// A seat for an exchange whose process will wait in a slot, and those whose exchanges ended for it; `None` if all
+    /// that could give way are at work.
+    pub(super) fn take(self: &Arc<Self>, source: Source, slot: &Slot) -> Option<(Seat, Vec<Turn>)> {
+        let mut given_way = Vec::new();
+        let mut table = self.table();
+        let has_room = table
+            .room(PER_ADDRESS_MAX, |taken| taken.source == source, &mut given_way)
+            .and_then(|()| table.room(EXCHANGES_MAX, |_| true, &mut given_way));
+        let seat = has_room.map(|()| {
+            table.last += 1;
+            let number = table.last;
+            table.taken.push(Taken { number, source, slot: Arc::downgrade(slot) });
+            Seat { number, seats: Arc::clone(self) }
+        });
+        // Their seats go with them, and ask for the table.
+        drop(table);
+        Some((seat?, given_way))
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A place among the exchanges of a program; free again when it is dropped.
+pub(super) struct Seat {
+    number: u64,
+    seats: Arc<Seats>,
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.seats.table().taken.retain(|taken| taken.number != self.number);
+    }
+}
