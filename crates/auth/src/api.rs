@@ -146,6 +146,8 @@ impl Api {
             if header.is_err() {
                 mistakes.push(format!("`{name}` is no header name"));
             }
+            let place = header.as_ref().ok().map(|header| Place::Header(header.clone(), name.clone()));
+            mistakes.extend(place.and_then(|place| place.cannot_carry()));
             Some((header.ok()?, name.clone()))
         });
         if !mistakes.is_empty() {

@@ -14,7 +14,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use smallvec::SmallVec;
 
 use crate::api::Api;
-use crate::canonical::header_name::{folded, folds_to};
+use crate::canonical::header_name::{folded, folds_to, is_decisive};
 use crate::cookie::{self, Rest};
 use crate::dialect::Dialect;
 use crate::dialect::place::Place;
@@ -190,9 +190,14 @@ impl Intake {
         intake
     }
 
+    /// What the gate decides by stays, whoever names it: the loader refuses such names, and here they take nothing out.
     fn know(&mut self, name: &str, exact: Option<&HeaderName>) {
+        let folded = folded(name);
+        if is_decisive(&folded) {
+            return;
+        }
         self.shapes.add(name);
-        let known = Known { folded: folded(name), exact: exact.cloned() };
+        let known = Known { folded, exact: exact.cloned() };
         self.headers.entry(hash(name)).or_default().push(known);
     }
 
@@ -304,4 +309,46 @@ fn hash(name: &str) -> u64 {
     name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(fold(byte))).wrapping_mul(0x0100_0000_01b3)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use std::fs;
+    use std::path::Path;
+
+    use http::HeaderMap;
+
+    use super::{Intake, WELL_KNOWN};
+    use crate::canonical::header_name::{folded, is_decisive};
+    use crate::dialect::Dialect;
+
+    /// The loader refuses such names; whatever it lets pass, the gate goes on seeing what it decides by.
+    #[test]
+    fn nothing_that_a_dialect_names_hides_what_the_gate_decides_by() {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/dialects/harbour.toml");
+        let mut dialect = Dialect::load("harbour.toml", &fs::read_to_string(file).unwrap()).unwrap();
+        let template = dialect.assertion.headers.first().unwrap().1.clone();
+        let decisive =
+            ["origin", "sec-fetch-site", "content-type", "host", "cookie", "x-forwarded-for", "accept"];
+        for name in decisive.into_iter().chain(["sec_fetch_site", "x-told"]) {
+            dialect.assertion.headers.push((name.parse().unwrap(), template.clone()));
+        }
+        let intake = Intake::new(&dialect, None);
+        let mut headers = HeaderMap::new();
+        for name in decisive.into_iter().chain(["x-told", "authorization"]) {
+            headers.insert(name, "a=b".parse().unwrap());
+        }
+        let taken = intake.take(&mut headers, &[]).unwrap();
+        let left: Vec<_> = headers.keys().map(http::HeaderName::as_str).collect();
+        assert_eq!(left, decisive);
+        assert_eq!(taken.authorization.len(), 1);
+    }
+
+    #[test]
+    fn what_is_always_taken_out_decides_nothing() {
+        for name in WELL_KNOWN {
+            assert!(!is_decisive(&folded(name)), "{name}");
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! Header names that an upstream could take for each other.
+//! Header names that an upstream could take for each other, and those that decide what a request is.
 //!
 //! CGI and its heirs turn `-` into `_`, some servers also `.`, all without regard to case: `X_Forwarded_User`,
 //! `x.forwarded.user` and `X-Forwarded-User` then arrive as one variable (THREATS T-B2).
@@ -12,6 +12,41 @@ pub fn folded(name: &str) -> String {
 pub fn folds_to(name: &str, folded: &str) -> bool {
     name.len() == folded.len() && name.bytes().map(fold).eq(folded.bytes())
 }
+
+/// Whether the gate or HTTP itself decides by a header of this folded name: how the message is read, where it is sent, who
+/// asked for it, from which page, and how he is answered. Nothing that a dialect names may be called so: what it names is
+/// taken out of requests, and the gate would see a request that says nothing of all this (THREATS T-B12).
+pub(crate) fn is_decisive(folded: &str) -> bool {
+    DECISIVE.contains(&folded) || DECISIVE_FAMILIES.iter().any(|family| folded.starts_with(family))
+}
+
+const DECISIVE: [&str; 22] = [
+    "accept",
+    "authorization",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "cookie",
+    "expect",
+    "forwarded",
+    "host",
+    "http2-settings",
+    "keep-alive",
+    "origin",
+    "proxy-connection",
+    "set-cookie",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+];
+
+/// Of which every name is one: what browsers say of the page that asks, of WebSockets, and in preflights.
+const DECISIVE_FAMILIES: [&str; 3] = ["access-control-", "sec-fetch-", "sec-websocket-"];
 
 const fn fold(byte: u8) -> u8 {
     match byte {

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use http::{HeaderName, Method};
 
 use super::read::Context;
-use crate::canonical::header_name::{folded, folds_to};
+use crate::canonical::header_name::{folded, folds_to, is_decisive};
 pub(crate) use crate::dialect::check::enabled::enabled;
 use crate::dialect::operation::Operation;
 use crate::dialect::pattern::{Pattern, Segments};
@@ -407,11 +407,27 @@ fn passes(root: &Table<'_, '_>, dialect: &Dialect) {
     }
 }
 
+/// What a service is told, by a name that no client may use: it is taken out of every request before anything is decided.
 fn assertion(root: &Table<'_, '_>, dialect: &Dialect) {
     let Some(table) = root.table("assertion") else { return };
-    for (name, _) in &dialect.assertion.headers {
-        if folded(name.as_str()).starts_with("countersign-") {
-            table.complain(format!("header `{name}` is the gate's own"));
+    for line in table.texts("headers").unwrap_or_default() {
+        let name = line.value.split(':').next().unwrap_or_default().trim();
+        let folded = folded(name);
+        if folded.starts_with("countersign-") {
+            table.problem(line.span, format!("headers: `{name}` is the gate's own"));
+        } else if is_decisive(&folded) {
+            table.problem(
+                line.span,
+                format!(
+                    "headers: the gate or HTTP itself decides by `{name}`, and what is told to services is taken out \
+                     of requests; name it otherwise, like `X-Auth-{name}`"
+                ),
+            );
+        } else if let Some(reader) = reader(dialect, &folded) {
+            table.problem(
+                line.span,
+                format!("headers: {reader} looks at `{name}`, and what is told to services is taken out of requests"),
+            );
         }
     }
 }
@@ -433,6 +449,20 @@ fn holders(root: &Table<'_, '_>, dialect: &Dialect) {
             complain_at(root, "endpoint", &endpoint.name, message);
         }
     }
+}
+
+/// Whatever of a dialect looks at a header of this folded name that is no credential's.
+fn reader(dialect: &Dialect, folded: &str) -> Option<String> {
+    let is_it = |place: &Place| matches!(place, Place::Header(name, _) if folds_to(name.as_str(), folded));
+    if dialect.media_from.as_ref().is_some_and(is_it) {
+        return Some("media_from".to_owned());
+    }
+    let mut endpoints = dialect.sites.items().filter_map(|site| site.endpoint.as_ref());
+    let found = endpoints.find(|endpoint| {
+        endpoint.when.iter().any(|(place, _)| is_it(place))
+            || endpoint.inputs.iter().flat_map(|(_, places)| places).any(is_it)
+    });
+    found.map(|endpoint| format!("endpoint.{}", endpoint.name))
 }
 
 /// Key operations need a kind of key.

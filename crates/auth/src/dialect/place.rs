@@ -4,6 +4,8 @@ use std::fmt;
 
 use http::HeaderName;
 
+use crate::canonical::header_name::{folded, is_decisive};
+
 /// One place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
@@ -69,9 +71,9 @@ impl Place {
     /// Why no credential may ride there; `None` for a place that can be taken out of a request.
     pub(crate) fn cannot_carry(&self) -> Option<String> {
         match self {
-            Self::Header(name, spelled) if FRAMING.contains(&name.as_str()) => {
-                Some(format!("`{spelled}` says how the message is to be read; a credential rides elsewhere"))
-            }
+            Self::Header(name, spelled) if is_decisive(&folded(name.as_str())) => Some(format!(
+                "`{spelled}` is what the gate or HTTP itself decides by; a credential rides elsewhere"
+            )),
             Self::Header(name, spelled) if name.as_str().starts_with("countersign-") => {
                 Some(format!("`{spelled}` is the gate's own"))
             }
@@ -118,22 +120,6 @@ impl fmt::Display for Place {
         }
     }
 }
-
-/// Headers that are needed to read the message at all.
-const FRAMING: [&str; 12] = [
-    "accept",
-    "connection",
-    "content-encoding",
-    "content-length",
-    "content-type",
-    "expect",
-    "host",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "set-cookie",
-];
 
 fn places(text: &str) -> String {
     format!(

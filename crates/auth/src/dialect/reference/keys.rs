@@ -331,7 +331,7 @@ pub(super) const TABLES: [Described; 12] = [
             (
                 "headers",
                 "list of `Name: template`",
-                "Headers; what a client sent under such a name is removed. A line whose only value is empty is left out.",
+                "Headers; what a client sent under such a name is removed, so that none may be called like a header that the gate or HTTP itself decides by (`Host`, `Origin`, `Content-Type` …). A line whose only value is empty is left out.",
             ),
             (
                 "claims",

@@ -1,15 +1,17 @@
 //! E: pages of other origins. What a browser proves by itself it proves for any page; only what the request says of its page
 //! tells them apart, and over clear text that is `Origin` alone.
 
+use countersign_auth::dialect::Dialect;
 use countersign_auth::port::foreign::{FrontProof, FrontTerms};
 use countersign_auth::secret::Secret;
-use countersign_gateway::address::ForwardingFields;
+use countersign_gateway::address::{ForwardingFields, Fronts};
 
 use super::heard::Hearing;
 use super::sockets::FOREIGN;
 use super::{Ground, Told, all, basic, fronts};
 use crate::digest::{Challenge, Response};
 use crate::raw::bytes;
+use crate::world::setting::Setting;
 
 const SECRET: &str = "a secret of the front's own";
 
@@ -215,6 +217,60 @@ fn e7_no_foreign_page_logs_its_visitor_in() {
         ["\nOrigin: http://a.example", "\nOrigin: http://desk.example\nSec-Fetch-Site: cross-site", ""]
     {
         log_in(ours).answered().cookie("SuperOffice-Session");
+    }
+}
+
+/// What tells a service who asks is taken out of requests before anything is decided; so is whatever else a dialect names.
+#[test]
+fn b12_no_header_that_a_service_is_told_by_hides_what_is_decided_by() {
+    let told_by = |name: &str| {
+        let text = Setting::dialect_text("superoffice");
+        let told = "headers = [\"X-SuperOffice-Associate:";
+        assert!(text.contains(told));
+        text.replace(
+            told,
+            &format!("headers = [\"{name}: {{{{ identity.subject }}}}\", \"X-SuperOffice-Associate:"),
+        )
+    };
+    for name in [
+        "Origin",
+        "Sec-Fetch-Site",
+        "sec_fetch_site",
+        "Sec.Fetch.Mode",
+        "Host",
+        "Cookie",
+        "Content-Type",
+        "Accept",
+        "Authorization",
+        "X-Forwarded-For",
+        "X_Forwarded_Proto",
+        "Forwarded",
+        "Sec-WebSocket-Key",
+        "Access-Control-Request-Method",
+    ] {
+        let problems = Dialect::load("superoffice.toml", &told_by(name)).expect_err(name);
+        let said: Vec<_> = problems.iter().map(ToString::to_string).collect();
+        assert!(
+            said.len() == 1
+                && said[0]
+                    .contains(&format!("assertion: headers: the gate or HTTP itself decides by `{name}`")),
+            "{said:?}"
+        );
+    }
+    // The nearest names that are good: they are the gate's to set, and the page that asks is seen.
+    for name in ["X-Origin", "Origins", "Sec-Fetch", "X-Host"] {
+        let setting = Setting::from_text("superoffice", "a test's world", WORLD);
+        let ground = Ground::made("superoffice", setting, &told_by(name), Fronts::default());
+        let ask = |page: &str| {
+            let ann = basic("ann", "wonderland-7");
+            ground.send(&format!(
+                "POST /api/v1/Contact HTTP/1.1\nHost: a.example\nContent-Length: 0\nAuthorization: {ann}\n{name}: forged{page}"
+            ))
+        };
+        let seen = ask("\nOrigin: http://a.example").passed();
+        assert!(seen.head.header(name).is_some_and(|value| value != "forged"), "{name}");
+        ask("\nOrigin: http://evil.example").refused(401);
+        ask("\nSec-Fetch-Site: cross-site").refused(401);
     }
 }
 
