@@ -19,6 +19,7 @@ mod limits;
 mod mutations;
 mod ntlm;
 mod objects;
+mod openmetrics;
 mod process;
 mod properties;
 mod provider;

@@ -152,7 +152,7 @@ fn latency(encoder: &mut DescriptorEncoder<'_>, apis: &[Arc<ApiMetrics>]) -> Res
         MetricType::Histogram,
     )?;
     for api in apis {
-        let bounds = BUCKETS_US.iter().map(|bound| seconds(*bound)).chain([f64::MAX]);
+        let bounds = BUCKETS_US.iter().map(|bound| seconds(*bound)).chain([f64::INFINITY]);
         let buckets: Vec<(f64, u64)> = bounds
             .enumerate()
             .map(|(index, bound)| (bound, api.sum(|cell| cell.micros.get(index))))
