@@ -385,6 +385,8 @@ pub enum PasswordChange {
 pub struct KeyCaller {
     /// His account.
     pub account: Arc<Account>,
+    /// From where he calls.
+    pub address: IpAddr,
     /// By which API.
     pub api: Arc<str>,
     /// Which key word of its dialect.

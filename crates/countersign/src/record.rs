@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use countersign_auth::time::Time;
+use countersign_identity::accounts::Standing;
 use serde::{Deserialize, Serialize};
 
 use crate::config::value::Period;
@@ -117,6 +118,15 @@ impl AccountState {
     }
 }
 
+impl From<Standing> for AccountState {
+    fn from(standing: Standing) -> Self {
+        match standing {
+            Standing::Enabled => Self::Enabled,
+            Standing::Disabled => Self::Disabled,
+        }
+    }
+}
+
 /// A key to be made.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct NewKey {
@@ -139,6 +149,8 @@ pub(crate) struct Key {
     pub(crate) id: String,
     /// The application that it belongs to.
     pub(crate) owner: String,
+    /// Whether that application may act: with one that may not the key is refused.
+    pub(crate) state: AccountState,
     /// What it is for.
     pub(crate) label: String,
     /// What it is for, in more words.

@@ -6,14 +6,16 @@
 use std::sync::{Arc, PoisonError, RwLock};
 
 use countersign_auth::account::Account;
-use countersign_auth::port::{KeyAnswer, KeyCaller, KeyChange, KeyInfo, KeyName, Unavailable};
+use countersign_auth::port::{Answer, KeyAnswer, KeyCaller, KeyChange, KeyInfo, KeyName, Unavailable};
 use countersign_auth::time::Time;
 use countersign_auth::token::{TokenDigest, TokenKind, TokenPlan, TokenRef};
 use hashbrown::HashMap;
 
+use crate::accounts::Standing;
+use crate::accounts::directory::Entry;
 use crate::audit;
 use crate::service::administration::ADMINISTRATOR;
-use crate::service::{By, Core, unavailable};
+use crate::service::{By, Core, Service, unavailable};
 use crate::store::{Change, KeyRow};
 use crate::tokens::Tokens;
 use crate::tokens::record::{self, Marks, NEVER, Record};
@@ -115,50 +117,143 @@ fn may_touch(caller: &Account, owner: &Account) -> bool {
     administrator && (caller.tenant.is_none() || caller.tenant == owner.tenant)
 }
 
-impl Core {
-    /// The caller's account as it is now.
-    fn caller_now(&self, caller: &KeyCaller) -> Option<Arc<Account>> {
-        self.directory.enabled(caller.account.id.0)
+/// The keys that one API knows by one word of its dialect.
+#[derive(Clone, Debug)]
+pub struct KeysOf {
+    /// The API's name.
+    pub api: Arc<str>,
+    /// The word.
+    pub word: Arc<str>,
+}
+
+/// Who asks for something about keys.
+pub(crate) enum Asking {
+    /// A client. He may touch what his account may.
+    Client(KeyCaller),
+    /// Whoever may open the store or its socket. He may touch all keys, also those of applications that are disabled:
+    /// a key that was stolen is gone before its application is enabled again.
+    Administrator(KeysOf, By),
+}
+
+impl Asking {
+    fn place(&self) -> (&Arc<str>, &Arc<str>) {
+        match self {
+            Self::Client(caller) => (&caller.api, &caller.word),
+            Self::Administrator(keys, _) => (&keys.api, &keys.word),
+        }
     }
 
-    /// A key that the caller may touch, with the application that it belongs to.
-    fn key_of(&self, caller: &KeyCaller, name: &KeyName) -> Option<(Arc<KeyRow>, Arc<Account>)> {
+    fn by(&self) -> By {
+        match self {
+            Self::Client(caller) => By::new(audit::name_of(&caller.account), Some(caller.address)),
+            Self::Administrator(_, by) => by.clone(),
+        }
+    }
+}
+
+impl Service {
+    /// The keys of an API, or of one application there, each with the standing of its application.
+    pub fn keys(&self, of: KeysOf, owner: Option<&str>) -> Vec<(KeyInfo, Standing)> {
+        self.core().key_list(&Asking::Administrator(of, By::gate()), owner)
+    }
+
+    /// Makes a key for an application that is enabled; `by` is for the audit.
+    ///
+    /// # Errors
+    /// If it cannot be written, or the application has a thousand.
+    pub fn create_key(
+        &self,
+        of: KeysOf,
+        owner: String,
+        plan: TokenPlan,
+        change: KeyChange,
+        by: By,
+        now: Time,
+    ) -> Answer<Result<KeyAnswer, Unavailable>> {
+        self.run(move |core| core.key_create(Asking::Administrator(of, by), owner, plan, change, now))
+    }
+
+    /// Gives a key a new value, whatever its application's standing; the old one is refused from then on.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn rotate_key(
+        &self,
+        of: KeysOf,
+        key: TokenRef,
+        plan: TokenPlan,
+        by: By,
+        now: Time,
+    ) -> Answer<Result<KeyAnswer, Unavailable>> {
+        self.run(move |core| core.key_rotate(Asking::Administrator(of, by), KeyName::Id(key), plan, now))
+    }
+
+    /// Deletes a key, whatever its application's standing.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn delete_key(
+        &self,
+        of: KeysOf,
+        key: TokenRef,
+        by: By,
+        now: Time,
+    ) -> Answer<Result<KeyAnswer, Unavailable>> {
+        self.run(move |core| core.key_delete(Asking::Administrator(of, by), KeyName::Id(key), now))
+    }
+}
+
+impl Core {
+    /// Whether whoever asks may touch the keys of that application, by what his account is now.
+    fn may_ask(&self, asking: &Asking, owner: &Account) -> bool {
+        match asking {
+            Asking::Client(caller) => {
+                self.directory.enabled(caller.account.id.0).is_some_and(|now| may_touch(&now, owner))
+            }
+            Asking::Administrator(..) => true,
+        }
+    }
+
+    /// A key that whoever asks may touch, with the application that it belongs to.
+    fn key_of(&self, asking: &Asking, name: &KeyName) -> Option<(Arc<KeyRow>, Arc<Entry>)> {
         let row = self.keys.find(name)?;
-        if row.api != caller.api || row.word != caller.word {
+        let (api, word) = asking.place();
+        if row.api != *api || row.word != *word {
             return None;
         }
-        let owner = Arc::clone(&self.directory.find(row.account)?.account);
-        may_touch(&*self.caller_now(caller)?, &owner).then_some((row, owner))
+        let owner = self.directory.find(row.account)?;
+        self.may_ask(asking, &owner.account).then_some((row, owner))
     }
 
-    pub(crate) fn key_show(&self, caller: &KeyCaller, name: &KeyName) -> KeyAnswer {
-        match self.key_of(caller, name) {
-            Some((row, owner)) => KeyAnswer::Done(info(&row, &owner), None),
+    pub(crate) fn key_show(&self, asking: &Asking, name: &KeyName) -> KeyAnswer {
+        match self.key_of(asking, name) {
+            Some((row, owner)) => KeyAnswer::Done(info(&row, &owner.account), None),
             None => KeyAnswer::NotFound,
         }
     }
 
-    pub(crate) fn key_list(&self, caller: &KeyCaller, owner: Option<&str>) -> Vec<KeyInfo> {
+    pub(crate) fn key_list(&self, asking: &Asking, owner: Option<&str>) -> Vec<(KeyInfo, Standing)> {
         let keys = self.keys.all().into_iter().map(|row| KeyName::Id(TokenRef(row.id)));
-        let seen = keys.filter_map(|name| self.key_of(caller, &name));
-        let wanted = |account: &Account| owner.is_none_or(|name| account.name.eq_ignore_ascii_case(name));
-        seen.filter(|(_, account)| wanted(account)).map(|(row, account)| info(&row, &account)).collect()
+        let seen = keys.filter_map(|name| self.key_of(asking, &name));
+        let wanted = |entry: &Entry| owner.is_none_or(|name| entry.account.name.eq_ignore_ascii_case(name));
+        seen.filter(|(_, entry)| wanted(entry))
+            .map(|(row, entry)| (info(&row, &entry.account), entry.standing()))
+            .collect()
     }
 
     pub(crate) async fn key_create(
         self: Arc<Self>,
-        caller: KeyCaller,
+        asking: Asking,
         owner: String,
         plan: TokenPlan,
         change: KeyChange,
         now: Time,
     ) -> Result<KeyAnswer, Unavailable> {
         let _one_at_a_time = self.administration.lock().await;
-        let Some(by) = self.caller_now(&caller) else { return Ok(KeyAnswer::NotFound) };
-        // An application that names no owner means itself.
-        let owner = if owner.is_empty() && *by.kind == *APPLICATIONS { by.name.clone() } else { owner };
+        // Whoever makes a key means to use it: those of disabled applications can be looked at and taken away, no more.
         let owner = self.directory.named(APPLICATIONS, &owner).filter(|entry| !entry.disabled);
-        let Some(owner) = owner.map(|entry| Arc::clone(&entry.account)).filter(|owner| may_touch(&by, owner))
+        let Some(owner) =
+            owner.map(|entry| Arc::clone(&entry.account)).filter(|owner| self.may_ask(&asking, owner))
         else {
             return Ok(KeyAnswer::NotFound);
         };
@@ -168,12 +263,13 @@ impl Core {
         }
         let label = change.label.clone().unwrap_or_default();
         let value = self.fresh_value(&plan.form, Some(&owner), &label)?;
-        let digest = TokenDigest::of(&caller.api, &caller.word, value.expose());
+        let (api, word) = asking.place();
+        let digest = TokenDigest::of(api, word, value.expose());
         let mut row = KeyRow {
             id: digest.reference().0,
             digest: digest.0,
-            api: Arc::clone(&caller.api),
-            word: Arc::clone(&caller.word),
+            api: Arc::clone(api),
+            word: Arc::clone(word),
             account: owner.id.0,
             label: String::new(),
             description: String::new(),
@@ -183,65 +279,68 @@ impl Core {
         };
         apply(&mut row, change);
         let shown = info(&row, &owner);
-        self.key_write(row, &by, "key.created", &owner, now).await?;
+        self.key_write(row, &asking.by(), "key.created", &owner, now).await?;
         Ok(KeyAnswer::Done(shown, Some(value)))
     }
 
     pub(crate) async fn key_update(
         self: Arc<Self>,
-        caller: KeyCaller,
+        asking: Asking,
         name: KeyName,
         change: KeyChange,
         now: Time,
     ) -> Result<KeyAnswer, Unavailable> {
         let _one_at_a_time = self.administration.lock().await;
-        let Some((row, owner)) = self.key_of(&caller, &name) else { return Ok(KeyAnswer::NotFound) };
+        let Some((row, owner)) = self.key_of(&asking, &name) else { return Ok(KeyAnswer::NotFound) };
+        let owner = Arc::clone(&owner.account);
         let mut row = (*row).clone();
         apply(&mut row, change);
         row.updated_at = now.unix_ms();
         let shown = info(&row, &owner);
-        self.key_write(row, &caller.account, "key.changed", &owner, now).await?;
+        self.key_write(row, &asking.by(), "key.changed", &owner, now).await?;
         Ok(KeyAnswer::Done(shown, None))
     }
 
     pub(crate) async fn key_rotate(
         self: Arc<Self>,
-        caller: KeyCaller,
+        asking: Asking,
         name: KeyName,
         plan: TokenPlan,
         now: Time,
     ) -> Result<KeyAnswer, Unavailable> {
         let _one_at_a_time = self.administration.lock().await;
-        let Some((row, owner)) = self.key_of(&caller, &name) else { return Ok(KeyAnswer::NotFound) };
+        let Some((row, owner)) = self.key_of(&asking, &name) else { return Ok(KeyAnswer::NotFound) };
+        let owner = Arc::clone(&owner.account);
         let value = self.fresh_value(&plan.form, Some(&owner), &row.label)?;
         let mut row = (*row).clone();
         row.digest = TokenDigest::of(&row.api, &row.word, value.expose()).0;
         row.updated_at = now.unix_ms();
         let shown = info(&row, &owner);
-        self.key_write(row, &caller.account, "key.rotated", &owner, now).await?;
+        self.key_write(row, &asking.by(), "key.rotated", &owner, now).await?;
         Ok(KeyAnswer::Done(shown, Some(value)))
     }
 
     pub(crate) async fn key_delete(
         self: Arc<Self>,
-        caller: KeyCaller,
+        asking: Asking,
         name: KeyName,
         now: Time,
     ) -> Result<KeyAnswer, Unavailable> {
         let _one_at_a_time = self.administration.lock().await;
-        let Some((row, owner)) = self.key_of(&caller, &name) else { return Ok(KeyAnswer::NotFound) };
-        let event = key_event(&row, &caller.account, "key.deleted", &owner, now);
+        let Some((row, owner)) = self.key_of(&asking, &name) else { return Ok(KeyAnswer::NotFound) };
+        let owner = &owner.account;
+        let event = key_event(&row, &asking.by(), "key.deleted", owner, now);
         let changes = vec![Change::DeleteKey(row.id), Change::Audit(event)];
         self.store.write(changes).await.map_err(unavailable)?;
         self.keys.remove(&row.id, &self.tokens);
-        Ok(KeyAnswer::Done(info(&row, &owner), None))
+        Ok(KeyAnswer::Done(info(&row, owner), None))
     }
 
     /// Row first; memory follows when that is safe, before the caller is told.
     async fn key_write(
         &self,
         row: KeyRow,
-        by: &Account,
+        by: &By,
         event: &str,
         owner: &Account,
         now: Time,
@@ -253,9 +352,9 @@ impl Core {
     }
 }
 
-fn key_event(row: &KeyRow, by: &Account, event: &str, owner: &Account, now: Time) -> crate::store::AuditRow {
+fn key_event(row: &KeyRow, by: &By, event: &str, owner: &Account, now: Time) -> crate::store::AuditRow {
     let object = format!("{} key {}", audit::name_of(owner), TokenRef(row.id));
-    audit::row(&By::new(audit::name_of(by), None), event, object, now)
+    audit::row(by, event, object, now)
 }
 
 fn apply(row: &mut KeyRow, change: KeyChange) {

@@ -13,7 +13,7 @@ pub mod audit;
 pub mod directory;
 pub mod equivalents;
 pub mod issuers;
-mod keys;
+pub mod keys;
 pub mod lockout;
 pub mod negotiation;
 pub mod objects;

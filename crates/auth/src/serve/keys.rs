@@ -25,7 +25,12 @@ impl Call<'_> {
         let account = self.identity.account().cloned();
         let account =
             account.ok_or_else(|| Refusal::new(Reason::Forbidden, "anonymous callers have no keys"))?;
-        Ok(KeyCaller { account, api: Arc::clone(&self.api.name), word: Arc::clone(&self.key_rule()?.word) })
+        Ok(KeyCaller {
+            account,
+            address: self.request.address,
+            api: Arc::clone(&self.api.name),
+            word: Arc::clone(&self.key_rule()?.word),
+        })
     }
 
     fn key_change(&self) -> Result<KeyChange, Refusal> {

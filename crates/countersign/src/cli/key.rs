@@ -18,7 +18,7 @@ Example:
   countersign user add till --kind applications --generate
   countersign key create --api shop --owner till --label \"till 7\" --lifetime 365d")]
     Create(Create),
-    /// List keys
+    /// List keys, also those of applications that are disabled
     List {
         #[command(flatten)]
         at: At,
@@ -132,11 +132,12 @@ fn list(keys: &[Key]) -> String {
         [
             key.id.clone(),
             key.owner.clone(),
+            key.state.name().to_owned(),
             key.label.clone(),
             key.description.clone(),
             key.created_at.to_string(),
             key.expires_at.as_ref().map_or_else(|| String::from("never"), ToString::to_string),
         ]
     };
-    table(["id", "owner", "label", "description", "created", "expires"], keys.iter().map(row))
+    table(["id", "owner", "state", "label", "description", "created", "expires"], keys.iter().map(row))
 }

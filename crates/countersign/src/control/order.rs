@@ -153,7 +153,7 @@ pub(super) async fn perform(identities: &Identities, order: Order) -> Result<Val
         Order::DeleteAccount { whose } => json!(identities.delete_account(&whose).await?),
         Order::Unlock { whose } => json!(identities.unlock(&whose).await?),
         Order::CreateKey { key } => with_value(identities.create_key(key).await?),
-        Order::Keys { api, owner } => json!(identities.keys(&api, owner.as_deref()).await?),
+        Order::Keys { api, owner } => json!(identities.keys(&api, owner.as_deref())?),
         Order::RotateKey { api, id } => with_value(identities.rotate_key(&api, &id).await?),
         Order::DeleteKey { api, id } => json!(identities.delete_key(&api, &id).await?),
         Order::SetApplicationSecret { api, application, secret } => {

@@ -403,10 +403,7 @@ fn account(view: &AccountView) -> Account {
         tenant: account.tenant.clone(),
         roles: account.roles.clone(),
         keys: account.keys.clone(),
-        state: match view.standing {
-            Standing::Enabled => AccountState::Enabled,
-            Standing::Disabled => AccountState::Disabled,
-        },
+        state: view.standing.into(),
         weaker: view.weaker.iter().map(|scheme| scheme.name().to_owned()).collect(),
     }
 }

@@ -32,10 +32,14 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
+    pub(crate) const fn standing(&self) -> Standing {
+        if self.disabled { Standing::Disabled } else { Standing::Enabled }
+    }
+
     pub(crate) fn view(&self, weaker: Vec<WeakerScheme>) -> AccountView {
         AccountView {
             account: Arc::clone(&self.account),
-            standing: if self.disabled { Standing::Disabled } else { Standing::Enabled },
+            standing: self.standing(),
             password: match (&self.password, self.password_due) {
                 (None, _) => PasswordState::None,
                 (Some(_), false) => PasswordState::Set,

@@ -14,6 +14,7 @@ use countersign_auth::token::{TokenDigest, TokenKind, TokenPlan, TokenRef};
 use super::ending::still_loading;
 use super::issue::Lifetimes;
 use super::{Core, Ended, Service};
+use crate::keys::Asking;
 use crate::tokens::record::{self, Marks};
 
 impl Core {
@@ -140,7 +141,7 @@ impl Operations for Service {
         change: KeyChange,
         now: Time,
     ) -> Answer<Result<KeyAnswer, Unavailable>> {
-        self.run(move |core| core.key_create(caller, owner, plan, change, now))
+        self.run(move |core| core.key_create(Asking::Client(caller), owner, plan, change, now))
     }
 
     fn key_list(
@@ -149,7 +150,8 @@ impl Operations for Service {
         owner: Option<String>,
         _now: Time,
     ) -> Answer<Result<Vec<KeyInfo>, Unavailable>> {
-        let keys = self.core.key_list(&caller, owner.as_deref());
+        let keys = self.core.key_list(&Asking::Client(caller), owner.as_deref());
+        let keys = keys.into_iter().map(|(info, _)| info).collect();
         Box::pin(async { Ok(keys) })
     }
 
@@ -159,7 +161,7 @@ impl Operations for Service {
         key: KeyName,
         _now: Time,
     ) -> Answer<Result<KeyAnswer, Unavailable>> {
-        let answer = self.core.key_show(&caller, &key);
+        let answer = self.core.key_show(&Asking::Client(caller), &key);
         Box::pin(async { Ok(answer) })
     }
 
@@ -170,7 +172,7 @@ impl Operations for Service {
         change: KeyChange,
         now: Time,
     ) -> Answer<Result<KeyAnswer, Unavailable>> {
-        self.run(move |core| core.key_update(caller, key, change, now))
+        self.run(move |core| core.key_update(Asking::Client(caller), key, change, now))
     }
 
     fn key_rotate(
@@ -180,7 +182,7 @@ impl Operations for Service {
         plan: TokenPlan,
         now: Time,
     ) -> Answer<Result<KeyAnswer, Unavailable>> {
-        self.run(move |core| core.key_rotate(caller, key, plan, now))
+        self.run(move |core| core.key_rotate(Asking::Client(caller), key, plan, now))
     }
 
     fn key_delete(
@@ -189,7 +191,7 @@ impl Operations for Service {
         key: KeyName,
         now: Time,
     ) -> Answer<Result<KeyAnswer, Unavailable>> {
-        self.run(move |core| core.key_delete(caller, key, now))
+        self.run(move |core| core.key_delete(Asking::Client(caller), key, now))
     }
 
     fn password_change(

@@ -2,6 +2,7 @@ use countersign_auth::port::{KeyAnswer, KeyCaller, KeyChange, KeyInfo, KeyName};
 
 use super::*;
 use crate::accounts::Standing;
+use crate::keys::KeysOf;
 
 struct Cast {
     bench: Bench,
@@ -30,7 +31,12 @@ async fn cast() -> Cast {
 }
 
 fn caller(account: &Arc<Account>) -> KeyCaller {
-    KeyCaller { account: Arc::clone(account), api: Arc::from("shop"), word: Arc::from("key") }
+    let address = "192.0.2.7".parse().unwrap();
+    KeyCaller { account: Arc::clone(account), address, api: Arc::from("shop"), word: Arc::from("key") }
+}
+
+fn shop() -> KeysOf {
+    KeysOf { api: Arc::from("shop"), word: Arc::from("key") }
 }
 
 fn change(description: &str, expires: Option<i64>) -> KeyChange {
@@ -146,8 +152,8 @@ async fn who_may_touch_whose_keys() {
     assert_eq!(list(&cast.erp, None).await, 2);
     assert_eq!(list(&cast.erp, Some("crm")).await, 0);
     assert_eq!(list(&cast.stranger, None).await, 0);
-    let (info, _) = cast.create(&cast.crm, "", None).await.unwrap();
-    assert_eq!(info.owner, "CRM", "an application that names nobody means itself");
+    let (info, _) = cast.create(&cast.crm, "crm", None).await.unwrap();
+    assert_eq!(info.owner, "CRM");
     for by in [&cast.erp, &cast.stranger] {
         for answer in [
             service.key_show(caller(by), KeyName::Id(info.id), at(2)).await,
@@ -164,4 +170,69 @@ async fn who_may_touch_whose_keys() {
     assert!(matches!(answer, KeyAnswer::NotFound));
     service.set_standing(cast.admin.id, Standing::Disabled, By::gate(), at(3)).await.unwrap();
     assert_eq!(list(&cast.admin, None).await, 0, "a caller who was disabled meanwhile");
+}
+
+/// Whoever runs the gate has to take a stolen key away before its application may act again.
+#[tokio::test]
+async fn an_administrator_reaches_the_keys_of_whoever_is_disabled() {
+    let cast = cast().await;
+    let service = &cast.bench.service;
+    let (kept, old) = cast.create(&cast.admin, "crm", None).await.unwrap();
+    let (stolen, value) = cast.create(&cast.admin, "crm", None).await.unwrap();
+    cast.create(&cast.admin, "erp", None).await.unwrap();
+    let by = || By::new("command line", None);
+    service.set_standing(cast.crm.id, Standing::Disabled, by(), at(2)).await.unwrap();
+    let seen = |owner| -> Vec<_> {
+        let keys = service.keys(shop(), owner).into_iter();
+        let mut seen: Vec<_> = keys.map(|(info, standing)| (info.owner, standing)).collect();
+        seen.sort_by(|a, b| a.0.cmp(&b.0));
+        seen
+    };
+    let crm = || ("CRM".to_owned(), Standing::Disabled);
+    assert_eq!(seen(None), [crm(), crm(), ("ERP".to_owned(), Standing::Enabled)]);
+    assert_eq!(seen(Some("crm")), [crm(), crm()]);
+    let other = KeysOf { api: Arc::from("desk"), word: Arc::from("key") };
+    assert!(service.keys(other.clone(), None).is_empty());
+    let made =
+        service.create_key(shop(), "CRM".to_owned(), key(), change("d", None), by(), at(3)).await.unwrap();
+    assert!(matches!(made, KeyAnswer::NotFound), "nobody who may not act is given a key");
+    let elsewhere = service.delete_key(other, stolen.id, by(), at(3)).await.unwrap();
+    assert!(matches!(elsewhere, KeyAnswer::NotFound));
+    done(service.delete_key(shop(), stolen.id, by(), at(4)).await.unwrap());
+    let (_, new) = done(service.rotate_key(shop(), kept.id, key(), by(), at(4)).await.unwrap());
+    service.set_standing(cast.crm.id, Standing::Enabled, by(), at(5)).await.unwrap();
+    for dead in [&value, &old] {
+        assert_eq!(cast.bench.says(digest_of(dead), at(6)).await, "unknown");
+    }
+    cast.bench.live(digest_of(&new.unwrap()), at(6)).await;
+}
+
+/// The audit says who did it and from where: a client, or whoever runs the gate.
+#[tokio::test]
+async fn the_audit_tells_clients_and_administrators_apart() {
+    let cast = cast().await;
+    let service = &cast.bench.service;
+    let by = || By::new("command line", None);
+    let (first, _) = cast.create(&cast.admin, "crm", None).await.unwrap();
+    done(
+        service.key_update(caller(&cast.crm), KeyName::Id(first.id), change("e", None), at(2)).await.unwrap(),
+    );
+    done(service.key_rotate(caller(&cast.crm), KeyName::Id(first.id), key(), at(3)).await.unwrap());
+    done(service.rotate_key(shop(), first.id, key(), by(), at(4)).await.unwrap());
+    done(service.delete_key(shop(), first.id, by(), at(5)).await.unwrap());
+    done(service.create_key(shop(), "CRM".to_owned(), key(), change("d", None), by(), at(6)).await.unwrap());
+    let events = service.audit(6).await.unwrap();
+    let said: Vec<_> =
+        events.iter().rev().map(|event| (&*event.event, &*event.actor, &*event.address)).collect();
+    assert_eq!(
+        said,
+        [
+            ("key.created", "users/root", "192.0.2.7"),
+            ("key.changed", "applications/CRM", "192.0.2.7"),
+            ("key.rotated", "applications/CRM", "192.0.2.7"),
+            ("key.rotated", "command line", ""),
+            ("key.deleted", "command line", ""),
+            ("key.created", "command line", ""),
+        ]
+    );
 }
