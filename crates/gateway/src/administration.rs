@@ -6,6 +6,7 @@
 //! key of theirs is in [`calls`].
 
 pub mod calls;
+mod hosts;
 mod patient;
 
 use std::convert::Infallible;
@@ -15,9 +16,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use countersign_auth::canonical::host::canonical_host;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderValue};
-use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -40,6 +40,7 @@ const WRITE: Duration = Duration::from_secs(30);
 const REST: Duration = Duration::from_millis(100);
 
 use crate::administration::calls::Calls;
+use crate::administration::hosts::Hosts;
 use crate::administration::patient::Patient;
 
 /// A text that is made anew for each request.
@@ -53,7 +54,8 @@ pub type Ready = Arc<dyn Fn() -> Result<Vec<String>, String> + Send + Sync>;
 pub struct AdministrationOptions {
     /// Where it listens. Whatever is not loopback should be behind a firewall.
     pub address: SocketAddr,
-    /// Names and addresses, beside loopback's, that a `Host` field may hold; without ports.
+    /// Names and addresses that a `Host` field may hold, without ports; beside loopback's, and the address of this machine
+    /// that a connection came in on.
     pub hosts: Vec<String>,
     /// Whether the gate can serve, with lines about what is not well and does not keep it from that; the error is for
     /// people.
@@ -120,6 +122,7 @@ async fn accept(
     mut stopped: watch::Receiver<bool>,
 ) {
     let room = Arc::new(Semaphore::new(CONNECTIONS));
+    let hosts = Arc::new(Hosts::new(options.hosts.clone()));
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -129,9 +132,10 @@ async fn accept(
         match accepted {
             Ok((stream, _)) => {
                 let Ok(permit) = Arc::clone(&room).try_acquire_owned() else { continue };
-                let (options, stopped) = (Arc::clone(&options), stopped.clone());
+                let (options, hosts, stopped) = (Arc::clone(&options), Arc::clone(&hosts), stopped.clone());
                 tokio::spawn(async move {
-                    serve(Patient::new(stream, write), options, stopped).await;
+                    let own = stream.local_addr().ok().map(|own| own.ip().to_canonical());
+                    serve(Patient::new(stream, write), own, options, hosts, stopped).await;
                     drop(permit);
                 });
             }
@@ -145,14 +149,16 @@ async fn accept(
 
 async fn serve(
     stream: Patient<TcpStream>,
+    own: Option<IpAddr>,
     options: Arc<AdministrationOptions>,
+    hosts: Arc<Hosts>,
     mut stopped: watch::Receiver<bool>,
 ) {
     let service = service_fn(move |request: Request<Incoming>| {
-        let options = Arc::clone(&options);
+        let (options, hosts) = (Arc::clone(&options), Arc::clone(&hosts));
         async move {
-            let response = if !is_known_host(&options, request.headers(), request.version()) {
-                text(StatusCode::MISDIRECTED_REQUEST, "this host is not known here\n".into())
+            let response = if !hosts.know(request.headers(), request.version(), own) {
+                text(StatusCode::MISDIRECTED_REQUEST, hosts.refuse(request.headers()))
             } else if let Some(body_bytes_max) = calls::body_bytes_max(request.uri().path()) {
                 calls::answer(&options.calls, request, body_bytes_max).await
             } else {
@@ -205,22 +211,6 @@ fn told<B>(options: &AdministrationOptions, request: &Request<B>) -> Response<Fu
         "/jwks/token" => typed(StatusCode::OK, "application/jwk-set+json", (options.token_keys)()),
         _ => text(StatusCode::NOT_FOUND, "/live /ready /metrics /jwks/assertion /jwks/token\n".into()),
     }
-}
-
-/// One `Host`, and a known one: loopback's names and addresses, or a configured one.
-fn is_known_host(options: &AdministrationOptions, headers: &HeaderMap, version: Version) -> bool {
-    let mut hosts = headers.get_all(HOST).iter();
-    let host = match (hosts.next(), hosts.next()) {
-        (Some(host), None) => host,
-        // Only old monitors come without, never a browser.
-        (None, None) => return version == Version::HTTP_10,
-        (Some(_) | None, Some(_)) => return false,
-    };
-    let Some(host) = host.to_str().ok().and_then(|host| canonical_host(host).ok()) else { return false };
-    let name = host.name().trim_matches(['[', ']']);
-    name == "localhost"
-        || name.parse::<IpAddr>().is_ok_and(crate::listen::is_loopback)
-        || options.hosts.iter().any(|known| known.eq_ignore_ascii_case(name))
 }
 
 fn text(status: StatusCode, body: String) -> Response<Full<Bytes>> {

@@ -3,6 +3,9 @@
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::time::Instant;
 
+use http::header::HOST;
+use http::{HeaderMap, Version};
+
 use super::*;
 
 fn options() -> AdministrationOptions {
@@ -18,11 +21,17 @@ fn options() -> AdministrationOptions {
 }
 
 fn is_known(hosts: &[&str]) -> bool {
+    is_known_at("127.0.0.1", hosts)
+}
+
+/// The same over a connection that came in on an address.
+fn is_known_at(own: &str, hosts: &[&str]) -> bool {
     let mut headers = HeaderMap::new();
     for host in hosts {
         headers.append(HOST, host.parse().unwrap());
     }
-    is_known_host(&options(), &headers, Version::HTTP_11)
+    let own: IpAddr = own.parse().unwrap();
+    Hosts::new(options().hosts).know(&headers, Version::HTTP_11, Some(own.to_canonical()))
 }
 
 fn ask(method: &str, path: &str) -> u16 {
@@ -41,6 +50,27 @@ fn only_known_hosts_are_answered() {
     }
     assert!(!is_known(&[]));
     assert!(!is_known(&["localhost", "evil.example"]));
+}
+
+/// A page can let its name point to an address, and cannot make the address its own.
+#[test]
+fn the_address_that_was_connected_to_is_this_machines_own() {
+    for (own, host) in [
+        ("192.0.2.7", "192.0.2.7"),
+        ("192.0.2.7", "192.0.2.7:9901"),
+        ("::ffff:192.0.2.7", "192.0.2.7:9901"),
+        ("192.0.2.7", "[::ffff:192.0.2.7]"),
+        ("2001:db8::7", "[2001:DB8:0::7]:9901"),
+        ("192.0.2.7", "127.0.0.1"),
+    ] {
+        assert!(is_known_at(own, &[host]), "{own} {host}");
+    }
+    for host in
+        ["192.0.2.8", "192.0.2.7.evil.example", "[2001:db8::8]", "3221225991", "192.0.2.07", "evil.example"]
+    {
+        assert!(!is_known_at("192.0.2.7", &[host]), "{host}");
+    }
+    assert!(!is_known_at("192.0.2.7", &["192.0.2.7", "192.0.2.7"]));
 }
 
 #[test]
@@ -83,6 +113,7 @@ fn a_page_of_another_host_calls_nothing() {
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         assert!(answer.starts_with("HTTP/1.1 421 "), "{path}: {answer}");
+        assert!(answer.ends_with("list it in `administration.hosts`\n"), "{path}: {answer}");
     }
     runtime.block_on(running.stop());
 }
