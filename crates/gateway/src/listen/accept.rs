@@ -15,7 +15,7 @@ use super::serve::{Protocol, serve};
 use super::{Acceptor, Caps, ClientCertificate, Connection, Listener, TlsInfo, proxy_protocol};
 use crate::admission::Handler;
 use crate::limits::Limits;
-use crate::metrics::cuts::Cut;
+use crate::metrics::cuts::{Cut, FailedHandshake};
 use crate::worker::Worker;
 
 /// Out of descriptors or memory: a moment's rest instead of a busy loop.
@@ -200,6 +200,7 @@ async fn open<H>(
     let stream = match present.acceptor().accept(stream).await {
         Ok(stream) => stream,
         Err(error) => {
+            gate.metrics.cuts.count_handshake(FailedHandshake::of(&error));
             tracing::debug!(peer.address = %address, error = %error, "could not finish a TLS handshake");
             return None;
         }

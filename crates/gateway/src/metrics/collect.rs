@@ -75,6 +75,15 @@ impl Collect {
         for (limit, count) in self.0.cuts.counts() {
             metric.encode_family(&[("limit", limit)])?.encode_counter::<NoLabelSet, _, u64>(&count, None)?;
         }
+        let mut metric = encoder.encode_descriptor(
+            "countersign_tls_handshakes_failed",
+            "TLS handshakes that failed before their time was over",
+            None,
+            MetricType::Counter,
+        )?;
+        for (kind, count) in self.0.cuts.handshakes() {
+            metric.encode_family(&[("kind", kind)])?.encode_counter::<NoLabelSet, _, u64>(&count, None)?;
+        }
         Ok(())
     }
 }

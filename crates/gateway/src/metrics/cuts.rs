@@ -1,4 +1,4 @@
-//! Clients that were cut off before, or without, a request that an access line could tell of.
+//! Clients that were cut off, or failed, before or without a request that an access line could tell of.
 //!
 //! There may be very many of them at once, so that each is counted, and one line now and then says how many.
 
@@ -30,34 +30,126 @@ impl Cut {
     ];
 }
 
+/// Why a TLS handshake failed. What it was exactly is in the log at `debug`, with the client's address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FailedHandshake {
+    /// The client went away.
+    Gone,
+    /// The client said so: of our certificate, most of the time.
+    RefusedByClient,
+    /// No version, cipher or protocol in common.
+    Incompatible,
+    /// The client's own certificate, or that it has none.
+    ClientCertificate,
+    /// What came is not TLS.
+    NotTls,
+    /// Anything else.
+    Other,
+}
+
+impl FailedHandshake {
+    /// All, with their names.
+    const ALL: [(Self, &'static str); 6] = [
+        (Self::Gone, "gone"),
+        (Self::RefusedByClient, "refused-by-client"),
+        (Self::Incompatible, "incompatible"),
+        (Self::ClientCertificate, "client-certificate"),
+        (Self::NotTls, "not-tls"),
+        (Self::Other, "other"),
+    ];
+
+    /// Of what a handshake ended with.
+    pub(crate) fn of(error: &std::io::Error) -> Self {
+        use rustls::Error;
+        let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) else {
+            return Self::Gone;
+        };
+        if matches!(tls, Error::AlertReceived(_)) {
+            Self::RefusedByClient
+        } else if matches!(tls, Error::PeerIncompatible(_) | Error::NoApplicationProtocol) {
+            Self::Incompatible
+        } else if matches!(tls, Error::InvalidCertificate(_) | Error::NoCertificatesPresented) {
+            Self::ClientCertificate
+        } else if matches!(tls, Error::InvalidMessage(_)) {
+            Self::NotTls
+        } else {
+            Self::Other
+        }
+    }
+}
+
 /// How many there were of each.
 #[derive(Debug, Default)]
 pub(crate) struct Cuts {
-    counted: [AtomicU64; Cut::ALL.len()],
-    told: [AtomicU64; Cut::ALL.len()],
+    limits: Tally<{ Cut::ALL.len() }>,
+    handshakes: Tally<{ FailedHandshake::ALL.len() }>,
 }
 
 impl Cuts {
-    /// Counts one.
+    /// Counts one that was cut off.
     pub(crate) fn count(&self, cut: Cut) {
-        let place = Cut::ALL.iter().position(|(other, _)| *other == cut);
+        self.limits.count(Cut::ALL.iter().position(|(other, _)| *other == cut));
+    }
+
+    /// Counts one whose handshake failed.
+    pub(crate) fn count_handshake(&self, failed: FailedHandshake) {
+        self.handshakes.count(FailedHandshake::ALL.iter().position(|(other, _)| *other == failed));
+    }
+
+    /// Each limit with how many were cut off at it.
+    pub(super) fn counts(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        Cut::ALL.iter().zip(self.limits.counts()).map(|((_, name), count)| (*name, count))
+    }
+
+    /// Each kind of failed handshake with how many there were.
+    pub(super) fn handshakes(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        FailedHandshake::ALL.iter().zip(self.handshakes.counts()).map(|((_, name), count)| (*name, count))
+    }
+
+    /// Logs what was counted since the last time.
+    pub(crate) fn tell(&self) {
+        for ((_, limit), more) in Cut::ALL.iter().zip(self.limits.untold()) {
+            if more > 0 {
+                tracing::warn!(limit, clients = more, "cut clients off");
+            }
+        }
+        for ((_, kind), more) in FailedHandshake::ALL.iter().zip(self.handshakes.untold()) {
+            if more > 0 {
+                tracing::warn!(tls.failure = kind, clients = more, "could not finish TLS handshakes");
+            }
+        }
+    }
+}
+
+/// Counts, and how much of them was told.
+#[derive(Debug)]
+struct Tally<const N: usize> {
+    counted: [AtomicU64; N],
+    told: [AtomicU64; N],
+}
+
+impl<const N: usize> Default for Tally<N> {
+    fn default() -> Self {
+        let none = || std::array::from_fn(|_| AtomicU64::new(0));
+        Self { counted: none(), told: none() }
+    }
+}
+
+impl<const N: usize> Tally<N> {
+    fn count(&self, place: Option<usize>) {
         if let Some(cell) = place.and_then(|place| self.counted.get(place)) {
             cell.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    /// Each limit with how many were cut off at it.
-    pub(super) fn counts(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
-        Cut::ALL.iter().zip(&self.counted).map(|((_, name), cell)| (*name, cell.load(Ordering::Relaxed)))
+    fn counts(&self) -> impl Iterator<Item = u64> + '_ {
+        self.counted.iter().map(|cell| cell.load(Ordering::Relaxed))
     }
 
-    /// Logs what was counted since the last time.
-    pub(crate) fn tell(&self) {
-        for ((limit, counted), told) in self.counts().zip(&self.told) {
-            let more = counted.saturating_sub(told.swap(counted, Ordering::Relaxed));
-            if more > 0 {
-                tracing::warn!(limit, clients = more, "cut clients off");
-            }
-        }
+    /// Of each, how many there were since this was last asked.
+    fn untold(&self) -> impl Iterator<Item = u64> + '_ {
+        self.counts()
+            .zip(&self.told)
+            .map(|(counted, told)| counted.saturating_sub(told.swap(counted, Ordering::Relaxed)))
     }
 }
