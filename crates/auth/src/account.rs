@@ -8,6 +8,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::assertion::Minted;
 use crate::time::Time;
 
+/// The kinds of accounts, as dialects name them.
+pub const KINDS: [&str; 6] = [USERS, "clients", "customers", "oauth-clients", APPLICATIONS, "devices"];
+/// The kind that a credential proves if nobody says another.
+pub const USERS: &str = "users";
+/// The kind that API keys belong to.
+pub const APPLICATIONS: &str = "applications";
+
 /// The number of an account in the identity service; 0 for an account that lives in a foreign issuer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AccountId(pub u64);
@@ -25,7 +32,7 @@ impl AccountId {
 pub struct Account {
     /// Its number.
     pub id: AccountId,
-    /// Which accounts it is one of, as dialects name them: `users`, `clients`, `customers`, `applications`, ...
+    /// Which accounts it is one of: one of [`KINDS`].
     pub kind: Arc<str>,
     /// What was signed about it lately.
     pub minted: Minted,

@@ -34,7 +34,7 @@ use crate::config::{
 use crate::dialects;
 use crate::output::Failure;
 
-pub(crate) use countersign_identity::accounts::KINDS as ACCOUNT_KINDS;
+pub(crate) use countersign_auth::account::KINDS as ACCOUNT_KINDS;
 pub(crate) use countersign_identity::equivalents::WeakerScheme;
 pub(crate) use countersign_identity::service::administration::ADMINISTRATOR as ADMINISTRATOR_ROLE;
 

@@ -6,15 +6,13 @@ pub(crate) mod rows;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use countersign_auth::account::Account;
+use countersign_auth::account::{Account, KINDS};
 use countersign_auth::port::Unavailable;
 use countersign_auth::secret::Secret;
 use countersign_auth::time::Time;
 
 use crate::equivalents::WeakerScheme;
 
-/// The kinds of accounts, as dialects name them.
-pub const KINDS: [&str; 6] = ["users", "clients", "customers", "oauth-clients", "applications", "devices"];
 /// Longer values fit no header beside everything else that is told to an upstream.
 const TEXT_BYTES_MAX: usize = 256;
 /// Roles and keys of one account travel in one assertion.

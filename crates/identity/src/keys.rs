@@ -5,7 +5,7 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use countersign_auth::account::Account;
+use countersign_auth::account::{APPLICATIONS, Account};
 use countersign_auth::port::{Answer, KeyAnswer, KeyCaller, KeyChange, KeyInfo, KeyName, Unavailable};
 use countersign_auth::time::Time;
 use countersign_auth::token::{TokenDigest, TokenKind, TokenPlan, TokenRef};
@@ -24,7 +24,6 @@ use crate::tokens::record::{self, Marks, NEVER, Record};
 const KEYS_PER_APPLICATION_MAX: usize = 1000;
 /// A label or description; they are for people to read.
 const TEXT_CHARACTERS_MAX: usize = 1000;
-const APPLICATIONS: &str = "applications";
 
 #[derive(Default)]
 struct Inner {

@@ -19,10 +19,12 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+use crate::account;
 use crate::dialect::operation::Operation;
 use crate::dialect::reference::keys::TABLES;
 use crate::dialect::reference::words::{
-    KINDS, NOTATIONS, RULES, of_filter, of_kind, of_operation, of_reason, of_scheme, of_token,
+    KINDS, NOTATIONS, RULES, of_account_kind, of_filter, of_kind, of_operation, of_reason, of_scheme,
+    of_token,
 };
 use crate::dialect::service::Service;
 use crate::dialect::source::Source;
@@ -62,6 +64,10 @@ fn lists(page: &mut String) {
     for kind in KINDS {
         let (name, what) = of_token(kind);
         writeln!(page, "| `{name}` | {what} |").unwrap();
+    }
+    page.push_str("\n## Account kinds\n\n| kind | |\n|---|---|\n");
+    for kind in account::KINDS {
+        writeln!(page, "| `{kind}` | {} |", of_account_kind(kind)).unwrap();
     }
     page.push_str("\n## Schemes\n\n| scheme | |\n|---|---|\n");
     for scheme in Scheme::ALL {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{Call, not_found};
+use crate::account::APPLICATIONS;
 use crate::dialect::TokenRule;
 use crate::dialect::operation::Operation;
 use crate::port::{KeyAnswer, KeyCaller, KeyChange, KeyName};
@@ -63,7 +64,7 @@ impl Call<'_> {
         let plan = self.plan(self.key_rule()?)?;
         let owner = match self.input("owner") {
             Some(owner) if !owner.is_empty() => owner.to_owned(),
-            Some(_) | None if *caller.account.kind == *"applications" => caller.account.name.clone(),
+            Some(_) | None if *caller.account.kind == *APPLICATIONS => caller.account.name.clone(),
             Some(_) | None => {
                 let field = self.field("owner");
                 return Err(Refusal::new(Reason::MissingField, format!("`{field}` is missing")).about(field));

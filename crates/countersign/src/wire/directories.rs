@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use countersign_auth::account::KINDS;
 use countersign_auth::secret::Secret;
-use countersign_identity::accounts::KINDS;
 use countersign_identity::directory::http::{BodyForm, HttpDirectory, HttpOptions};
 use countersign_identity::directory::ldap::link::{Privacy, Server};
 use countersign_identity::directory::ldap::pattern::Pattern;

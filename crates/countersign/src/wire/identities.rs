@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 use arc_swap::ArcSwap;
-use countersign_auth::account::AccountId;
+use countersign_auth::account::{APPLICATIONS, AccountId};
 use countersign_auth::api::Api;
 use countersign_auth::port::Operations;
 use countersign_auth::secret::Secret;
@@ -32,10 +32,7 @@ use countersign_identity::world::{OsRandom, WallClock};
 use crate::config::{self, Algorithm, Config, Loaded, SECRET_BYTES_MIN};
 use crate::output::Failure;
 use crate::prompt;
-use crate::record::{Account, AccountState, NewAccount, Session, Whose};
-
-/// The kind of accounts that API keys and application secrets belong to.
-const APPLICATIONS: &str = "applications";
+use crate::record::{Account, AccountState, AuditEvent, NewAccount, Session, Whose};
 
 /// The first administrator's name.
 const ADMINISTRATOR_NAME: &str = "admin";

@@ -136,7 +136,7 @@ fn a_dialect_is_read_again_and_proofs_by_its_old_rules_are_none() {
     assert!(ask(&mut client, "/api/v1/Person/1").1.contains("Not for you"));
     // The password was verified a moment ago, and is remembered.
     assert_eq!(ask(&mut client, "/api/v1/Contact/1").0, 200);
-    let of_others = dialect.replace("\nscheme ", "\naccounts = \"partners\"\nscheme ");
+    let of_others = dialect.replace("\nscheme ", "\naccounts = \"customers\"\nscheme ");
     site.write("mine.toml", &of_others);
     assert_eq!(hang_up(&mut gate), (TAKEN.to_owned(), Vec::new()));
     assert_eq!(ask(&mut client, "/api/v1/Contact/1").0, 401, "no partner is called alice");

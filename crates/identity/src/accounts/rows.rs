@@ -2,12 +2,12 @@
 
 use std::sync::{Arc, LazyLock};
 
-use countersign_auth::account::{Account, AccountId, Live};
+use countersign_auth::account::{Account, AccountId, KINDS, Live};
 use countersign_auth::assertion::Minted;
 use countersign_auth::time::Time;
 
+use super::AccountDraft;
 use super::directory::Entry;
-use super::{AccountDraft, KINDS};
 use crate::store::{AccountRow, StoreError};
 use crate::tokens::record::ACCOUNT_MAX;
 

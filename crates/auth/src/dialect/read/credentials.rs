@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{Context, some_places};
+use crate::account::{APPLICATIONS, KINDS as ACCOUNT_KINDS, USERS};
 use crate::dialect::part::{Part, PartName};
 use crate::dialect::place::Place;
 use crate::dialect::source::{At, Table, did_you_mean};
@@ -183,7 +184,7 @@ fn credential(
     if accounts.is_none() && some_say_accounts {
         table.complain("other credentials name their `accounts`; say which ones this proves");
     }
-    let accounts: Arc<str> = accounts.map_or_else(|| "users".into(), |at| at.value.into());
+    let accounts = accounts_of(table, accounts, token.as_deref());
     let mut rule = CredentialRule {
         name: name.into(),
         index,
@@ -219,6 +220,28 @@ fn goes_with_scheme(table: &Table<'_, '_>, scheme: Scheme) {
             table.problem(value.span(), format!("`{key}` goes with scheme \"{}\"", its.name()));
         }
     }
+}
+
+/// Which accounts a credential proves.
+fn accounts_of(table: &Table<'_, '_>, said: Option<At<String>>, token: Option<&TokenRule>) -> Arc<str> {
+    let is_key = token.is_some_and(|token| token.kind == TokenKind::Key);
+    let keys_belong = || format!("API keys belong to applications: write `accounts = \"{APPLICATIONS}\"`");
+    let Some(At { value, span }) = said else {
+        if is_key {
+            table.complain(keys_belong());
+        }
+        return USERS.into();
+    };
+    if !ACCOUNT_KINDS.contains(&value.as_str()) {
+        let hint = match did_you_mean(&value, ACCOUNT_KINDS.into_iter()) {
+            near if near.is_empty() => format!("; known: {}", ACCOUNT_KINDS.join(", ")),
+            near => near,
+        };
+        table.problem(span, format!("no accounts are of the kind `{value}`{hint}"));
+    } else if is_key && value != APPLICATIONS {
+        table.problem(span, keys_belong());
+    }
+    value.into()
 }
 
 /// What must hold between the parts of a credential, and between them and its token.

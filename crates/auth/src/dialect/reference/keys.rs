@@ -106,8 +106,8 @@ pub(super) const TABLES: [Described; 12] = [
             ("token", "name of a token", "For scheme `token`, required: which one it is."),
             (
                 "accounts",
-                "string",
-                "Which kind of accounts it proves. Default `users`; as soon as one credential says it, all do.",
+                "see [account kinds](#account-kinds)",
+                "Which kind of accounts it proves. Default `users`; as soon as one credential says it, all do. One of API keys proves `applications`.",
             ),
             (
                 "deployments",

@@ -35,6 +35,20 @@ pub(super) const KINDS: [TokenKind; 6] = [
     TokenKind::Jwt,
 ];
 
+pub(super) fn of_account_kind(kind: &str) -> &'static str {
+    match kind {
+        "users" => "People who log in, and whoever administers.",
+        "clients" => "Programs that log in with a name and a secret.",
+        "customers" => "People whom the API serves, apart from those who work with it.",
+        "oauth-clients" => "Programs that ask for tokens with a client id and a secret.",
+        "applications" => {
+            "Programs that hold API keys, and those that prove themselves beside a user (`app`)."
+        }
+        "devices" => "Machines that log in.",
+        other => panic!("{other} is not described"),
+    }
+}
+
 pub(super) const fn of_scheme(scheme: Scheme) -> &'static str {
     match scheme {
         Scheme::Password => {

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use anyhow::anyhow;
+use countersign_auth::account::APPLICATIONS;
 use countersign_auth::port::{KeyAnswer, KeyChange, KeyInfo};
 use countersign_auth::secret::Secret;
 use countersign_auth::token::{TokenPlan, TokenRef};
 use countersign_identity::accounts::Standing;
 use countersign_identity::keys::KeysOf;
 
-use super::{APPLICATIONS, Identities, by, now};
+use super::{Identities, by, now};
 use crate::output::Failure;
 use crate::record::{Key, NewKey};
 
