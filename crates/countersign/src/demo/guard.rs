@@ -60,7 +60,7 @@ pub(crate) fn run(options: &Guard, output: Output) -> Result<(), Failure> {
         // Only now: where another gate has the store, the file is that gate's.
         write_private(&loaded.file, &text)?;
         // The account comes after all that can fail: its password is shown once.
-        let running = wire::start(&loaded, &identities, log.access()).await?;
+        let running = wire::start(&loaded, &identities, &log).await?;
         let account = administrator(&identities, family).await?;
         let prefix = family.map_or("", |family| family.prefix);
         let api = Shown {
@@ -217,6 +217,11 @@ fn text_of(
             text.push('\n');
             text.push_str(&lines);
         }
+    }
+    if dialects::is_file(&api.dialect) {
+        text.push_str(
+            "\nThe dialect is read at the start: stop this and start it again when the file has changed.\n",
+        );
     }
     text.push_str(&format!(
         "\nHealth and metrics: {administration}/ready  {administration}/metrics\nCtrl-C stops it.\n"

@@ -63,7 +63,12 @@ impl Identities {
     /// The keys of an API, and how it makes them.
     fn keys_of(&self, name: &str) -> Result<(KeysOf, TokenPlan), Failure> {
         let api = self.api(name)?;
-        let plan = api.key_plan().ok_or_else(|| anyhow!("the dialect of `{name}` knows no API keys"))?;
+        let plan = api.key_plan().ok_or_else(|| {
+            anyhow!(
+                "the dialect of `{name}` knows no API keys; a gate that runs goes by the file as it read it last: start \
+                 it again if that has changed since"
+            )
+        })?;
         Ok((KeysOf { api: Arc::clone(api.name()), word: Arc::clone(&plan.word) }, plan.clone()))
     }
 }
