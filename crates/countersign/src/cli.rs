@@ -200,7 +200,7 @@ fn no_problems() -> serde_json::Value {
 
 fn check(file: &ConfigFile, output: Output) -> Result<(), Failure> {
     let loaded = file.load()?;
-    let mistakes = wire::problems(&loaded);
+    let mistakes = wire::problems_at_start(&loaded);
     if !mistakes.is_empty() {
         return Err(Failure::Mistakes(mistakes));
     }

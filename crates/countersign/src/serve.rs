@@ -20,7 +20,7 @@ const CONTROL_THREADS: usize = 2;
 /// # Errors
 /// If the configuration asks for what cannot be, or something cannot be opened or bound.
 pub(crate) fn serve(loaded: &Loaded, output: Output) -> Result<(), Failure> {
-    let mistakes = wire::problems(loaded);
+    let mistakes = wire::problems_at_start(loaded);
     if !mistakes.is_empty() {
         return Err(Failure::Mistakes(mistakes));
     }

@@ -37,6 +37,7 @@ use crate::output::Failure;
 pub(crate) use countersign_auth::account::KINDS as ACCOUNT_KINDS;
 pub(crate) use countersign_identity::equivalents::WeakerScheme;
 pub(crate) use countersign_identity::service::administration::ADMINISTRATOR as ADMINISTRATOR_ROLE;
+use countersign_identity::store::sqlite::misplaced;
 
 /// Where the administration listener publishes the keys that assertions are verified with.
 pub(crate) const JWKS_PATH: &str = "/jwks/assertion";
@@ -44,9 +45,18 @@ pub(crate) const JWKS_PATH: &str = "/jwks/assertion";
 /// The header that carries the assertion.
 pub(crate) const ASSERTION_HEADER: http::HeaderName = countersign_auth::assertion::HEADER;
 
-/// What dialects and key files say against the APIs of a checked configuration.
+/// All that a start would fail with, but for what others have taken: what [`problems`] finds, and the store's place.
+pub(crate) fn problems_at_start(loaded: &Loaded) -> Vec<Mistake> {
+    let mut mistakes = problems(loaded);
+    let store = misplaced(&loaded.path(&loaded.config.store.path));
+    mistakes.extend(store.map(|problem| loaded.mistake("store.path", problem)));
+    mistakes
+}
+
+/// What dialects, key files and certificates say against a checked configuration.
 pub(crate) fn problems(loaded: &Loaded) -> Vec<Mistake> {
-    let mut mistakes = directories::problems(loaded);
+    let mut mistakes = plane::problems(loaded);
+    mistakes.extend(directories::problems(loaded));
     for (at, api) in loaded.config.api.iter().enumerate() {
         let path = format!("api[{at}]");
         for (key, problem) in objects::problems(api) {

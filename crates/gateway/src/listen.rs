@@ -29,8 +29,8 @@ pub(crate) use crate::listen::heads::HeadFault;
 use crate::listen::heads::{CutOff, HeadWatch};
 use crate::listen::leftover::Leftover;
 pub use crate::listen::serve::http1_builder;
-pub use crate::listen::tls::TlsError;
 pub(crate) use crate::listen::tls::{Acceptor, Credentials, certificates};
+pub use crate::listen::tls::{TlsError, check as check_tls};
 pub(crate) use crate::listen::untaken::{Piece, Untaken};
 
 use countersign_auth::link::Slot;

@@ -6,6 +6,7 @@ mod service_keys;
 mod words;
 
 use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
 use rustls::pki_types::pem::PemObject;
@@ -63,8 +64,7 @@ fn name(name: &str, path: &str, report: &mut Report) {
 
 fn listeners(config: &Config, folder: &Path, report: &mut Report) {
     let mut names = HashMap::new();
-    let mut addresses = HashMap::new();
-    addresses.insert(config.administration.listen, String::from("the administration"));
+    let mut addresses = vec![(config.administration.listen, String::from("the administration"))];
     for (at, listener) in config.listener.iter().enumerate() {
         let path = format!("listener[{at}]");
         name(&listener.name, &format!("{path}.name"), report);
@@ -72,14 +72,19 @@ fn listeners(config: &Config, folder: &Path, report: &mut Report) {
             let message = format!("`{}` is the name of listener[{first}] already", listener.name);
             report.add(&format!("{path}.name"), message, None);
         }
-        let whose = addresses.insert(listener.address, format!("listener `{}`", listener.name));
-        if let Some(whose) = whose.filter(|_| listener.address.0.port() != 0) {
-            report.add(
-                &format!("{path}.address"),
-                format!("{} is the address of {whose} already", listener.address),
-                None,
-            );
+        let taken = addresses.iter().find(|(other, _)| overlap(other.0, listener.address.0));
+        if let Some((other, whose)) = taken {
+            let message = if *other == listener.address {
+                format!("{} is the address of {whose} already", listener.address)
+            } else {
+                format!(
+                    "{} and {other}, the address of {whose}, are one in part: nobody can listen on both",
+                    listener.address
+                )
+            };
+            report.add(&format!("{path}.address"), message, None);
         }
+        addresses.push((listener.address, format!("listener `{}`", listener.name)));
         if let Some(tls) = &listener.tls {
             let certificate = folder.join(&tls.certificate);
             let chain =
@@ -112,6 +117,14 @@ fn listeners(config: &Config, folder: &Path, report: &mut Report) {
             }
         }
     }
+}
+
+/// Whether two sockets cannot listen there both. All addresses hold each of them; those of IPv6 hold those of IPv4 as well,
+/// where nobody told the system otherwise.
+fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
+    let holds = |all: IpAddr, some: IpAddr| all.is_unspecified() && (all.is_ipv6() || some.is_ipv4());
+    let (a, b) = (one.ip().to_canonical(), other.ip().to_canonical());
+    one.port() == other.port() && one.port() != 0 && (a == b || holds(a, b) || holds(b, a))
 }
 
 /// From the fewest lines to the most.

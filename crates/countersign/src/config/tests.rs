@@ -175,12 +175,12 @@ fn configurations_of_the_documentation_work_when_they_are_pasted() {
     assert!(documented.len() >= 2, "{}", documented.len());
     for (page, text) in documented {
         let folder = tempfile::tempdir().unwrap();
-        // Files that a configuration names: certificates and secrets.
+        let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+        // Files that a configuration names: certificates, with one key for all, and secrets.
         for name in text.split('"').filter(|name| !name.contains(['/', ' ', '='])) {
             let file = folder.path().join(name);
             match name.rsplit_once('.').map(|(_, extension)| extension) {
                 Some("pem") => {
-                    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
                     std::fs::write(file, made.cert.pem() + &made.signing_key.serialize_pem()).unwrap();
                 }
                 // The first byte of the format.

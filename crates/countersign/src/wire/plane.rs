@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use anyhow::Context as _;
 use arc_swap::ArcSwap;
 use countersign_auth::api::Api;
 use countersign_auth::fields::Bounds;
@@ -16,7 +17,7 @@ use countersign_gateway::administration::{self, Administration, AdministrationOp
 use countersign_gateway::gate::{ApiOptions, Gate, GateOptions, Place};
 use countersign_gateway::hop::Protected;
 use countersign_gateway::limits::Limits;
-use countersign_gateway::listen::{Http2, Listener, TlsFiles};
+use countersign_gateway::listen::{Http2, Listener, TlsError, TlsFiles, check_tls};
 use countersign_gateway::log::Access;
 use countersign_gateway::metrics::Metrics;
 use countersign_gateway::serve::{self, ServeOptions};
@@ -31,7 +32,7 @@ use super::{ASSERTION_HEADER, Identities, Settled, health, pages, service_keys};
 use countersign_identity::world::{OsRandom, WallClock};
 
 use crate::config::value::{Network, Origin, OriginScheme};
-use crate::config::{self, Backends, Config, Forwarding, HostFrom, Loaded};
+use crate::config::{self, Backends, Config, Forwarding, HostFrom, Loaded, Mistake};
 use crate::output::Failure;
 
 /// How often a backend is asked whether it is well: one that died gets no requests after two of these.
@@ -141,7 +142,11 @@ pub(crate) async fn start(
             token_keys: Arc::new(move || tokens.jwks(Purpose::Token)),
             calls: Arc::new(move |call| (*present_calls.load_full())(call)),
         },
-    )?;
+    );
+    let control = control.with_context(|| {
+        let address = config.administration.listen;
+        format!("could not listen on {address} for the administration (administration.listen)")
+    })?;
     Ok(Running {
         administration: control.address(),
         listeners: data.addresses().to_vec(),
@@ -284,6 +289,26 @@ fn listener(loaded: &Loaded, listener: &config::Listener) -> Listener {
         proxy_protocol: networks(&listener.proxy_protocol_from),
         http2: if listener.http2 { Http2::On } else { Http2::Off },
     }
+}
+
+/// What is wrong with the certificates of listeners, beside what the configuration's own check sees: that each file is there.
+pub(super) fn problems(loaded: &Loaded) -> Vec<Mistake> {
+    let listeners = loaded.config.listener.iter().enumerate();
+    let found = listeners.filter_map(|(at, listener)| {
+        let listener = self::listener(loaded, listener);
+        let error = check_tls(listener.tls.as_ref()?, listener.http2).err()?;
+        let key = match &error {
+            TlsError::Key { .. } => "key",
+            TlsError::Authority { .. } => "client_ca",
+            TlsError::File { .. } | TlsError::NoCertificate(_) | TlsError::Setup(_) => "certificate",
+        };
+        let hint = matches!(error, TlsError::Key { .. }).then(|| {
+            "the key must be the one that the first certificate of the file was made for".to_owned()
+        });
+        let message = format!("{:#}", anyhow::Error::new(error));
+        Some(Mistake { hint, ..loaded.mistake(&format!("listener[{at}].tls.{key}"), message) })
+    });
+    found.collect()
 }
 
 /// Every place on every listener that the API names; without names, on all of them.

@@ -105,6 +105,14 @@ impl Credentials {
     }
 }
 
+/// Reads the files of a listener as its start does, and throws away what was read.
+///
+/// # Errors
+/// What its start would fail with.
+pub fn check(files: &TlsFiles, http2: Http2) -> Result<(), TlsError> {
+    Credentials::read(files, http2).map(drop)
+}
+
 /// Takes TLS connections of one listener.
 #[derive(Clone)]
 pub(crate) struct Acceptor {

@@ -11,6 +11,7 @@ mod rows;
 mod writer;
 
 use std::fs::{File, OpenOptions};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -41,6 +42,39 @@ const SCHEMAS: [&str; 4] = [
     include_str!("sqlite/schema_3.sql"),
     include_str!("sqlite/schema_4.sql"),
 ];
+
+/// With these bytes every SQLite file begins that holds anything (<https://sqlite.org/fileformat.html>, section 1.3).
+const BEGINNING: &[u8] = b"SQLite format 3\0";
+
+/// What is wrong with a place for the file, as far as can be seen without making or opening it as a database.
+pub fn misplaced(path: &Path) -> Option<String> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    match std::fs::metadata(folder) {
+        Ok(folder) if folder.is_dir() => {}
+        Ok(_) => return Some(format!("{} is no folder", folder.display())),
+        Err(error) => return Some(format!("could not look into the folder {}: {error}", folder.display())),
+    }
+    match std::fs::metadata(path) {
+        Ok(file) if file.is_file() => {}
+        Ok(other) => {
+            let what = if other.is_dir() { "a folder" } else { "no file" };
+            return Some(format!("{} is {what}", path.display()));
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return None,
+        Err(error) => return Some(format!("could not look at {}: {error}", path.display())),
+    }
+    let mut file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) => return Some(format!("could not open {}: {error}", path.display())),
+    };
+    let mut beginning = Vec::with_capacity(BEGINNING.len());
+    let limit = u64::try_from(BEGINNING.len()).unwrap_or(u64::MAX);
+    match (&mut file).take(limit).read_to_end(&mut beginning) {
+        Ok(_) if beginning.is_empty() || beginning == BEGINNING => None,
+        Ok(_) => Some(format!("{} is no database", path.display())),
+        Err(error) => Some(format!("could not read {}: {error}", path.display())),
+    }
+}
 
 /// One SQLite file. See the module's words.
 pub struct SqliteStore {
