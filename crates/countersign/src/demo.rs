@@ -70,7 +70,7 @@ pub(crate) fn run(options: &Demo, output: Output) -> Result<(), Failure> {
         let Some(identities) = taken else { return Ok(()) };
         let accounts = seed(&identities, &mut kept).await?;
         kept.write(folder.path())?;
-        let running = wire::start(&loaded, &identities, log.access()).await?;
+        let running = wire::start(&loaded, &identities, &log).await?;
         let door = serve::take_orders(&loaded, &identities)?;
         keys.publish(running.administration);
 

@@ -3,9 +3,11 @@
 //! They wait in a queue without a lock: cores put blocks of access lines there while they have requests to answer.
 
 use std::io::{self, Write};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::thread::{JoinHandle, Thread};
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::Thread;
+use std::time::Duration;
 
 use countersign_gateway::log::{Access, AccessLog, LineFormat, TARGET};
 use crossbeam_queue::ArrayQueue;
@@ -14,6 +16,10 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use crate::config::LogFormat;
 
+/// A reader of the log who stands still does not keep the gate from ending: what he has not taken by then is lost.
+const LAST_LINES: Duration = Duration::from_secs(2);
+/// The note that lines were dropped waits until there is room for it: it would be dropped as well.
+const NOTE_BYTES: usize = 1024;
 /// So many bytes may wait: some 20,000 access lines, what a core answers in half a second.
 const WAITING_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// So many lines may wait, where access lines that come together count as one: half a megabyte for their places.
@@ -27,9 +33,12 @@ pub(crate) fn start(format: LogFormat, level: &str) -> anyhow::Result<Flusher> {
     let filter = EnvFilter::try_new(level)?;
     let waiting = Arc::new(Waiting::new(WAITING_BYTES_MAX));
     let written = Arc::clone(&waiting);
-    let thread = std::thread::Builder::new()
-        .name(String::from("log"))
-        .spawn(move || written.write(&mut io::stderr()))?;
+    let (ended, end) = channel();
+    let thread = std::thread::Builder::new().name(String::from("log")).spawn(move || {
+        written.write(&mut io::stderr());
+        // Nobody waits for it but a flusher.
+        let _ = ended.send(());
+    })?;
     let lines = Lines { waiting, writer: thread.thread().clone() };
     let base = tracing_subscriber::fmt().with_env_filter(filter).with_writer(lines.clone()).with_ansi(false);
     let result = match format {
@@ -43,15 +52,16 @@ pub(crate) fn start(format: LogFormat, level: &str) -> anyhow::Result<Flusher> {
         LogFormat::Text => LineFormat::Text,
         LogFormat::Json => LineFormat::Json,
     };
-    Ok(Flusher { lines, format, thread: Some(thread) })
+    Ok(Flusher { lines, format, end: Mutex::new(end) })
 }
 
-/// Holds the log open; when it is dropped, what waits is written.
+/// Holds the log open; when it is dropped, what waits is written, for [`LAST_LINES`] at the most.
 #[derive(Debug)]
 pub(crate) struct Flusher {
     lines: Lines,
     format: LineFormat,
-    thread: Option<JoinHandle<()>>,
+    /// Says that the thread has ended.
+    end: Mutex<Receiver<()>>,
 }
 
 impl Flusher {
@@ -60,14 +70,29 @@ impl Flusher {
         tracing::enabled!(target: TARGET, tracing::Level::INFO)
             .then(|| Access { format: self.format, log: Arc::new(self.lines.clone()) })
     }
+
+    /// Counts what is dropped.
+    pub(crate) fn dropped(&self) -> Dropped {
+        Dropped(Arc::clone(&self.lines.waiting))
+    }
 }
 
 impl Drop for Flusher {
     fn drop(&mut self) {
         self.lines.end();
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
+        let end = self.end.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let _ = end.recv_timeout(LAST_LINES);
+    }
+}
+
+/// How many lines nobody took in time.
+#[derive(Debug)]
+pub(crate) struct Dropped(Arc<Waiting>);
+
+impl Dropped {
+    /// Since the start.
+    pub(crate) fn lines(&self) -> u64 {
+        self.0.dropped.load(Ordering::Relaxed)
     }
 }
 
@@ -85,6 +110,7 @@ struct Waiting {
     queue: ArrayQueue<Vec<u8>>,
     bytes_max: usize,
     bytes: AtomicUsize,
+    /// Lines, since the start.
     dropped: AtomicU64,
     /// Nothing comes that has to be written.
     is_over: AtomicBool,
@@ -103,27 +129,40 @@ impl Waiting {
 
     /// Writes lines until the end, in the thread that is woken for them.
     fn write(&self, to: &mut dyn Write) {
+        let (mut told, mut is_last_note) = (0, false);
         loop {
             // Asked before the queue is: what came before the end is written.
             let is_over = self.is_over.load(Ordering::Acquire);
             let Some(lines) = self.queue.pop() else {
-                if is_over {
+                if !is_over {
+                    std::thread::park();
+                } else if is_last_note || !self.tell_dropped(&mut told) {
                     break;
+                } else {
+                    is_last_note = true;
                 }
-                std::thread::park();
                 continue;
             };
             let _ = to.write_all(&lines);
-            self.bytes.fetch_sub(lines.len(), Ordering::Relaxed);
-            let dropped = self.dropped.swap(0, Ordering::Relaxed);
-            if dropped > 0 {
-                let _ = writeln!(
-                    to,
-                    "{{\"level\":\"WARN\",\"message\":\"log lines were dropped\",\"log.dropped\":{dropped}}}"
-                );
+            let before = self.bytes.fetch_sub(lines.len(), Ordering::Relaxed);
+            let waits = before.saturating_sub(lines.len());
+            if waits.saturating_add(NOTE_BYTES) <= self.bytes_max && !self.queue.is_full() {
+                self.tell_dropped(&mut told);
             }
         }
         let _ = to.flush();
+    }
+
+    /// Says how many lines were dropped since this was last said, if any were: in a line like all others, that comes after
+    /// those that wait.
+    fn tell_dropped(&self, told: &mut u64) -> bool {
+        let dropped = self.dropped.load(Ordering::Relaxed);
+        let more = dropped.saturating_sub(*told);
+        if more > 0 {
+            *told = dropped;
+            tracing::warn!(log.dropped = more, "log lines were dropped");
+        }
+        more > 0
     }
 }
 
@@ -171,7 +210,7 @@ impl<'a> MakeWriter<'a> for Lines {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
     use super::*;
 
@@ -183,20 +222,38 @@ mod tests {
     fn written(lines: &Lines) -> String {
         lines.end();
         let mut written = Vec::new();
-        lines.waiting.write(&mut written);
+        let subscriber =
+            tracing_subscriber::fmt().json().flatten_event(true).with_writer(lines.clone()).finish();
+        tracing::subscriber::with_default(subscriber, || lines.waiting.write(&mut written));
         String::from_utf8(written).unwrap()
     }
 
     #[test]
-    fn lines_beyond_the_bound_are_dropped_and_counted() {
-        let mut lines = lines("one\ntwo\n".len());
-        for line in ["one\n", "two\n", "three\n", "four\nfive\n"] {
+    fn lines_beyond_the_bound_are_dropped_counted_and_told_like_others() {
+        let mut lines = lines("one\n".len() + NOTE_BYTES + 1);
+        let long = format!("{}\n", "x".repeat(NOTE_BYTES));
+        for line in ["one\n", &long, "two\nthree\n", "four\n"] {
             Write::write_all(&mut lines, line.as_bytes()).unwrap();
         }
+        let dropped = Dropped(Arc::clone(&lines.waiting));
+        assert_eq!(dropped.lines(), 3);
         let written = written(&lines);
-        assert!(written.starts_with("one\n"), "{written}");
-        assert!(written.contains("two\n") && !written.contains("three"), "{written}");
-        assert!(written.contains("\"log.dropped\":3"), "{written}");
+        let (first, note) = written.split_once(&long).unwrap();
+        assert_eq!(first, "one\n");
+        let note: serde_json::Value = serde_json::from_str(note).unwrap();
+        let said = (&note["message"], &note["log.dropped"], &note["level"]);
+        assert_eq!(said, (&"log lines were dropped".into(), &3.into(), &"WARN".into()));
+        assert!(note["timestamp"].is_string() && note["target"].is_string(), "{note}");
+        assert_eq!(dropped.lines(), 3);
+    }
+
+    #[test]
+    fn a_note_that_finds_no_room_is_not_said_for_ever() {
+        let mut lines = lines("one\n".len());
+        for line in ["one\n", "two\n"] {
+            Write::write_all(&mut lines, line.as_bytes()).unwrap();
+        }
+        assert_eq!(written(&lines), "one\n");
     }
 
     #[test]

@@ -33,6 +33,7 @@ use countersign_identity::world::{OsRandom, WallClock};
 
 use crate::config::value::{Network, Origin, OriginScheme};
 use crate::config::{self, Backends, Config, Forwarding, HostFrom, Loaded, Mistake};
+use crate::logging::Flusher;
 use crate::output::Failure;
 
 /// How often a backend is asked whether it is well: one that died gets no requests after two of these.
@@ -97,9 +98,10 @@ impl Running {
 pub(crate) async fn start(
     loaded: &Loaded,
     identities: &Arc<Identities>,
-    access: Option<Access>,
+    log: &Flusher,
 ) -> Result<Running, Failure> {
     identities.apply(loaded).await?;
+    let (access, dropped) = (log.access(), log.dropped());
     let config = &loaded.config;
     let metrics = Metrics::new(std::thread::available_parallelism().map_or(1, std::num::NonZero::get));
     let service = identities.service();
@@ -136,7 +138,7 @@ pub(crate) async fn start(
                 }
             }),
             metrics: Arc::new(move || {
-                health::with_metrics(counted.render().unwrap_or_default(), &directories)
+                health::with_metrics(counted.render().unwrap_or_default(), &directories, dropped.lines())
             }),
             assertion_keys: Arc::new(move || assertions.jwks(Purpose::Assertion)),
             token_keys: Arc::new(move || tokens.jwks(Purpose::Token)),

@@ -136,7 +136,8 @@ fn the_whole_page_of_metrics_is_read_by_a_strict_monitor() {
         Client::new(administration).exchange(0, b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
     let page = String::from_utf8(page.body).unwrap();
     assert_eq!(problem(&page), None, "{page}");
-    for name in ["countersign_request_seconds_count{api=\"crm\"} 1"] {
+    for name in ["countersign_request_seconds_count{api=\"crm\"} 1", "countersign_log_lines_dropped_total 0"]
+    {
         assert!(page.contains(name), "{name} is not in\n{page}");
     }
 }
