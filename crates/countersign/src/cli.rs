@@ -47,8 +47,8 @@ enum Command {
     /// Run the gate that a configuration describes
     ///
     /// Stops on SIGTERM or Ctrl-C after what runs has ended (`limits.drain`); another that is started meanwhile waits
-    /// for it. The first start makes the store and an administrator, whose random password is shown once. On SIGHUP
-    /// it reads configuration, dialects and certificates again; what is wrong with them is logged, and the running
+    /// for it. The first start makes the store and an administrator, whose random password is shown once; where standard
+    /// output is no terminal, it is left in a file beside the store. On SIGHUP it reads configuration, dialects and certificates again; what is wrong with them is logged, and the running
     /// ones stay.
     Serve(ConfigFile),
     /// Run a gate with every dialect in front of sample services, and print what to try

@@ -114,7 +114,8 @@ pub(crate) fn socket_of(loaded: &Loaded) -> PathBuf {
     beside(&loaded.path(&loaded.config.store.path), "sock")
 }
 
-fn beside(store: &Path, ending: &str) -> PathBuf {
+/// A file beside the store, called like it and this behind a dot.
+pub(crate) fn beside(store: &Path, ending: &str) -> PathBuf {
     let mut name = store.as_os_str().to_owned();
     name.push(".");
     name.push(ending);

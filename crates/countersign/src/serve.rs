@@ -1,5 +1,7 @@
 //! `countersign serve`, and what every command that runs a gate has in common.
 
+mod first;
+
 use std::future::Future;
 use std::sync::Arc;
 
@@ -10,7 +12,7 @@ use crate::config::{self, Loaded, Mistake};
 use crate::control;
 use crate::logging;
 use crate::output::{Failure, Output};
-use crate::wire::{self, FirstAdministrator, Identities, Running};
+use crate::wire::{self, Identities, Running};
 
 /// Threads of the control plane: stores, keys, metrics. Passwords have a pool of their own.
 const CONTROL_THREADS: usize = 2;
@@ -32,15 +34,9 @@ pub(crate) fn serve(loaded: &Loaded, output: Output) -> Result<(), Failure> {
         let Some(identities) = take_store(loaded, &mut signals, OnHangup::Reload).await? else {
             return Ok(());
         };
-        if let Some(first) = identities.ensure_administrator().await? {
-            output.answer(&first, |first| {
-                let FirstAdministrator { user, password } = first;
-                format!(
-                    "The first administrator is made: user {user} with password {password}   (shown only now)"
-                )
-            })?;
-        }
-        let running = wire::start(loaded, &identities, log.access()).await?;
+        // Whoever cannot be started makes nobody: the password would be said to whom it does not help.
+        let running = wire::start(loaded, &identities, &log).await?;
+        first::administrator(loaded, &identities, output).await?;
         let door = take_orders(loaded, &identities)?;
         announce(&running);
         until_stopped(loaded, &identities, (running, door), signals, OnHangup::Reload).await

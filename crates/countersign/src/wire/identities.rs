@@ -209,11 +209,16 @@ impl Identities {
         Ok(self.service.close().await?)
     }
 
-    /// Makes the first administrator, if there is none.
-    pub(crate) async fn ensure_administrator(&self) -> Result<Option<FirstAdministrator>, Failure> {
+    /// Whether somebody is administrator.
+    pub(crate) fn has_administrator(&self) -> bool {
         let is_administrator =
             |view: &AccountView| view.account.roles.iter().any(|role| role == ADMINISTRATOR_ROLE);
-        if self.service.accounts().iter().any(is_administrator) {
+        self.service.accounts().iter().any(is_administrator)
+    }
+
+    /// Makes the first administrator, if there is none.
+    pub(crate) async fn ensure_administrator(&self) -> Result<Option<FirstAdministrator>, Failure> {
+        if self.has_administrator() {
             return Ok(None);
         }
         let made = self.service.ensure_administrator(ADMINISTRATOR_NAME, now()).await?;
@@ -390,7 +395,7 @@ pub(super) fn now() -> Time {
     WallClock.now()
 }
 
-fn account(view: &AccountView) -> Account {
+fn account(view: &AccountView, locked_until: Option<Time>) -> Account {
     let account = &view.account;
     Account {
         whose: Whose { kind: account.kind.to_string(), name: account.name.clone() },
