@@ -82,7 +82,8 @@ pub async fn authenticate(
     let mut dead: Option<Refusal> = None;
     let mut found = None;
     for credential in credential.iter().chain(others) {
-        match verifier.verify(credential).await {
+        let verified = verifier.verify(credential).await;
+        match verified.map_err(|refusal| refusal.by_credential(&credential.rule.name)) {
             Ok(proven) => {
                 found = Some((credential, proven));
                 break;
@@ -299,8 +300,13 @@ impl Verifier<'_> {
                 self.remember(key, &account, remembered);
                 Ok(self.proven(rule, account, self.now))
             }
-            PasswordAnswer::Due(_) => Err(refuse(Reason::PasswordDue, "the password must be changed first")),
-            PasswordAnswer::Refused(cause) => Err(refuse(Reason::WrongPassword, cause)),
+            PasswordAnswer::Due(account) => {
+                let cause = "the password must be changed first";
+                Err(refuse(Reason::PasswordDue, cause).of_account(Some(&account)))
+            }
+            PasswordAnswer::Refused(cause, tried) => {
+                Err(refuse(Reason::WrongPassword, cause).of_account(tried.as_ref()))
+            }
             PasswordAnswer::BadProvider => Err(refuse(Reason::BadProvider, "no such provider or domain")),
             PasswordAnswer::TooMany => Err(refuse(Reason::TooMany, TOO_MANY)),
         }

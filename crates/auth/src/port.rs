@@ -88,8 +88,9 @@ pub enum PasswordAnswer {
     ProvenElsewhere(Arc<Account>, Duration),
     /// It is right, but has to be changed before it is good for anything else.
     Due(Arc<Account>),
-    /// Refused; the text says to the log whether the user is unknown, locked, disabled, or the password wrong.
-    Refused(&'static str),
+    /// Refused. For the log alone: whether the user is unknown, locked, disabled, or the password wrong, and whose account it
+    /// would be, where somebody has it.
+    Refused(&'static str, Option<Arc<Account>>),
     /// No such provider or domain.
     BadProvider,
     /// The limits on unverified work are reached: come back later.

@@ -2,8 +2,11 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 use http::HeaderValue;
+
+use crate::account::Account;
 
 /// The closed list of reasons that a dialect file can give an answer to.
 ///
@@ -213,6 +216,17 @@ pub struct Refusal {
     pub stale: bool,
     /// For the log.
     pub cause: Cause,
+    /// For the log: what was tried, where it is known. Boxed, since every result has room for a refusal and few are one.
+    pub tried: Option<Box<Tried>>,
+}
+
+/// What a refused proof was to prove.
+#[derive(Clone, Debug, Default)]
+pub struct Tried {
+    /// The name of the credential.
+    pub credential: Option<Arc<str>>,
+    /// Whose account it would be. He proved nothing, and need not be who asked.
+    pub account: Option<Arc<Account>>,
 }
 
 impl Refusal {
@@ -226,7 +240,24 @@ impl Refusal {
             challenge: None,
             stale: false,
             cause: cause.into(),
+            tried: None,
         }
+    }
+
+    /// Names the account that a failed proof was about, for the log.
+    #[must_use]
+    pub fn of_account(mut self, account: Option<&Arc<Account>>) -> Self {
+        if account.is_some() {
+            self.tried.get_or_insert_default().account = account.cloned();
+        }
+        self
+    }
+
+    /// Names the credential that was not good, for the log.
+    #[must_use]
+    pub fn by_credential(mut self, name: &Arc<str>) -> Self {
+        self.tried.get_or_insert_default().credential = Some(Arc::clone(name));
+        self
     }
 
     /// Names the field or variable that is at fault.

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod audit;
 mod dialect;
 mod init;
 mod key;
@@ -89,6 +90,11 @@ enum Command {
     /// the store is opened.
     #[command(subcommand)]
     Object(object::Command),
+    /// List what was changed, by whom and from where, the newest first
+    ///
+    /// Accounts, passwords, keys, values, and locks; single log-ins are in the log. Where a gate runs on the
+    /// configuration's store, it is asked; where none runs, the store is opened.
+    Audit(audit::Audit),
     /// Make a key for a service behind the gate, which posts events or says whose its objects are
     ServiceKey(service_key::ServiceKey),
     /// Write a configuration to begin with
@@ -184,6 +190,7 @@ fn execute(command: Command, output: Output) -> Result<(), Failure> {
         Command::Key(command) => key::run(command, output),
         Command::Session(command) => session::run(command, output),
         Command::Object(command) => object::run(command, output),
+        Command::Audit(options) => audit::run(options, output),
         Command::ServiceKey(options) => service_key::run(options, output),
         Command::Init(options) => init::run(&options, output),
         Command::Schema => {
@@ -246,6 +253,8 @@ mod tests {
             "session list --user ann",
             "session revoke --user ann 0123",
             "session revoke --user ann --all",
+            "audit",
+            "audit --limit 100000 --output json",
             "service-key billing",
             "init --config a.toml",
             "schema",
@@ -262,6 +271,7 @@ mod tests {
             "session revoke --user ann",
             "guard http://127.0.0.1:1",
             "demo --listen localhost",
+            "audit --limit 0",
             "service-key billing\"",
             "nonsense",
         ];

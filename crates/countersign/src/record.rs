@@ -77,6 +77,8 @@ impl NewAccount {
 /// An account that is there.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Account {
+    /// Its number, as access lines have it.
+    pub(crate) id: u64,
     /// Its kind and name.
     #[serde(flatten)]
     pub(crate) whose: Whose,
@@ -94,8 +96,25 @@ pub(crate) struct Account {
     pub(crate) keys: BTreeMap<String, String>,
     /// Whether it may log in.
     pub(crate) state: AccountState,
+    /// Until when attempts are refused after wrong passwords, at least from where those came.
+    pub(crate) locked_until: Option<Moment>,
     /// The schemes that password-equivalents are kept for.
     pub(crate) weaker: Vec<String>,
+}
+
+/// Something that happened, as the audit has it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct AuditEvent {
+    /// When.
+    pub(crate) at: Moment,
+    /// Who did it.
+    pub(crate) actor: String,
+    /// What.
+    pub(crate) event: String,
+    /// To what.
+    pub(crate) object: String,
+    /// From where; empty for the gate itself and the command line.
+    pub(crate) address: String,
 }
 
 /// Whether an account may log in.

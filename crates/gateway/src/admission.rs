@@ -4,10 +4,10 @@ use std::future::Future;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use countersign_auth::account::AccountId;
+use countersign_auth::identity::Identity;
 use countersign_auth::port::Answer;
 use countersign_auth::port::services::ServiceAnswer;
-use countersign_auth::refusal::{Cause, Reason, Refusal};
+use countersign_auth::refusal::{Cause, Reason, Refusal, Tried};
 use http::{HeaderMap, Response, request, response};
 
 use crate::address::Peer;
@@ -28,12 +28,25 @@ pub(crate) struct LogFacts {
     pub(crate) reason: Option<Reason>,
     /// What administrators should know beside that.
     pub(crate) cause: Option<Cause>,
-    /// Whose request it is.
-    pub(crate) account: Option<AccountId>,
-    /// How that was proven.
-    pub(crate) scheme: Option<&'static str>,
-    /// The path with secrets cut. Only set where the gate keeps an access log.
+    /// Whose request it is, and how that was proven. This and what follows is only set where the gate keeps an access log.
+    pub(crate) who: Option<Identity>,
+    /// What a refused credential was to prove: nobody has proven that.
+    pub(crate) tried: Option<Box<Tried>>,
+    /// The host that was asked for, where no API is there.
+    pub(crate) host: Option<Box<str>>,
+    /// The path with secrets cut.
     pub(crate) logged_path: Option<Arc<str>>,
+}
+
+impl LogFacts {
+    /// Notes why a request is refused, and with a log what was tried.
+    pub(crate) fn refused(&mut self, refusal: &Refusal, is_logged: bool) {
+        self.reason = Some(refusal.reason);
+        self.cause = Some(refusal.cause.clone());
+        if is_logged {
+            self.tried.clone_from(&refusal.tried);
+        }
+    }
 }
 
 /// What becomes of a request.

@@ -16,7 +16,6 @@ use countersign_auth::api::{Api, Located};
 use countersign_auth::authenticate::authenticate;
 use countersign_auth::canonical::host::name_of;
 use countersign_auth::canonical::path::CanonicalPath;
-use countersign_auth::dialect::Scheme;
 use countersign_auth::fields::Fields;
 use countersign_auth::intake::Taken;
 use countersign_auth::link::Sharing;
@@ -120,6 +119,7 @@ impl<'g> Visit<'g> {
             let facts = LogFacts {
                 reason: Some(Reason::NotFound),
                 cause: Some("no api is at this host and path".into()),
+                host: gate.access.is_some().then(|| host.into()),
                 ..LogFacts::default()
             };
             return Err(plain(StatusCode::NOT_FOUND, facts));
@@ -173,8 +173,7 @@ impl<'g> Visit<'g> {
         let request = self.at.request(fields.as_ref(), bytes.as_deref());
         let presented = recognize(api, located, &request, &taken)?;
         let identity = authenticate(api, located, &request, &presented, &*gate.lookups, now).await?;
-        self.facts.account = identity.account().map(|account| account.id);
-        self.facts.scheme = identity.scheme().map(Scheme::name);
+        self.facts.who = gate.access.is_some().then(|| identity.clone());
         if let Some(endpoint) = located.service().cloned() {
             return Box::pin(self.mounted(endpoint, identity)).await;
         }
@@ -276,8 +275,7 @@ impl<'g> Visit<'g> {
     }
 
     fn refuse(&mut self, refusal: &Refusal) -> Admission<Finish> {
-        self.facts.reason = Some(refusal.reason);
-        self.facts.cause = Some(refusal.cause.clone());
+        self.facts.refused(refusal, self.at.gate.access.is_some());
         let here = self.at.here(self.now);
         let rendered = self.at.mount.api.refuse_at(self.located.as_ref(), refusal, &here);
         if let Some(cause) = &rendered.cause {

@@ -7,6 +7,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use countersign_auth::dialect::Scheme;
+use countersign_auth::identity::Identity;
+use countersign_auth::refusal::Reason;
 use http::{Method, StatusCode, Version};
 use tokio::time::Instant;
 
@@ -180,20 +183,30 @@ impl Tail {
         if let Some(mount) = facts.api.and_then(|api| self.gate.api(api)) {
             to.text("api", mount.api.name());
         }
-        let reason = facts.reason.map(countersign_auth::refusal::Reason::name);
+        let who = facts.who.as_ref();
+        let account = who.and_then(Identity::account);
+        // Whoever was tried proved nothing: his account has other names than that of whoever did.
+        let credential = facts.tried.as_ref().and_then(|tried| tried.credential.as_deref());
+        let tried = facts.tried.as_ref().and_then(|tried| tried.account.as_ref());
         let texts = [
+            ("http.host", facts.host.as_deref()),
             ("dialect", facts.dialect.as_deref()),
-            ("auth.scheme", facts.scheme),
-            ("auth.reason", reason),
+            ("auth.credential", credential.or_else(|| Some(who?.credential()))),
+            ("auth.scheme", who.and_then(Identity::scheme).map(Scheme::name)),
+            ("auth.reason", facts.reason.map(Reason::name)),
             ("auth.cause", facts.cause.as_deref()),
+            ("auth.tried.kind", tried.map(|account| &*account.kind)),
+            ("auth.tried.name", tried.map(|account| account.name.as_str())),
+            ("account.kind", account.map(|account| &*account.kind)),
+            ("account.name", account.map(|account| account.name.as_str())),
         ];
         for (name, text) in texts {
             if let Some(text) = text {
                 to.text(name, text);
             }
         }
-        if let Some(account) = facts.account {
-            to.number("account.id", account.0);
+        if let Some(account) = account {
+            to.number("account.id", account.id.0);
         }
         if let Some(broke_off) = self.broke_off {
             to.text("broke_off", broke_off);

@@ -147,6 +147,11 @@ impl Lockout {
         Bucket { account, source: known.then_some(source) }
     }
 
+    /// When the last lock of an account ends, wherever the attempts came from that began it.
+    pub(crate) fn locked_until(&self, account: u64, now: Time) -> Option<Time> {
+        self.locked.read().get(&account).copied().filter(|end| now < *end)
+    }
+
     /// Whether attempts on an account from an address are refused for now.
     pub(crate) fn is_locked(&self, account: u64, address: IpAddr, now: Time) -> bool {
         if self.locked.read().get(&account).is_none_or(|end| now >= *end) {

@@ -203,11 +203,15 @@ impl Found {
 
     /// Why a response is refused that is wrong, or would be right if its account were.
     fn refused(&self) -> Refusal {
-        wrong(match (&self.secret.whose, self.is_locked) {
+        let refusal = wrong(match (&self.secret.whose, self.is_locked) {
             (_, true) => "locked after failed attempts",
             (DigestHolder::Nobody(cause), false) => cause,
             (DigestHolder::Account(_) | DigestHolder::Due(_), false) => "wrong password",
-        })
+        });
+        match &self.secret.whose {
+            DigestHolder::Account(account) | DigestHolder::Due(account) => refusal.of_account(Some(account)),
+            DigestHolder::Nobody(_) => refusal,
+        }
     }
 
     fn account(&self) -> Result<&Arc<Account>, Refusal> {

@@ -74,9 +74,9 @@ impl World {
             accounts: vec![
                 account(1, "users", "alice", Some("north")),
                 account(2, "users", "bob", Some("south")),
-                account(3, "partners", "pia", None),
+                account(3, "customers", "pia", None),
                 account(4, "applications", "crane", None),
-                account(5, "buoys", "buoy", None),
+                account(5, "devices", "buoy", None),
                 account(6, "users", "due", None),
             ],
             tokens: HashMap::new(),
@@ -182,8 +182,8 @@ impl Lookups for World {
             }
             Some(account) if claim.password.matches("open") => PasswordAnswer::Proven(Arc::clone(account)),
             Some(_) if claim.password.matches("too often") => PasswordAnswer::TooMany,
-            Some(_) => PasswordAnswer::Refused("the password is wrong"),
-            None => PasswordAnswer::Refused("no such user"),
+            Some(_) => PasswordAnswer::Refused("the password is wrong", None),
+            None => PasswordAnswer::Refused("no such user", None),
         };
         done(self.up(Down::Passwords).map(|()| answer))
     }

@@ -245,6 +245,7 @@ fn list(accounts: &[Account]) -> String {
 fn show(account: &Account) -> String {
     let keys: Vec<String> = account.keys.iter().map(|(name, value)| format!("{name}={value}")).collect();
     let rows = [
+        ("id", account.id.to_string()),
         ("kind", account.whose.kind.clone()),
         ("name", account.whose.name.clone()),
         ("subject", account.subject.clone()),
@@ -254,11 +255,12 @@ fn show(account: &Account) -> String {
         ("roles", account.roles.join(" ")),
         ("keys", keys.join(" ")),
         ("state", account.state.name().to_owned()),
+        ("locked until", account.locked_until.as_ref().map(ToString::to_string).unwrap_or_default()),
         ("weaker", account.weaker.join(" ")),
     ];
     rows.iter()
         .filter(|(_, value)| !value.is_empty())
-        .map(|(name, value)| format!("{name:10} {value}\n"))
+        .map(|(name, value)| format!("{name:12} {value}\n"))
         .collect()
 }
 
@@ -272,6 +274,7 @@ mod tests {
         assert_eq!(text, "no accounts are of the kind `user`; did you mean `users`?");
         let whose = |kind: &str| Whose { kind: kind.to_owned(), name: String::from("anna") };
         let anna = Account {
+            id: 7,
             whose: whose("customers"),
             subject: String::new(),
             full_name: String::new(),
@@ -280,6 +283,7 @@ mod tests {
             roles: Vec::new(),
             keys: BTreeMap::new(),
             state: AccountState::Enabled,
+            locked_until: None,
             weaker: Vec::new(),
         };
         let text = unknown(&whose("users"), &[anna]).to_string();

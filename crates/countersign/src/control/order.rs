@@ -120,6 +120,11 @@ pub(crate) enum Order {
         /// What its service calls it.
         id: String,
     },
+    /// What happened last.
+    Audit {
+        /// So many events at the most.
+        limit: u32,
+    },
     /// What an account holds.
     Sessions {
         /// Whose.
@@ -166,6 +171,7 @@ pub(super) async fn perform(identities: &Identities, order: Order) -> Result<Val
         Order::RemoveObject { api, kind, id } => {
             json!(identities.remove_object(&api, &kind, &id, COMMAND_LINE).await?)
         }
+        Order::Audit { limit } => json!(identities.audit(limit).await?),
         Order::Sessions { whose } => json!(identities.sessions(&whose)?),
         Order::Revoke { whose, reference } => {
             json!(identities.revoke_sessions(&whose, reference.as_deref()).await?)

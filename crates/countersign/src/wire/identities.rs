@@ -15,6 +15,7 @@ use countersign_auth::secret::Secret;
 use countersign_auth::time::{Clock, Time};
 use countersign_auth::token::TokenRef;
 use countersign_identity::accounts::{AccountDraft, AccountError, AccountView, Standing};
+use countersign_identity::audit;
 use countersign_identity::equivalents::{KeyPlace, WeakerScheme};
 use countersign_identity::issuers::TrustedIssuer;
 use countersign_identity::lockout::Patience;
@@ -231,9 +232,10 @@ impl Identities {
     /// All accounts, or those of one kind.
     pub(crate) async fn accounts(&self, kind: Option<&str>) -> Result<Vec<Account>, Failure> {
         let all = self.service.accounts();
+        let now = now();
         Ok(all
             .iter()
-            .map(account)
+            .map(|view| account(view, self.service.locked_until(view.account.id, now)))
             .filter(|account| kind.is_none_or(|kind| account.whose.kind == kind))
             .collect())
     }
@@ -336,6 +338,19 @@ impl Identities {
         Ok(self.service.set_application_secret(api, self.id(&whose)?, secret, by(), now()).await?)
     }
 
+    /// The newest events of the audit, newest first.
+    pub(crate) async fn audit(&self, limit: u32) -> Result<Vec<AuditEvent>, Failure> {
+        let events = self.service.audit(limit).await?.into_iter();
+        let event = |event: audit::AuditEvent| AuditEvent {
+            at: event.at.into(),
+            actor: event.actor,
+            event: event.event,
+            object: event.object,
+            address: event.address,
+        };
+        Ok(events.map(event).collect())
+    }
+
     /// The sessions and tokens that an account holds.
     pub(crate) fn sessions(&self, whose: &Whose) -> Result<Vec<Session>, Failure> {
         let id = self.id(whose)?;
@@ -398,6 +413,7 @@ pub(super) fn now() -> Time {
 fn account(view: &AccountView, locked_until: Option<Time>) -> Account {
     let account = &view.account;
     Account {
+        id: account.id.0,
         whose: Whose { kind: account.kind.to_string(), name: account.name.clone() },
         subject: account.subject.clone(),
         full_name: account.full_name.clone(),
@@ -406,6 +422,7 @@ fn account(view: &AccountView, locked_until: Option<Time>) -> Account {
         roles: account.roles.clone(),
         keys: account.keys.clone(),
         state: view.standing.into(),
+        locked_until: locked_until.map(Into::into),
         weaker: view.weaker.iter().map(|scheme| scheme.name().to_owned()).collect(),
     }
 }

@@ -1,11 +1,25 @@
 //! What whoever runs a gate does with the binary, and what it tells him.
 
-use std::process::Output;
+mod tls;
 
+use std::io::{BufRead as _, BufReader};
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::{Output, Stdio};
+use std::time::{Duration, Instant};
+
+use countersign_auth::secret::Secret;
 use countersign_identity::accounts::AccountDraft;
 use serde_json::Value;
 
-use crate::process::Site;
+use crate::process::{CONFIG, Gate, Site};
+use crate::raw::{self, Client};
+use crate::threats::basic;
+
+/// Longer than a gate waits for anything when it ends, on a machine that compiles beside it.
+const DEADLINE: Duration = Duration::from_secs(60);
+const PASSWORD: &str = "wonderland-7";
+const MADE: &str = "made the first administrator; the password is in the file, for its owner alone: delete it when it is read";
 
 /// What a command answers on standard output, as JSON.
 fn told(site: &Site, arguments: &[&str]) -> Value {
@@ -38,4 +52,261 @@ fn a_stolen_key_goes_before_its_application_comes_back() {
     told(&site, &["user", "enable", "till", "--kind", "applications"]);
     let left = told(&site, &["key", "list", "--api", "push"]);
     assert_eq!((left.as_array().unwrap().len(), &left[0]["state"]), (1, &Value::from("enabled")), "{left}");
+}
+
+fn alice() -> Vec<AccountDraft> {
+    vec![AccountDraft { password: Some(Secret::new(PASSWORD)), ..AccountDraft::new("users", "alice") }]
+}
+
+/// A site whose configuration says something else in one place.
+fn edited(site: &Site, from: &str, to: &str) {
+    let text = site.configuration();
+    assert!(text.contains(from), "{text}");
+    site.write(CONFIG, &text.replacen(from, to, 1));
+}
+
+/// Asks for a contact; the status.
+fn ask(address: SocketAddr, host: &str, proof: &str) -> u16 {
+    let lines = ["GET /api/v1/Contact/2 HTTP/1.1".to_owned(), format!("Host: {host}"), proof.to_owned()];
+    Client::new(address).exchange(0, &raw::bytes(&lines, "")).unwrap().head.status()
+}
+
+fn by_password(user: &str, password: &str) -> String {
+    format!("Authorization: {}", basic(user, password))
+}
+
+/// What a start that fails says, and nothing else.
+fn fails(site: &Site) -> String {
+    let Output { status, stdout, stderr } = site.command(&["serve"]).output().unwrap();
+    let said = String::from_utf8(stderr).unwrap();
+    assert!(!status.success() && stdout.is_empty(), "{said}");
+    said
+}
+
+/// A service manager writes down what a program prints: that is a log.
+#[test]
+fn the_first_password_is_in_a_file_and_in_no_log() {
+    let site = Site::new(Vec::new());
+    // Whoever cannot listen makes nobody: his password would be lost.
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap();
+    edited(&site, "address = \"127.0.0.1:0\"", &format!("address = \"{port}\""));
+    let said = fails(&site);
+    assert!(said.contains(&port.to_string()) && !said.contains(MADE), "{said}");
+    assert_eq!(told(&site, &["user", "list"]), Value::Array(Vec::new()));
+    edited(&site, &port.to_string(), "127.0.0.1:0");
+    let mut gate = site.start();
+    let made = gate.said(MADE);
+    let file = made["file"].as_str().unwrap().to_owned();
+    assert!(file.starts_with(site.store().to_str().unwrap()), "{file}");
+    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    let password = std::fs::read_to_string(&file).unwrap();
+    let password = password.trim_end();
+    assert_eq!(ask(gate.address, "crm.example", &by_password("admin", password)), 200);
+    assert_eq!(ask(gate.address, "crm.example", &by_password("admin", "something-else-9")), 401);
+    gate.terminate();
+    gate.said("stopped");
+    assert!(!gate.log().contains(password), "{}", gate.log());
+    // The next start makes nobody, and touches nothing.
+    std::fs::remove_file(&file).unwrap();
+    let mut gate = site.start();
+    gate.terminate();
+    gate.said("stopped");
+    assert!(!gate.log().contains(MADE) && !std::path::Path::new(&file).exists());
+}
+
+/// What a check says of a configuration: keys with lines and messages.
+fn problems(site: &Site) -> Vec<(String, u64, String)> {
+    let checked = site.command(&["check", "--output", "json"]).output().unwrap();
+    let text = if checked.stdout.is_empty() { checked.stderr } else { checked.stdout };
+    let answer: Value =
+        serde_json::from_slice(&text).unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&text)));
+    let problem = |problem: &Value| {
+        let text = |key: &str| problem[key].as_str().unwrap().to_owned();
+        (text("key"), problem["line"].as_u64().unwrap(), text("message"))
+    };
+    answer["problems"].as_array().unwrap().iter().map(problem).collect()
+}
+
+#[test]
+fn what_is_called_good_can_be_started() {
+    let site = Site::new(Vec::new());
+    assert_eq!(problems(&site), []);
+    let good = site.configuration();
+    site.write("notes.txt", "no database at all\n");
+    site.write("short", "x");
+    site.write("empty.db", "");
+    for (path, why) in [
+        ("none/gate.db", "could not look into the folder"),
+        (".", "is a folder"),
+        ("notes.txt", "is no database"),
+        ("short", "is no database"),
+        ("notes.txt/gate.db", "is no folder"),
+    ] {
+        site.write(CONFIG, &good.replace("path = \"gate.db\"", &format!("path = \"{path}\"")));
+        let found = problems(&site);
+        let [(key, line, message)] = &found[..] else { panic!("{path}: {found:?}") };
+        assert!(key == "store.path" && message.contains(why), "{path}: {found:?}");
+        let written = site.configuration();
+        assert!(
+            written.lines().nth(usize::try_from(*line).unwrap() - 1).unwrap().contains(path),
+            "{found:?}"
+        );
+        assert!(fails(&site).contains(why), "{path}");
+    }
+    for path in ["empty.db", "new.db"] {
+        site.write(CONFIG, &good.replace("path = \"gate.db\"", &format!("path = \"{path}\"")));
+        assert_eq!(problems(&site), [], "{path}");
+    }
+    // A port that nobody has, twice.
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    for (one, other) in [
+        ("0.0.0.0", "127.0.0.1"),
+        ("127.0.0.1", "0.0.0.0"),
+        ("[::]", "127.0.0.1"),
+        ("127.0.0.1", "127.0.0.1"),
+    ] {
+        let second = format!("[[listener]]\nname = \"more\"\naddress = \"{other}:{free}\"\n[administration]");
+        let text = good.replace("127.0.0.1:0\"\n[administration]", &format!("{one}:{free}\"\n{second}"));
+        site.write(CONFIG, &text);
+        let found = problems(&site);
+        assert!(
+            matches!(&found[..], [(key, 6, _)] if key == "listener[1].address"),
+            "{one} {other}: {found:?}"
+        );
+    }
+    let second = format!("[[listener]]\nname = \"more\"\naddress = \"127.0.0.2:{free}\"\n[administration]");
+    site.write(
+        CONFIG,
+        &good.replace("127.0.0.1:0\"\n[administration]", &format!("127.0.0.1:{free}\"\n{second}")),
+    );
+    assert_eq!(problems(&site), [], "two addresses of one machine");
+}
+
+#[test]
+fn a_port_of_the_administration_that_is_taken_is_named_with_its_key() {
+    let site = Site::new(Vec::new());
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap();
+    edited(&site, "listen = \"127.0.0.1:0\"", &format!("listen = \"{port}\""));
+    let said = fails(&site);
+    assert!(said.contains(&port.to_string()) && said.contains("administration.listen"), "{said}");
+}
+
+/// Whoever reads a log stops now and then. The gate goes on, says how much was lost, and ends when it is told to.
+#[test]
+fn a_log_that_nobody_reads_keeps_no_gate_from_ending() {
+    let site = Site::new(alice());
+    edited(&site, "access = false", "access = true");
+    let mut child = site.command(&["serve"]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut said = BufReader::new(child.stderr.take().unwrap());
+    let mut address = None;
+    while address.is_none() {
+        let mut line = String::new();
+        assert!(said.read_line(&mut line).unwrap() > 0, "it ended");
+        let line: Value = serde_json::from_str(&line).unwrap();
+        if line["message"] == "listening for clients" {
+            address = line["listener.address"].as_str().unwrap().parse::<SocketAddr>().ok();
+        }
+    }
+    // More than a pipe holds.
+    let path = "x".repeat(4000);
+    let mut client = Client::new(address.unwrap());
+    for _ in 0..64 {
+        let lines = [
+            format!("GET /api/v1/{path} HTTP/1.1"),
+            "Host: crm.example".to_owned(),
+            by_password("alice", PASSWORD),
+        ];
+        assert_eq!(client.exchange(0, &raw::bytes(&lines, "")).unwrap().head.status(), 200);
+    }
+    let pid = child.id().to_string();
+    assert!(std::process::Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    let until = Instant::now() + DEADLINE;
+    let ended = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break status.success();
+        }
+        if Instant::now() >= until {
+            child.kill().unwrap();
+            child.wait().unwrap();
+            panic!("it waits for who reads its log");
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    assert!(ended);
+    drop(said);
+}
+
+/// The access line of the next request.
+fn line_of(gate: &mut Gate, host: &str, proof: &str) -> Value {
+    ask(gate.address, host, proof);
+    gate.says_next(&["request answered"])
+}
+
+#[test]
+fn an_administrator_reads_who_it_was_and_who_was_tried() {
+    let site = Site::new(alice());
+    edited(&site, "access = false", "access = true");
+    edited(&site, "[store]", "[lockout]\nfailures = 3\nfirst = \"10m\"\n[store]");
+    let mut gate = site.start();
+    let shown = |site: &Site| told(site, &["user", "show", "alice"]);
+    let right = line_of(&mut gate, "crm.example", &by_password("alice", PASSWORD));
+    assert_eq!(
+        (&right["account.kind"], &right["account.name"]),
+        (&"users".into(), &"alice".into()),
+        "{right}"
+    );
+    assert_eq!(right["account.id"], shown(&site)["id"], "{right}");
+    assert_eq!(
+        (&right["auth.credential"], &right["auth.scheme"]),
+        (&"basic".into(), &"password".into()),
+        "{right}"
+    );
+    assert!(right.get("auth.tried.name").is_none() && right.get("http.host").is_none(), "{right}");
+    assert!(shown(&site)["locked_until"].is_null());
+    for cause in ["wrong password", "wrong password", "wrong password", "locked after failed attempts"] {
+        let wrong = line_of(&mut gate, "crm.example", &by_password("Alice", "not-hers-at-all"));
+        assert_eq!(
+            (&wrong["auth.reason"], &wrong["auth.cause"]),
+            (&"wrong-password".into(), &cause.into()),
+            "{wrong}"
+        );
+        assert_eq!(
+            (&wrong["auth.tried.kind"], &wrong["auth.tried.name"]),
+            (&"users".into(), &"alice".into()),
+            "{wrong}"
+        );
+        assert_eq!(wrong["auth.credential"], "basic", "{wrong}");
+        assert!(wrong.get("account.name").is_none() && wrong.get("account.id").is_none(), "{wrong}");
+    }
+    // What nobody has is a stranger's word: a password that was typed into the wrong field, perhaps.
+    let nobody = line_of(&mut gate, "crm.example", &by_password("hunter2-hunter2", "x-x-x-x-x-x"));
+    assert_eq!(nobody["auth.cause"], "no such user", "{nobody}");
+    assert!(nobody.get("auth.tried.name").is_none() && !nobody.to_string().contains("hunter2"), "{nobody}");
+    let lost = line_of(&mut gate, "nowhere.example", "Accept: */*");
+    assert_eq!(
+        (&lost["http.host"], &lost["auth.reason"]),
+        (&"nowhere.example".into(), &"not-found".into()),
+        "{lost}"
+    );
+    let until = shown(&site)["locked_until"].as_str().unwrap().to_owned();
+    let text = String::from_utf8(site.command(&["user", "show", "alice"]).output().unwrap().stdout).unwrap();
+    assert!(text.contains(&format!("locked until {until}")), "{text}");
+
+    told(&site, &["user", "disable", "alice"]);
+    let events = told(&site, &["audit"]);
+    let events: Vec<_> =
+        events.as_array().unwrap().iter().map(|event| (&event["event"], &event["actor"])).collect();
+    assert_eq!(events[0], (&"account.disabled".into(), &"command line".into()), "{events:?}");
+    assert_eq!(events[1], (&"account.locked".into(), &"anonymous".into()), "{events:?}");
+    let last = told(&site, &["audit", "--limit", "2"]);
+    assert_eq!(last.as_array().unwrap().len(), 2);
+    assert_eq!(
+        (&last[1]["object"], &last[1]["address"]),
+        (&"users/alice".into(), &"127.0.0.1".into()),
+        "{last}"
+    );
+    let text = String::from_utf8(site.command(&["audit", "--limit", "1"]).output().unwrap().stdout).unwrap();
+    assert!(text.contains("account.disabled") && !text.contains("account.locked"), "{text}");
 }

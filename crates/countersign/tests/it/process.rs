@@ -212,6 +212,12 @@ impl Gate {
         panic!("the gate said none of {messages:?}, but:\n{}", said.join("\n"))
     }
 
+    /// All that was said by now, as text.
+    pub(crate) fn log(&mut self) -> String {
+        self.said.extend(self.log.try_iter());
+        self.said.iter().map(|line| format!("{line}\n")).collect()
+    }
+
     /// The errors that were looked at so far.
     pub(crate) fn errors(&self) -> Vec<Value> {
         self.said.iter().filter(|line| line["level"] == "ERROR").cloned().collect()

@@ -56,8 +56,7 @@ impl Visit<'_> {
         let endpoint = Arc::clone(endpoint);
         let body = self.whole_body().await.ok()?;
         let word = self.at.gate.services.last_word(api.name(), &endpoint, &body, self.now)?;
-        self.facts.reason = Some(refusal.reason);
-        self.facts.cause = Some(refusal.cause.clone());
+        self.facts.refused(refusal, self.at.gate.access.is_some());
         let ServiceAnswer { status, headers, body, after: _ } = word;
         Some(Admission::Answer(answer(status, headers, body), std::mem::take(&mut self.facts)))
     }

@@ -188,6 +188,12 @@ impl Service {
         self.run(move |core| async move { core.set_value(place, application, Some(secret), &by, now).await })
     }
 
+    /// When the last lock of an account ends that failed attempts began; `None` if none lasts. Attempts from elsewhere may be
+    /// open meanwhile.
+    pub fn locked_until(&self, account: AccountId, now: Time) -> Option<Time> {
+        self.core.lockout.locked_until(account.0, now)
+    }
+
     /// Says that log-in calls at an API may name this identity provider, and this domain of it.
     pub fn declare_provider(&self, api: &str, provider: &str, domain: Option<&str>) {
         self.core.providers.add(api, provider, domain);

@@ -136,12 +136,13 @@ impl Core {
         now: Time,
     ) -> Result<Checked, Unavailable> {
         let (name, remembered) = (directory.name.clone(), directory.settings.remembered);
+        let tried = found.as_ref().map(|entry| Arc::clone(&entry.account));
         match self.ask(directory, found, claim, now).await {
             Ok(Outcome::Right(entry)) => {
                 let answer = PasswordAnswer::ProvenElsewhere(Arc::clone(&entry.account), remembered);
                 Ok(Checked { answer, entry: Some(entry) })
             }
-            Ok(Outcome::Refused(why)) => Ok(PasswordAnswer::Refused(why).into()),
+            Ok(Outcome::Refused(why)) => Ok(PasswordAnswer::Refused(why, tried).into()),
             Err(TooMany) | Ok(Outcome::Busy) => Ok(PasswordAnswer::TooMany.into()),
             Ok(Outcome::Down(why)) => Err(Unavailable(format!("directory {name}: {why}"))),
         }

@@ -146,7 +146,7 @@ impl Core {
             PasswordAnswer::Proven(account)
             | PasswordAnswer::ProvenElsewhere(account, _)
             | PasswordAnswer::Due(account) => account,
-            PasswordAnswer::Refused(_) | PasswordAnswer::BadProvider => return Ok(PasswordChange::WrongOld),
+            PasswordAnswer::Refused(..) | PasswordAnswer::BadProvider => return Ok(PasswordChange::WrongOld),
             PasswordAnswer::TooMany => return Ok(PasswordChange::TooMany),
         };
         if checked.entry.as_ref().is_some_and(|entry| entry.password.is_none()) {

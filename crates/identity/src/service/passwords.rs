@@ -115,7 +115,7 @@ impl Core {
         let directory = self.directories.of(claim);
         let (is_shared, told) = (directory.is_some(), Instant::now() + REFUSED_AFTER);
         let checked = self.checked(directory, claim, now).await;
-        if is_shared && matches!(&checked, Ok(Checked { answer: PasswordAnswer::Refused(_), .. })) {
+        if is_shared && matches!(&checked, Ok(Checked { answer: PasswordAnswer::Refused(..), .. })) {
             sleep_until(told).await;
         }
         checked
@@ -133,7 +133,7 @@ impl Core {
         if let Err(problem) = well_formed(claim.password.expose()) {
             // Nothing is checked, but it was an attempt.
             return Ok(match self.lockout.addresses.begin(claim.address, now) {
-                Ok(()) => PasswordAnswer::Refused(problem).into(),
+                Ok(()) => PasswordAnswer::Refused(problem, None).into(),
                 Err(Locked) => PasswordAnswer::TooMany.into(),
             });
         }
@@ -146,9 +146,11 @@ impl Core {
                 return self.check_elsewhere(directory, found, claim, now).await;
             }
         }
+        let named = found.clone();
         let found = found.filter(|entry| !is_of_another(entry, claim.tenant.as_deref()));
         let outcome = self.fly(found.as_ref(), claim, now).await;
-        let refused = |text| Ok(PasswordAnswer::Refused(text).into());
+        let tried = || named.as_ref().map(|entry| Arc::clone(&entry.account));
+        let refused = |text| Ok(PasswordAnswer::Refused(text, tried()).into());
         match outcome {
             Err(TooMany) | Ok(Outcome::Busy) => Ok(PasswordAnswer::TooMany.into()),
             Ok(Outcome::Lost) => {
@@ -156,6 +158,7 @@ impl Core {
             }
             Ok(Outcome::Locked) => refused("locked after failed attempts"),
             Ok(Outcome::Wrong) => refused(match &found {
+                None if named.is_some() => "the account is of another tenant",
                 None => "no such user",
                 Some(entry) if entry.password.is_none() => "the account has no password",
                 Some(_) => "wrong password",
@@ -167,14 +170,15 @@ impl Core {
     /// The password was right; whether the account is, is asked after the KDF: it may have changed meanwhile.
     fn proven(&self, found: Option<Arc<Entry>>) -> Checked {
         let current = found.as_ref().and_then(|entry| self.directory.find(entry.account.id.0));
+        let tried = found.as_ref().map(|entry| Arc::clone(&entry.account));
         let (Some(found), Some(entry)) = (found, current) else {
-            return PasswordAnswer::Refused("the account is gone").into();
+            return PasswordAnswer::Refused("the account is gone", tried).into();
         };
         if entry.disabled {
-            return PasswordAnswer::Refused("the account is disabled").into();
+            return PasswordAnswer::Refused("the account is disabled", tried).into();
         }
         if entry.password != found.password {
-            return PasswordAnswer::Refused("the password was changed meanwhile").into();
+            return PasswordAnswer::Refused("the password was changed meanwhile", tried).into();
         }
         let account = Arc::clone(&entry.account);
         let answer =

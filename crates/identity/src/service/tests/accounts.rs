@@ -43,7 +43,7 @@ async fn an_address_of_two_accounts_logs_neither_in() {
     bench.service.create_account(draft, By::gate(), at(0)).await.unwrap();
     for password in [PASSWORD, "another one"] {
         let answer = bench.login(claim("ann@example.com", password), at(1)).await;
-        assert!(matches!(answer, PasswordAnswer::Refused("no such user")));
+        assert!(matches!(answer, PasswordAnswer::Refused("no such user", None)));
     }
 }
 
@@ -137,7 +137,7 @@ async fn a_disabled_account_is_dead_at_once_and_everywhere() {
     assert!(bench.service.account_by_subject("users", "ann").is_none());
     assert!(matches!(
         bench.login(claim("ann", PASSWORD), at(6)).await,
-        PasswordAnswer::Refused("the account is disabled")
+        PasswordAnswer::Refused("the account is disabled", Some(_))
     ));
     bench.service.set_standing(ann.id, Standing::Enabled, By::gate(), at(7)).await.unwrap();
     assert_eq!(bench.says(token, at(8)).await, "unknown", "what ended stays ended");

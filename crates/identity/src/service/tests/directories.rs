@@ -82,7 +82,7 @@ async fn a_refusal_is_not_told_sooner_for_whom_a_directory_does_not_have() {
         let word = match answer {
             PasswordAnswer::ProvenElsewhere(..) => "proven elsewhere",
             PasswordAnswer::Proven(_) => "proven",
-            PasswordAnswer::Refused(_) => "refused",
+            PasswordAnswer::Refused(..) => "refused",
             other => panic!("{user}: {other:?}"),
         };
         assert_eq!(word, expected, "{user} {password}");
@@ -130,7 +130,7 @@ async fn one_question_that_many_wait_for_is_one_attempt() {
     // Nobody was wrong: a whole minute's failures are left.
     for guess in 0..50 {
         let answer = bench.login(claim(&format!("nobody{guess}"), ""), at(2)).await;
-        assert!(matches!(answer, PasswordAnswer::Refused(_)), "{guess}: {answer:?}");
+        assert!(matches!(answer, PasswordAnswer::Refused(..)), "{guess}: {answer:?}");
     }
     assert!(matches!(bench.login(claim("nobody", ""), at(2)).await, PasswordAnswer::TooMany));
     bench.close().await;
@@ -147,11 +147,11 @@ async fn spellings_that_a_directory_takes_for_one_name_share_one_bucket() {
         }
         for guess in ["rosa", " rosa", "rosa  ", "ROSA", "r\u{f3}sa", "ro\u{ad}sa"] {
             let answer = bench.login(claim(guess, "guess"), at(2)).await;
-            assert!(matches!(answer, PasswordAnswer::Refused(_)), "{guess}: {answer:?}");
+            assert!(matches!(answer, PasswordAnswer::Refused(..)), "{guess}: {answer:?}");
         }
         for spelling in ["rosa", "rosa   ", "Rosa"] {
             let answer = bench.login(claim(spelling, PASSWORD), at(2)).await;
-            let PasswordAnswer::Refused(why) = answer else { panic!("{spelling}: {answer:?}") };
+            let PasswordAnswer::Refused(why, _) = answer else { panic!("{spelling}: {answer:?}") };
             assert_eq!(why, "locked after failed attempts", "{spelling}");
         }
         let answer = bench.login(claim("rosa", PASSWORD), at(60)).await;

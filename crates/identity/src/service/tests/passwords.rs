@@ -10,7 +10,7 @@ fn text(answer: &PasswordAnswer) -> &'static str {
         PasswordAnswer::Proven(_) => "proven",
         PasswordAnswer::ProvenElsewhere(..) => "proven elsewhere",
         PasswordAnswer::Due(_) => "due",
-        PasswordAnswer::Refused(text) => text,
+        PasswordAnswer::Refused(text, _) => text,
         PasswordAnswer::BadProvider => "bad provider",
         PasswordAnswer::TooMany => "too many",
     }
@@ -43,7 +43,7 @@ async fn every_claim_costs_one_run_whoever_the_user_is() {
     check("cid", PASSWORD, "the account has no password").await;
     let before = bench.service.password_runs();
     for malformed in ["", "a\0b", &"x".repeat(4097)] {
-        assert!(matches!(bench.login(claim("ann", malformed), at(1)).await, PasswordAnswer::Refused(_)));
+        assert!(matches!(bench.login(claim("ann", malformed), at(1)).await, PasswordAnswer::Refused(..)));
     }
     assert_eq!(bench.service.password_runs(), before, "no account is looked at");
     let mut customer = claim("ann", PASSWORD);
@@ -135,7 +135,9 @@ async fn tenants_and_providers_are_checked() {
     };
     assert_eq!(check("ann", None, None, None).await, "proven");
     assert_eq!(check("ann", None, None, Some("cust1")).await, "proven");
-    assert_eq!(check("ann", None, None, Some("cust2")).await, "no such user");
+    // The log tells it from a name that nobody has; clients do not hear it.
+    assert_eq!(check("ann", None, None, Some("cust2")).await, "the account is of another tenant");
+    assert_eq!(check("nobody", None, None, Some("cust2")).await, "no such user");
     assert_eq!(check("bob", None, None, Some("cust2")).await, "proven", "who has no tenant acts for any");
     assert_eq!(check("ann", Some("corp"), None, None).await, "proven");
     assert_eq!(check("ann", Some("ad"), Some("EU"), None).await, "proven");
