@@ -104,7 +104,8 @@ pub(crate) struct SigningKeys {
 }
 
 impl SigningKeys {
-    /// Reads the keys of the store, and makes those that sign if there are none of the chosen algorithm.
+    /// Reads the keys of the store, and makes those that sign if there are none of the chosen algorithm. From then on all
+    /// active and next keys are of that one.
     pub(crate) async fn load(
         store: &dyn Store,
         options: &SigningOptions,
@@ -120,14 +121,19 @@ impl SigningKeys {
         };
         let now = clock.now();
         for purpose in [Purpose::Assertion, Purpose::Token] {
+            let chosen = keys.algorithm(purpose);
+            let mut rows = Vec::new();
             let active = keys.find(purpose, State::Active);
-            if active.as_ref().is_some_and(|key| key.algorithm == keys.algorithm(purpose)) {
-                continue;
+            if active.as_ref().is_none_or(|key| key.algorithm != chosen) {
+                rows.push(keys.make(purpose, State::Active, now).await?);
+                rows.extend(active.map(|key| key.row_as(State::Retired, now)));
             }
-            let new = keys.make(purpose, State::Active, now).await?;
-            let mut rows = vec![new];
-            rows.extend(active.map(|key| key.row_as(State::Retired, now)));
-            keys.put(store, rows, Vec::new()).await?;
+            // It has signed nothing, and would bring the algorithm before back with the next rotation.
+            let next = keys.find(purpose, State::Next).filter(|key| key.algorithm != chosen);
+            let gone: Vec<String> = next.iter().map(|key| key.id.clone()).collect();
+            if !rows.is_empty() || !gone.is_empty() {
+                keys.put(store, rows, gone).await?;
+            }
         }
         Ok(keys)
     }

@@ -82,6 +82,39 @@ async fn keys_rotate_with_an_overlap() {
 }
 
 #[tokio::test]
+async fn another_algorithm_stays_when_keys_rotate() {
+    let day = 86_400;
+    let folder = tempfile::tempdir().unwrap();
+    let open = async |algorithm| {
+        let mut options = options(&folder);
+        options.signing.token = algorithm;
+        Service::open(options, Handle::current()).await.unwrap()
+    };
+    let signed_with = |service: &Service| {
+        jsonwebtoken::decode_header(service.sign(Purpose::Token, "JWT", b"{}").unwrap()).unwrap().alg
+    };
+    let service = open(SigningAlgorithm::EdDsa).await;
+    let old = service.sign(Purpose::Token, "JWT", b"{}").unwrap();
+    service.sweep(at(0)).await.unwrap();
+    service.close().await.unwrap();
+    let service = open(SigningAlgorithm::Es256).await;
+    assert_eq!(signed_with(&service), Algorithm::ES256);
+    assert!(
+        check(&old, &service.jwks(Purpose::Token)).is_ok(),
+        "what it signed is good as long as it was told"
+    );
+    service.rotate_signing_key(Purpose::Token, at(1)).await.unwrap();
+    assert_eq!(signed_with(&service), Algorithm::ES256);
+    service.close().await.unwrap();
+    let service = open(SigningAlgorithm::Rs256).await;
+    for secs in [2, 3, 95 * day, 96 * day, 190 * day] {
+        service.sweep(at(secs)).await.unwrap();
+        assert_eq!(signed_with(&service), Algorithm::RS256, "{secs}");
+    }
+    service.close().await.unwrap();
+}
+
+#[tokio::test]
 async fn issuers_are_known_by_api() {
     let bench = Bench::new().await;
     let ours = "https://gate.example";
