@@ -118,6 +118,35 @@ impl AccountDraft {
         Self { kind: kind.to_owned(), name: name.to_owned(), ..Self::default() }
     }
 
+    /// What an account is now, to be changed.
+    pub fn of(account: &Account) -> Self {
+        Self {
+            subject: Some(account.subject.clone()),
+            full_name: account.full_name.clone(),
+            first_name: account.first_name.clone(),
+            last_name: account.last_name.clone(),
+            email: account.email.clone(),
+            tenant: account.tenant.clone(),
+            roles: account.roles.clone(),
+            keys: account.keys.clone(),
+            ..Self::new(&account.kind, &account.name)
+        }
+    }
+
+    /// Whether an account is this already, its kind and its password aside.
+    pub(crate) fn is_as(&self, account: &Account) -> bool {
+        let texts = [
+            (&self.name, &account.name),
+            (self.subject.as_ref().unwrap_or(&self.name), &account.subject),
+            (&self.full_name, &account.full_name),
+            (&self.first_name, &account.first_name),
+            (&self.last_name, &account.last_name),
+            (&self.email, &account.email),
+        ];
+        texts.into_iter().all(|(one, other)| one == other)
+            && (&self.tenant, &self.roles, &self.keys) == (&account.tenant, &account.roles, &account.keys)
+    }
+
     /// Checks everything but the password and what is taken.
     pub(crate) fn check(&self) -> Result<(), AccountError> {
         let unfit = |field, problem| Err(AccountError::Unfit { field, problem });

@@ -23,7 +23,7 @@ use countersign_auth::port::{Lookups, Unavailable};
 use countersign_auth::refusal::{Reason, Refusal};
 use countersign_auth::time::{Clock, Random};
 use countersign_auth::token::TokenDigest;
-use countersign_identity::accounts::AccountView;
+use countersign_identity::accounts::{AccountView, Standing};
 use countersign_identity::service::{By, Service};
 use http::Method;
 use serde_json::{Value, json};
@@ -245,10 +245,17 @@ impl Centre {
 
     /// Whether an account is a user of this service as the caller sees it.
     fn is_user_of(&self, me: &Caller<'_>, account: &Account) -> bool {
-        *account.kind == *KIND
-            && account.tenant == me.account.tenant
-            && !account.roles.is_empty()
-            && account.roles.iter().all(|role| self.options.roles.contains(role))
+        is_user(account, me.account.tenant.as_ref(), &self.options.roles)
+    }
+
+    /// The caller's right to change users, to be looked at once more when they are changed.
+    fn right_of(&self, me: &Caller<'_>) -> Right {
+        Right {
+            service: Arc::clone(&self.service),
+            holder: me.account.id,
+            administrators: self.options.administrators.clone(),
+            roles: self.options.roles.clone(),
+        }
     }
 
     fn found(&self, me: &Caller<'_>, user: &str) -> Result<AccountView, Failure> {
@@ -300,6 +307,43 @@ impl Centre {
         let now = self.clock.now();
         let gone = self.agents().log_out_where(|session| self.service.is_over(session, now));
         self.left(gone);
+    }
+}
+
+/// Whether an account is a user of a service with these roles, as a tenant sees it.
+fn is_user(account: &Account, tenant: Option<&String>, roles: &[String]) -> bool {
+    *account.kind == *KIND
+        && account.tenant.as_ref() == tenant
+        && !account.roles.is_empty()
+        && account.roles.iter().all(|role| roles.contains(role))
+}
+
+/// An administrator's right to change users.
+#[derive(Clone)]
+struct Right {
+    service: Arc<Service>,
+    holder: AccountId,
+    administrators: Vec<String>,
+    roles: Vec<String>,
+}
+
+impl Right {
+    /// Whether it still is his, and covers this user.
+    ///
+    /// # Errors
+    /// `No permission`, or that there is no such user.
+    fn covers(&self, user: &AccountView) -> Result<(), Failure> {
+        let is_administrator = |view: &AccountView| {
+            view.standing == Standing::Enabled
+                && view.account.roles.iter().any(|role| self.administrators.contains(role))
+        };
+        let holder = self.service.account(self.holder).filter(is_administrator);
+        let holder = holder.ok_or_else(Failure::no_permission)?;
+        if is_user(&user.account, holder.account.tenant.as_ref(), &self.roles) {
+            Ok(())
+        } else {
+            Err(Failure::user_not_found())
+        }
     }
 }
 

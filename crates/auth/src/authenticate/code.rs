@@ -78,7 +78,6 @@ impl Verifier<'_> {
             id: claims.subject().to_owned(),
             described: account_of(&rule.accounts, &terms.claims, terms.roles.as_ref(), claims.claims())
                 .map_err(bad)?,
-            decides_roles: terms.claims.iter().any(|(target, _)| target == "roles"),
         };
         let account = match self.lookups.logged_in(logged_in, self.now).await? {
             Ok(account) => account,

@@ -142,8 +142,6 @@ pub struct LoggedIn {
     pub id: String,
     /// What its claims say of him; empty where they say nothing.
     pub described: Account,
-    /// Whether the roles in it are the issuer's to say.
-    pub decides_roles: bool,
 }
 
 /// A token that only its issuer can read.

@@ -9,9 +9,10 @@ pub struct Person {
     pub id: String,
     /// What he types to log in.
     pub name: String,
-    /// What upstreams are told; the name if `None`.
+    /// What upstreams are told. The account keeps what it has if `None`, also where the directory would fill it: nobody
+    /// becomes somebody else because a word is missing.
     pub subject: Option<String>,
-    /// The fields that the directory fills; the account keeps the others.
+    /// The fields that the directory fills, empty where it says nothing; the account keeps the others.
     pub full_name: Option<String>,
     /// Given name.
     pub first_name: Option<String>,
@@ -19,12 +20,13 @@ pub struct Person {
     pub last_name: Option<String>,
     /// E-mail address.
     pub email: Option<String>,
-    /// The company on whose behalf he acts.
-    pub tenant: Option<String>,
+    /// The company on whose behalf he acts, or that he acts for none, where the directory fills it.
+    pub tenant: Option<Option<String>>,
     /// His roles, where the directory decides about them.
     pub roles: Option<Vec<String>>,
-    /// Verified keys; the account keeps those that are not among them.
-    pub keys: BTreeMap<String, String>,
+    /// Verified keys that the directory fills, `None` where it says nothing; the account keeps those that are not among
+    /// them.
+    pub keys: BTreeMap<String, Option<String>>,
 }
 
 /// Which field of a [`Person`] a value fills.
@@ -88,14 +90,14 @@ impl Mapping {
     ) -> Result<Person, Several> {
         let mut person = Person { id, name: typed.to_owned(), ..Person::default() };
         for (field, source) in &self.fields {
-            let Some(value) = value(source)?.filter(|value| !value.is_empty()) else { continue };
+            let value = value(source)?.filter(|value| !value.is_empty());
             match field {
-                Field::Name => person.name = value,
-                Field::Subject => person.subject = Some(value),
-                Field::FullName => person.full_name = Some(value),
-                Field::FirstName => person.first_name = Some(value),
-                Field::LastName => person.last_name = Some(value),
-                Field::Email => person.email = Some(value),
+                Field::Name => person.name = value.unwrap_or(person.name),
+                Field::Subject => person.subject = value,
+                Field::FullName => person.full_name = Some(value.unwrap_or_default()),
+                Field::FirstName => person.first_name = Some(value.unwrap_or_default()),
+                Field::LastName => person.last_name = Some(value.unwrap_or_default()),
+                Field::Email => person.email = Some(value.unwrap_or_default()),
                 Field::Tenant => person.tenant = Some(value),
                 Field::Key(key) => {
                     person.keys.insert(key.clone(), value);
@@ -126,7 +128,8 @@ mod tests {
     use super::*;
 
     fn mapping() -> Mapping {
-        let fields = [("name", "uid"), ("email", "mail"), ("customer", "number")];
+        let fields =
+            [("name", "uid"), ("email", "mail"), ("customer", "number"), ("till", "x"), ("tenant", "x")];
         Mapping {
             fields: fields.map(|(field, source)| (Field::named(field), source.to_owned())).to_vec(),
             roles: Some(BTreeMap::from([
@@ -148,8 +151,12 @@ mod tests {
         };
         let groups = ["Agents", "CN=Heads,O=X", "administrator"].map(str::to_owned);
         let person = mapping().person("7".to_owned(), "ann", value, &groups).unwrap();
-        assert_eq!((person.id.as_str(), person.name.as_str(), &person.email), ("7", "Ann", &None));
-        assert_eq!(person.keys, BTreeMap::from([("customer".to_owned(), "4711".to_owned())]));
+        assert_eq!((person.id.as_str(), person.name.as_str()), ("7", "Ann"));
+        let keys = [("customer".to_owned(), Some("4711".to_owned())), ("till".to_owned(), None)];
+        assert_eq!(person.keys, BTreeMap::from(keys));
+        // What it fills and says nothing of is nothing, and what it does not fill is not its to say.
+        assert_eq!((person.email.as_deref(), person.tenant), (Some(""), Some(None)));
+        assert_eq!((person.full_name, person.subject), (None, None));
         assert_eq!(person.roles.unwrap(), ["agent", "head", "user"]);
         let person = mapping().person("7".to_owned(), "ann", value, &[]).unwrap();
         assert_eq!(person.roles.unwrap(), [""; 0]);

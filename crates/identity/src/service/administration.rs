@@ -13,6 +13,7 @@ use countersign_auth::token::TokenDigest;
 use tokio::sync::MutexGuard;
 use zeroize::Zeroizing;
 
+use super::directories::Tie;
 use super::ending::Scope;
 use super::{By, Core, LAST_ACCOUNT, Service, unavailable};
 use crate::accounts::directory::Entry;
@@ -38,22 +39,28 @@ impl Service {
         by: By,
         now: Time,
     ) -> Answer<Result<Arc<Account>, AccountError>> {
-        self.run(move |core| async move { core.create_account(draft, &by, now).await })
+        self.run(move |core| async move { core.create_account(draft, None, &by, now).await })
     }
 
-    /// Brings an account to what a draft says; the kind stays, and without a new password the old one. A change
-    /// of subject, tenant, roles or keys ends what was proven before.
+    /// Brings an account to what `change` makes of it; the kind stays, and so does the password, which is set by itself
+    /// ([`Service::set_password`]). A change of subject, tenant, roles or keys ends what was proven before.
+    ///
+    /// `change` is shown the account as it is while nobody else changes any: whoever took a right away before has taken it
+    /// away, and whoever asks for a change may be looked up once more. It must not wait for anything.
     ///
     /// # Errors
-    /// See [`AccountError`].
-    pub fn update_account(
+    /// What `change` says, and see [`AccountError`].
+    pub fn update_account<E>(
         &self,
         id: AccountId,
-        draft: AccountDraft,
+        change: impl FnOnce(&AccountView) -> Result<AccountDraft, E> + Send + 'static,
         by: By,
         now: Time,
-    ) -> Answer<Result<Arc<Account>, AccountError>> {
-        self.run(move |core| async move { core.update_account(id, draft, &by, now).await })
+    ) -> Answer<Result<Arc<Account>, E>>
+    where
+        E: From<AccountError> + From<Unavailable> + Send + 'static,
+    {
+        self.run(move |core| async move { core.update_account(id, change, &by, now).await })
     }
 
     /// Disables an account, which ends its sessions and tokens, or enables it again. Its API keys are refused
@@ -135,7 +142,7 @@ impl Service {
             let password = core.fresh_value(&form, None, "")?;
             draft.password = Some(Secret::new(password.expose()));
             draft.roles = vec![ADMINISTRATOR.to_owned()];
-            core.create_account(draft, &By::gate(), now).await.map(|_| Some(password))
+            core.create_account(draft, None, &By::gate(), now).await.map(|_| Some(password))
         })
     }
 
@@ -234,9 +241,11 @@ impl Core {
         Ok(run.await.map_err(lost)??)
     }
 
+    /// Makes an account, which is somebody's from the beginning if there is a tie.
     pub(super) async fn create_account(
         &self,
         draft: AccountDraft,
+        tie: Option<Tie<'_>>,
         by: &By,
         now: Time,
     ) -> Result<Arc<Account>, AccountError> {
@@ -256,49 +265,47 @@ impl Core {
         ];
         let mut kept = self.kept_of_draft(id, &draft, by, now)?;
         changes.append(&mut kept.changes);
+        let tie = tie.map(|tie| self.tie_row(tie, &draft.kind, AccountId(id)));
+        changes.extend(tie.clone().map(Change::PutValue));
         self.store.write(changes).await.map_err(account_error)?;
         *last = id;
         let entry = rows::entry(row).map_err(account_error)?;
         let account = Arc::clone(&entry.account);
         self.equivalents.put(kept);
+        if let Some(tie) = &tie {
+            self.links.put(tie);
+        }
         self.directory.put(entry);
         Ok(account)
     }
 
-    pub(super) async fn update_account(
+    pub(super) async fn update_account<E: From<AccountError>>(
         &self,
         id: AccountId,
-        mut draft: AccountDraft,
+        change: impl FnOnce(&AccountView) -> Result<AccountDraft, E>,
         by: &By,
         now: Time,
-    ) -> Result<Arc<Account>, AccountError> {
-        (*self.entry(id)?.account.kind).clone_into(&mut draft.kind);
-        draft.check()?;
-        let password = match &draft.password {
-            Some(password) => Some(self.hashed(password, &[&draft.name, &draft.email]).await?),
-            None => None,
-        };
+    ) -> Result<Arc<Account>, E> {
         let guard = self.administration.lock().await;
         let entry = self.entry(id)?;
+        let draft = change(&self.view(&entry))?;
+        draft.check()?;
+        if draft.password.is_some() {
+            return Err(AccountError::Unfit { field: "password", problem: "is set by itself" }.into());
+        }
+        if draft.is_as(&entry.account) {
+            return Ok(Arc::clone(&entry.account));
+        }
         let before = rows::row(&entry);
         let mut row = before.clone();
         rows::fill(&mut row, &draft);
+        row.kind.clone_from(&before.kind);
         let rights =
             |row: &AccountRow| (row.subject.clone(), row.tenant.clone(), row.roles.clone(), row.keys.clone());
-        let ends = password.is_some() || rights(&row) != rights(&before);
-        let kept = match &password {
-            Some(_) => Some(self.kept_of_draft(id.0, &draft, by, now)?),
-            None if row.name != before.name => {
-                Some(self.equivalents.renamed(id.0, (&row.kind, &row.name), &*self.random)?)
-            }
-            None => None,
-        };
-        if password.is_some() {
-            row.password_hash = password;
-            row.password_due = draft.password_due;
-        }
-        let proofs = if ends { Proofs::End(None) } else { Proofs::Stay };
-        self.replace(guard, Next { row, proofs, kept }, "account.changed", by, now).await
+        let renamed = || self.equivalents.renamed(id.0, (&row.kind, &row.name), &*self.random);
+        let kept = (row.name != before.name).then(renamed).transpose().map_err(AccountError::from)?;
+        let proofs = if rights(&row) == rights(&before) { Proofs::Stay } else { Proofs::End(None) };
+        Ok(self.replace(guard, Next { row, proofs, kept }, "account.changed", by, now).await?)
     }
 
     async fn set_standing(
@@ -381,9 +388,8 @@ impl Core {
         let id = AccountId(row.id.cast_unsigned());
         let mut changes = Vec::with_capacity(3);
         if let Proofs::End(keep) = proofs {
-            // Later than the order: passwords are hashed and others waited for in between. And later than what was there,
-            // also where the clock was set back.
-            row.proofs_from = now.max(self.clock.now()).unix_ms().max(row.proofs_from.saturating_add(1));
+            // Later than what was there, also where the clock was set back.
+            row.proofs_from = now.unix_ms().max(row.proofs_from.saturating_add(1));
             changes.push(Change::DeleteTokensOf { account: id.0, keep: keep.map(|digest| digest.0) });
         }
         changes.push(Change::UpdateAccount(Box::new(row.clone())));

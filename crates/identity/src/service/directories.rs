@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use countersign_auth::account::AccountId;
+use countersign_auth::account::{Account, AccountId};
 use countersign_auth::port::{PasswordAnswer, PasswordClaim, Unavailable};
 use countersign_auth::secret::Secret;
 use countersign_auth::time::Time;
@@ -20,14 +20,14 @@ use super::flights::TooMany;
 use super::passwords::{Checked, is_of_another};
 use super::{By, Core, Service, unavailable};
 use crate::accounts::directory::Entry;
-use crate::accounts::{AccountDraft, AccountError};
+use crate::accounts::{AccountDraft, AccountError, AccountView};
 use crate::audit;
 use crate::directory::person::Person;
 use crate::directory::{
     Directory, DirectorySettings, FirstSight, HealthReport, Kept, Route, Trouble, Verdict,
 };
 use crate::lockout::{Bucket, Verdict as Strike};
-use crate::store::{Change, ValuePurpose};
+use crate::store::{Change, ValuePurpose, ValueRow};
 use crate::values::{Values, framed_mac};
 
 /// How often a directory is asked whether it is well.
@@ -78,6 +78,15 @@ pub(super) struct Home {
     /// For the audit.
     pub(super) actor: String,
     pub(super) first_sight: FirstSight,
+}
+
+/// Whose an account is: no other source's, whatever that calls its people.
+#[derive(Clone, Copy)]
+pub(super) struct Tie<'t> {
+    /// A directory's name, or that of another source of people, which has a blank in it.
+    pub(super) home: &'t str,
+    /// What he is known by there.
+    pub(super) person: &'t str,
 }
 
 /// Why a person has no account.
@@ -257,21 +266,21 @@ impl Core {
             }
             None => {
                 let draft = overlaid(AccountDraft::new(kind, &person.name), &person);
-                let account = self.create_account(draft, &by, now).await?;
-                self.tie(home, account.id, kind, &person).await?;
-                account.id
+                let tie = Tie { home: &home.name, person: &person.id };
+                self.create_account(draft, Some(tie), &by, now).await?.id
             }
         };
         let entry = self.entry(id)?;
         if entry.disabled {
             return Err(Unmapped::Refused("the account is disabled"));
         }
-        let before = draft_of(&entry);
-        let after = overlaid(draft_of(&entry), &person);
-        if is_same(&before, &after) {
+        let described = |account: &Account| overlaid(AccountDraft::of(account), &person);
+        // Nearly always there is nothing to change, and no need to wait for those who change something.
+        if described(&entry.account).is_as(&entry.account) {
             return Ok(entry);
         }
-        self.update_account(id, after, &by, now).await?;
+        let change = |view: &AccountView| Ok::<_, AccountError>(described(&view.account));
+        self.update_account(id, change, &by, now).await?;
         Ok(self.entry(id)?)
     }
 
@@ -294,7 +303,7 @@ impl Core {
             return Err(Unmapped::Refused("an account of that name has a password of its own"));
         }
         if self.links.is_tied(entry.account.id.0) {
-            return Err(Unmapped::Refused("the account of that name is somebody else's of a directory"));
+            return Err(Unmapped::Refused("the account of that name is somebody else's"));
         }
         self.tie(home, entry.account.id, kind, person).await?;
         let event = audit::row(by, "account.tied", audit::name_of(&entry.account), now);
@@ -310,12 +319,17 @@ impl Core {
         kind: &str,
         person: &Person,
     ) -> Result<(), Unmapped> {
-        let purpose = ValuePurpose::Directory;
-        let row = Values::row(&self.derivation_key, purpose, &home.name, kind, account.0, &person.id);
+        let row = self.tie_row(Tie { home: &home.name, person: &person.id }, kind, account);
         let written = self.store.write(vec![Change::PutValue(row.clone())]).await;
         written.map_err(|error| Unmapped::Down(unavailable(error)))?;
         self.links.put(&row);
         Ok(())
+    }
+
+    /// The row that ties somebody to an account.
+    pub(super) fn tie_row(&self, tie: Tie<'_>, kind: &str, account: AccountId) -> ValueRow {
+        let Tie { home, person } = tie;
+        Values::row(&self.derivation_key, ValuePurpose::Directory, home, kind, account.0, person)
     }
 }
 
@@ -328,27 +342,16 @@ fn plain_spelling(user: &str) -> String {
     decomposed.filter(counts).flat_map(char::to_lowercase).filter(counts).collect()
 }
 
-/// What an account is now, as a draft of what it is to be.
-fn draft_of(entry: &Entry) -> AccountDraft {
-    let account = &entry.account;
-    AccountDraft {
-        subject: Some(account.subject.clone()),
-        full_name: account.full_name.clone(),
-        first_name: account.first_name.clone(),
-        last_name: account.last_name.clone(),
-        email: account.email.clone(),
-        tenant: account.tenant.clone(),
-        roles: account.roles.clone(),
-        keys: account.keys.clone(),
-        ..AccountDraft::new(&account.kind, &account.name)
-    }
-}
-
 /// A draft with what a directory says of a person in the place of what was there.
 fn overlaid(draft: AccountDraft, person: &Person) -> AccountDraft {
     let text = |own: String, said: &Option<String>| said.clone().unwrap_or(own);
     let mut keys = draft.keys;
-    keys.extend(person.keys.clone());
+    for (key, said) in &person.keys {
+        match said {
+            Some(value) => keys.insert(key.clone(), value.clone()),
+            None => keys.remove(key),
+        };
+    }
     AccountDraft {
         name: person.name.clone(),
         subject: person.subject.clone().or(draft.subject),
@@ -356,20 +359,9 @@ fn overlaid(draft: AccountDraft, person: &Person) -> AccountDraft {
         first_name: text(draft.first_name, &person.first_name),
         last_name: text(draft.last_name, &person.last_name),
         email: text(draft.email, &person.email),
-        tenant: person.tenant.clone().or(draft.tenant),
+        tenant: person.tenant.clone().unwrap_or(draft.tenant),
         roles: person.roles.clone().unwrap_or(draft.roles),
         keys,
         ..AccountDraft::new(&draft.kind, &person.name)
     }
-}
-
-fn is_same(one: &AccountDraft, other: &AccountDraft) -> bool {
-    let fields = |draft: &AccountDraft| {
-        [&draft.name, &draft.full_name, &draft.first_name, &draft.last_name, &draft.email].map(String::clone)
-    };
-    fields(one) == fields(other)
-        && one.subject == other.subject
-        && one.tenant == other.tenant
-        && one.roles == other.roles
-        && one.keys == other.keys
 }

@@ -44,7 +44,21 @@ impl Service {
         by: By,
         now: Time,
     ) -> Answer<Result<(), AccountError>> {
-        self.run(move |core| async move { core.set_password(id, password, &weaker, &by, now).await })
+        self.run(move |core| async move { core.set_password(id, password, Some(&weaker), &by, now).await })
+    }
+
+    /// The same; the new password is kept for the schemes that the account has opted in to by then.
+    ///
+    /// # Errors
+    /// See [`AccountError`].
+    pub fn renew_password(
+        &self,
+        id: AccountId,
+        password: NewPassword,
+        by: By,
+        now: Time,
+    ) -> Answer<Result<(), AccountError>> {
+        self.run(move |core| async move { core.set_password(id, password, None, &by, now).await })
     }
 
     /// Deletes what is kept of an account's password for weaker schemes; the password itself stays.
@@ -67,7 +81,7 @@ impl Core {
         &self,
         id: AccountId,
         password: NewPassword,
-        weaker: &[WeakerScheme],
+        weaker: Option<&[WeakerScheme]>,
         by: &By,
         now: Time,
     ) -> Result<(), AccountError> {
@@ -83,14 +97,22 @@ impl Core {
             NewPassword::None => None,
         };
         let guard = self.administration.lock().await;
+        let now = self.by_now(now);
         let mut row = rows::row(&*self.entry(id)?);
-        let kept = self.kept(id.0, (&row.kind, &row.name), clear, weaker, by, now)?;
+        let weaker = weaker.map_or_else(|| self.equivalents.schemes(id.0), <[WeakerScheme]>::to_vec);
+        let kept = self.kept(id.0, (&row.kind, &row.name), clear, &weaker, by, now)?;
         row.password_hash = hash;
         row.password_due = due;
         let next = Next { row, proofs: Proofs::End(None), kept: Some(kept) };
         self.replace(guard, next, "password.set", by, now).await?;
         self.lockout.unlock(id.0);
         Ok(())
+    }
+
+    /// The moment for a change that was ordered at `now`: a password was hashed and others waited for, and all that time
+    /// the old one was good.
+    fn by_now(&self, now: Time) -> Time {
+        now.max(self.clock.now())
     }
 
     async fn strengthen(&self, id: AccountId, by: &By, now: Time) -> Result<(), AccountError> {
@@ -163,6 +185,7 @@ impl Core {
             Err(AccountError::Taken(_) | AccountError::NotFound) => return Ok(PasswordChange::WrongOld),
         };
         let guard = self.administration.lock().await;
+        let now = self.by_now(now);
         let Some(entry) = self.directory.find(account.id.0) else { return Ok(PasswordChange::WrongOld) };
         if Some(&entry.password) != checked.entry.as_ref().map(|checked| &checked.password) {
             return Ok(PasswordChange::WrongOld);

@@ -13,6 +13,7 @@ use countersign_auth::port::{Answer, IssuerKeys, Unavailable};
 use countersign_auth::time::Time;
 use hashbrown::HashMap;
 
+use super::directories::Tie;
 use super::{By, Service};
 use crate::accounts::{AccountDraft, AccountError};
 use crate::issuers::TrustedIssuer;
@@ -102,9 +103,11 @@ impl Foreign for Service {
         if !self.core.fronts.of(api).is_some_and(|front| front.create) {
             return Box::pin(std::future::ready(Ok(None)));
         }
-        let (by, draft) = (By::new(format!("front of {api}"), None), AccountDraft::new(kind, name));
+        let (by, home) = (By::new(format!("front of {api}"), None), format!("front {api}"));
+        let (draft, name) = (AccountDraft::new(kind, name), name.to_owned());
         self.run(move |core| async move {
-            match core.create_account(draft, &by, now).await {
+            let tie = Tie { home: &home, person: &name };
+            match core.create_account(draft, Some(tie), &by, now).await {
                 Ok(account) => Ok(Some(account)),
                 // It is there and disabled, or came into being meanwhile: the next request finds it.
                 Err(AccountError::Taken(_) | AccountError::Unfit { .. } | AccountError::NotFound) => Ok(None),

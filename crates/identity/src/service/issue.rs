@@ -22,6 +22,9 @@ const SPENT_KEPT: usize = 32;
 /// 9999-12-31T23:59:59Z: the end of what has none, where a moment must be told.
 const END_OF_TIME_UNIX_SECS: i64 = 253_402_300_799;
 
+/// Where proofs count from a moment that is so far ahead, the clock was when they ended.
+const AHEAD: Duration = Duration::from_secs(60);
+
 /// What memory looked like before an order was worked on.
 #[derive(Default)]
 struct Work {
@@ -179,7 +182,8 @@ impl Core {
     /// Where the clock was ahead when they ended, no proof can be as late; the copy alone decides then.
     pub(super) fn may_still_act(&self, account: &Account, proven_at: Time, now: Time) -> bool {
         self.directory.enabled(account.id.0).is_some_and(|current| {
-            account.proofs_from == current.proofs_from && proven_at >= current.proofs_from.min(now)
+            account.proofs_from == current.proofs_from
+                && (proven_at >= current.proofs_from || current.proofs_from > now.plus(AHEAD))
         })
     }
 

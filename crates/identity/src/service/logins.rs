@@ -61,7 +61,8 @@ impl Service {
             let name = format!("issuer {}", login.terms.issuer);
             let home = Home { actor: name.clone(), name, first_sight: login.first_sight };
             let kind = person.described.kind.clone();
-            match core.account_at(&home, &kind, described(person), now).await {
+            let person = described(person, &login.terms.claims);
+            match core.account_at(&home, &kind, person, now).await {
                 Ok(entry) => Ok(Ok(Arc::clone(&entry.account))),
                 Err(Unmapped::Refused(why)) => Ok(Err(why)),
                 Err(Unmapped::Down(error)) => Err(error),
@@ -74,20 +75,26 @@ fn unknown() -> Unavailable {
     Unavailable("the log-in is no longer configured".to_owned())
 }
 
-/// A person as the claims of his ID token describe him.
-fn described(person: LoggedIn) -> Person {
-    let LoggedIn { id, described, decides_roles, .. } = person;
-    let said = |text: String| (!text.is_empty()).then_some(text);
-    Person {
-        id,
-        name: described.name,
-        subject: None,
-        full_name: said(described.full_name),
-        first_name: said(described.first_name),
-        last_name: said(described.last_name),
-        email: said(described.email),
-        tenant: described.tenant,
-        roles: decides_roles.then_some(described.roles),
-        keys: described.keys,
+/// A person as the claims of his ID token describe him: what they are mapped to and do not say is nothing.
+fn described(person: LoggedIn, claims: &[(String, String)]) -> Person {
+    let LoggedIn { id, described, .. } = person;
+    let mut person = Person { id, name: described.name, ..Person::default() };
+    let mut keys = described.keys;
+    for (target, _claim) in claims {
+        match target.as_str() {
+            // His name: the account keeps its subject.
+            "subject" => {}
+            "roles" => person.roles = Some(described.roles.clone()),
+            "tenant" => person.tenant = Some(described.tenant.clone()),
+            "name" => person.full_name = Some(described.full_name.clone()),
+            "email" => person.email = Some(described.email.clone()),
+            "first_name" => person.first_name = Some(described.first_name.clone()),
+            "last_name" => person.last_name = Some(described.last_name.clone()),
+            key => {
+                let said = keys.remove(key);
+                person.keys.insert(key.to_owned(), said);
+            }
+        }
     }
+    person
 }

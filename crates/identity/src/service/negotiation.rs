@@ -24,6 +24,7 @@ use countersign_negotiate::kerberos::{KerberosError, Pending};
 use countersign_negotiate::spnego::{Init, Mechanism, Token};
 
 use self::ntlm::{Conversation, Envelope};
+use super::directories::Tie;
 use super::{By, Core, Service};
 use crate::accounts::directory::Entry;
 use crate::accounts::{AccountDraft, AccountError};
@@ -192,9 +193,10 @@ impl Core {
         }
     }
 
-    /// The account of somebody who is proven, which is made where it may be.
+    /// The account of somebody who is proven, which is made where it may be, for the people of that realm or domain.
     async fn account_for(
         &self,
+        home: &str,
         kind: &str,
         name: &str,
         first_sight: &FirstSight,
@@ -208,7 +210,8 @@ impl Core {
         };
         let draft =
             AccountDraft { roles: roles.clone(), tenant: tenant.clone(), ..AccountDraft::new(kind, name) };
-        match self.create_account(draft, &By::gate(), now).await {
+        let tie = Tie { home, person: name };
+        match self.create_account(draft, Some(tie), &By::gate(), now).await {
             // Somebody else's first sight of him may have been a moment earlier.
             Ok(_) | Err(AccountError::Taken(_)) => Ok(self
                 .directory

@@ -1,6 +1,7 @@
 //! Answers: `statusCode` in every body, and `statusMessage` and nothing else beside it in errors.
 
 use bytes::Bytes;
+use countersign_auth::port::Unavailable;
 use countersign_auth::port::services::{After, ServiceAnswer};
 use countersign_auth::refusal::{Reason, Refusal};
 use countersign_identity::accounts::AccountError;
@@ -114,6 +115,18 @@ pub(crate) fn account_failure(error: AccountError) -> Failure {
             Failure::Gate(Refusal::new(Reason::TooMany, "too many passwords are being worked on"))
         }
         AccountError::Unavailable(error) => Failure::Gate(error.into()),
+    }
+}
+
+impl From<AccountError> for Failure {
+    fn from(error: AccountError) -> Self {
+        account_failure(error)
+    }
+}
+
+impl From<Unavailable> for Failure {
+    fn from(error: Unavailable) -> Self {
+        Self::Gate(error.into())
     }
 }
 

@@ -162,46 +162,43 @@ impl Centre {
         if is_self && enabled == Some(false) {
             return Err(Failure::new(Code::Forbidden, "Nobody disables himself"));
         }
-        let draft = self.changed(&view.account, &body)?;
+        let changes = self.changes(&body)?;
         let password = text(&body, "password")?.filter(|password| !password.is_empty());
         let due = flag(&body, "changePasswordOnFirstLogin")?;
         if due.is_some_and(|due| due != (view.password == PasswordState::Due)) && password.is_none() {
             return Err(Failure::missing("password"));
         }
-        let (id, now) = (view.account.id, self.clock.now());
-        if is_changed(&view.account, &draft) {
-            self.service.update_account(id, draft, me.by(), now).await.map_err(account_failure)?;
-        }
+        // In the meantime he may have lost his right, or the user have become somebody whom it does not cover.
+        let (id, now, right) = (view.account.id, self.clock.now(), self.right_of(me));
+        let still = right.clone();
+        let change = move |view: &AccountView| {
+            still.covers(view)?;
+            Ok::<_, Failure>(changes.made(&view.account))
+        };
+        self.service.update_account(id, change, me.by(), now).await?;
         if let Some(password) = password {
+            right.covers(&self.service.account(id).ok_or_else(Failure::user_not_found)?)?;
             let new = Secret::new(password);
             let new = if due == Some(true) { NewPassword::Due(new) } else { NewPassword::Lasting(new) };
-            self.service
-                .set_password(id, new, view.weaker.clone(), me.by(), now)
-                .await
-                .map_err(account_failure)?;
+            self.service.renew_password(id, new, me.by(), now).await.map_err(account_failure)?;
         }
         let standing = enabled.map(|enabled| if enabled { Standing::Enabled } else { Standing::Disabled });
         if let Some(standing) = standing.filter(|standing| *standing != view.standing) {
+            right.covers(&self.service.account(id).ok_or_else(Failure::user_not_found)?)?;
             self.service.set_standing(id, standing, me.by(), now).await.map_err(account_failure)?;
         }
         Ok(done())
     }
 
-    /// An account as a body wants it, without its password.
-    fn changed(&self, account: &Account, body: &Map<String, Value>) -> Result<AccountDraft, Failure> {
-        let or = |name: &str, own: &str| Ok::<_, Failure>(text(body, name)?.unwrap_or(own).to_owned());
-        let name = or("userName", &account.name)?;
-        // The subject is what services behind the gate know the user by: it stays, whatever his name becomes.
-        Ok(AccountDraft {
-            subject: Some(account.subject.clone()),
-            full_name: account.full_name.clone(),
-            first_name: or("firstName", &account.first_name)?,
-            last_name: or("lastName", &account.last_name)?,
-            email: or("emailAddress", &account.email)?,
-            tenant: account.tenant.clone(),
-            roles: self.roles(body)?.unwrap_or_else(|| account.roles.clone()),
-            keys: account.keys.clone(),
-            ..AccountDraft::new(KIND, &name)
+    /// What a body wants changed of an account, its password aside.
+    fn changes(&self, body: &Map<String, Value>) -> Result<Changes, Failure> {
+        let said = |name: &str| Ok::<_, Failure>(text(body, name)?.map(str::to_owned));
+        Ok(Changes {
+            name: said("userName")?,
+            first_name: said("firstName")?,
+            last_name: said("lastName")?,
+            email: said("emailAddress")?,
+            roles: self.roles(body)?,
         })
     }
 
@@ -253,10 +250,26 @@ impl Centre {
     }
 }
 
-fn is_changed(account: &Account, draft: &AccountDraft) -> bool {
-    account.name != draft.name
-        || account.first_name != draft.first_name
-        || account.last_name != draft.last_name
-        || account.email != draft.email
-        || account.roles != draft.roles
+/// What is wanted of an account; the rest stays.
+struct Changes {
+    name: Option<String>,
+    first_name: Option<String>,
+    last_name: Option<String>,
+    email: Option<String>,
+    roles: Option<Vec<String>>,
+}
+
+impl Changes {
+    /// The subject is what services behind the gate know the user by: it stays, whatever his name becomes.
+    fn made(self, account: &Account) -> AccountDraft {
+        let own = AccountDraft::of(account);
+        AccountDraft {
+            name: self.name.unwrap_or(own.name),
+            first_name: self.first_name.unwrap_or(own.first_name),
+            last_name: self.last_name.unwrap_or(own.last_name),
+            email: self.email.unwrap_or(own.email),
+            roles: self.roles.unwrap_or(own.roles),
+            ..AccountDraft::of(account)
+        }
+    }
 }

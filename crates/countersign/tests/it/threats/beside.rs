@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use countersign_auth::secret::Secret;
 use countersign_gateway::limits::Limits;
-use countersign_identity::accounts::AccountDraft;
+use countersign_identity::accounts::{AccountDraft, AccountError, AccountView};
 use countersign_identity::service::By;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, HandshakeKind, RootCertStore, StreamOwned};
@@ -68,8 +68,10 @@ fn e5_a_right_that_was_taken_away_is_gone_with_the_next_request() {
     let account = ground.world.service().account_named("users", "ann").unwrap().account.id;
     let become_one = |roles: &[&str]| {
         let roles = roles.iter().map(|role| (*role).to_owned()).collect();
-        let draft = AccountDraft { roles, ..AccountDraft::new("users", "ann") };
-        let update = ground.world.service().update_account(account, draft, By::gate(), ground.world.now());
+        let change = |view: &AccountView| {
+            Ok::<_, AccountError>(AccountDraft { roles, ..AccountDraft::of(&view.account) })
+        };
+        let update = ground.world.service().update_account(account, change, By::gate(), ground.world.now());
         ground.world.block_on(update).unwrap();
     };
     become_one(&["buyer"]);

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use countersign_auth::port::Operations as _;
 use countersign_auth::secret::Secret;
-use countersign_identity::accounts::{AccountDraft, Standing};
+use countersign_identity::accounts::{AccountDraft, AccountError, AccountView, Standing};
 use countersign_identity::service::By;
 use countersign_identity::service::equivalents::NewPassword;
 
@@ -238,8 +238,10 @@ impl Agent<'_> {
                 world.block_on(service.set_password(self.id, password, Vec::new(), by, now)).unwrap();
             }
             Cause::RoleRemoved => {
-                let draft = AccountDraft::new("users", &self.name);
-                world.block_on(service.update_account(self.id, draft, by, now)).unwrap();
+                let bare = |view: &AccountView| {
+                    Ok::<_, AccountError>(AccountDraft::new(&view.account.kind, &view.account.name))
+                };
+                world.block_on(service.update_account(self.id, bare, by, now)).unwrap();
             }
             Cause::AccountDisabled => {
                 world.block_on(service.set_standing(self.id, Standing::Disabled, by, now)).unwrap();

@@ -6,7 +6,7 @@ use countersign_auth::link::Sharing;
 use countersign_auth::port::negotiation::LegAnswer;
 use countersign_auth::port::{Answer, Unavailable};
 use countersign_auth::time::Time;
-use countersign_negotiate::kerberos::{KerberosError, Pending, Step};
+use countersign_negotiate::kerberos::{KerberosError, Pending, Step, name_and_realm};
 
 use super::{Client, Outcome, Waiting, at_once, go_on, proven, refused};
 use crate::negotiation::{Mechanisms, account_name, channel_binding};
@@ -71,7 +71,9 @@ impl Core {
             Ok(name) => name,
             Err(cause) => return refused(cause),
         };
-        let found = self.account_for(&client.accounts, name, &kerberos.settings.first_sight, now);
+        let realm = name_and_realm(&accepted.principal).map_or("", |(_, realm)| realm);
+        let home = format!("kerberos {realm}");
+        let found = self.account_for(&home, &client.accounts, name, &kerberos.settings.first_sight, now);
         proven(self.handle.block_on(found)?, Some(accepted.answer).filter(|token| !token.is_empty()))
     }
 }

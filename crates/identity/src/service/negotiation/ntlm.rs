@@ -279,8 +279,8 @@ impl Core {
             Some(token) => Some(decoded(&token)?),
             None => None,
         };
-        let found =
-            self.account_for(&client.accounts, without_domain(&user), &helpers.first_sight, now).await?;
+        let (home, name) = (format!("ntlm {}", ntlm.settings.names.domain), without_domain(&user));
+        let found = self.account_for(&home, &client.accounts, name, &helpers.first_sight, now).await?;
         proven(found, token)
     }
 }

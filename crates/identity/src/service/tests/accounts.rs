@@ -2,7 +2,7 @@ use countersign_auth::account::AccountId;
 use countersign_auth::port::{ApplicationAnswer, PasswordChange, SharedAnswer};
 
 use super::*;
-use crate::accounts::{AccountError, Standing};
+use crate::accounts::{AccountError, AccountView, Standing};
 use crate::service::Ended;
 use crate::service::equivalents::NewPassword;
 
@@ -22,10 +22,10 @@ async fn names_and_subjects_are_unique_within_a_kind() {
     assert_eq!(error(create(draft).await), "the subject is taken");
     let bob = bench.account("users", "bob").await;
     assert!(bob.id > ann.id);
-    let rename = bench.service.update_account(bob.id, AccountDraft::new("", "ann"), By::gate(), at(1)).await;
+    let become_ann = |_: &AccountView| Ok::<_, AccountError>(AccountDraft::new("users", "ann"));
+    let rename = bench.service.update_account(bob.id, become_ann, By::gate(), at(1)).await;
     assert_eq!(error(rename), "the name is taken");
-    let nobody =
-        bench.service.update_account(AccountId(99), AccountDraft::new("", "x"), By::gate(), at(1)).await;
+    let nobody = bench.service.update_account(AccountId(99), become_ann, By::gate(), at(1)).await;
     assert_eq!(error(nobody), "no such account");
     assert_eq!(bench.service.account_by_subject("users", "Ann").unwrap().id, ann.id);
     assert!(bench.service.account_by_subject("users", "ann").is_none(), "subjects are exact");
@@ -56,9 +56,10 @@ async fn what_an_older_copy_proved_does_not_count_whenever_it_was() {
         bench.service.set_password(old.id, new, Vec::new(), By::gate(), at(secs))
     };
     let now = || bench.service.account(old.id).unwrap().account;
+    // A moment after the proof, as when an answer opens it.
     let opens = |account: &Arc<Account>, secs| {
-        let opened =
-            bench.service.open_session(&Arc::from("shop"), Some(account), &session(), at(secs), at(secs));
+        let now = at(secs).plus(Duration::from_millis(40));
+        let opened = bench.service.open_session(&Arc::from("shop"), Some(account), &session(), at(secs), now);
         opened.unwrap().is_some()
     };
     // Ordered before the log-in, done after it.
@@ -93,18 +94,64 @@ async fn what_an_older_copy_proved_does_not_count_whenever_it_was() {
 }
 
 #[tokio::test]
+async fn a_change_is_made_of_what_is_there_and_brings_nothing_back() {
+    let bench = Bench::new().await;
+    let ann = bench.account("users", "ann").await;
+    let update = |change: fn(&AccountView) -> AccountDraft, secs| {
+        let change = move |view: &AccountView| Ok::<_, AccountError>(change(view));
+        bench.service.update_account(ann.id, change, By::gate(), at(secs))
+    };
+    let promoted = |view: &AccountView| AccountDraft {
+        roles: vec!["administrator".to_owned()],
+        ..AccountDraft::of(&view.account)
+    };
+    let renamed = |view: &AccountView| AccountDraft {
+        full_name: "Ann B.".to_owned(),
+        ..AccountDraft::of(&view.account)
+    };
+    let demoted = |view: &AccountView| AccountDraft { roles: Vec::new(), ..AccountDraft::of(&view.account) };
+    update(promoted, 1).await.unwrap();
+    // Both are asked for while she still has the role; it is taken away first.
+    let (taken, written) = {
+        let _one_at_a_time = bench.service.core.administration.lock().await;
+        let taken = tokio::spawn(update(demoted, 2));
+        let written = tokio::spawn(update(renamed, 2));
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        (taken, written)
+    };
+    taken.await.unwrap().unwrap();
+    written.await.unwrap().unwrap();
+    let now = bench.service.account(ann.id).unwrap().account;
+    assert_eq!((now.full_name.as_str(), now.roles.as_slice()), ("Ann B.", [].as_slice()));
+    // What changes nothing is no change; a password is none.
+    let before = bench.events().await.len();
+    update(renamed, 3).await.unwrap();
+    assert_eq!(bench.events().await.len(), before);
+    let password = |view: &AccountView| AccountDraft {
+        password: Some(Secret::new("another one")),
+        ..AccountDraft::of(&view.account)
+    };
+    assert_eq!(error(update(password, 4).await), "password is set by itself");
+}
+
+#[tokio::test]
 async fn rights_that_change_end_what_was_proven() {
     let bench = Bench::new().await;
     let ann = bench.account("users", "ann").await;
     let before = bench.token(&ann, session(), at(0)).await;
     let draft = |roles: &[&str], full_name: &str| {
-        let mut draft = AccountDraft::new("", "ann");
+        let mut draft = AccountDraft::new("users", "ann");
         draft.email = "ann@example.com".to_owned();
         draft.roles = roles.iter().map(|&role| role.to_owned()).collect();
         draft.full_name = full_name.to_owned();
         draft
     };
-    let update = |draft, now| bench.service.update_account(ann.id, draft, By::gate(), at(now));
+    let update = |draft, now| {
+        let change = move |_: &AccountView| Ok::<_, AccountError>(draft);
+        bench.service.update_account(ann.id, change, By::gate(), at(now))
+    };
     let renamed = update(draft(&[], "Ann B."), 5).await.unwrap();
     assert!(!ann.live.is_up() && renamed.live.is_up());
     assert_eq!(renamed.proofs_from, at(0));

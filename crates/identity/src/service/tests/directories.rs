@@ -47,7 +47,7 @@ impl Directory for Corp {
 }
 
 /// A directory behind all log-ins of kind `users`; what the two ends of a slow question are told by.
-fn asked(bench: &Bench) -> (Arc<Notify>, Arc<Notify>) {
+pub(super) fn asked(bench: &Bench) -> (Arc<Notify>, Arc<Notify>) {
     let (entered, leave) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let settings = DirectorySettings {
         first_sight: FirstSight::Create,
@@ -158,4 +158,73 @@ async fn spellings_that_a_directory_takes_for_one_name_share_one_bucket() {
         assert!(matches!(answer, PasswordAnswer::ProvenElsewhere(..)), "{answer:?}");
         bench.close().await;
     }
+}
+
+/// Knows one person, and says of him what it is told to.
+struct Says(Arc<std::sync::Mutex<Person>>);
+
+impl Directory for Says {
+    fn check<'d>(&'d self, _user: &'d str, _password: &'d Secret) -> BoxFuture<'d, Result<Verdict, Trouble>> {
+        let person = self.0.lock().unwrap().clone();
+        Box::pin(async { Ok(Verdict::Right(Box::new(person))) })
+    }
+
+    fn probe(&self) -> BoxFuture<'_, Result<(), String>> {
+        Box::pin(async { Ok(()) })
+    }
+}
+
+#[tokio::test]
+async fn what_a_directory_says_nothing_of_any_more_is_gone() {
+    use crate::accounts::{AccountError, AccountView};
+    let bench = Bench::new().await;
+    let filled = Person {
+        id: "7".to_owned(),
+        name: "dora".to_owned(),
+        subject: Some("d-7".to_owned()),
+        email: Some("dora@example.com".to_owned()),
+        tenant: Some(Some("acme".to_owned())),
+        keys: [("customer".to_owned(), Some("4711".to_owned()))].into(),
+        ..Person::default()
+    };
+    let said = Arc::new(std::sync::Mutex::new(filled.clone()));
+    let settings = DirectorySettings {
+        first_sight: FirstSight::Create,
+        remembered: Duration::from_millis(1),
+        at_once: 1,
+        waiting: 1,
+    };
+    bench.service.add_directory("portal", Box::new(Says(Arc::clone(&said))), settings);
+    let (api, kind) = ("shop".to_owned(), "users".to_owned());
+    assert!(bench.service.route_directory(Route { api, kind, provider: None, domain: None }, "portal"));
+    let log_in = async |secs| match bench.login(claim("dora", PASSWORD), at(secs)).await {
+        PasswordAnswer::ProvenElsewhere(account, _) => account,
+        other => panic!("{other:?}"),
+    };
+    let dora = log_in(-9).await;
+    assert_eq!((dora.tenant.as_deref(), dora.keys["customer"].as_str()), (Some("acme"), "4711"));
+    // What an operator adds is not the directory's to say.
+    let more = |view: &AccountView| {
+        let mut draft = AccountDraft::of(&view.account);
+        draft.keys.insert("till".to_owned(), "3".to_owned());
+        draft.full_name = "Dora D.".to_owned();
+        Ok::<_, AccountError>(draft)
+    };
+    bench.service.update_account(dora.id, more, By::gate(), at(-8)).await.unwrap();
+    let same = log_in(-7).await;
+    let token = bench.token(&same, session(), at(-7)).await;
+    *said.lock().unwrap() = Person {
+        subject: None,
+        email: Some(String::new()),
+        tenant: Some(None),
+        keys: [("customer".to_owned(), None)].into(),
+        ..filled
+    };
+    let dora = log_in(-6).await;
+    assert_eq!((dora.id, dora.subject.as_str(), dora.full_name.as_str()), (same.id, "d-7", "Dora D."));
+    assert_eq!((dora.tenant.as_deref(), dora.email.as_str()), (None, ""));
+    assert_eq!(dora.keys, [("till".to_owned(), "3".to_owned())].into());
+    assert_eq!(bench.says(token, at(-5)).await, "unknown", "what was proven with more than that");
+    // By the service's own clock the log-in came a while ago: the change that it made is not one after it.
+    bench.token(&dora, session(), at(-6)).await;
 }

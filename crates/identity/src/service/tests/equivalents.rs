@@ -4,6 +4,7 @@ use countersign_auth::port::PasswordChange;
 use countersign_auth::scheme::digest::hash::{DigestHash, Ha1};
 
 use super::*;
+use crate::accounts::{AccountError, AccountView};
 use crate::equivalents::WeakerScheme;
 use crate::service::equivalents::NewPassword;
 use crate::store::Change;
@@ -91,7 +92,7 @@ async fn it_follows_the_holders_password_and_not_his_name() {
     assert_eq!(changed.await.unwrap(), PasswordChange::Done);
     assert!(keeps(&bench, &ann, "ann", "my own word"));
 
-    let renamed = AccountDraft::new("users", "anna");
+    let renamed = |_: &AccountView| Ok::<_, AccountError>(AccountDraft::new("users", "anna"));
     bench.service.update_account(ann.id, renamed, By::gate(), at(2)).await.unwrap();
     assert_eq!(rows(&bench).await, [(ann.id.0, Ntlm)], "a hash over the old name would never be right");
     bench.service.set_password(ann.id, NewPassword::None, vec![Digest], By::gate(), at(3)).await.unwrap();

@@ -305,3 +305,44 @@ async fn exchanges_that_are_ended_well_cost_nothing() {
         assert_eq!(word(bench.leg(type_3(&challenge).0, Some(exchange)).await), "alice");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_that_one_source_made_is_no_other_sources() {
+    use countersign_auth::port::foreign::{Foreign as _, FrontProof, FrontTerms};
+    let folder = tempfile::tempdir().unwrap();
+    let last = b"NTLMSSP\0\x03\0\0\0answer".to_vec();
+    let by_directory = async |bench: &Bench| match bench.login(claim("rosa", PASSWORD), at(2)).await {
+        PasswordAnswer::ProvenElsewhere(account, _) => Ok(account.id),
+        PasswordAnswer::Refused(why, _) => Err(why),
+        other => panic!("{other:?}"),
+    };
+    // By a domain.
+    let bench = bench(stand_in(folder.path(), "printf '%s\\n' 'AF CORP\\rosa'")).await;
+    super::directories::asked(&bench);
+    let by_domain = async |bench: &Bench| {
+        let (_, exchange) = go_on(bench.leg(type_1(), None).await);
+        word(bench.leg(last.clone(), Some(exchange)).await)
+    };
+    assert_eq!(by_domain(&bench).await, "rosa");
+    assert_eq!(by_directory(&bench).await, Err("the account of that name is somebody else's"));
+    let bench = bench.reopen().await;
+    super::directories::asked(&bench);
+    assert_eq!(by_directory(&bench).await, Err("the account of that name is somebody else's"));
+    // By a front.
+    let bench = Bench::new().await;
+    super::directories::asked(&bench);
+    let terms = FrontTerms {
+        networks: Vec::new(),
+        proof: FrontProof::Secret(Secret::new("secret")),
+        domains: Vec::new(),
+        create: true,
+    };
+    bench.service.believe_front("crm", terms);
+    let made = bench.service.introduced("crm", "users", "rosa", at(1)).await.unwrap().unwrap();
+    assert_eq!(by_directory(&bench).await, Err("the account of that name is somebody else's"));
+    bench.service.delete_account(made.id, By::gate(), at(2)).await.unwrap();
+    // Made by an operator for him, it is his.
+    let made = bench.service.create_account(AccountDraft::new("users", "rosa"), By::gate(), at(2));
+    let made = made.await.unwrap();
+    assert_eq!(by_directory(&bench).await, Ok(made.id));
+}
