@@ -200,9 +200,13 @@ fn execute(command: Command, output: Output) -> Result<(), Failure> {
     }
 }
 
-/// What a check answers programs if all is good: the same as for mistakes, without any.
-fn no_problems() -> serde_json::Value {
-    serde_json::json!({ "problems": [] })
+/// What a check answers programs if all is good: the same as for mistakes, without any, and what is worth knowing.
+fn no_problems(note: Option<&str>) -> serde_json::Value {
+    let mut answer = serde_json::json!({ "problems": [] });
+    if let (Some(note), Some(answer)) = (note, answer.as_object_mut()) {
+        answer.insert("notes".to_owned(), serde_json::json!([note]));
+    }
+    answer
 }
 
 fn check(file: &ConfigFile, output: Output) -> Result<(), Failure> {
@@ -213,7 +217,12 @@ fn check(file: &ConfigFile, output: Output) -> Result<(), Failure> {
     }
     let (apis, listeners) = (loaded.config.api.len(), loaded.config.listener.len());
     let text = format!("{} is good: {apis} API(s), {listeners} listener(s)", loaded.file.display());
-    Ok(output.answer(&no_problems(), |_| text)?)
+    let note = wire::lowered(&loaded.config).map(|lowered| lowered.to_string());
+    let text = match &note {
+        Some(note) => format!("{text}\n{note}"),
+        None => text,
+    };
+    Ok(output.answer(&no_problems(note.as_deref()), |_| text)?)
 }
 
 #[cfg(test)]

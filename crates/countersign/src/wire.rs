@@ -2,6 +2,7 @@
 //!
 //! Everything else in this crate speaks in the terms of [`crate::config`] and [`crate::record`].
 
+mod descriptors;
 mod desk;
 mod directories;
 mod health;
@@ -26,7 +27,7 @@ use countersign_auth::scheme::digest::algorithm::Algorithm;
 use countersign_services::mounted;
 
 pub(crate) use self::identities::{FirstAdministrator, Identities};
-pub(crate) use self::plane::{Running, start};
+pub(crate) use self::plane::{Running, lowered, start};
 pub(crate) use self::service_keys::sha256;
 use crate::config::{
     self, AllowWord, DigestAlgorithm, Loaded, Mistake, SHORT_SHARED_VALUE, UNPROVEN_FROM_ANYWHERE,

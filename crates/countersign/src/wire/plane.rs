@@ -28,6 +28,7 @@ use countersign_gateway::upstream::{
 use countersign_services::mounted::{Mounted, World};
 use countersign_services::publish::Publishing;
 
+use super::descriptors::{self, Lowered};
 use super::{ASSERTION_HEADER, Identities, Settled, health, pages, service_keys};
 use countersign_identity::world::{OsRandom, WallClock};
 
@@ -225,7 +226,7 @@ pub(super) fn gate(
         services: Arc::clone(&present.services) as Arc<_>,
         clock: Arc::new(WallClock),
         random: Arc::new(OsRandom::default()),
-        limits: limits(&config.limits),
+        limits: settled_limits(config),
         fronts: Fronts {
             networks: networks(&config.network.trusted_proxies),
             fields: match config.network.forwarding {
@@ -241,6 +242,20 @@ pub(super) fn gate(
 
 fn networks(networks: &[Network]) -> Networks {
     Networks::new(networks.iter().map(|network| network.0))
+}
+
+/// The limits that hold; those that were lowered are in the log.
+fn settled_limits(config: &Config) -> Limits {
+    let mut limits = limits(&config.limits);
+    if let Some(lowered) = descriptors::fit(&mut limits, descriptors::raise()) {
+        lowered.log();
+    }
+    limits
+}
+
+/// What is lowered of the limits of a configuration where a gate of this process runs on it, if anything is.
+pub(crate) fn lowered(config: &Config) -> Option<Lowered> {
+    descriptors::fit(&mut limits(&config.limits), descriptors::raise())
 }
 
 fn limits(limits: &config::Limits) -> Limits {

@@ -29,6 +29,8 @@ use crate::transcript::Manners;
 const SLOW: usize = 20_000;
 /// Files that a process has open beside its connections.
 const OTHER_FILES: usize = 300;
+/// Connections of those who are not slow.
+const BESIDE: usize = 50;
 /// Connections from one address, within what the gate allows.
 const PER_ADDRESS: usize = 900;
 /// What a slow connection may cost the gate, in KiB.
@@ -62,15 +64,21 @@ fn half_a_body() -> String {
 fn wanted() -> usize {
     let wanted = std::env::var("SLOW").ok().map_or(SLOW, |text| text.parse().unwrap());
     // Those whose bodies go on have a second end in the gate, and one in the service.
-    let needed = wanted + wanted.div_ceil(FORWARDED_ONE_IN) + OTHER_FILES;
+    let needed = wanted + upstream_requests(wanted) + OTHER_FILES;
     let files = files_for(needed);
     if files >= needed {
         return wanted;
     }
-    let count = files.saturating_sub(OTHER_FILES) * FORWARDED_ONE_IN / (FORWARDED_ONE_IN + 1);
+    let count = files.saturating_sub(OTHER_FILES) * FORWARDED_ONE_IN / (FORWARDED_ONE_IN + 2);
     println!("{files} files may be open and not more: {count} connections are held in place of {wanted}");
     assert!(count >= SLOW_MIN, "{count} connections are no crowd: `ulimit -n` must be larger");
     count
+}
+
+/// What the gate is to allow at the service, where so many clients are slow: half of it is divided among its cores, whichever
+/// they come to.
+fn upstream_requests(count: usize) -> usize {
+    2 * count.div_ceil(FORWARDED_ONE_IN)
 }
 
 /// How many files this process, and the gate that it starts, may have open once it has asked for so many.
@@ -90,14 +98,16 @@ fn files_for(count: usize) -> usize {
     getrlimit(Resource::Nofile).current.map_or(count, |files| usize::try_from(files).unwrap())
 }
 
-fn site() -> Site {
+/// A site that promises no more than fits in the files that its gate may have.
+fn site(count: usize) -> Site {
+    let (connections, upstream_requests) = (count + BESIDE, upstream_requests(count));
     let alice =
         AccountDraft { password: Some(Secret::new("wonderland-7")), ..AccountDraft::new("users", "alice") };
     let config = |upstream| {
         format!(
             "[[api]]\nname = \"crm\"\ndialect = \"superoffice\"\ndeployment = \"onsite\"\nat = [\"crm.example/\"]\n\
              upstream = \"http://{upstream}\"\n[[api.route]]\nat = \"/**\"\nallow = \"authenticated\"\n\
-             [limits]\nconnections = 50000\nheader_timeout = \"5m\"\nbody_timeout = \"5m\"\n"
+             [limits]\nconnections = {connections}\nupstream_requests = {upstream_requests}\nheader_timeout = \"5m\"\nbody_timeout = \"5m\"\n"
         )
     };
     Site::with(config, vec![alice])
@@ -155,7 +165,7 @@ fn others(gate: &Gate) -> Duration {
 #[test]
 fn slow_clients_disturb_nobody() {
     let count = wanted();
-    let site = site();
+    let site = site(count);
     let mut gate = site.start();
     gate.said("listening for clients");
     let alone = others(&gate);

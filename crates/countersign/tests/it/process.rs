@@ -113,9 +113,14 @@ impl Site {
     /// Starts a gate that can be kept from writing to files: see [`Gate::fill_disk`].
     #[cfg(target_os = "linux")]
     pub(crate) fn start_on_a_small_disk(&self) -> Gate {
-        let mut command = Command::new("sh");
         // What a shell ignores stays ignored; else the signal would end the gate where a full disk is an error.
-        command.arg("-c").arg("trap '' XFSZ && exec \"$0\" \"$@\"").arg(binary());
+        self.start_after("trap '' XFSZ")
+    }
+
+    /// Starts the gate in a shell that does this before.
+    pub(crate) fn start_after(&self, preparation: &str) -> Gate {
+        let mut command = Command::new("sh");
+        command.arg("-c").arg(format!("{preparation} && exec \"$0\" \"$@\"")).arg(binary());
         let mut gate = Gate::begin(command, &self.folder.path().join(CONFIG), &[]);
         gate.listens();
         gate

@@ -10,6 +10,7 @@ mod bad_days;
 mod beside;
 mod challenges;
 mod claims;
+mod descriptors;
 mod directories;
 mod failing;
 mod floods;

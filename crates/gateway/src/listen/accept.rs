@@ -44,7 +44,8 @@ pub(crate) async fn run<H: Handler>(listening: Rc<Listening<H>>, socket: TcpList
             Ok((stream, address)) => take(&listening, stream, address),
             Err(error) => {
                 // A client that left before it was taken is an error of `accept`, too, but costs only a moment.
-                tracing::warn!(listener = &*listening.name, error = %error, "could not accept a connection");
+                tracing::debug!(listener = &*listening.name, error = %error, "could not accept a connection");
+                listening.worker.gate().metrics.cuts.count_missed(&error);
                 tokio::time::sleep(REST).await;
             }
         }

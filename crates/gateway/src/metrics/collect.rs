@@ -66,6 +66,14 @@ impl Collect {
                 MetricType::Counter,
             )?
             .encode_counter::<NoLabelSet, _, u64>(&accepted, None)?;
+        encoder
+            .encode_descriptor(
+                "countersign_accepts_failed",
+                "Tries to take a client's connection that the system refused",
+                None,
+                MetricType::Counter,
+            )?
+            .encode_counter::<NoLabelSet, _, u64>(&self.0.cuts.missed(), None)?;
         let mut metric = encoder.encode_descriptor(
             "countersign_connections_cut",
             "Client connections closed, and answers of HTTP/2 ended, at a limit",

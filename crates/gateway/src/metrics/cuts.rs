@@ -2,7 +2,8 @@
 //!
 //! There may be very many of them at once, so that each is counted, and one line now and then says how many.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::io;
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 
 /// The limit that a client was cut off at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,6 +84,10 @@ impl FailedHandshake {
 pub(crate) struct Cuts {
     limits: Tally<{ Cut::ALL.len() }>,
     handshakes: Tally<{ FailedHandshake::ALL.len() }>,
+    /// Connections that the system did not hand out.
+    missed: Tally<1>,
+    /// The system's number of the last error of those.
+    missed_why: AtomicI32,
 }
 
 impl Cuts {
@@ -94,6 +99,17 @@ impl Cuts {
     /// Counts one whose handshake failed.
     pub(crate) fn count_handshake(&self, failed: FailedHandshake) {
         self.handshakes.count(FailedHandshake::ALL.iter().position(|(other, _)| *other == failed));
+    }
+
+    /// Counts a try to take a connection that was in vain.
+    pub(crate) fn count_missed(&self, error: &io::Error) {
+        self.missed_why.store(error.raw_os_error().unwrap_or_default(), Ordering::Relaxed);
+        self.missed.count(Some(0));
+    }
+
+    /// How many of them there were.
+    pub(super) fn missed(&self) -> u64 {
+        self.missed.counts().sum()
     }
 
     /// Each limit with how many were cut off at it.
@@ -117,6 +133,11 @@ impl Cuts {
             if more > 0 {
                 tracing::warn!(tls.failure = kind, clients = more, "could not finish TLS handshakes");
             }
+        }
+        let tries: u64 = self.missed.untold().sum();
+        if tries > 0 {
+            let error = io::Error::from_raw_os_error(self.missed_why.load(Ordering::Relaxed));
+            tracing::warn!(tries, %error, "could not accept connections");
         }
     }
 }

@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::net::{Ipv4Addr, TcpStream};
 use std::time::Duration;
 
-use super::{ANSWERED_WITHIN, ASKED, GROWN_KIB_MAX, connected, others, site};
+use super::{ANSWERED_WITHIN, ASKED, GROWN_KIB_MAX, SLOW_MIN, connected, others, site};
 use crate::process::{CONFIG, runtime};
 use crate::raw::Wire;
 
@@ -95,7 +95,7 @@ fn heard(stream: TcpStream, request: &str) -> Option<(u16, String)> {
 
 #[test]
 fn what_is_made_to_hurt_costs_little() {
-    let site = site();
+    let site = site(SLOW_MIN);
     site.write(CONFIG, &site.configuration().replace("access = false", "access = true"));
     let mut gate = site.start();
     gate.said("listening for clients");

@@ -316,6 +316,9 @@ fn page() -> String {
         client meets beyond it is said in\nthe words of the dialect where there is a request to answer, and the access \
         line names the limit (`auth.cause`). Clients\nthat are cut off without one are counted \
         (`countersign_connections_cut_total`), and a line each second says how many were,\nand at which limit.\n\n\
+        The system has one as well: how many files a process may have open. A gate raises it to as much as it may be\n\
+        (`ulimit -Hn`, `LimitNOFILE=`). Where `connections`, `upstream_requests` and 200 more are beyond that, it lowers both\n\
+        alike, and `connections_per_address` to a quarter of the connections; its log and `countersign check` say so.\n\n\
         This page is made from the schema of the configuration and from the reasons beside the constants. A test tries \
         the edge of\neach limit, the last that passes and the first that does not: \
         `countersign/tests/it/limits/page.rs` names them.\n\n\

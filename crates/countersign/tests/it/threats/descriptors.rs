@@ -1,0 +1,82 @@
+//! F2: whoever takes connections, where the system lets a gate have few files.
+
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::process::Command;
+use std::time::Duration;
+
+use tokio::net::TcpSocket;
+
+use crate::process::{Site, runtime};
+
+const LOWERED: &str = "lowered limits to what fits in the files that the process may have open";
+const FILES: u32 = 300;
+
+fn site() -> Site {
+    let api = |upstream| {
+        format!(
+            "[[api]]\nname = \"shop\"\ndialect = \"enactor\"\nat = [\"/\"]\nupstream = \"http://{upstream}\"\n\
+             [[api.route]]\nat = \"/**\"\nallow = \"anonymous\"\n"
+        )
+    };
+    Site::with(api, Vec::new())
+}
+
+/// The beginning of an answer to whoever is at another address.
+fn asked_from(client: Ipv4Addr, gate: SocketAddr) -> String {
+    let stream = runtime().block_on(async {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(SocketAddr::from((client, 0))).unwrap();
+        socket.connect(gate).await.unwrap().into_std().unwrap()
+    });
+    stream.set_nonblocking(false).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    let mut stream = stream;
+    stream.write_all(b"GET /x HTTP/1.1\r\nHost: a.example\r\n\r\n").unwrap();
+    let mut status = [0; 12];
+    stream.read_exact(&mut status).unwrap();
+    String::from_utf8_lossy(&status).into_owned()
+}
+
+#[test]
+fn f2_no_more_connections_are_promised_than_there_are_files() {
+    let site = site();
+    let mut gate = site.start_after(&format!("ulimit -n {FILES}"));
+    let said = gate.said(LOWERED);
+    assert_eq!((&said["files.needed"], &said["files.allowed"]), (&20_200.into(), &FILES.into()));
+    assert_eq!(
+        (&said["limits.connections"], &said["limits.connections_per_address"]),
+        (&50.into(), &13.into())
+    );
+    // Heads that do not end, all of one address.
+    let mut begun = Vec::new();
+    for _ in 0..FILES {
+        let mut stream = TcpStream::connect(gate.address).unwrap();
+        let _closed = stream.write_all(b"GET /x HTTP/1.1\r\n");
+        begun.push(stream);
+    }
+    assert_eq!(asked_from(Ipv4Addr::new(127, 0, 0, 2), gate.address), "HTTP/1.1 200");
+    drop(begun);
+
+    let output = Command::new("sh")
+        .args(["-c", &format!("ulimit -n {FILES} && exec \"$0\" \"$@\"")])
+        .arg(site.command(&[]).get_program())
+        .args(["check", "--config"])
+        .arg(site.command(&[]).get_args().last().unwrap())
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "a gate runs on it all the same: {told}");
+    assert!(told.contains("need 20200 open files, and a process may have 300 here"), "{told}");
+}
+
+#[test]
+fn f2_a_gate_takes_as_many_files_as_it_may_have() {
+    let site = site();
+    let hard = rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum;
+    let mut gate = site.start_after(&format!("ulimit -Sn {FILES}"));
+    match hard {
+        Some(hard) if hard < 20_200 => assert_eq!(gate.said(LOWERED)["files.allowed"], hard),
+        Some(_) | None => assert_eq!(gate.times_said(LOWERED), 0),
+    }
+}
