@@ -1,5 +1,6 @@
 //! Listeners: sockets, what is in front of HTTP on them, and the connections that they take.
 
+mod abandoned;
 mod accept;
 mod bind;
 mod caps;
@@ -20,6 +21,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::Waker;
 
+use crate::listen::abandoned::Abandoned;
 pub(crate) use crate::listen::accept::{Listening, is_loopback, run};
 pub(crate) use crate::listen::bind::bind;
 pub(crate) use crate::listen::caps::Caps;
@@ -166,6 +168,7 @@ pub struct Connection {
     /// Of its task; it stays the same.
     waker: OnceLock<Waker>,
     leftover: Leftover,
+    abandoned: Abandoned,
     slot: Slot,
     _permit: Permit,
 }
@@ -197,6 +200,7 @@ impl Connection {
             verdict: AtomicU8::new(Verdict::Live as u8),
             waker: OnceLock::new(),
             leftover: Leftover::default(),
+            abandoned: Abandoned::default(),
             slot: Slot::default(),
             _permit: permit,
         })

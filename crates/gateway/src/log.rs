@@ -226,7 +226,9 @@ fn version_name(version: Version) -> &'static str {
 
 impl Drop for Tail {
     fn drop(&mut self) {
-        self.connection.request_ended(self.worker.pulse().now_ms());
+        let now_ms = self.worker.pulse().now_ms();
+        self.connection.request_closed(self.status.is_some(), now_ms);
+        self.connection.request_ended(now_ms);
         let took = self.started.elapsed();
         // nginx's number for a client that went away before its answer.
         let status = self.status.or_else(|| StatusCode::from_u16(499).ok()).unwrap_or_default();

@@ -19,9 +19,14 @@ pub(super) struct Watched<S> {
     clock: Coarse,
     /// Of HTTP/1; in HTTP/2 bytes that come while nothing is asked begin no head, but may be a ping.
     heads: Option<HeadWatch>,
-    /// Once a head was cut off, or the engine has ended within a message.
+    /// Once a head was cut off, or the engine has ended within a message, or a client of HTTP/2 was told to go away.
     rest: Option<Rest>,
+    /// Whether all that the engine had to write was taken, whole frames.
+    is_flushed: bool,
 }
+
+/// GOAWAY with ENHANCE_YOUR_CALM (RFC 9113 section 6.8), of any stream. The engine says it of itself alone.
+const CALM: [u8; 17] = *b"\0\0\x08\x07\0\0\0\0\0\x7f\xff\xff\xff\0\0\0\x0b";
 
 /// What follows a head that was cut off, or an answer that came before all of its request had.
 struct Rest {
@@ -43,7 +48,14 @@ impl<S> Watched<S> {
         clock: &Coarse,
         heads: Option<HeadWatch>,
     ) -> Self {
-        Self { stream, connection: Arc::clone(connection), clock: clock.clone(), heads, rest: None }
+        Self {
+            stream,
+            connection: Arc::clone(connection),
+            clock: clock.clone(),
+            heads,
+            rest: None,
+            is_flushed: true,
+        }
     }
 
     fn wrote(&self, polled: &Poll<io::Result<usize>>) {
@@ -51,6 +63,31 @@ impl<S> Watched<S> {
             Poll::Ready(_) => self.connection.moved(self.clock.now_ms()),
             Poll::Pending => self.connection.stalled(self.clock.now_ms()),
         }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Watched<S> {
+    /// Tells a client of HTTP/2 to go away, as soon as no frame is half written, and reads on behind it for a while. `None`
+    /// until then; the engine ends with the error.
+    fn calm(&mut self, cx: &mut Context<'_>) -> Option<Poll<io::Result<()>>> {
+        if self.rest.is_none() {
+            if !self.is_flushed {
+                return None;
+            }
+            if Pin::new(&mut self.stream).poll_write(cx, &CALM).is_pending() {
+                return None;
+            }
+        }
+        let polled = self.rest.get_or_insert_with(|| Rest::new(b"")).shut(&mut self.stream, cx);
+        if polled.is_pending() {
+            self.connection.stalled(self.clock.now_ms());
+        }
+        Some(polled.map(|_| Err(io::ErrorKind::ConnectionAborted.into())))
+    }
+
+    /// Whether the client was told that nothing more comes.
+    fn is_calming(&self) -> bool {
+        self.heads.is_none() && self.rest.is_some()
     }
 }
 
@@ -95,13 +132,19 @@ impl Rest {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Watched<S> {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if this.heads.is_none()
+            && this.connection.abandoned.is_too_much()
+            && let Some(polled) = this.calm(cx)
+        {
+            return polled;
+        }
         if let Some(rest) = &mut this.rest {
             return rest.hand(buffer);
         }
@@ -129,13 +172,19 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if self.is_calming() {
+            return Poll::Pending;
+        }
+        self.is_flushed = false;
         let polled = Pin::new(&mut self.stream).poll_write(cx, bytes);
         self.wrote(&polled);
         polled
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        let polled = Pin::new(&mut self.stream).poll_flush(cx);
+        self.is_flushed = polled.is_ready();
+        polled
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -165,6 +214,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         cx: &mut Context<'_>,
         pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if self.is_calming() {
+            return Poll::Pending;
+        }
+        self.is_flushed = false;
         let polled = gather::poll_write(Pin::new(&mut self.stream), cx, pieces);
         self.wrote(&polled);
         polled

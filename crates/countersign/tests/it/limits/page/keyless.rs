@@ -22,7 +22,7 @@ const fn fixed(
     Fixed { what, constant, test }
 }
 
-pub(super) const FIXED: [Fixed; 64] = [
+pub(super) const FIXED: [Fixed; 66] = [
     fixed(
         "bytes of a target",
         ("crates/gateway/src/listen/heads.rs", "TARGET_BYTES_MAX"),
@@ -225,6 +225,22 @@ pub(super) const FIXED: [Fixed; 64] = [
         "bytes that are still read of a request whose connection ends with its answer",
         ("crates/gateway/src/listen/io.rs", "REST_MAX"),
         (TIMES, "what_is_too_long_is_read_on_for_a_while_so_that_its_client_reads_why"),
+    ),
+    fixed(
+        "requests of a connection of HTTP/2 that its client takes back before their answers begin, beyond those that are answered",
+        ("crates/gateway/src/listen/abandoned.rs", "ABANDONED_MAX"),
+        (
+            "crates/gateway/src/listen/abandoned.rs",
+            "so_many_may_be_abandoned_and_answers_and_time_make_up_for_some",
+        ),
+    ),
+    fixed(
+        "of them that are forgiven in a second",
+        ("crates/gateway/src/listen/abandoned.rs", "FORGIVEN_PER_SECOND"),
+        (
+            "crates/gateway/src/listen/abandoned.rs",
+            "so_many_may_be_abandoned_and_answers_and_time_make_up_for_some",
+        ),
     ),
     fixed(
         "bytes of an issuer's key set or discovery document",
