@@ -195,8 +195,8 @@ impl Running {
         self.acceptors.iter().map(read).collect::<Result<_, _>>().map(Certificates)
     }
 
-    /// Begins to stop: listeners close, requests in flight are finished, idle connections end, tunnels are cut;
-    /// whatever is left after `within` is cut as well. Returns at once; [`Running::wait`] waits.
+    /// Begins to stop: listeners close, requests in flight are finished, idle connections end; whatever is left after
+    /// `within` is cut, tunnels most often. Returns at once; [`Running::wait`] waits.
     pub fn shutdown(&self, within: Duration) {
         self.switch.drain(within);
     }

@@ -1,5 +1,5 @@
-//! WebSocket: after a 101 the gate passes bytes, until an end closes, takes nothing of what the other has sent, the gate
-//! drains, or the session dies. One on which nobody says anything stays open.
+//! WebSocket: after a 101 the gate passes bytes, until an end closes, takes nothing of what the other has sent, the session
+//! dies, or the time is over that a draining gate has. One on which nobody says anything stays open.
 
 use std::cell::Cell;
 use std::io;
@@ -71,7 +71,7 @@ impl Ends {
                 }
                 // A look on every beat: cheap, and soon enough for a revocation (one second).
                 while alarm.poll(cx).is_ready() {
-                    if worker.is_draining() || watch.as_ref().is_some_and(|watch| watch.is_over(&counted.0)) {
+                    if watch.as_ref().is_some_and(|watch| watch.is_over(&counted.0)) {
                         return Poll::Ready(());
                     }
                     let (now_ms, limits) = (clock.now_ms(), &counted.0.limits);

@@ -74,24 +74,63 @@ fn the_deadline_cuts_what_does_not_end() {
     assert!(busy.is_closed());
 }
 
-#[test]
-fn draining_closes_websockets() {
+/// A plane with an open WebSocket whose other end says again what it is told, and what it lives on.
+fn with_a_websocket() -> (crate::testing::Plane, Wire, countersign_auth::account::Live) {
     let upstream = Server::start(|mut wire, _| {
         wire.head();
         wire.send("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
-        while wire.line().is_some() {}
+        while let Some(line) = wire.line() {
+            wire.send(format!("echo {line}\n"));
+        }
     });
     let mut setup = Setup::before(&[upstream.address]);
-    setup.rules.websocket = true;
+    let live = countersign_auth::account::Live::new();
+    (setup.rules.websocket, setup.rules.live) = (true, Some(live.clone()));
     let plane = setup.start();
     let mut client = Wire::connect(plane.address);
     client.send("GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
     assert_eq!(client.head().unwrap().status(), 101);
     until("the tunnel is counted", || plane.metrics.render().unwrap().contains("countersign_tunnels 1"));
-    let metrics = plane.metrics.clone();
-    assert_eq!(plane.stop(), 0);
+    (plane, client, live)
+}
+
+fn is_closed(address: std::net::SocketAddr) -> bool {
+    std::net::TcpStream::connect(address)
+        .is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionRefused)
+}
+
+#[test]
+fn a_websocket_goes_on_while_the_gate_drains_until_one_of_its_ends_closes() {
+    let (plane, mut client, _live) = with_a_websocket();
+    plane.running.shutdown(PATIENCE);
+    until("it drains", || is_closed(plane.address));
+    for _ in 0..3 {
+        client.send("a\n");
+        assert_eq!(client.line().as_deref(), Some("echo a"));
+        // Some beats.
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
+    drop(client);
+    assert_eq!(plane.running.wait().unwrap(), 0);
+    assert!(plane.metrics.render().unwrap().contains("countersign_tunnels 0"));
+}
+
+#[test]
+fn a_websocket_ends_while_the_gate_drains_with_what_it_lives_on() {
+    let (plane, mut client, live) = with_a_websocket();
+    plane.running.shutdown(PATIENCE);
+    until("it drains", || is_closed(plane.address));
+    live.fall();
     assert!(client.is_closed());
-    assert!(metrics.render().unwrap().contains("countersign_tunnels 0"));
+    assert_eq!(plane.running.wait().unwrap(), 0);
+}
+
+#[test]
+fn a_websocket_is_cut_at_the_deadline_of_the_drain() {
+    let (plane, mut client, _live) = with_a_websocket();
+    plane.running.shutdown(Duration::from_millis(300));
+    assert_eq!(plane.running.wait().unwrap(), 1);
+    assert!(client.is_closed());
 }
 
 #[test]
