@@ -36,7 +36,8 @@ pub(super) fn prepare(
     let own_meaning = gate.api(api).map_or(&[][..], |mount| &mount.own_meaning);
     hop::strip_request(headers, |field| {
         let name = field.as_str();
-        // The engine answers EXPECT towards the client, and sends the body without waiting towards the upstream.
+        // The engine answers EXPECT towards the client, of HTTP/2 with nothing (see `http2_builder`), and sends the body
+        // without waiting towards the upstream.
         *field == EXPECT
             || gate.protected.covers(name)
             || hop::is_method_override(name)

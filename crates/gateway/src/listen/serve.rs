@@ -184,6 +184,7 @@ fn engine_bytes(limits: &Limits) -> usize {
 /// | a target of more than 65,534 bytes | resets the stream | - |
 /// | `connection`, `transfer-encoding` and the like (RFC 9113 section 8.2.2) | resets the stream; in the first part of a block that goes on in a CONTINUATION frame, drops the field | - |
 /// | a fragment in `:path` | cuts it off | - |
+/// | `expect: 100-continue` | has no way to send a 100 | waits for the body; whoever waits as well, without an end (RFC 9110 section 10.1.1 says not to), is told 400 after `body_timeout` |
 fn http2_builder(limits: &Limits, streams: LocalExecutor) -> http2::Builder<LocalExecutor> {
     let mut builder = http2::Builder::new(streams);
     builder

@@ -319,6 +319,8 @@ fn page() -> String {
         The system has one as well: how many files a process may have open. A gate raises it to as much as it may be\n\
         (`ulimit -Hn`, `LimitNOFILE=`). Where `connections`, `upstream_requests` and 200 more are beyond that, it lowers both\n\
         alike, and `connections_per_address` to a quarter of the connections; its log and `countersign check` say so.\n\n\
+        Over HTTP/2 the gate cannot ask for a body (`Expect: 100-continue`): the HTTP engine sends no answer before the\n\
+        answer. Clients send it after a moment of waiting; one that waits without an end is refused after `body_timeout`.\n\n\
         This page is made from the schema of the configuration and from the reasons beside the constants. A test tries \
         the edge of\neach limit, the last that passes and the first that does not: \
         `countersign/tests/it/limits/page.rs` names them.\n\n\
