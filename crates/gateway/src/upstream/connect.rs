@@ -79,7 +79,7 @@ pub(crate) async fn connect(
         Err(_late) => return Err(ConnectError::Late { backend: name() }),
     };
     let trace = Arc::<Trace>::default();
-    let stream = Stream { transport, trace: Arc::clone(&trace), is_deaf: false };
+    let stream = Stream { transport, trace: Arc::clone(&trace), is_deaf: false, is_mute: false };
     let mut builder = http1::Builder::new();
     builder
         .preserve_header_case(false)
@@ -151,6 +151,8 @@ struct Stream {
     trace: Arc<Trace>,
     /// Whether the backend takes nothing more.
     is_deaf: bool,
+    /// Whether nothing more comes of it.
+    is_mute: bool,
 }
 
 /// With or without TLS.
@@ -160,6 +162,11 @@ enum Transport {
 }
 
 impl Stream {
+    /// Writes to a backend that takes nothing more.
+    fn take_nothing<T>(&self) -> Poll<io::Result<T>> {
+        if self.is_mute { Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())) } else { Poll::Pending }
+    }
+
     /// What is waited for in the place of an error of a backend that takes nothing more: reading says how it ends.
     fn wrote<T>(&mut self, polled: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         match polled {
@@ -167,7 +174,7 @@ impl Stream {
                 if matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset) =>
             {
                 self.is_deaf = true;
-                Poll::Pending
+                self.take_nothing()
             }
             polled @ (Poll::Ready(_) | Poll::Pending) => polled,
         }
@@ -188,6 +195,8 @@ impl AsyncRead for Stream {
         };
         if buffer.filled().len() > before {
             this.trace.is_heard.store(true, Ordering::Relaxed);
+        } else if polled.is_ready() && buffer.remaining() > 0 {
+            this.is_mute = true;
         }
         polled
     }
@@ -197,7 +206,7 @@ impl AsyncWrite for Stream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         if this.is_deaf {
-            return Poll::Pending;
+            return this.take_nothing();
         }
         let polled = match &mut this.transport {
             Transport::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
@@ -209,7 +218,7 @@ impl AsyncWrite for Stream {
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if this.is_deaf {
-            return Poll::Pending;
+            return this.take_nothing();
         }
         let polled = match &mut this.transport {
             Transport::Plain(stream) => Pin::new(stream).poll_flush(cx),
@@ -239,7 +248,7 @@ impl AsyncWrite for Stream {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         if this.is_deaf {
-            return Poll::Pending;
+            return this.take_nothing();
         }
         let polled = match &mut this.transport {
             Transport::Plain(stream) => gather::poll_write(Pin::new(stream), cx, pieces),

@@ -78,6 +78,26 @@ fn a_websocket_ends_soon_after_one_of_its_ends_and_not_at_once() {
 }
 
 #[test]
+fn a_websocket_ends_when_its_service_has_gone_and_the_client_says_more() {
+    let upstream = Server::start(|mut wire, _| {
+        wire.head();
+        wire.send(SWITCHED);
+        wire.line();
+    });
+    let mut setup = before(&upstream);
+    setup.gate.limits.half_closed = PATIENCE * 10;
+    setup.gate.limits.write_stall = PATIENCE * 10;
+    let plane = setup.start();
+    let mut client = open(&plane);
+    client.send("a\n");
+    assert!(client.is_closed(), "the service says no more");
+    until("the tunnel has ended", || {
+        let _ended = client.stream.get_mut().write_all(b"a\n");
+        tunnels(&plane, 0)
+    });
+}
+
+#[test]
 fn a_websocket_whose_other_end_takes_nothing_is_closed() {
     let (said, heard) = mpsc::channel();
     let (go, wait) = mpsc::channel::<()>();
