@@ -292,13 +292,9 @@ impl Verifier<'_> {
         }
         let refuse = |reason, cause| Refusal::new(reason, cause).carried_by(rule.carrier());
         match self.lookups.check_password(claim, self.now).await? {
-            PasswordAnswer::Proven(account) => {
-                self.remember(key, &account, PASSWORD_REMEMBERED);
-                Ok(self.proven(rule, account, self.now))
-            }
+            PasswordAnswer::Proven(account) => Ok(self.right(rule, key, account, PASSWORD_REMEMBERED)),
             PasswordAnswer::ProvenElsewhere(account, remembered) => {
-                self.remember(key, &account, remembered);
-                Ok(self.proven(rule, account, self.now))
+                Ok(self.right(rule, key, account, remembered))
             }
             PasswordAnswer::Due(account) => {
                 let cause = "the password must be changed first";
@@ -312,11 +308,20 @@ impl Verifier<'_> {
         }
     }
 
-    fn remember(&self, key: ProofKey, account: &Arc<Account>, span: std::time::Duration) {
-        let until = self.now.plus(span);
-        let (account, keys) = (Arc::clone(account), SmallVec::new());
-        let after = After::Unverified;
-        self.lookups.remember(key, Verified { account, proven_at: self.now, until, keys, after });
+    /// A password that was found right of this copy of the account, and is remembered. The log-in itself may have brought the
+    /// copy about, by what a directory says of it, later than the request came: the proof is of the copy all the same.
+    fn right(
+        &self,
+        rule: &CredentialRule,
+        key: ProofKey,
+        account: Arc<Account>,
+        remembered: std::time::Duration,
+    ) -> Proven {
+        let proven_at = self.now.max(account.proofs_from);
+        let (until, keys, after) = (self.now.plus(remembered), SmallVec::new(), After::Unverified);
+        let verified = Verified { account: Arc::clone(&account), proven_at, until, keys, after };
+        self.lookups.remember(key, verified);
+        self.proven(rule, account, proven_at)
     }
 
     /// A keyed hash over everything that a proof depends on, each part framed by its length (T-D2, T-C6).

@@ -117,10 +117,10 @@ impl Verifier<'_> {
 }
 
 /// When the person proved who he is, if the issuer says so: its own session may be old. The token was issued just now,
-/// so no change of the account comes after it, that of its own claims included.
+/// so no change of the account comes after it, that of its own claims included, though that be later than the request.
 fn proven_at(claims: &VerifiedClaims, account: &Account, now: Time) -> Time {
     let at = claims.claims().get("auth_time").and_then(Value::as_i64).map(Time::from_unix_secs);
-    at.unwrap_or(now).max(account.proofs_from).min(now)
+    at.unwrap_or(now).min(now).max(account.proofs_from)
 }
 
 /// A word of an issuer, as far as the log takes it.

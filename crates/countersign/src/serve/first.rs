@@ -52,7 +52,7 @@ pub(super) async fn administrator(
             path.display()
         )
     })?;
-    tracing::info!(
+    tracing::warn!(
         user,
         file = %path.display(),
         "made the first administrator; the password is in the file, for its owner alone: delete it when it is read"

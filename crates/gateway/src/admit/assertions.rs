@@ -62,8 +62,8 @@ fn keep(account: Option<&Arc<Account>>, key: AssertionKey, assertion: &Assertion
             kept.push((key, assertion.clone()));
         });
     };
-    // An account that an issuer's token describes goes with the proof that is remembered of the token, and of those there
-    // is a bound; many are seen once.
+    // An account that an issuer's tokens describe goes with the proofs that are remembered of them and with its place among
+    // those that were described lately, and of both there is a bound; many are seen once.
     if account.minted.keep(key, assertion, now) && !account.is_foreign() {
         MINTED.with_borrow_mut(|minted| {
             minted.push_back((now, Arc::clone(account)));

@@ -54,13 +54,12 @@ fn ground(options: LdapOptions) -> Ground {
 }
 
 fn ground_over(directory: Box<dyn Directory>) -> Ground {
+    ground_remembering(directory, Duration::from_millis(1))
+}
+
+fn ground_remembering(directory: Box<dyn Directory>, remembered: Duration) -> Ground {
     let ground = Ground::of("voltmx");
-    let settings = DirectorySettings {
-        first_sight: FirstSight::Create,
-        remembered: Duration::from_millis(1),
-        at_once: 4,
-        waiting: 16,
-    };
+    let settings = DirectorySettings { first_sight: FirstSight::Create, remembered, at_once: 4, waiting: 16 };
     let service = ground.world.service();
     service.add_directory("corp", directory, settings);
     let route = Route {
@@ -213,6 +212,11 @@ fn f1_a_directory_that_says_nothing_is_neither_right_nor_wrong() {
 /// A login service that answers so, whoever logs in.
 fn login_service(answer: &str) -> (Ground, Receiver<Vec<u8>>) {
     let (address, heard) = listener(answer);
+    (ground_over(asked_at(address)), heard)
+}
+
+/// A login service at that address.
+fn asked_at(address: SocketAddr) -> Box<dyn Directory> {
     let options = HttpOptions {
         endpoint: Endpoint::parse(&format!("http://{address}/login")).unwrap(),
         form: BodyForm::Json,
@@ -223,12 +227,46 @@ fn login_service(answer: &str) -> (Ground, Receiver<Vec<u8>>) {
         right: vec![200],
         wrong: vec![401],
         id: Some("/uid".to_owned()),
-        mapping: Mapping { fields: Vec::new(), roles: None },
+        mapping: Mapping { fields: vec![(Field::named("tenant"), "/company".to_owned())], roles: None },
         groups: None,
         patience: Duration::from_secs(5),
     };
     let outbound = Outbound::new(&tls::client(&[]).unwrap());
-    (ground_over(Box::new(HttpDirectory::new(options, outbound).unwrap())), heard)
+    Box::new(HttpDirectory::new(options, outbound).unwrap())
+}
+
+/// A log-in that changes the account is a proof of what it made of it, however long the directory took to say so (T-E4).
+#[test]
+fn e4_a_log_in_that_changes_its_account_goes_on() {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let mut answers = [("north", 0), ("south", 1500)].into_iter();
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { return };
+            // All of it: what is left unread when a connection is closed takes the answer with it.
+            let (mut request, mut bytes) = (Vec::new(), [0; 4096]);
+            while !request.ends_with(b"}") && !request.starts_with(b"GET") {
+                let Ok(count @ 1..) = stream.read(&mut bytes) else { break };
+                request.extend_from_slice(&bytes[..count]);
+            }
+            // Or it is only asked whether it is there.
+            if !request.ends_with(b"}") {
+                continue;
+            }
+            let Some((company, after)) = answers.next() else { return };
+            std::thread::sleep(Duration::from_millis(after));
+            let body = format!(r#"{{"uid":"rosa","company":"{company}"}}"#);
+            let head =
+                format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", body.len());
+            let _gone = stream.write_all(format!("{head}{body}").as_bytes());
+        }
+    });
+    let ground = ground_remembering(asked_at(address), Duration::from_secs(60));
+    login(&ground, "rosa", "first", Some("AD")).answered();
+    login(&ground, "rosa", "second", Some("AD")).answered();
+    // Remembered now: the directory, which answers nobody any more, is not asked.
+    login(&ground, "rosa", "second", Some("AD")).answered();
 }
 
 #[test]
