@@ -227,7 +227,10 @@ fn version_name(version: Version) -> &'static str {
 impl Drop for Tail {
     fn drop(&mut self) {
         let now_ms = self.worker.pulse().now_ms();
-        self.connection.request_closed(self.status.is_some(), now_ms);
+        // A front takes back what many people take back, or what a service that hangs leaves it waiting for: its connection
+        // is not ended over that, with all others' requests on it.
+        let is_answered = self.status.is_some() || self.gate.is_front(self.connection.address.ip());
+        self.connection.request_closed(is_answered, now_ms);
         self.connection.request_ended(now_ms);
         let took = self.started.elapsed();
         // nginx's number for a client that went away before its answer.

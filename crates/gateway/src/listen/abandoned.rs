@@ -11,7 +11,7 @@ use super::Connection;
 /// A page that is left takes back all that it has under way, `streams` at the most, and so may the next one, before
 /// anything is answered. Each answer makes up for one.
 const ABANDONED_MAX: u32 = 256;
-/// So many a second are forgiven: a front passes on what many people take back, and some of them only ever wait.
+/// So many a second are forgiven: some people only ever wait, and take back. A trusted proxy may take back as it likes.
 const FORGIVEN_PER_SECOND: u64 = 10;
 
 /// How much a client has taken back of late.
@@ -51,7 +51,8 @@ impl Abandoned {
 }
 
 impl Connection {
-    /// A request has ended, with an answer or taken back before it. One of HTTP/1.1 takes its connection with it.
+    /// A request has ended, with an answer or taken back before it, which does not count where it is a trusted proxy's. One of
+    /// HTTP/1.1 takes its connection with it.
     pub(crate) fn request_closed(&self, is_answered: bool, now_ms: u64) {
         if !self.is_shared() {
             return;

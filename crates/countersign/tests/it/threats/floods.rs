@@ -6,15 +6,17 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
 
+use countersign_gateway::address::ForwardingFields;
 use countersign_gateway::limits::Limits;
 
-use super::Ground;
+use super::{Ground, fronts};
 use crate::frames::{
     CONTINUATION, DATA, END_HEADERS, END_STREAM, Frames, GO_AWAY, HEADERS, PING, RST_STREAM, SETTINGS,
     WINDOW_UPDATE, frame, get,
 };
 use crate::process::Site;
 use crate::raw::Client;
+use crate::world::setting::Setting;
 
 const WORLD: &str = r#"
 [[api]]
@@ -148,6 +150,25 @@ fn g5_requests_that_are_taken_back_end_the_connection_sometime() {
     assert_eq!(frames.end(), Some(ENHANCE_YOUR_CALM));
     ground.world.behave(crate::transcript::Manners::Up);
     others_are_served(&ground);
+}
+
+/// What a trusted proxy takes back are many people's requests, and its connection is not ended over them.
+#[test]
+fn g5_a_trusted_proxy_takes_back_what_its_clients_do() {
+    const ROUND: u32 = 64;
+    let setting = Setting::from_text("enactor", "a test's world", WORLD);
+    let believed = fronts(ForwardingFields::XForwarded);
+    let ground = Ground::made("enactor", setting, &Setting::dialect_text("enactor"), believed);
+    ground.world.behave(crate::transcript::Manners::Silent);
+    let mut frames = Frames::open(ground.world.address, &[]);
+    let mut next = 1;
+    for _ in 0..8 {
+        ask_and_take_back(&ground, &mut frames, next, ROUND).unwrap();
+        next += 2 * ROUND;
+    }
+    ground.world.behave(crate::transcript::Manners::Up);
+    frames.send(&frame(HEADERS, END_HEADERS | END_STREAM, next, &get("/x"))).unwrap();
+    assert_eq!(frames.ended(next), Ok(()), "it is served");
 }
 
 #[test]
