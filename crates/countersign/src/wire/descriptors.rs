@@ -22,25 +22,39 @@ pub(crate) struct Lowered {
     connections: usize,
     connections_per_address: usize,
     upstream_requests: usize,
+    /// Whether those that do not fit are the defaults.
+    are_defaults: bool,
 }
 
 impl Lowered {
-    /// Says it in the log.
+    /// Says it in the log: a warning where an operator asked for more, and not where the defaults do not fit.
     pub(super) fn log(&self) {
-        tracing::warn!(
-            files.needed = self.needed,
-            files.allowed = self.allowed,
-            limits.connections = self.connections,
-            limits.connections_per_address = self.connections_per_address,
-            limits.upstream_requests = self.upstream_requests,
-            "lowered limits to what fits in the files that the process may have open"
-        );
+        macro_rules! say {
+            ($level:ident) => {
+                tracing::$level!(
+                    files.needed = self.needed,
+                    files.allowed = self.allowed,
+                    limits.connections = self.connections,
+                    limits.connections_per_address = self.connections_per_address,
+                    limits.upstream_requests = self.upstream_requests,
+                    "lowered limits to what fits in the files that the process may have open"
+                )
+            };
+        }
+        if self.are_defaults { say!(info) } else { say!(warn) }
     }
 }
 
 impl fmt::Display for Lowered {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { needed, allowed, connections, connections_per_address, upstream_requests } = self;
+        let Self {
+            needed,
+            allowed,
+            connections,
+            connections_per_address,
+            upstream_requests,
+            are_defaults: _,
+        } = self;
         write!(
             f,
             "limits.connections and limits.upstream_requests need {needed} open files, and a process may have {allowed} here: \
@@ -72,6 +86,9 @@ pub(super) fn fit(limits: &mut Limits, allowed: Option<u64>) -> Option<Lowered> 
     if needed <= allowed {
         return None;
     }
+    let defaults = Limits::default();
+    let are_defaults =
+        (limits.connections, limits.upstream_requests) == (defaults.connections, defaults.upstream_requests);
     // Few are few, but a gate whose limit is absurd still serves somebody.
     let room = allowed.saturating_sub(RESERVED).max(2);
     let part = |of: usize| usize::try_from(of as u64 * room / asked).unwrap_or(of).max(1);
@@ -84,6 +101,7 @@ pub(super) fn fit(limits: &mut Limits, allowed: Option<u64>) -> Option<Lowered> 
         connections: limits.connections,
         connections_per_address: limits.connections_per_address,
         upstream_requests: limits.upstream_requests,
+        are_defaults,
     })
 }
 
@@ -119,6 +137,9 @@ mod tests {
         let mut limits = Limits::default();
         let said = fit(&mut limits, Some(1024)).unwrap();
         assert_eq!((limits.connections, limits.connections_per_address), (412, 103));
+        assert!(said.are_defaults);
+        let mut asked = Limits { connections: 10_001, ..Limits::default() };
+        assert!(!fit(&mut asked, Some(1024)).unwrap().are_defaults);
         let said = said.to_string();
         assert!(said.contains("need 20200 open files, and a process may have 1024 here"), "{said}");
     }
