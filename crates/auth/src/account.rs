@@ -70,22 +70,7 @@ impl Account {
     /// How many bytes of memory the texts of this copy take, each with what it costs to have it at all: an issuer may say
     /// little and in very many words.
     pub fn text_bytes(&self) -> usize {
-        let Self {
-            id: _,
-            kind: _,
-            minted: _,
-            live: _,
-            proofs_from: _,
-            tenant,
-            roles,
-            subject,
-            name,
-            full_name,
-            first_name,
-            last_name,
-            email,
-            keys,
-        } = self;
+        let Self { tenant, roles, subject, name, full_name, first_name, last_name, email, keys, .. } = self;
         let fixed = [subject, name, full_name, first_name, last_name, email].into_iter().chain(tenant);
         let bytes = |text: &String| size_of::<String>() + text.len();
         fixed.map(String::len).sum::<usize>()
