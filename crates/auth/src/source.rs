@@ -27,7 +27,7 @@ impl std::fmt::Display for Source {
 }
 
 /// How often something happened in a minute, which begins with the first time.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Minute {
     since: Time,
     count: u32,

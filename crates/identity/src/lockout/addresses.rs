@@ -1,13 +1,15 @@
 //! What fails from one address, a minute at a time.
 
+mod spent;
+
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use countersign_auth::source::{Minute, Source};
 use countersign_auth::time::Time;
 use quick_cache::sync::Cache;
 
+use self::spent::Spent;
 use super::Locked;
 
 /// Addresses that are watched at once; the least watched give way.
@@ -16,57 +18,75 @@ const ADDRESSES_MAX: usize = 65_536;
 /// So many failures a minute from one address; what was counted and is none is given back.
 pub(crate) struct Addresses {
     per_minute: u32,
-    minutes: Cache<Source, Arc<Mutex<Minute>>>,
-    /// In Unix milliseconds: from then on no address is out of attempts, as far as is known. While it is past, which it
-    /// is unless somebody guesses, nobody waits for a lock.
-    spent_until: AtomicI64,
+    watched: Cache<Source, Arc<Mutex<Watched>>>,
+    spent: Spent,
+}
+
+struct Watched {
+    minute: Minute,
+    /// Whether it stands in [`Spent`].
+    is_spent: bool,
 }
 
 impl Addresses {
     pub(crate) fn new(per_minute: u32) -> Self {
-        Self { per_minute, minutes: Cache::new(ADDRESSES_MAX), spent_until: AtomicI64::new(i64::MIN) }
+        Self { per_minute, watched: Cache::new(ADDRESSES_MAX), spent: Spent::new(ADDRESSES_MAX) }
     }
 
     /// Counts an attempt as failed before it is made; `Err` if there were too many.
     pub(crate) fn begin(&self, address: IpAddr, now: Time) -> Result<(), Locked> {
-        let failures = self.minute(address, now);
-        let mut failures = locked(&failures);
-        if failures.count(now) >= self.per_minute {
+        let source = Source::of(address);
+        let watched = self.watch(source, now);
+        let mut watched = locked(&watched);
+        if watched.minute.count(now) >= self.per_minute {
             return Err(Locked);
         }
-        failures.add(now);
-        if failures.count(now) >= self.per_minute {
-            self.spent_until.fetch_max(failures.end().unix_ms(), Ordering::Relaxed);
-        }
+        watched.minute.add(now);
+        self.tell(source, &mut watched, now);
         Ok(())
     }
 
-    /// Whether an address has no attempts left; counts none. For proofs that cost nothing to check, of which failures
-    /// alone are counted, once they are known: at most one more for each request that is checked at the same time.
+    /// Whether an address has no attempts left; counts none, and waits for nobody. For proofs that cost nothing to check,
+    /// of which failures alone are counted, once they are known: at most one more for each request that is checked at the
+    /// same time.
     pub(crate) fn is_spent(&self, address: IpAddr, now: Time) -> bool {
-        if now.unix_ms() >= self.spent_until.load(Ordering::Relaxed) {
-            return false;
-        }
-        let failures = self.minutes.get(&Source::of(address));
-        failures.is_some_and(|failures| locked(&failures).count(now) >= self.per_minute)
+        self.spent.has(Source::of(address), now)
     }
 
     /// Gives an attempt back that was not a failure.
     pub(crate) fn forgive(&self, address: IpAddr, now: Time) {
-        locked(&self.minute(address, now)).take_back();
+        let source = Source::of(address);
+        let watched = self.watch(source, now);
+        let mut watched = locked(&watched);
+        watched.minute.take_back();
+        self.tell(source, &mut watched, now);
     }
 
-    fn minute(&self, address: IpAddr, now: Time) -> Arc<Mutex<Minute>> {
-        let new = || Ok::<_, std::convert::Infallible>(Arc::new(Mutex::new(Minute::begin(now))));
-        match self.minutes.get_or_insert_with(&Source::of(address), new) {
-            Ok(minute) => minute,
+    /// Lets a minute that was changed be known to whoever only asks.
+    fn tell(&self, source: Source, watched: &mut Watched, now: Time) {
+        let is_spent = watched.minute.count(now) >= self.per_minute;
+        if is_spent {
+            self.spent.insert(source, watched.minute, now);
+        } else if watched.is_spent {
+            self.spent.remove(source);
+        }
+        watched.is_spent = is_spent;
+    }
+
+    fn watch(&self, source: Source, now: Time) -> Arc<Mutex<Watched>> {
+        let new = || {
+            let watched = Watched { minute: Minute::begin(now), is_spent: false };
+            Ok::<_, std::convert::Infallible>(Arc::new(Mutex::new(watched)))
+        };
+        match self.watched.get_or_insert_with(&source, new) {
+            Ok(watched) => watched,
             Err(never) => match never {},
         }
     }
 }
 
-fn locked(minute: &Mutex<Minute>) -> MutexGuard<'_, Minute> {
-    minute.lock().unwrap_or_else(PoisonError::into_inner)
+fn locked(watched: &Mutex<Watched>) -> MutexGuard<'_, Watched> {
+    watched.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -93,5 +113,45 @@ mod tests {
         assert!(addresses.begin(ip("10.0.0.1"), at(59_999)).is_err());
         assert!(addresses.begin(ip("10.0.0.2"), at(0)).is_ok());
         assert!(addresses.begin(ip("10.0.0.1"), at(60_000)).is_ok());
+    }
+    #[test]
+    fn what_was_no_failure_leaves_attempts() {
+        let at = |secs: i64| Time::from_unix_secs(1_700_000_000 + secs);
+        let ip: IpAddr = "10.0.0.1".parse().unwrap();
+        let addresses = Addresses::new(1);
+        for secs in [0, 1, 61, 30] {
+            addresses.begin(ip, at(secs)).unwrap();
+            assert!(addresses.is_spent(ip, at(secs)));
+            addresses.forgive(ip, at(secs));
+            assert!(!addresses.is_spent(ip, at(secs)));
+        }
+        // One minute after the other, each of which is spent at once.
+        let addresses = Addresses::new(1);
+        for minute in 2..5 {
+            addresses.begin(ip, at(60 * minute)).unwrap();
+            assert!(addresses.is_spent(ip, at(60 * minute + 59)));
+        }
+        // The clock is set back, and comes back to where a minute was spent that is no more.
+        let addresses = Addresses::new(2);
+        for secs in [3600, 3600, 0] {
+            addresses.begin(ip, at(secs)).unwrap();
+        }
+        assert!(!addresses.is_spent(ip, at(3600)));
+    }
+
+    /// Where somebody counts a failure of an address, a request of that address goes on.
+    #[test]
+    fn who_only_asks_waits_for_nobody() {
+        let now = Time::from_unix_secs(1_700_000_000);
+        let ip: IpAddr = "10.0.0.1".parse().unwrap();
+        let addresses = Arc::new(Addresses::new(1));
+        addresses.begin(ip, now).unwrap();
+        let watched = addresses.watch(Source::of(ip), now);
+        let held = locked(&watched);
+        let (said, answer) = std::sync::mpsc::channel();
+        let asked = Arc::clone(&addresses);
+        std::thread::spawn(move || said.send(asked.is_spent(ip, now)));
+        assert!(answer.recv_timeout(std::time::Duration::from_secs(60)).unwrap());
+        drop(held);
     }
 }
