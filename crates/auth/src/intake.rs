@@ -14,7 +14,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use smallvec::SmallVec;
 
 use crate::api::Api;
-use crate::canonical::header_name::{folded, folds_to, is_decisive};
+use crate::canonical::header_name::{fold, folded, folds_to, is_decisive};
 use crate::cookie::{self, Rest};
 use crate::dialect::Dialect;
 use crate::dialect::place::Place;
@@ -290,13 +290,6 @@ impl Intake {
             return query.into();
         }
         query.split('&').filter(|pair| !named(pair)).collect::<Vec<_>>().join("&").into()
-    }
-}
-
-const fn fold(byte: u8) -> u8 {
-    match byte {
-        b'_' | b'.' => b'-',
-        other => other.to_ascii_lowercase(),
     }
 }
 

@@ -4,13 +4,19 @@
 //! that are known to be about the connection, before it forwards a message.
 
 use countersign_auth::canonical::header_name::{folded, folds_to};
-use http::header::{self, CONNECTION, HeaderMap, HeaderName, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE};
+use http::header::{self, CONNECTION, HeaderMap, HeaderName, HeaderValue, TE};
 use smallvec::SmallVec;
 
-/// `Keep-Alive`, `Proxy-Connection` and the h2c settings are not in the `http` crate's list.
-const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
-const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
+/// What is about the connection alone. `Proxy-Authorization` is for whoever asked for it, and no service did.
+const OF_THE_HOP: [&str; 7] = [
+    "te",
+    "transfer-encoding",
+    "upgrade",
+    "proxy-authorization",
+    "keep-alive",
+    "proxy-connection",
+    "http2-settings",
+];
 
 /// Fields that no client may have taken out by nominating them, whatever the configuration: routing, credentials,
 /// framing and origin.
@@ -47,10 +53,9 @@ pub(crate) fn strip_request(headers: &mut HeaderMap, unwanted: impl Fn(&HeaderNa
     }
 }
 
-/// Whether a field is about the connection alone. `Proxy-Authorization` is for whoever asked for it, and no service did.
+/// Whether a field is about the connection alone, or a service might take it for one that is.
 fn is_of_the_hop(name: &HeaderName) -> bool {
-    matches!(*name, TE | TRANSFER_ENCODING | UPGRADE | header::PROXY_AUTHORIZATION)
-        || [KEEP_ALIVE, PROXY_CONNECTION, HTTP2_SETTINGS].contains(name)
+    OF_THE_HOP.iter().any(|known| folds_to(name.as_str(), known))
 }
 
 /// Takes out what is about the upstream's connection.
@@ -104,8 +109,8 @@ pub(crate) fn lists(value: &HeaderValue, token: &str) -> bool {
     tokens(value).any(|item| item.split(';').next().unwrap_or("").trim_end().eq_ignore_ascii_case(token))
 }
 
-/// Names that only the gate may set, compared after folding: without case, and with `_` and `.` read as `-`,
-/// because upstreams that put fields into environment variables cannot tell them apart (T-B2).
+/// Names that only the gate may set, compared after folding: without case, and with whatever is neither letter nor digit
+/// read as `-`, because upstreams that put fields into environment variables cannot tell them apart (T-B2).
 #[derive(Clone, Debug, Default)]
 pub struct Protected {
     folded: Vec<Box<str>>,
@@ -240,6 +245,8 @@ mod tests {
             ("upgrade", "h2c"),
             ("http2-settings", "AAMAAABkAAQAAP__"),
             ("proxy-connection", "close"),
+            ("transfer_encoding", "chunked"),
+            ("proxy~authorization", "Basic YTpi"),
             ("trailer", "x-sum"),
             ("accept", "*/*"),
             ("x-unwanted", "1"),
@@ -274,6 +281,7 @@ mod tests {
             ("remote_user", "root"),
             ("REMOTE-USER", "root"),
             ("remote.user", "root"),
+            ("remote!user", "root"),
             ("remote-users", "a"),
         ]);
         remove_where(&mut headers, |name| protected.covers(name.as_str()));

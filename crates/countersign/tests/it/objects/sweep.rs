@@ -70,6 +70,7 @@ const QUERIES: &[Shape] = &[
     ("GET", "/header", &["X-Customer: {id}"], "", Served),
     ("GET", "/header", &["x-customer: {own}", "X-CUSTOMER: {id}"], "", Served),
     ("GET", "/header", &["x-customer: {own}", "X_Customer: {id}"], "", Served),
+    ("GET", "/header", &["x-customer: {own}", "X~Customer: {id}"], "", Served),
     ("GET", "/header", &["x-customer: {own}, {id}"], "", Refused),
 ];
 

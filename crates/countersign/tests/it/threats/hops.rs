@@ -108,6 +108,64 @@ fn b2_identity_headers_are_stripped_in_every_spelling_and_in_trailers() {
     assert_eq!(lines_with(&seen, FORGED).len(), 1, "what is nobody's goes through");
 }
 
+/// Some servers of the CGI family make one `_` of whatever is neither letter nor digit.
+#[test]
+fn b2_names_are_one_whatever_stands_between_their_words() {
+    const NAMES: [&str; 10] = [
+        "Countersign-Assertion",
+        "Remote-User",
+        "X-Auth-Request-User",
+        "X-Forwarded-For",
+        "X-Real-IP",
+        "Client-IP",
+        "X-Envoy-Internal",
+        "X-HTTP-Method-Override",
+        "Proxy-Authorization",
+        "Transfer-Encoding",
+    ];
+    let world = CRM.replacen(
+        "[[api.route]]",
+        "[[api.route]]\nat = \"/api/v1/Mine/**\"\nallow = \"authenticated\"\nids = { contact_id = \"header x-customer\" }\n\n[[api.route]]",
+        1,
+    );
+    let ground = Ground::with("superoffice", &world);
+    let alice = basic("alice", "wonderland-7");
+    let ask = |path: &str, field: &str| {
+        ground.send(&format!(
+            "GET {path} HTTP/1.1\nHost: a.example\nAuthorization: {alice}\nX-Customer: 2\n{field}"
+        ))
+    };
+    for between in "!#$%&'*+.^_`|~".chars() {
+        let spelled = |name: &str| name.replace('-', &between.to_string());
+        // One request each for all of them: what is seen of any is seen. The dialect's own names are among them.
+        let told: Vec<String> = NAMES
+            .iter()
+            .chain(&["SO-AppToken", "X-XSRF-TOKEN", "X-Windows-User"])
+            .map(|name| spelled(name))
+            .collect();
+        let lines: Vec<String> = told.iter().map(|name| format!("{name}: {FORGED}")).collect();
+        let near = spelled("X-Note-1");
+        let seen = ask("/api/v1/Contact/2", &format!("{}\n{near}: kept", lines.join("\n"))).passed();
+        assert_eq!(lines_with(&seen, FORGED), Vec::<String>::new(), "{between}");
+        assert_eq!(all(&seen, &near), ["kept"], "what is nobody's goes through");
+        let seen = ground
+            .send(&format!(
+                "POST /api/v1/Contact/2 HTTP/1.1\nHost: a.example\nAuthorization: {alice}\nTransfer-Encoding: chunked\nTrailer: {}, {near}\n\n1\r\na\r\n0\r\n{}\r\n{}: {FORGED}\r\n{near}: kept\r\n\r\n",
+                told.join(", "),
+                lines.join("\r\n"),
+                spelled("X-Customer"),
+            ))
+            .passed();
+        let trailers: Vec<String> = seen.trailers.iter().map(|line| line.to_ascii_lowercase()).collect();
+        assert_eq!(trailers, [format!("{near}: kept").to_ascii_lowercase()], "{between}");
+        // What says whose something is, is the caller's in every spelling.
+        let customer = spelled("X-Customer");
+        ask("/api/v1/Mine/x", &format!("{customer}: 2")).passed();
+        ask("/api/v1/Mine/x", &format!("{customer}: 8")).refused(404);
+        ask("/api/v1/Mine/x", &format!("Connection: close, {customer}")).refused(400);
+    }
+}
+
 /// A service that merges trailers into its headers would believe them as if they had been looked at.
 #[test]
 fn b2_trailers_carry_nothing_that_counts_in_a_head() {
