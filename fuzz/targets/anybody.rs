@@ -56,7 +56,7 @@ impl Anybody {
         Arc::new(Account {
             id: AccountId(1),
             kind: kind.into(),
-            name: name.to_owned(),
+            name: name.into(),
             subject: if self.words.is_empty() { name.to_owned() } else { self.word(0) },
             full_name: self.word(1),
             first_name: self.word(2),

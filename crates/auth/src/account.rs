@@ -5,6 +5,8 @@ use std::hash::Hash;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use smol_str::SmolStr;
+
 use crate::assertion::Minted;
 use crate::time::Time;
 
@@ -41,14 +43,15 @@ pub struct Account {
     /// Proofs made before this moment no longer count: a password was changed, or roles were. No two of an account's are
     /// equal, so that a signed token, which names the one that it was signed under, is good under that one alone.
     pub proofs_from: Time,
+    /// What a person types to log in; unique within `kind`, compared without regard to ASCII case. Each request's access
+    /// line says it: a short one lies here and not elsewhere in memory.
+    pub name: SmolStr,
     /// The company on whose behalf it acts, where an API knows tenants.
     pub tenant: Option<String>,
     /// Roles, in no order.
     pub roles: Vec<String>,
     /// What upstreams are told; usually `name`, or a number such as a customer's.
     pub subject: String,
-    /// What a person types to log in; unique within `kind`, compared without regard to ASCII case.
-    pub name: String,
     /// For people to read; may be empty.
     pub full_name: String,
     /// May be empty.
@@ -71,9 +74,10 @@ impl Account {
     /// little and in very many words.
     pub fn text_bytes(&self) -> usize {
         let Self { tenant, roles, subject, name, full_name, first_name, last_name, email, keys, .. } = self;
-        let fixed = [subject, name, full_name, first_name, last_name, email].into_iter().chain(tenant);
+        let fixed = [subject, full_name, first_name, last_name, email].into_iter().chain(tenant);
         let bytes = |text: &String| size_of::<String>() + text.len();
-        fixed.map(String::len).sum::<usize>()
+        name.len()
+            + fixed.map(String::len).sum::<usize>()
             + roles.iter().map(bytes).sum::<usize>()
             + keys.iter().map(|(key, value)| bytes(key) + bytes(value)).sum::<usize>()
     }
@@ -86,10 +90,10 @@ impl Account {
             minted: _,
             live: _,
             proofs_from,
+            name,
             tenant,
             roles,
             subject,
-            name,
             full_name,
             first_name,
             last_name,

@@ -438,11 +438,7 @@ impl Verifier<'_> {
 
     fn unproven(&self, rule: &CredentialRule, subject: &str) -> Proven {
         let account = self.lookups.account_by_subject(&rule.accounts, subject).unwrap_or_else(|| {
-            Arc::new(Account {
-                subject: subject.to_owned(),
-                name: subject.to_owned(),
-                ..foreign(&rule.accounts)
-            })
+            Arc::new(Account { subject: subject.to_owned(), name: subject.into(), ..foreign(&rule.accounts) })
         });
         self.proven(rule, account, self.now)
     }
@@ -453,7 +449,7 @@ pub(crate) fn foreign(kind: &Arc<str>) -> Account {
     Account {
         id: AccountId::FOREIGN,
         kind: Arc::clone(kind),
-        name: String::new(),
+        name: "".into(),
         subject: String::new(),
         full_name: String::new(),
         first_name: String::new(),

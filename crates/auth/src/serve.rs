@@ -392,7 +392,7 @@ impl Call<'_> {
         let claim = PasswordClaim {
             api: Arc::clone(&self.api.name),
             kind: Arc::clone(&account.kind),
-            user: account.name.clone(),
+            user: account.name.to_string(),
             password: Secret::new(self.input("old").unwrap_or_default()),
             provider: None,
             domain: None,

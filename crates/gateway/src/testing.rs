@@ -50,7 +50,7 @@ pub(crate) fn account(live: Live) -> Account {
         tenant: None,
         roles: Vec::new(),
         subject: String::new(),
-        name: String::new(),
+        name: "".into(),
         full_name: String::new(),
         first_name: String::new(),
         last_name: String::new(),

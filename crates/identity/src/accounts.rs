@@ -136,14 +136,14 @@ impl AccountDraft {
     /// Whether an account is this already, its kind and its password aside.
     pub(crate) fn is_as(&self, account: &Account) -> bool {
         let texts = [
-            (&self.name, &account.name),
             (self.subject.as_ref().unwrap_or(&self.name), &account.subject),
             (&self.full_name, &account.full_name),
             (&self.first_name, &account.first_name),
             (&self.last_name, &account.last_name),
             (&self.email, &account.email),
         ];
-        texts.into_iter().all(|(one, other)| one == other)
+        account.name == self.name
+            && texts.into_iter().all(|(one, other)| one == other)
             && (&self.tenant, &self.roles, &self.keys) == (&account.tenant, &account.roles, &account.keys)
     }
 

@@ -372,7 +372,7 @@ fn apply(row: &mut KeyRow, change: KeyChange) {
 fn info(row: &KeyRow, owner: &Account) -> KeyInfo {
     KeyInfo {
         id: TokenRef(row.id),
-        owner: owner.name.clone(),
+        owner: owner.name.to_string(),
         label: row.label.clone(),
         description: row.description.clone(),
         created_at: Time::from_unix_ms(row.created_at),

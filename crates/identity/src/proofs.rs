@@ -179,7 +179,7 @@ mod tests {
             tenant: None,
             roles,
             subject: "7".to_owned(),
-            name: String::new(),
+            name: "".into(),
             full_name: String::new(),
             first_name: String::new(),
             last_name: String::new(),

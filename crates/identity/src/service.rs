@@ -263,8 +263,9 @@ impl Service {
         let entries = rows.into_iter().map(rows::entry).collect::<Result<Vec<_>, _>>()?;
         last_account = entries.iter().map(|entry| entry.account.id.0).fold(last_account, u64::max);
         let directory = Directory::of(entries);
-        let name_of =
-            |id| directory.find(id).map(|entry| (entry.account.kind.to_string(), entry.account.name.clone()));
+        let name_of = |id| {
+            directory.find(id).map(|entry| (entry.account.kind.to_string(), entry.account.name.to_string()))
+        };
         let equivalents = Equivalents::load(options.equivalents_key, store.equivalents().await?, name_of)?;
         let tokens = Tokens::new();
         let keys = Keys::load(store.keys().await?, &tokens)?;

@@ -374,6 +374,6 @@ impl<'c> Caller<'c> {
 
     /// For the audit.
     fn by(&self) -> By {
-        By::new(self.account.name.clone(), Some(self.address))
+        By::new(self.account.name.to_string(), Some(self.address))
     }
 }

@@ -337,7 +337,7 @@ pub(super) fn account_of(
     if by_email && claims.get("email_verified") != Some(&Value::Bool(true)) {
         return Err("the issuer has not verified the e-mail address that names the account");
     }
-    account.name.clone_from(&account.subject);
+    account.name = account.subject.as_str().into();
     Ok(account)
 }
 

@@ -90,7 +90,7 @@ pub(crate) mod tests {
         Account {
             id: AccountId(1),
             kind: kind.into(),
-            name: subject.to_owned(),
+            name: subject.into(),
             subject: subject.to_owned(),
             full_name: String::new(),
             first_name: String::new(),

@@ -64,7 +64,7 @@ impl Call<'_> {
         let plan = self.plan(self.key_rule()?)?;
         let owner = match self.input("owner") {
             Some(owner) if !owner.is_empty() => owner.to_owned(),
-            Some(_) | None if *caller.account.kind == *APPLICATIONS => caller.account.name.clone(),
+            Some(_) | None if *caller.account.kind == *APPLICATIONS => caller.account.name.to_string(),
             Some(_) | None => {
                 let field = self.field("owner");
                 return Err(Refusal::new(Reason::MissingField, format!("`{field}` is missing")).about(field));

@@ -56,7 +56,7 @@ impl World {
             Arc::new(Account {
                 id: AccountId(id),
                 kind: kind.into(),
-                name: name.to_owned(),
+                name: name.into(),
                 subject: name.to_owned(),
                 full_name: String::new(),
                 first_name: String::new(),

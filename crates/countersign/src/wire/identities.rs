@@ -414,7 +414,7 @@ fn account(view: &AccountView, locked_until: Option<Time>) -> Account {
     let account = &view.account;
     Account {
         id: account.id.0,
-        whose: Whose { kind: account.kind.to_string(), name: account.name.clone() },
+        whose: Whose { kind: account.kind.to_string(), name: account.name.to_string() },
         subject: account.subject.clone(),
         full_name: account.full_name.clone(),
         email: account.email.clone(),

@@ -26,7 +26,7 @@ pub(crate) fn entry(row: AccountRow) -> Result<Entry, StoreError> {
     let account = Account {
         id: AccountId(row.id.cast_unsigned()),
         kind: shared_kind(&row.kind),
-        name: row.name,
+        name: row.name.into(),
         subject: row.subject,
         full_name: row.full_name,
         first_name: row.first_name,
@@ -55,7 +55,7 @@ pub(crate) fn row(entry: &Entry) -> AccountRow {
     AccountRow {
         id: account.id.0.cast_signed(),
         kind: account.kind.to_string(),
-        name: account.name.clone(),
+        name: account.name.to_string(),
         name_folded: account.name.to_ascii_lowercase(),
         subject: account.subject.clone(),
         full_name: account.full_name.clone(),

@@ -72,7 +72,7 @@ mod tests {
             tenant: Some("north".to_owned()),
             roles: vec!["buyer".to_owned()],
             subject: "ann".to_owned(),
-            name: "ann".to_owned(),
+            name: "ann".into(),
             full_name: String::new(),
             first_name: String::new(),
             last_name: String::new(),
@@ -92,7 +92,7 @@ mod tests {
             Account { tenant: Some("south".to_owned()), ..ann() },
             Account { roles: vec!["buyer".to_owned(), "seller".to_owned()], ..ann() },
             Account { subject: "bob".to_owned(), ..ann() },
-            Account { name: "bob".to_owned(), ..ann() },
+            Account { name: "bob".into(), ..ann() },
             Account { email: "ann@example.com".to_owned(), ..ann() },
             Account { keys: [("customer".to_owned(), "8".to_owned())].into(), ..ann() },
         ] {

@@ -193,7 +193,7 @@ impl Core {
         let mut row = rows::row(&entry);
         row.password_hash = Some(hash);
         row.password_due = false;
-        let by = By::new(account.name.clone(), Some(claim.address));
+        let by = By::new(account.name.to_string(), Some(claim.address));
         let weaker = self.equivalents.schemes(account.id.0);
         let unavailable = |error: AccountError| match error {
             AccountError::Unavailable(error) => error,

@@ -78,7 +78,7 @@ fn unknown() -> Unavailable {
 /// A person as the claims of his ID token describe him: what they are mapped to and do not say is nothing.
 fn described(person: LoggedIn, claims: &[(String, String)]) -> Person {
     let LoggedIn { id, described, .. } = person;
-    let mut person = Person { id, name: described.name, ..Person::default() };
+    let mut person = Person { id, name: described.name.into(), ..Person::default() };
     let mut keys = described.keys;
     for (target, _claim) in claims {
         match target.as_str() {

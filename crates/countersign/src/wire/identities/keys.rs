@@ -28,7 +28,7 @@ impl Identities {
             description: Some(key.description),
             expires_at: Some(key.lifetime.map(|lifetime| now().plus(lifetime.0))),
         };
-        let name = owner.account.name.clone();
+        let name = owner.account.name.to_string();
         let made = self.service.create_key(of, name, plan, change, by(), now()).await?;
         with_value(made, Standing::Enabled)?
             .ok_or_else(|| Failure::Failed(anyhow!("the application {} may hold no key", key.owner)))

@@ -219,7 +219,7 @@ async fn shared_values_and_application_secrets() {
     let app = bench.account("applications", "crm").await;
     let answer =
         |bench: &Bench, api, value| match bench.service.shared_value(api, "device", value, home(), at(0)) {
-            SharedAnswer::Right(account) => account.name.clone(),
+            SharedAnswer::Right(account) => account.name.to_string(),
             SharedAnswer::Wrong => "wrong".to_owned(),
             SharedAnswer::NotSet => "not set".to_owned(),
             SharedAnswer::TooMany => "too many".to_owned(),
@@ -294,7 +294,7 @@ async fn an_account_that_lives_elsewhere_is_not_taken_for_nobody() {
     let foreign = Account {
         id: AccountId(0),
         kind: "customers".into(),
-        name: "c".to_owned(),
+        name: "c".into(),
         subject: "c".to_owned(),
         full_name: String::new(),
         first_name: String::new(),

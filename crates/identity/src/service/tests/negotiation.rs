@@ -77,7 +77,7 @@ fn go_on(answer: Result<LegAnswer, Unavailable>) -> (Vec<u8>, Exchange) {
 /// What an answer came to, in a word or two.
 fn word(answer: Result<LegAnswer, Unavailable>) -> String {
     match answer {
-        Ok(LegAnswer::Proven { account, .. }) => account.name.clone(),
+        Ok(LegAnswer::Proven { account, .. }) => account.name.to_string(),
         Ok(LegAnswer::Refused(cause)) => cause.into_owned(),
         Ok(LegAnswer::Continue { .. }) => "goes on".to_owned(),
         Ok(LegAnswer::Due) => "due".to_owned(),
