@@ -36,7 +36,7 @@ const BODY_IDLE: Duration = Duration::from_secs(90);
 /// Shorter than what most servers keep idle connections for (Apache and node: 5 s), so that few are found closed.
 const POOL_IDLE: Duration = Duration::from_secs(4);
 /// Idle connections to one backend on one core: what a burst leaves behind.
-const POOL_SIZE: usize = 64;
+pub const POOL_SIZE: usize = 64;
 
 /// An upstream as the configuration describes it. [`UpstreamOptions::new`] gives usable defaults.
 #[derive(Clone, Debug)]

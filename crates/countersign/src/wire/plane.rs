@@ -28,7 +28,7 @@ use countersign_gateway::upstream::{
 use countersign_services::mounted::{Mounted, World};
 use countersign_services::publish::Publishing;
 
-use super::descriptors::{self, Lowered};
+use super::descriptors::{self, Lowered, Size};
 use super::{ASSERTION_HEADER, Identities, Settled, health, pages, service_keys};
 use countersign_identity::world::{OsRandom, WallClock};
 
@@ -247,7 +247,7 @@ fn networks(networks: &[Network]) -> Networks {
 /// The limits that hold; those that were lowered are in the log.
 fn settled_limits(config: &Config) -> Limits {
     let mut limits = limits(&config.limits);
-    if let Some(lowered) = descriptors::fit(&mut limits, descriptors::raise()) {
+    if let Some(lowered) = descriptors::fit(&mut limits, Size::of(config), descriptors::raise()) {
         lowered.log();
     }
     limits
@@ -255,7 +255,7 @@ fn settled_limits(config: &Config) -> Limits {
 
 /// What is lowered of the limits of a configuration where a gate of this process runs on it, if anything is.
 pub(crate) fn lowered(config: &Config) -> Option<Lowered> {
-    descriptors::fit(&mut limits(&config.limits), descriptors::raise())
+    descriptors::fit(&mut limits(&config.limits), Size::of(config), descriptors::raise())
 }
 
 fn limits(limits: &config::Limits) -> Limits {

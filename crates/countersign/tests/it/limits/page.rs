@@ -317,8 +317,11 @@ fn page() -> String {
         line names the limit (`auth.cause`). Clients\nthat are cut off without one are counted \
         (`countersign_connections_cut_total`), and a line each second says how many were,\nand at which limit.\n\n\
         The system has one as well: how many files a process may have open. A gate raises it to as much as it may be\n\
-        (`ulimit -Hn`, `LimitNOFILE=`). Where `connections`, `upstream_requests` and 200 more are beyond that, it lowers both\n\
-        alike, and `connections_per_address` to a quarter of the connections; its log and `countersign check` say so.\n\n\
+        (`ulimit -Hn`, `LimitNOFILE=`). Open at once may be a file for each of `connections`, for each of `upstream_requests` at\n\
+        the service of each API (but where no listener speaks HTTP/2 no more in all than `connections`), for each connection\n\
+        that a core keeps to a server of a service, and some 200 more. Where that is beyond it, the gate lowers `connections`\n\
+        and `upstream_requests` alike, and `connections_per_address` to a quarter of the connections; its log and\n\
+        `countersign check` say so, and for what the files are needed.\n\n\
         Over HTTP/2 the gate cannot ask for a body (`Expect: 100-continue`): the HTTP engine sends no answer before the\n\
         answer. Clients send it after a moment of waiting; one that waits without an end is refused after `body_timeout`.\n\n\
         This page is made from the schema of the configuration and from the reasons beside the constants. A test tries \
