@@ -31,7 +31,7 @@ use zeroize::Zeroize;
 
 use crate::binding::{ChannelBinding, Demand};
 pub use crate::ntlm::challenge::{Challenge, Claim, Names, challenge};
-pub use crate::ntlm::message::is_message;
+pub use crate::ntlm::message::{Named, is_message, named};
 pub use crate::ntlm::session::Session;
 
 /// Why an exchange ends. All are refusals; which one is for the log.

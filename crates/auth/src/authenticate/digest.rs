@@ -217,9 +217,9 @@ impl Found {
     fn account(&self) -> Result<&Arc<Account>, Refusal> {
         match &self.secret.whose {
             DigestHolder::Account(account) if !self.is_locked => Ok(account),
-            DigestHolder::Due(_) if !self.is_locked => {
-                Err(Refusal::new(Reason::PasswordDue, "the password must be changed first")
-                    .carried_by(CARRIER))
+            DigestHolder::Due(account) if !self.is_locked => {
+                let refusal = Refusal::new(Reason::PasswordDue, "the password must be changed first");
+                Err(refusal.carried_by(CARRIER).of_account(Some(account)))
             }
             DigestHolder::Account(_) | DigestHolder::Due(_) | DigestHolder::Nobody(_) => Err(self.refused()),
         }

@@ -88,8 +88,13 @@ impl Verifier<'_> {
                     Err(refuse(Reason::NotAccepted, cause.into()))
                 }
             },
-            LegAnswer::Due => Err(refuse(Reason::PasswordDue, "the password must be changed first".into())),
-            LegAnswer::Refused(cause) => Err(refuse(Reason::WrongPassword, cause)),
+            LegAnswer::Due(account) => {
+                let cause = "the password must be changed first";
+                Err(refuse(Reason::PasswordDue, cause.into()).of_account(Some(&account)))
+            }
+            LegAnswer::Refused(cause, tried) => {
+                Err(refuse(Reason::WrongPassword, cause).of_account(tried.as_ref()))
+            }
             LegAnswer::TooMany => Err(refuse(Reason::TooMany, TOO_MANY.into())),
         }
     }

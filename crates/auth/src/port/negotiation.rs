@@ -61,10 +61,10 @@ pub enum LegAnswer {
         /// To be given back with the client's next message.
         exchange: Exchange,
     },
-    /// Right, but the password has to be changed before it is good for anything.
-    Due,
-    /// Refused; the text is for the log.
-    Refused(Cow<'static, str>),
+    /// Right of this account, but the password has to be changed before it is good for anything.
+    Due(Arc<Account>),
+    /// Refused. For the log alone: why, and whose account it would be, where the message named one that there is.
+    Refused(Cow<'static, str>, Option<Arc<Account>>),
     /// The limits on unverified work are reached: come back later.
     TooMany,
 }

@@ -10,8 +10,10 @@ use std::time::{Duration, Instant};
 
 use countersign_auth::secret::Secret;
 use countersign_identity::accounts::AccountDraft;
+use countersign_identity::equivalents::WeakerScheme;
 use serde_json::Value;
 
+use crate::ntlm;
 use crate::process::{CONFIG, Gate, Site};
 use crate::raw::{self, Client};
 use crate::threats::basic;
@@ -309,4 +311,57 @@ fn an_administrator_reads_who_it_was_and_who_was_tried() {
     );
     let text = String::from_utf8(site.command(&["audit", "--limit", "1"]).output().unwrap().stdout).unwrap();
     assert!(text.contains("account.disabled") && !text.contains("account.locked"), "{text}");
+}
+
+/// The access line of a whole exchange of NTLM.
+fn line_of_ntlm(gate: &mut Gate, user: &str, password: &str) -> Value {
+    let mut client = Client::new(gate.address);
+    let mut show = |token: &str| {
+        let lines = ["GET /api/v1/Contact/2 HTTP/1.1".to_owned(), "Host: crm.example".to_owned()];
+        let lines = [&lines[..], &[format!("Authorization: NTLM {token}")]].concat();
+        client.exchange(0, &raw::bytes(&lines, "")).unwrap().head
+    };
+    let head = show(&ntlm::begin());
+    let challenge = head.header("www-authenticate").unwrap().strip_prefix("NTLM ").unwrap().to_owned();
+    let begun = gate.says_next(&["request answered"]);
+    assert!(begun.get("auth.tried.name").is_none(), "it named nobody yet: {begun}");
+    show(&ntlm::answer(&challenge, user, password));
+    gate.says_next(&["request answered"])
+}
+
+#[test]
+fn an_administrator_reads_whom_ntlm_named() {
+    let account = |name: &str| AccountDraft {
+        password: Some(Secret::new(PASSWORD)),
+        weaker: vec![WeakerScheme::Ntlm],
+        ..AccountDraft::new("users", name)
+    };
+    let site = Site::new(vec![account("alice"), account("bob@example.com")]);
+    edited(&site, "access = false", "access = true");
+    edited(&site, "deployment = \"onsite\"", "deployment = \"onsite\"\nenable = [\"ntlm\"]");
+    edited(&site, "[[api.route]]", "[api.ntlm]\ndomain = \"CORP\"\n[[api.route]]");
+    let mut gate = site.start();
+    let right = line_of_ntlm(&mut gate, "alice", PASSWORD);
+    assert_eq!((&right["account.name"], &right["auth.scheme"]), (&"alice".into(), &"ntlm".into()), "{right}");
+    assert!(right.get("auth.tried.name").is_none(), "{right}");
+    let wrong = line_of_ntlm(&mut gate, "Alice", "not-hers-at-all");
+    assert_eq!(
+        (&wrong["auth.credential"], &wrong["auth.cause"]),
+        (&"ntlm".into(), &"ntlm: the proof is wrong".into()),
+        "{wrong}"
+    );
+    assert_eq!(
+        (&wrong["auth.tried.kind"], &wrong["auth.tried.name"]),
+        (&"users".into(), &"alice".into()),
+        "{wrong}"
+    );
+    assert!(wrong.get("account.name").is_none(), "{wrong}");
+    let addressed = line_of_ntlm(&mut gate, "bob@example.com", "not-his-at-all");
+    assert_eq!(addressed["auth.tried.kind"], "users", "{addressed}");
+    let nobody = line_of_ntlm(&mut gate, "hunter2-hunter2", "x-x-x-x-x-x");
+    assert!(nobody.get("auth.tried.kind").is_none(), "{nobody}");
+    for line in [addressed, nobody] {
+        assert!(line.get("auth.tried.name").is_none(), "{line}");
+        assert!(!line.to_string().contains("hunter2") && !line.to_string().contains("bob"), "{line}");
+    }
 }

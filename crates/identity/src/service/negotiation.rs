@@ -119,7 +119,7 @@ fn chosen(mechanisms: &Mechanisms, init: &Init<'_>) -> Option<Mechanism> {
 }
 
 fn refused(cause: impl Into<Cow<'static, str>>) -> Outcome {
-    Ok(LegAnswer::Refused(cause.into()))
+    Ok(LegAnswer::Refused(cause.into(), None))
 }
 
 fn at_once(outcome: Outcome) -> Answer<Outcome> {
@@ -130,7 +130,7 @@ impl Core {
     /// Gives an attempt back that was not a failure. One that is not at its end counts until it is gone on with: whoever
     /// begins exchanges and leaves them has as many as he has failures.
     fn counted(&self, client: &Client, outcome: Outcome, now: Time) -> Outcome {
-        if !matches!(outcome, Ok(LegAnswer::Refused(_) | LegAnswer::Continue { .. })) {
+        if !matches!(outcome, Ok(LegAnswer::Refused(..) | LegAnswer::Continue { .. })) {
             self.lockout.addresses.forgive(client.address, now);
         }
         outcome
@@ -229,7 +229,9 @@ impl Core {
 fn proven(found: Result<Arc<Entry>, &'static str>, token: Option<Vec<u8>>) -> Outcome {
     match found {
         Err(cause) => refused(cause),
-        Ok(entry) if entry.disabled => refused("the account is disabled"),
+        Ok(entry) if entry.disabled => {
+            Ok(LegAnswer::Refused("the account is disabled".into(), Some(Arc::clone(&entry.account))))
+        }
         Ok(entry) => Ok(LegAnswer::Proven { account: Arc::clone(&entry.account), token }),
     }
 }

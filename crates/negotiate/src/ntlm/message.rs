@@ -117,6 +117,21 @@ impl<'m> Type3<'m> {
     }
 }
 
+/// Whom a client's last message names. It proves nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Named {
+    /// The user as sent: a name, or `name@domain`.
+    pub user: String,
+    /// The domain as sent: perhaps empty, perhaps the client's own idea.
+    pub domain: String,
+}
+
+/// Reads whom a client's last message names, for a log of why it was refused; `None` if it is no such message.
+pub fn named(type_3: &[u8]) -> Option<Named> {
+    let Type3 { user, domain, .. } = Type3::read(type_3).ok()?;
+    Some(Named { user, domain })
+}
+
 /// Text, in UTF-16 or in code page 437. Nothing that a log or a look-up could trip over passes.
 fn text(bytes: &[u8], flags: u32) -> Result<String, NtlmError> {
     let text = if flags & flag::UNICODE == 0 {

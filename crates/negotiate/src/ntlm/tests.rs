@@ -395,3 +395,21 @@ proptest::proptest! {
         let _ = challenge(&bytes, &names(), CHALLENGE, 0);
     }
 }
+
+#[test]
+fn a_last_message_names_somebody_whatever_its_proof() {
+    let message = |user: &str, domain: &str| {
+        let nt = [0; 24];
+        type_3(&nt, &utf16(domain), &utf16(user), &[], flag::UNICODE, 64)
+    };
+    let named = |bytes: &[u8]| super::named(bytes).map(|named| (named.user, named.domain));
+    let whole = message("alice", "CORP");
+    assert_eq!(named(&whole), Some(("alice".to_owned(), "CORP".to_owned())));
+    assert_eq!(
+        named(&message("alice@corp.example", "")),
+        Some(("alice@corp.example".to_owned(), String::new()))
+    );
+    assert_eq!(named(&message("alice\nroot", "")), None, "a line of its own in a log");
+    assert_eq!(named(&whole[..whole.len() - 1]), None);
+    assert_eq!(named(CURL_1), None);
+}

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use countersign_auth::account::Account;
 use countersign_auth::link::Sharing;
 use countersign_auth::port::Unavailable;
 use countersign_auth::port::negotiation::LegAnswer;
 use countersign_auth::time::Time;
 use countersign_negotiate::helper::without_domain;
-use countersign_negotiate::ntlm::{Challenge, Claim, Demands, NtHash, NtlmError, Session, challenge};
+use countersign_negotiate::ntlm::{Challenge, Claim, Demands, NtHash, NtlmError, Session, challenge, named};
 use countersign_negotiate::spnego::{State, answer};
 use tokio::time::{Instant, sleep_until};
 
@@ -140,11 +141,27 @@ impl Core {
             Step::Helper(..) => passwords::REFUSED_AFTER,
         };
         let told = Instant::now() + after;
-        let outcome = self.ntlm_taken(ntlm, client, conversation, message, now).await;
-        if matches!(outcome, Ok(LegAnswer::Refused(_))) {
-            sleep_until(told).await;
+        let token = message.token;
+        match self.ntlm_taken(ntlm, client, conversation, message, now).await {
+            Ok(LegAnswer::Refused(cause, _)) => {
+                let tried = self.tried(ntlm, client, token);
+                sleep_until(told).await;
+                Ok(LegAnswer::Refused(cause, tried))
+            }
+            outcome => outcome,
         }
-        outcome
+    }
+
+    /// Whose account a refused message was about, for the log: what it calls its user, where that is the name of one. What
+    /// nobody is called may be anything, a password that was typed into the wrong field too.
+    fn tried(&self, ntlm: &Ntlm, client: &Client, token: &[u8]) -> Option<Arc<Account>> {
+        let named = named(token)?;
+        // A program knows domains; the gate's own accounts have none, and clients send what they like.
+        let own = &ntlm.settings.names.domain;
+        if ntlm.helpers.is_some() && !named.domain.is_empty() && !named.domain.eq_ignore_ascii_case(own) {
+            return None;
+        }
+        self.user(ntlm, client, &named.user).map(|entry| Arc::clone(&entry.account))
     }
 
     async fn ntlm_taken(
@@ -220,7 +237,7 @@ impl Core {
             (_, Ok(token)) => {
                 self.lockout.succeeded(bucket, client.address);
                 if entry.password_due {
-                    return Ok(LegAnswer::Due);
+                    return Ok(LegAnswer::Due(Arc::clone(&entry.account)));
                 }
                 proven(Ok(entry), token)
             }

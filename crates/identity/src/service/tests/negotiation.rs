@@ -16,8 +16,10 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use md5::Md5;
 
 use super::*;
+use crate::accounts::Standing;
 use crate::equivalents::WeakerScheme;
 use crate::negotiation::{FirstSight, NegotiationSettings, NtlmSettings, NtlmVerifier};
+use crate::service::equivalents::NewPassword;
 
 /// Signing, and text in UTF-16; no key exchange, so that signatures are plain.
 const FLAGS: u32 = 0x8_8215;
@@ -78,11 +80,19 @@ fn go_on(answer: Result<LegAnswer, Unavailable>) -> (Vec<u8>, Exchange) {
 fn word(answer: Result<LegAnswer, Unavailable>) -> String {
     match answer {
         Ok(LegAnswer::Proven { account, .. }) => account.name.to_string(),
-        Ok(LegAnswer::Refused(cause)) => cause.into_owned(),
+        Ok(LegAnswer::Refused(cause, _)) => cause.into_owned(),
         Ok(LegAnswer::Continue { .. }) => "goes on".to_owned(),
-        Ok(LegAnswer::Due) => "due".to_owned(),
+        Ok(LegAnswer::Due(_)) => "due".to_owned(),
         Ok(LegAnswer::TooMany) => "too many".to_owned(),
         Err(_) => "unavailable".to_owned(),
+    }
+}
+
+/// Whose account the log says that a refused message was about.
+fn tried(answer: Result<LegAnswer, Unavailable>) -> Option<String> {
+    match answer.unwrap() {
+        LegAnswer::Refused(_, tried) => tried.map(|account| account.name.to_string()),
+        other => panic!("{other:?}"),
     }
 }
 
@@ -113,16 +123,21 @@ fn utf16(text: &str) -> Vec<u8> {
 
 /// A signed answer to a challenge, and the key of the session.
 fn type_3(type_2: &[u8]) -> (Vec<u8>, [u8; 16]) {
-    let key = hmac(NtHash::of_password(PASSWORD).expose(), &[&utf16("ALICE")]);
+    type_3_of("alice", "", type_2)
+}
+
+/// The same of a user of a domain, who has her password.
+fn type_3_of(user: &str, domain: &str, type_2: &[u8]) -> (Vec<u8>, [u8; 16]) {
+    let key = hmac(NtHash::of_password(PASSWORD).expose(), &[&utf16(&user.to_uppercase()), &utf16(domain)]);
     let blob =
         [&[1, 1, 0, 0, 0, 0, 0, 0][..], &[7; 8], &[0xaa; 8], &[0; 4], &[6, 0, 4, 0, 2, 0, 0, 0], &[0; 4]]
             .concat();
     let proof = hmac(&key, &[&type_2[24..32], &blob]);
     let session_key = hmac(&key, &[&proof]);
-    let (nt, user) = ([&proof[..], &blob].concat(), utf16("alice"));
+    let (nt, domain, user) = ([&proof[..], &blob].concat(), utf16(domain), utf16(user));
     let mut message = b"NTLMSSP\0\x03\0\0\0".to_vec();
     let mut place = 88;
-    for part in [&[][..], &nt, &[], &user, &[], &[]] {
+    for part in [&[][..], &nt, &domain, &user, &[], &[]] {
         let length = u16::try_from(part.len()).unwrap().to_le_bytes();
         message.extend([length, length].concat());
         message.extend(u32::try_from(place).unwrap().to_le_bytes());
@@ -130,7 +145,7 @@ fn type_3(type_2: &[u8]) -> (Vec<u8>, [u8; 16]) {
     }
     message.extend(FLAGS.to_le_bytes());
     message.resize(88, 0);
-    message.extend([nt, user].concat());
+    message.extend([nt, domain, user].concat());
     let mic = hmac(&session_key, &[&type_1(), type_2, &message]);
     message[72..88].copy_from_slice(&mic);
     (message, session_key)
@@ -247,6 +262,58 @@ async fn a_domains_program_says_who_it_is() {
             assert_eq!(word(bench.leg(last, Some(exchange)).await), expected, "{answer}");
         }
     }
+}
+
+/// A challenge, or what a stand-in gave for one, with room for eight bytes at its place.
+fn padded(challenge: &[u8]) -> Vec<u8> {
+    let mut challenge = challenge.to_vec();
+    challenge.resize(challenge.len().max(32), 0);
+    challenge
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_was_refused_is_told_to_the_log_where_he_has_an_account() {
+    let folder = tempfile::tempdir().unwrap();
+    let no = "echo 'NA NT_STATUS_WRONG_PASSWORD'";
+    for verifier in [NtlmVerifier::Store, stand_in(folder.path(), no)] {
+        let by_program = matches!(verifier, NtlmVerifier::Helper { .. });
+        let bench = bench(verifier).await;
+        let refused = async |user: &str, domain: &str| {
+            let (challenge, exchange) = go_on(bench.leg(type_1(), None).await);
+            let (mut answer, _) = type_3_of(user, domain, &padded(&challenge));
+            answer[88] ^= 1;
+            tried(bench.leg(answer, Some(exchange)).await)
+        };
+        let alice = Some("alice".to_owned());
+        assert_eq!(refused("Alice", "").await, alice);
+        assert_eq!(refused("alice", "corp").await, alice);
+        // The gate's own accounts have no domain: what a client's machine calls itself is nothing to them.
+        assert_eq!(refused("alice", "DESKTOP-7").await, alice.filter(|_| !by_program));
+        assert_eq!(refused("hunter2", "").await, None);
+        let nothing = async |token: Vec<u8>| {
+            let (_, exchange) = go_on(bench.leg(type_1(), None).await);
+            tried(bench.leg(token, Some(exchange)).await)
+        };
+        assert_eq!(nothing(type_1()).await, None);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_disabled_or_due_is_told_to_the_log() {
+    let bench = bench(NtlmVerifier::Store).await;
+    let alice = bench.service.account_named("users", "alice").unwrap().account.id;
+    let shown = async || {
+        let (challenge, exchange) = go_on(bench.leg(type_1(), None).await);
+        bench.leg(type_3(&challenge).0, Some(exchange)).await
+    };
+    let due = NewPassword::Due(Secret::new(PASSWORD));
+    bench.service.set_password(alice, due, vec![WeakerScheme::Ntlm], By::gate(), at(0)).await.unwrap();
+    assert!(matches!(shown().await, Ok(LegAnswer::Due(account)) if account.id == alice));
+    let lasting = NewPassword::Lasting(Secret::new(PASSWORD));
+    bench.service.set_password(alice, lasting, vec![WeakerScheme::Ntlm], By::gate(), at(0)).await.unwrap();
+    assert_eq!(word(shown().await), "alice");
+    bench.service.set_standing(alice, Standing::Disabled, By::gate(), at(0)).await.unwrap();
+    assert_eq!(tried(shown().await).as_deref(), Some("alice"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
