@@ -413,7 +413,7 @@ pub trait Operations: Send + Sync {
     /// Ends a token, and whatever hangs on it (the refresh family that it came with, its channels).
     fn end(&self, digest: TokenDigest, now: Time) -> Answer<Result<(), Unavailable>>;
 
-    /// Ends a token of an account by its public name; false if there is none of his.
+    /// Ends a token of the caller's by its public name, as a log-out does; false if there is none of his.
     fn end_named(&self, account: AccountId, name: TokenRef, now: Time) -> Answer<Result<bool, Unavailable>>;
 
     /// The live sessions of an account at one API.

@@ -1,7 +1,7 @@
 //! What happened, for people to read later. It can be added to and never be changed, and holds no secrets.
 //!
-//! Changes of accounts, passwords, keys and values are in it, buckets that lock and refresh tokens that come
-//! back; single log-ins are the log's.
+//! Changes of accounts, passwords, keys and values are in it, sessions that somebody else than their holder ends, buckets
+//! that lock and refresh tokens that come back; single log-ins and log-outs are the log's.
 
 use countersign_auth::account::Account;
 use countersign_auth::port::{Answer, Unavailable};

@@ -182,7 +182,7 @@ impl Centre {
             }
             (["sessions", session], &Method::DELETE) => {
                 let view = self.changeable(me, user)?;
-                self.end_session(&view, session).await
+                self.end_session(me, &view, session).await
             }
             _ => Err(Failure::Gate(Refusal::new(Reason::NotFound, "the service has no such call"))),
         }

@@ -10,7 +10,6 @@ use anyhow::anyhow;
 use arc_swap::ArcSwap;
 use countersign_auth::account::{APPLICATIONS, AccountId};
 use countersign_auth::api::Api;
-use countersign_auth::port::Operations;
 use countersign_auth::secret::Secret;
 use countersign_auth::time::{Clock, Time};
 use countersign_auth::token::TokenRef;
@@ -380,7 +379,7 @@ impl Identities {
         };
         let reference =
             TokenRef::parse(name).ok_or_else(|| anyhow!("`{name}` is no session's public name"))?;
-        if self.service.end_named(id, reference, now()).await? {
+        if self.service.end_session(id, reference, by(), now()).await? {
             Ok(1)
         } else {
             Err(Failure::Failed(anyhow!("{} of {} holds no session {name}", whose.name, whose.kind)))

@@ -9,7 +9,7 @@ use countersign_auth::token::{TokenDigest, TokenKind, TokenRef};
 
 use super::{By, Core, Ended, Ledger, unavailable};
 use crate::audit;
-use crate::store::{Change, StoreFuture};
+use crate::store::{AuditRow, Change, StoreFuture};
 use crate::tokens::record::{self, Record};
 
 impl Core {
@@ -55,6 +55,14 @@ impl Core {
 
     /// Ends a token and its family. An API key is ended by the key operations alone.
     pub(super) async fn end(self: Arc<Self>, digest: TokenDigest) -> Result<(), Unavailable> {
+        self.end_one(digest, None).await
+    }
+
+    async fn end_one(
+        self: &Arc<Self>,
+        digest: TokenDigest,
+        event: Option<AuditRow>,
+    ) -> Result<(), Unavailable> {
         self.fetch(digest).await?;
         let (gone, write) = {
             let mut ledger = self.ledger();
@@ -63,22 +71,27 @@ impl Core {
             };
             let gone = self.take_out(&mut ledger, self.with_family(&record));
             let digests = gone.iter().map(|record| record.digest).collect();
-            (gone, self.store.write(vec![Change::DeleteTokens(digests)]))
+            let mut changes = vec![Change::DeleteTokens(digests)];
+            changes.extend(event.map(Change::Audit));
+            (gone, self.store.write(changes))
         };
         self.finish_end(gone, write).await
     }
 
-    /// Ends a token of an account by its public name.
+    /// Ends a token of an account by its public name. `by`: who else than its holder does so, for the audit.
     pub(super) async fn end_named(
         self: Arc<Self>,
         account: AccountId,
         name: TokenRef,
+        by: Option<By>,
+        now: Time,
     ) -> Result<bool, Unavailable> {
         let named = |record: &Record| record.kind != TokenKind::Key && record.token().reference() == name;
         let Some(record) = self.tokens.of_account(account.0).into_iter().find(named) else {
             return if self.is_loaded() { Ok(false) } else { Err(still_loading()) };
         };
-        self.end(record.token()).await.map(|()| true)
+        let event = by.map(|by| audit::row(&by, "session.ended", self.audited(&record), now));
+        self.end_one(record.token(), event).await.map(|()| true)
     }
 
     /// Ends the family of a refresh token that came back after it was spent: one of two holders is a thief
@@ -98,22 +111,27 @@ impl Core {
         }
     }
 
+    /// What a token is called in the audit.
+    fn audited(&self, record: &Record) -> String {
+        let holder = self.directory.find(record.account);
+        holder.map_or_else(String::new, |entry| {
+            format!("{} token {}", audit::name_of(&entry.account), record.token().reference())
+        })
+    }
+
     fn take_reused(&self, record: &Record, now: Time) -> Option<(Vec<Record>, StoreFuture<()>)> {
         let mut ledger = self.ledger();
         let gone = self.take_out(&mut ledger, self.with_family(record));
         if gone.is_empty() {
             return None;
         }
-        let object = self.directory.find(record.account).map_or_else(String::new, |entry| {
-            format!("{} token {}", audit::name_of(&entry.account), record.token().reference())
-        });
         tracing::warn!(
             account.id = record.account,
             token.reference = %record.token().reference(),
             tokens.ended = gone.len(),
             "a spent refresh token came back, ended its family"
         );
-        let event = audit::row(&By::gate(), "refresh.reused", object, now);
+        let event = audit::row(&By::gate(), "refresh.reused", self.audited(record), now);
         let digests = gone.iter().map(|record| record.digest).collect();
         let write = self.store.write(vec![Change::DeleteTokens(digests), Change::Audit(event)]);
         Some((gone, write))

@@ -13,7 +13,7 @@ use countersign_auth::token::{TokenDigest, TokenKind, TokenPlan, TokenRef};
 
 use super::ending::still_loading;
 use super::issue::Lifetimes;
-use super::{Core, Ended, Service};
+use super::{By, Core, Ended, Service};
 use crate::keys::Asking;
 use crate::tokens::record::{self, Marks};
 
@@ -83,7 +83,7 @@ impl Core {
 }
 
 impl Service {
-    /// The sessions and tokens that an account holds at an API, its API keys aside: whatever [`Operations::end_named`]
+    /// The sessions and tokens that an account holds at an API, its API keys aside: whatever [`Service::end_session`]
     /// ends. Ending one ends what was issued with it.
     ///
     /// # Errors
@@ -93,6 +93,21 @@ impl Service {
             return Err(still_loading());
         }
         Ok(self.core.held(account, api, |kind| kind != TokenKind::Key, now))
+    }
+
+    /// Ends a session or token of somebody by its public name, with what was issued with it, and says in the audit who did;
+    /// false if he holds none of that name. API keys are ended by the key operations alone.
+    ///
+    /// # Errors
+    /// As long as tokens are being loaded, or if the store cannot write: it is refused from then on all the same.
+    pub fn end_session(
+        &self,
+        account: AccountId,
+        name: TokenRef,
+        by: By,
+        now: Time,
+    ) -> Answer<Result<bool, Unavailable>> {
+        self.run(move |core| core.end_named(account, name, Some(by), now))
     }
 }
 
@@ -116,8 +131,8 @@ impl Operations for Service {
         self.run(move |core| core.end(digest))
     }
 
-    fn end_named(&self, account: AccountId, name: TokenRef, _now: Time) -> Answer<Result<bool, Unavailable>> {
-        self.run(move |core| core.end_named(account, name))
+    fn end_named(&self, account: AccountId, name: TokenRef, now: Time) -> Answer<Result<bool, Unavailable>> {
+        self.run(move |core| core.end_named(account, name, None, now))
     }
 
     fn sessions(

@@ -239,13 +239,13 @@ impl Centre {
     /// Ends one of them, by its public name.
     pub(super) async fn end_session(
         &self,
+        me: &Caller<'_>,
         view: &AccountView,
         session: &str,
     ) -> Result<ServiceAnswer, Failure> {
         let unknown = || Failure::new(Code::NotFound, "Session not found");
         let reference = TokenRef::parse(session).ok_or_else(unknown)?;
-        let now = self.clock.now();
-        let ended = Operations::end_named(&*self.service, view.account.id, reference, now).await;
+        let ended = self.service.end_session(view.account.id, reference, me.by(), self.clock.now()).await;
         if ended.map_err(|error| Failure::Gate(error.into()))? { Ok(done()) } else { Err(unknown()) }
     }
 }

@@ -9,7 +9,6 @@ mod agent;
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use countersign_auth::port::Operations as _;
 use countersign_auth::secret::Secret;
 use countersign_identity::accounts::{AccountDraft, AccountError, AccountView, Standing};
 use countersign_identity::service::By;
@@ -220,7 +219,7 @@ impl Agent<'_> {
                 assert_eq!(self.ground.send(&request).status(), 200);
             }
             Cause::AdministratorEndsSession => {
-                assert!(world.block_on(service.end_named(self.id, reference("centre"), now)).unwrap());
+                assert!(world.block_on(service.end_session(self.id, reference("centre"), by, now)).unwrap());
             }
             Cause::LogOutOfTokens => {
                 let request =
@@ -228,7 +227,7 @@ impl Agent<'_> {
                 assert_eq!(self.ground.send(&request).status(), 200);
             }
             Cause::AdministratorEndsTokens => {
-                assert!(world.block_on(service.end_named(self.id, reference("push"), now)).unwrap());
+                assert!(world.block_on(service.end_session(self.id, reference("push"), by, now)).unwrap());
             }
             Cause::AdministratorEndsAllSessions => {
                 world.block_on(service.end_sessions(self.id, by, now)).unwrap();

@@ -103,6 +103,10 @@ async fn sessions_are_listed_and_ended_by_name() {
     assert!(!bench.service.end_named(bob.id, one.reference(), at(2)).await.unwrap(), "not bob's to end");
     assert_eq!(bench.says(one, at(2)).await, "live");
     assert!(bench.service.end_named(ann.id, one.reference(), at(2)).await.unwrap());
+    assert!(
+        bench.service.audit(100).await.unwrap().iter().all(|event| event.event != "session.ended"),
+        "his own log-out"
+    );
     assert_eq!(bench.says(one, at(2)).await, "unknown");
     assert_eq!(ended.recv().await.unwrap(), Ended::Token(one));
     assert_eq!(list(&ann, "shop").await.len(), 1);
@@ -111,6 +115,34 @@ async fn sessions_are_listed_and_ended_by_name() {
     assert!(list(&ann, "shop").await.is_empty());
     let bench = bench.reopen().await;
     assert_eq!(bench.says(two, at(2)).await, "unknown");
+}
+
+#[tokio::test]
+async fn who_ends_another_ones_session_is_in_the_audit() {
+    let bench = Bench::new().await;
+    let (ann, bob) = (bench.account("users", "ann").await, bench.account("users", "bob").await);
+    let one = bench.token(&ann, session(), at(0)).await;
+    let end = |account: &Arc<Account>| {
+        let by = By::new("meg", Some(IpAddr::from([10, 0, 0, 9])));
+        bench.service.end_session(account.id, one.reference(), by, at(2))
+    };
+    assert!(!end(&bob).await.unwrap(), "not bob's to end");
+    assert!(end(&ann).await.unwrap());
+    assert_eq!(bench.says(one, at(2)).await, "unknown");
+    assert!(!end(&ann).await.unwrap(), "it has ended");
+    let ended: Vec<_> = bench
+        .service
+        .audit(100)
+        .await
+        .unwrap()
+        .into_iter()
+        .filter(|event| event.event == "session.ended")
+        .collect();
+    let [ended] = &ended[..] else { panic!("{ended:?}") };
+    assert_eq!(
+        (ended.actor.as_str(), ended.address.as_str(), ended.at, ended.object.as_str()),
+        ("meg", "10.0.0.9", at(2), format!("users/ann token {}", one.reference()).as_str())
+    );
 }
 
 #[tokio::test]
