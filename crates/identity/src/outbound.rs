@@ -21,7 +21,7 @@ use tokio::time::timeout;
 const IDLE: Duration = Duration::from_secs(30);
 /// Per host.
 const IDLE_MOST: usize = 8;
-/// The head of an answer: services behind portals set many cookies.
+/// The head of an answer to a question of the gate's own: services behind portals set many cookies.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 const CONNECT: Duration = Duration::from_secs(5);
 
@@ -175,6 +175,8 @@ fn chain(error: &dyn std::error::Error) -> String {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
     use super::*;
 
     #[test]
@@ -199,6 +201,44 @@ mod tests {
         check("issuer.example", EndpointError::NoUrl);
         check("/keys", EndpointError::NoUrl);
         check("", EndpointError::NoUrl);
+    }
+
+    #[tokio::test]
+    async fn heads_of_answers_are_read_up_to_a_length() {
+        const BEGIN: &str = "HTTP/1.1 204 No Content\r\nX-Long: ";
+        let ask = async |head: String| {
+            let server = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let url = format!("http://{}/", server.local_addr().unwrap());
+            let serve = async {
+                let (mut stream, _) = server.accept().await.unwrap();
+                let mut request = Vec::new();
+                while !request.ends_with(b"\r\n\r\n") {
+                    request.push(stream.read_u8().await.unwrap());
+                }
+                stream.write_all(head.as_bytes()).await.unwrap();
+                // Nothing more comes, and the connection stays: what is too long is known by what is there.
+                std::future::pending::<()>().await;
+            };
+            let tls = rustls::ClientConfig::builder_with_provider(Arc::new(
+                rustls::crypto::aws_lc_rs::default_provider(),
+            ));
+            let tls = tls.with_safe_default_protocol_versions().unwrap();
+            let tls = tls.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth();
+            let outbound = Outbound::new(&Arc::new(tls));
+            let bounds = Bounds { time: Duration::from_secs(60), bytes: 0 };
+            let endpoint = Endpoint::parse(&url).unwrap();
+            tokio::select! {
+                heard = outbound.send(&endpoint, Request::default(), bounds) => {
+                    heard.map(|heard| heard.status.as_u16()).map_err(|error| error.0)
+                }
+                () = serve => unreachable!("it waits"),
+            }
+        };
+        let filled =
+            |bytes: usize, end: &str| format!("{BEGIN}{}{end}", "x".repeat(bytes - BEGIN.len() - end.len()));
+        assert_eq!(ask(filled(HEAD_BYTES_MAX, "\r\n\r\n")).await, Ok(204));
+        let error = ask(filled(HEAD_BYTES_MAX, "")).await.unwrap_err();
+        assert!(error.contains("message head is too large"), "{error}");
     }
 
     #[test]

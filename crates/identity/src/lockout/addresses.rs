@@ -12,7 +12,7 @@ use quick_cache::sync::Cache;
 use self::spent::Spent;
 use super::Locked;
 
-/// Addresses that are watched at once; the least watched give way.
+/// Addresses whose failed proofs, or whose guesses at ids, are counted at once; the least watched give way.
 const ADDRESSES_MAX: usize = 65_536;
 
 /// So many failures a minute from one address; what was counted and is none is given back.
@@ -137,6 +137,22 @@ mod tests {
             addresses.begin(ip, at(secs)).unwrap();
         }
         assert!(!addresses.is_spent(ip, at(3600)));
+    }
+
+    #[test]
+    fn no_more_addresses_are_watched_than_so_many() {
+        let now = Time::from_unix_secs(1_700_000_000);
+        let addresses = Addresses::new(2);
+        let most = u32::try_from(ADDRESSES_MAX).unwrap();
+        let ip = |number: u32| IpAddr::from(std::net::Ipv4Addr::from_bits(number));
+        for number in 0..2 * most {
+            addresses.begin(ip(number), now).unwrap();
+        }
+        assert!(addresses.watched.len() <= ADDRESSES_MAX, "{}", addresses.watched.len());
+        // Those that came last are watched as those before them.
+        let last = ip(2 * most - 1);
+        assert!(!addresses.is_spent(last, now) && addresses.begin(last, now).is_ok());
+        assert!(addresses.is_spent(last, now) && addresses.begin(last, now).is_err());
     }
 
     /// Where somebody counts a failure of an address, a request of that address goes on.

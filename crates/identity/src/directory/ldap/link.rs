@@ -180,7 +180,7 @@ async fn open(server: &Server, tls: &Arc<ClientConfig>) -> Result<Ldap, Broken> 
 /// `ExtendedRequest` with message id 1 and the name 1.3.6.1.4.1.1466.20037.
 const START_TLS: &[u8] = b"\x30\x1d\x02\x01\x01\x77\x18\x80\x161.3.6.1.4.1.1466.20037";
 
-/// Its answer is shorter than this by far.
+/// A directory's answer to StartTLS: a result code, and a sentence for people.
 const ANSWER_BYTES_MAX: usize = 1024;
 
 /// Asks for TLS.
@@ -236,7 +236,27 @@ fn entry(tag: StructureTag) -> Option<Entry> {
 
 #[cfg(test)]
 mod tests {
-    use super::is_success;
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_answer_to_start_tls_is_read_up_to_a_length() {
+        let ask = async |length: usize| {
+            let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let mut stream = TcpStream::connect(server.local_addr().unwrap()).await.unwrap();
+            let (mut directory, _) = server.accept().await.unwrap();
+            let [high, low] = u16::try_from(length).unwrap().to_be_bytes();
+            let mut answer = vec![0x30, 0x82, high, low];
+            answer.extend(b"\x02\x01\x01\x78\x82\x00\x00\x0a\x01\x00");
+            answer.resize(4 + length, 0);
+            directory.write_all(&answer).await.unwrap();
+            start_tls(&mut stream).await.map_err(|error| error.0)
+        };
+        assert_eq!(ask(ANSWER_BYTES_MAX).await, Ok(()));
+        assert_eq!(ask(ANSWER_BYTES_MAX + 1).await.unwrap_err(), "StartTLS: the answer is too long");
+    }
 
     #[test]
     fn only_a_success_is_one() {

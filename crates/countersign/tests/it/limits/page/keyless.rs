@@ -22,7 +22,7 @@ const fn fixed(
     Fixed { what, constant, test }
 }
 
-pub(super) const FIXED: [Fixed; 66] = [
+pub(super) const FIXED: [Fixed; 69] = [
     fixed(
         "bytes of a target",
         ("crates/gateway/src/listen/heads.rs", "TARGET_BYTES_MAX"),
@@ -261,6 +261,16 @@ pub(super) const FIXED: [Fixed; 66] = [
         ),
     ),
     fixed(
+        "bytes of the head of an issuer's or a login service's answer",
+        ("crates/identity/src/outbound.rs", "HEAD_BYTES_MAX"),
+        ("crates/identity/src/outbound.rs", "heads_of_answers_are_read_up_to_a_length"),
+    ),
+    fixed(
+        "bytes of an LDAP directory's answer to StartTLS",
+        ("crates/identity/src/directory/ldap/link.rs", "ANSWER_BYTES_MAX"),
+        ("crates/identity/src/directory/ldap/link.rs", "an_answer_to_start_tls_is_read_up_to_a_length"),
+    ),
+    fixed(
         "questions about tokens to one issuer at once",
         (INTROSPECTION, "AT_ONCE"),
         (ASKED, "f2_an_issuer_is_asked_so_many_questions_at_once"),
@@ -368,5 +378,10 @@ pub(super) const FIXED: [Fixed; 66] = [
         "addresses whose anonymous sessions are counted",
         ("crates/gateway/src/openings.rs", "ADDRESSES_MAX"),
         ("crates/gateway/src/openings.rs", "no_more_addresses_are_kept_than_so_many"),
+    ),
+    fixed(
+        "addresses whose failed proofs, and those whose guesses at ids, are counted",
+        ("crates/identity/src/lockout/addresses.rs", "ADDRESSES_MAX"),
+        ("crates/identity/src/lockout/addresses.rs", "no_more_addresses_are_watched_than_so_many"),
     ),
 ];
