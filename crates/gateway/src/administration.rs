@@ -42,6 +42,7 @@ const REST: Duration = Duration::from_millis(100);
 use crate::administration::calls::Calls;
 use crate::administration::hosts::Hosts;
 use crate::administration::patient::Patient;
+use crate::listen::bind_alone;
 
 /// A text that is made anew for each request.
 pub type Text = Arc<dyn Fn() -> String + Send + Sync>;
@@ -91,8 +92,7 @@ fn start_with(
     options: AdministrationOptions,
     write: Duration,
 ) -> io::Result<Administration> {
-    let socket = std::net::TcpListener::bind(options.address)?;
-    socket.set_nonblocking(true)?;
+    let socket = bind_alone(options.address)?;
     let address = socket.local_addr()?;
     let _inside = runtime.enter();
     let listener = TcpListener::from_std(socket)?;

@@ -23,7 +23,7 @@ use std::task::Waker;
 
 use crate::listen::abandoned::Abandoned;
 pub(crate) use crate::listen::accept::{Listening, is_loopback, run};
-pub(crate) use crate::listen::bind::bind;
+pub(crate) use crate::listen::bind::{bind, bind_alone};
 pub(crate) use crate::listen::caps::Caps;
 use crate::listen::caps::Permit;
 pub use crate::listen::client::ClientCertificate;

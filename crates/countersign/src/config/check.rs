@@ -119,8 +119,8 @@ fn listeners(config: &Config, folder: &Path, report: &mut Report) {
     }
 }
 
-/// Whether two sockets cannot listen there both. All addresses hold each of them; those of IPv6 hold those of IPv4 as well,
-/// where nobody told the system otherwise.
+/// Whether two sockets cannot listen there both. All addresses hold each of them; those of IPv6 hold those of IPv4 as well:
+/// listeners are bound so, whatever the system's default is.
 fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
     let holds = |all: IpAddr, some: IpAddr| all.is_unspecified() && (all.is_ipv6() || some.is_ipv4());
     let (a, b) = (one.ip().to_canonical(), other.ip().to_canonical());

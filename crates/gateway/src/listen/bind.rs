@@ -21,6 +21,14 @@ pub(crate) struct Sockets {
     pub(crate) sockets: Vec<TcpListener>,
 }
 
+/// Binds one socket that shares with nobody.
+///
+/// # Errors
+/// If it cannot be bound.
+pub(crate) fn bind_alone(address: SocketAddr) -> io::Result<TcpListener> {
+    socket(address, Sharing::No)
+}
+
 /// Binds a listener `cores` times. The kernel spreads connections over the sockets (`SO_REUSEPORT`).
 ///
 /// # Errors
@@ -52,6 +60,11 @@ fn socket(address: SocketAddr, sharing: Sharing) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(sharing == Sharing::Yes)?;
+    if address.is_ipv6() {
+        // Whatever the system's default is (`net.ipv6.bindv6only`): `[::]` is all addresses, those of IPv4 too, and what a
+        // check of the configuration says of two listeners holds on every machine.
+        socket.set_only_v6(false)?;
+    }
     socket.set_nonblocking(true)?;
     // Linux hands these options on to the connections: no system call for each.
     socket.set_tcp_nodelay(true)?;
@@ -69,15 +82,31 @@ mod tests {
     use crate::address::Networks;
     use crate::listen::Http2;
 
-    #[test]
-    fn a_port_that_another_gate_has_is_refused() {
-        let at = |address: SocketAddr| Listener {
+    fn at(address: SocketAddr) -> Listener {
+        Listener {
             name: "main".to_owned(),
             address,
             tls: None,
             proxy_protocol: Networks::default(),
             http2: Http2::default(),
-        };
+        }
+    }
+
+    #[test]
+    fn all_addresses_are_those_of_ipv4_too() {
+        let all = bind(&at("[::]:0".parse().unwrap()), 2).unwrap();
+        let alone = bind_alone("[::]:0".parse().unwrap()).unwrap();
+        for socket in all.sockets.iter().chain([&alone]) {
+            assert!(!socket2::SockRef::from(socket).only_v6().unwrap());
+            let port = socket.local_addr().unwrap().port();
+            assert!(std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
+            let part = bind_alone(SocketAddr::from(([127, 0, 0, 1], port))).map(drop);
+            assert_eq!(part.map_err(|error| error.kind()), Err(io::ErrorKind::AddrInUse));
+        }
+    }
+
+    #[test]
+    fn a_port_that_another_gate_has_is_refused() {
         let first = bind(&at("127.0.0.1:0".parse().unwrap()), 2).unwrap();
         assert_eq!(first.sockets.len(), 2);
         let again = bind(&at(first.address), 2).map(|sockets| sockets.address);
