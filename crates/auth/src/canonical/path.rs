@@ -11,6 +11,8 @@
 use std::borrow::Cow;
 use std::str::Split;
 
+use percent_encoding::AsciiSet;
+
 use super::{escaped, hex_digit};
 
 /// A path in its one spelling: what is matched, and what is forwarded.
@@ -32,6 +34,9 @@ pub enum PathError {
     /// `//`.
     #[error("path has an empty segment")]
     EmptySegment,
+    /// `.` or `..` where nothing resolves them.
+    #[error("path has a dot segment")]
+    DotSegment,
     /// `%2e` and its kin as a whole segment.
     #[error("path has an escaped dot segment")]
     EscapedDot,
@@ -105,6 +110,26 @@ impl<'a> CanonicalPath<'a> {
         CanonicalPath(Cow::Owned(self.0.into_owned()))
     }
 }
+
+/// A segment as people write it in configurations, and services in locations, in the spelling that it has in a canonical
+/// path. What is beyond ASCII stands for its UTF-8, escaped: `müller` is `m%C3%BCller`.
+///
+/// # Errors
+/// See [`PathError`]; no request that is let through has such a segment inside its path.
+pub fn canonical_segment(text: &str) -> Result<Cow<'_, str>, PathError> {
+    match text {
+        "" => Err(PathError::EmptySegment),
+        "." | ".." => Err(PathError::DotSegment),
+        ascii if ascii.is_ascii() => rewrite_segment(ascii),
+        text => {
+            let escaped = percent_encoding::utf8_percent_encode(text, BEYOND_ASCII).to_string();
+            rewrite_segment(&escaped).map(|segment| Cow::Owned(segment.into_owned()))
+        }
+    }
+}
+
+/// Of ASCII nothing; what is beyond it is always escaped.
+const BEYOND_ASCII: &AsciiSet = &AsciiSet::EMPTY;
 
 /// What a segment says, with its escapes decoded; `None` if they are broken or not UTF-8.
 pub fn decode_segment(segment: &str) -> Option<Cow<'_, str>> {
@@ -235,7 +260,7 @@ mod tests {
 
     use proptest::prelude::{any, proptest};
 
-    use super::{CanonicalPath, PATH_BYTES_MAX, PathError, decode_segment};
+    use super::{CanonicalPath, PATH_BYTES_MAX, PathError, canonical_segment, decode_segment};
 
     #[test]
     fn one_spelling() {
@@ -335,6 +360,27 @@ mod tests {
         assert_eq!(path.below("/api/v2/me"), Some(""));
         assert_eq!(path.below("/ap"), None);
         assert_eq!(path.below("/API"), None);
+    }
+
+    #[test]
+    fn segments_of_people_are_spelled_as_those_of_requests() {
+        let check = |text: &str, expected: Result<&str, PathError>| {
+            assert_eq!(canonical_segment(text).as_deref().map_err(|error| *error), expected, "{text}");
+        };
+        check("plain", Ok("plain"));
+        check("m\u{fc}ller", Ok("m%C3%BCller"));
+        check("m%c3%bcller", Ok("m%C3%BCller"));
+        check("a[0]|\"q\"", Ok("a%5B0%5D%7C%22q%22"));
+        check("%7e%20b", Ok("~%20b"));
+        check("...", Ok("..."));
+        check("", Err(PathError::EmptySegment));
+        check("..", Err(PathError::DotSegment));
+        check("%2e", Err(PathError::EscapedDot));
+        check("a\\b", Err(PathError::Separator));
+        check("a/b", Err(PathError::Separator));
+        check("100%", Err(PathError::BrokenEscape));
+        check("\u{fc};", Err(PathError::Parameter));
+        check("\u{1}", Err(PathError::Character));
     }
 
     #[test]

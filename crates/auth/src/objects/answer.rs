@@ -1,5 +1,6 @@
 //! What a client is told of objects: the ids in a service's answer are checked, learnt, and replaced by references.
 
+use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use percent_encoding::utf8_percent_encode;
 use smallvec::SmallVec;
 
-use crate::canonical::path::decode_segment;
+use crate::canonical::path::{canonical_segment, decode_segment};
 use crate::dialect::pattern::{Patterns, Segments};
 use crate::fields::content_type::{ContentType, Encoding};
 use crate::identity::Identity;
@@ -316,10 +317,14 @@ fn in_location(
     let path = path.get(..path.find(['?', '#']).unwrap_or(path.len()))?;
     let below = path.strip_prefix(prefix).filter(|below| below.starts_with('/'));
     let (rule, segment) = below.into_iter().chain([path]).find_map(|path| {
-        let segments = Segments::of(path);
+        // Services write paths as they like; patterns are matched with the one spelling.
+        let spelled = |segment| canonical_segment(segment).unwrap_or(Cow::Borrowed(segment));
+        let canonical = path.split('/').map(spelled).collect::<Vec<_>>().join("/");
+        let segments = Segments::of(&canonical);
         let (rule, variables) = locations.matching(&Method::GET, &segments).next()?;
         let (_, segment) = variables.into_iter().find(|(name, _)| *name == ID)?;
-        Some((*rule, segment))
+        let before = canonical.get(..place_in(&canonical, segment)?.start)?;
+        Some((*rule, path.split('/').nth(before.matches('/').count())?))
     })?;
     Some((rule, decode_segment(segment)?.into_owned(), place_in(value, segment)?))
 }

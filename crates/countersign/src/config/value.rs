@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use countersign_auth::canonical::host::canonical_host;
 use countersign_auth::canonical::method;
+use countersign_auth::dialect::pattern::Pattern;
 use ipnet::IpNet;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -328,7 +329,7 @@ scalar!(
     RouteAt,
     "route",
     "GET /items/**",
-    "Methods, if it is not about all of GET, HEAD, POST, PUT, PATCH, DELETE and OPTIONS, and a path below the API's prefix; {name} stands for a segment, ** for any number of them. Another method of HTTP's registry, like PROPFIND, is let through only where the route of a path names it."
+    "Methods, if it is not about all of GET, HEAD, POST, PUT, PATCH, DELETE and OPTIONS, and a path below the API's prefix; {name} stands for a segment, ** for any number of them; a slash at the end says nothing. Another method of HTTP's registry, like PROPFIND, is let through only where the route of a path names it."
 );
 
 impl FromStr for RouteAt {
@@ -348,6 +349,7 @@ impl FromStr for RouteAt {
                 "`{name}` is no method that HTTP knows and the gate takes; write them in capitals with `|` between, like \"GET|POST /items\""
             ));
         }
+        Pattern::parse(text)?;
         Ok(Self(text.to_owned()))
     }
 }

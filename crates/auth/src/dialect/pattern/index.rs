@@ -7,6 +7,7 @@ use foldhash::fast::RandomState;
 use smallvec::SmallVec;
 
 use super::{PathCase, Pattern, Segment};
+use crate::canonical::path::decode_segment;
 
 /// Places of patterns in their table.
 pub(super) type Candidates = SmallVec<[usize; 8]>;
@@ -85,10 +86,6 @@ impl Node {
             found.extend_from_slice(&self.ends);
             return;
         };
-        // `/admin/` is `/admin`.
-        if first.is_empty() && others.is_empty() {
-            found.extend_from_slice(&self.ends);
-        }
         if !self.literals.is_empty()
             && let Some(node) = self.literals.get(&*case.folded(first))
         {
@@ -119,13 +116,24 @@ impl Node {
 }
 
 impl PathCase {
-    /// A segment as it stands in the index.
-    fn folded(self, segment: &str) -> Cow<'_, str> {
+    /// A segment as it stands in the index, where the same are equal.
+    pub(super) fn folded(self, segment: &str) -> Cow<'_, str> {
         match self {
-            Self::Ignored if segment.bytes().any(|byte| byte.is_ascii_uppercase()) => {
-                segment.to_ascii_lowercase().into()
-            }
-            Self::Counts | Self::Ignored => segment.into(),
+            Self::Counts => segment.into(),
+            Self::Ignored => match decode_segment(segment) {
+                Some(Cow::Owned(text)) => text.chars().flat_map(lower).collect::<String>().into(),
+                Some(Cow::Borrowed(_)) | None if segment.bytes().any(|byte| byte.is_ascii_uppercase()) => {
+                    segment.to_ascii_lowercase().into()
+                }
+                Some(Cow::Borrowed(_)) | None => segment.into(),
+            },
         }
     }
+}
+
+/// A letter in lower case; ASCII and what is beyond it never become each other.
+fn lower(letter: char) -> impl Iterator<Item = char> {
+    let stays = !letter.is_ascii() && letter.to_lowercase().any(|lower| lower.is_ascii());
+    let (own, lower) = if stays { (Some(letter), None) } else { (None, Some(letter.to_lowercase())) };
+    own.into_iter().chain(lower.into_iter().flatten())
 }

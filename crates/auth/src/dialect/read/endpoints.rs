@@ -68,14 +68,7 @@ fn accepts_given(table: &Table<'_, '_>) -> bool {
 
 /// The surface that a call lies on: that of any request which the pattern matches.
 fn surface_of(pattern: &Pattern, surfaces: &Patterns<Arc<Surface>>) -> Result<Arc<Surface>, String> {
-    let text = pattern.to_string();
-    let path = text.split_once(' ').map_or(text.as_str(), |(_, path)| path);
-    let path: Vec<&str> = path
-        .split('/')
-        .map(|segment| if segment.starts_with('{') { "any" } else { segment })
-        .map(|segment| if segment == "**" { "any" } else { segment })
-        .collect();
-    let path = path.join("/");
+    let path = pattern.sample_path();
     let any = [http::Method::GET];
     let methods = if pattern.methods().is_empty() { &any } else { pattern.methods() };
     let mut found: Option<Arc<Surface>> = None;

@@ -183,8 +183,10 @@ A list of places holds spellings of one place; a request that uses two of them i
 of segments, and stands once at the most. GET includes HEAD; without a method all match, and GET, HEAD, POST, PUT,
 PATCH, DELETE and OPTIONS where it is a route's. One request, one match, the most exact: no `**` before `**` inside
 before `**` at the end; then more literals, more segments, a method, a `when`.
-Two that are equally exact and match the same request are a mistake. A request's last `/` does not matter where the
-pattern has none: what holds of `/admin` holds of `/admin/`.
+Two that are equally exact and match the same request are a mistake. A last `/` says nothing, in a request or in a
+pattern: what holds of `/admin` holds of `/admin/`, and what holds of `/` of the API's prefix without it. Text is
+compared as requests are, in one spelling: `/müller`, `/m%C3%BCller` and `/m%c3%bcller` are one pattern. A segment that
+no request has, because the gate refuses it (empty, dots, `\`, `;`), is a mistake.
 
 **form**: literal text and random parts: `{guid}`, `{hex:N}`, `{lower:N}` (lower-case letters and digits),
 `{base64:N}`, `{base64url:N}`; beside them `{account}`, `{tenant}` and `{label}`. At least 128 random bits; no `%`.

@@ -382,6 +382,39 @@ fn a10_two_hosts_are_none_over_http2() {
     }
 }
 
+/// A rule is about what it names, however that is spelled: a laxer one never decides in its place.
+#[test]
+fn a12_a_rule_is_about_its_path_in_every_spelling() {
+    const NAMED: [(&str, &[&str]); 8] = [
+        ("/müller/**", &["/m%C3%BCller/x", "/m%c3%bcller", "/m%C3%BCl%6Cer/"]),
+        ("/a[0]/**", &["/a%5B0%5D/x", "/a%5b0]", "/a[0]"]),
+        ("/x|y", &["/x|y", "/x%7cy", "/x%7Cy/"]),
+        ("/\"q\"", &["/%22q%22", "/%22q%22/"]),
+        ("/caf%c3%a9/%7Ehome", &["/caf%C3%A9/~home", "/caf%c3%a9/%7ehome"]),
+        ("/two%20words", &["/two%20words", "/two%20wo%72ds/"]),
+        ("/adm/", &["/adm/", "/adm"]),
+        ("/", &["/", ""]),
+    ];
+    let rules: String = NAMED
+        .iter()
+        .map(|(at, _)| format!("[[api.route]]\nat = '{at}'\nallow = {{ roles = [\"administrator\"] }}\n\n"))
+        .collect();
+    let world = WORLD.replacen("at      = [\"/\"]", "at      = [\"/api/v2\"]", 1).replacen(
+        "[[api.route]]",
+        &format!("{rules}[[api.route]]"),
+        1,
+    );
+    let ground = Ground::with("enactor", &world);
+    for (at, targets) in NAMED {
+        for target in targets {
+            let target = format!("/api/v2{target}");
+            ground.send(&get_as(&target, &bob())).refused(403);
+            assert_eq!(ground.send(&get_as(&target, &ann())).passed().body, b"", "{at}");
+        }
+    }
+    ground.send(&get_as("/api/v2/m%C3%BCllers", &bob())).passed();
+}
+
 #[test]
 fn a11_methods_are_what_they_are() {
     let ground = ground();
