@@ -5,6 +5,7 @@ mod assertion;
 mod check;
 mod digest;
 pub(crate) mod directory;
+mod files;
 pub(crate) mod issuer;
 pub(crate) mod negotiation;
 mod objects;
@@ -24,6 +25,7 @@ use toml::de::DeTable;
 pub(crate) use assertion::Algorithm;
 pub(crate) use check::{SECRET_BYTES_MIN, SHORT_SHARED_VALUE, UNPROVEN_FROM_ANYWHERE};
 pub(crate) use digest::{Digest, DigestAlgorithm};
+pub(crate) use files::{Content, Contents};
 pub(crate) use objects::{Foreign, ObjectKind, Places};
 pub(crate) use report::{Mistake, Report, nearest};
 pub(crate) use route::Route;
@@ -41,6 +43,8 @@ pub(crate) struct Loaded {
     pub(crate) file: PathBuf,
     /// Relative paths in it begin here.
     pub(crate) folder: PathBuf,
+    /// What stood in the files that it names when it was read.
+    pub(crate) contents: Contents,
     report: Report,
 }
 
@@ -90,21 +94,38 @@ impl Loaded {
             }
         };
         check::check(&config, folder, &mut report);
+        let words = serde_json::to_value(&config).map_err(|error| report.add("", error.to_string(), None));
+        let contents = files::read(&words.unwrap_or_default(), &|path| from_folder(folder, path));
         if !report.is_clean() {
             return Err(report.into_mistakes());
         }
-        Ok(Self { config, file: file.to_owned(), folder: folder.to_owned(), report })
+        Ok(Self { config, file: file.to_owned(), folder: folder.to_owned(), contents, report })
     }
 
     /// A path of the configuration, from where it is meant.
     pub(crate) fn path(&self, path: &Path) -> PathBuf {
-        if self.folder == Path::new(".") { path.to_owned() } else { self.folder.join(path) }
+        from_folder(&self.folder, path)
+    }
+
+    /// What stood in the files that an API names, by their keys below its own.
+    pub(crate) fn contents_of_api(&self, name: &str) -> Contents {
+        let Some(at) = self.config.api.iter().position(|api| api.name == name) else {
+            return Contents::new();
+        };
+        let table = format!("api[{at}].");
+        let own =
+            |(key, content): (&String, &Content)| Some((key.strip_prefix(&table)?.to_owned(), *content));
+        self.contents.iter().filter_map(own).collect()
     }
 
     /// A mistake that somebody else found in the key at `path` (`api[0]`).
     pub(crate) fn mistake(&self, path: &str, message: impl Into<String>) -> Mistake {
         self.report.mistake(path, message)
     }
+}
+
+fn from_folder(folder: &Path, path: &Path) -> PathBuf {
+    if folder == Path::new(".") { path.to_owned() } else { folder.join(path) }
 }
 
 /// The JSON Schema of the configuration.

@@ -172,7 +172,7 @@ fn either(kinds: &[&str]) -> String {
 }
 
 /// A key as it is written in a path: bare where TOML allows it.
-fn quoted(key: &str) -> String {
+pub(super) fn quoted(key: &str) -> String {
     let bare = !key.is_empty()
         && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
     if bare { key.to_owned() } else { format!("{key:?}") }

@@ -26,7 +26,8 @@ use countersign_identity::signing::{SigningAlgorithm, SigningOptions};
 use countersign_identity::store::StoreError;
 use serde::Serialize;
 
-use super::{ADMINISTRATOR_ROLE, Settled, directories, issuers, negotiation, objects, reload, settle_all};
+use super::reload::Declared;
+use super::{ADMINISTRATOR_ROLE, Settled, directories, issuers, negotiation, objects, settle_all};
 use countersign_identity::world::{OsRandom, WallClock};
 
 use crate::config::{self, Algorithm, Config, Loaded, SECRET_BYTES_MIN};
@@ -42,7 +43,7 @@ pub(crate) struct Identities {
     service: Arc<Service>,
     apis: ArcSwap<Vec<Settled>>,
     /// What was said of each API to the service, by its name, since the start: it is not unsaid while the gate runs.
-    declared: Mutex<BTreeMap<String, serde_json::Value>>,
+    declared: Mutex<BTreeMap<String, Declared>>,
     /// Of a new password.
     characters_min: u32,
 }
@@ -116,7 +117,7 @@ impl Identities {
     }
 
     /// What was said of an API to the service, if anything was.
-    pub(super) fn declared(&self, api: &str) -> Option<serde_json::Value> {
+    pub(super) fn declared(&self, api: &str) -> Option<Declared> {
         self.declared.lock().unwrap_or_else(PoisonError::into_inner).get(api).cloned()
     }
 
@@ -140,11 +141,8 @@ impl Identities {
         outbound: &Outbound,
     ) -> Result<(), Failure> {
         let api = &settled.api;
-        let declarations = reload::declarations(&settled.words);
-        self.declared
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(config.name.clone(), declarations);
+        let said = Declared::of(loaded, settled);
+        self.declared.lock().unwrap_or_else(PoisonError::into_inner).insert(config.name.clone(), said);
         for issuer in api.own_issuers() {
             self.service.trust_issuer(&config.name, issuer, TrustedIssuer::Ours);
         }

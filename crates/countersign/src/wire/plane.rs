@@ -33,7 +33,7 @@ use super::{ASSERTION_HEADER, Identities, Settled, health, pages, service_keys};
 use countersign_identity::world::{OsRandom, WallClock};
 
 use crate::config::value::{Network, Origin, OriginScheme};
-use crate::config::{self, Backends, Config, Forwarding, HostFrom, Loaded, Mistake};
+use crate::config::{self, Backends, Config, Content, Forwarding, HostFrom, Loaded, Mistake};
 use crate::logging::Flusher;
 use crate::output::Failure;
 
@@ -64,8 +64,17 @@ pub(crate) struct Running {
 /// What the present configuration came to.
 pub(super) struct Present {
     pub(super) services: Arc<Mounted>,
-    /// The services behind the APIs, by the words of the configuration.
-    pub(super) upstreams: Vec<(serde_json::Value, Arc<Upstream>)>,
+    /// The services behind the APIs.
+    pub(super) upstreams: Vec<Reached>,
+}
+
+/// A service behind an API, and what it was made from.
+pub(super) struct Reached {
+    /// The configuration's words.
+    words: serde_json::Value,
+    /// What stood in the file of authorities that sign its certificate, if one is named.
+    authorities: Option<Content>,
+    upstream: Arc<Upstream>,
 }
 
 impl Running {
@@ -176,20 +185,18 @@ pub(super) fn world(identities: &Identities) -> World {
 
 /// The services behind the APIs, in their order; those of which the same was said `before` go on with their
 /// connections.
-pub(super) fn upstreams(
-    loaded: &Loaded,
-    before: &[(serde_json::Value, Arc<Upstream>)],
-) -> Result<Vec<(serde_json::Value, Arc<Upstream>)>, Failure> {
+pub(super) fn upstreams(loaded: &Loaded, before: &[Reached]) -> Result<Vec<Reached>, Failure> {
     let mut upstreams = Vec::with_capacity(loaded.config.api.len());
     for api in &loaded.config.api {
         // The name is in its metrics and log lines.
         let words = serde_json::to_value((&api.name, &api.upstream))?;
-        let same = before.iter().find(|(other, _)| *other == words);
+        let authorities = loaded.contents_of_api(&api.name).get("upstream.ca").copied();
+        let same = before.iter().find(|other| other.words == words && other.authorities == authorities);
         let upstream = match same {
-            Some((_, upstream)) => Arc::clone(upstream),
+            Some(known) => Arc::clone(&known.upstream),
             None => Upstream::new(upstream(loaded, api)?)?,
         };
-        upstreams.push((words, upstream));
+        upstreams.push(Reached { words, authorities, upstream });
     }
     Ok(upstreams)
 }
@@ -206,7 +213,7 @@ pub(super) fn gate(
     let config = &loaded.config;
     let service = identities.service();
     let apis = config.api.iter().zip(settled).zip(&present.upstreams);
-    let apis = apis.map(|((api, settled), (_, upstream))| ApiOptions {
+    let apis = apis.map(|((api, settled), Reached { upstream, .. })| ApiOptions {
         api: Arc::clone(&settled.api),
         places: places(api),
         upstream: Arc::clone(upstream),

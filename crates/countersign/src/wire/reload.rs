@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::plane::{self, Present};
 use super::{Identities, Running, Settled, directories, problems, settle_all};
-use crate::config::{Config, Loaded, Mistake};
+use crate::config::{Config, Contents, Loaded, Mistake};
 use crate::output::Failure;
 
 /// Tables of the configuration that are read at the start only.
@@ -29,12 +29,45 @@ const FIXED: [&str; 9] = [
     "directory",
 ];
 
+/// Of which these have their files read again.
+const READ_AGAIN: [&str; 1] = ["listener"];
+
 /// Keys of an API that the identity service was told at the start, or when the API came to be.
 const DECLARED: [&str; 9] =
     ["providers", "directory", "shared", "issuers", "front", "introspection", "kerberos", "ntlm", "digest"];
 
-/// What the words of an API say to the identity service.
-pub(super) fn declarations(words: &Value) -> Value {
+/// What an API says to the identity service.
+#[derive(Clone)]
+pub(super) struct Declared {
+    words: Value,
+    /// What stood in the files that it names.
+    files: Contents,
+}
+
+impl Declared {
+    pub(super) fn of(loaded: &Loaded, api: &Settled) -> Self {
+        Self { words: declarations(&api.words), files: loaded.contents_of_api(api.api.name()) }
+    }
+
+    /// The keys whose values are others than in `before`, or name a file that has another content.
+    fn changed_since<'s>(&'s self, before: &'s Self) -> impl Iterator<Item = &'s str> {
+        let same = |key: &str| self.words.get(key) == before.words.get(key);
+        let words = DECLARED.iter().copied().chain(["object"]).filter(move |key| !same(key));
+        let files = self.files.iter().filter(move |(key, content)| {
+            DECLARED.contains(&table_of(key))
+                && same(table_of(key))
+                && before.files.get(*key) != Some(*content)
+        });
+        words.chain(files.map(|(key, _)| key.as_str()))
+    }
+}
+
+/// The first part of a key.
+fn table_of(key: &str) -> &str {
+    key.split(['.', '[']).next().unwrap_or(key)
+}
+
+fn declarations(words: &Value) -> Value {
     let mut said: serde_json::Map<String, Value> =
         DECLARED.iter().filter_map(|key| Some(((*key).to_owned(), words.get(*key)?.clone()))).collect();
     let objects = words.get("object").and_then(Value::as_object).into_iter().flatten();
@@ -116,12 +149,19 @@ fn fixed(
     let (old, new) = (words(&before.config)?, words(&after.config)?);
     let mut mistakes: Vec<Mistake> =
         FIXED.iter().filter(|key| old.get(**key) != new.get(**key)).map(|key| told(key)).collect();
-    for (at, (api, words)) in after.config.api.iter().zip(settled).enumerate() {
-        let said = declarations(&words.words);
+    // A secret that has leaked must not stay good behind "took the configuration anew".
+    let files = after.contents.iter().filter(|(key, content)| {
+        let table = table_of(key);
+        FIXED.contains(&table)
+            && !READ_AGAIN.contains(&table)
+            && old.get(table) == new.get(table)
+            && before.contents.get(*key) != Some(*content)
+    });
+    mistakes.extend(files.map(|(key, _)| told(key)));
+    for (at, (api, settled)) in after.config.api.iter().zip(settled).enumerate() {
         let Some(declared) = identities.declared(&api.name) else { continue };
-        let keys = DECLARED.iter().chain(&["object"]);
-        let changed = keys.filter(|key| said.get(**key) != declared.get(**key));
-        mistakes.extend(changed.map(|key| told(&format!("api[{at}].{key}"))));
+        let said = Declared::of(after, settled);
+        mistakes.extend(said.changed_since(&declared).map(|key| told(&format!("api[{at}].{key}"))));
     }
     // What is kept of a password for Digest is what was declared when it was set.
     if mistakes.is_empty() && digest_places(known) != digest_places(settled) {

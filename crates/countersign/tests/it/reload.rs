@@ -123,6 +123,42 @@ fn what_is_wrong_is_kept_out_whole_and_told_with_line_and_hint() {
     assert_eq!(ask(&mut client, "/api/v1/Person/1").0, 200);
 }
 
+/// A secret that has leaked is replaced in its file: nobody may believe that this was enough.
+#[test]
+fn f9_another_content_of_a_file_is_never_taken_for_nothing() {
+    let front =
+        "enable = [\"front\"]\n[api.front]\nnetworks = [\"127.0.0.0/8\"]\nsecret_file = \"front.secret\"\n";
+    let apis = |upstream| {
+        format!(
+            "[[api]]\nname = \"crm\"\ndialect = \"superoffice\"\ndeployment = \"onsite\"\nat = [\"crm.example/\"]\n\
+             upstream = \"http://{upstream}\"\n{front}{ROUTE}\
+             [[api]]\nname = \"push\"\ndialect = \"voltmx\"\nat = [\"push.example/\"]\nupstream = \"http://{upstream}\"\n\
+             shared.device = {{ file = \"device.secret\" }}\n[[api.route]]\nat = \"/**\"\nallow = \"authenticated\"\n"
+        )
+    };
+    let site = Site::with(apis, Vec::new());
+    let secret = |word: &str| format!("{word}-{}\n", "0123456789abcdef".repeat(2));
+    site.write("front.secret", &secret("front"));
+    site.write("device.secret", &secret("device"));
+    let mut gate = site.start();
+    assert_eq!(hang_up(&mut gate), (TAKEN.to_owned(), Vec::new()));
+    for (file, key) in
+        [("front.secret", "api[0].front.secret_file"), ("device.secret", "api[1].shared.device.file")]
+    {
+        let word = file.split('.').next().unwrap();
+        site.write(file, &secret("another"));
+        let (last, errors) = hang_up(&mut gate);
+        assert_eq!(last, KEPT_OUT, "{key}");
+        assert_eq!(errors.len(), 1, "{errors:?}");
+        assert_eq!(errors[0]["config.key"], key);
+        assert_eq!(errors[0]["config.hint"], "restart the gate for that");
+        let log = gate.log();
+        assert!(!log.contains("0123456789abcdef"), "{log}");
+        site.write(file, &secret(word));
+        assert_eq!(hang_up(&mut gate), (TAKEN.to_owned(), Vec::new()), "{key}");
+    }
+}
+
 #[test]
 fn a_dialect_is_read_again_and_proofs_by_its_old_rules_are_none() {
     let site = site();
