@@ -284,10 +284,7 @@ impl Verifier<'_> {
                 claim.tenant.as_deref().unwrap_or_default(),
             ],
         );
-        // What is locked meanwhile is checked like any other attempt, at its cost (T-D4).
-        if let Some(verified) = self.lookups.recall(&key, self.now)
-            && !self.lookups.is_locked(verified.account.id, claim.address, self.now)
-        {
+        if let Some(verified) = self.lookups.recall_at(&key, claim.address, self.now) {
             return Ok(self.proven(rule, verified.account, verified.proven_at));
         }
         let refuse = |reason, cause| Refusal::new(reason, cause).carried_by(rule.carrier());

@@ -196,8 +196,12 @@ pub trait Lookups: foreign::Foreign {
     /// A proof that was verified before and still holds; never waits.
     fn recall(&self, key: &ProofKey, now: Time) -> Option<Remembered>;
 
-    /// Whether failed attempts on an account have locked it for proofs from an address; never waits. A remembered
-    /// password is a proof like any other then: whoever guesses on learns nothing from the one that is right.
+    /// A password that was verified before and still holds, unless failed attempts have locked its account for proofs from
+    /// an address: then it is a proof like any other, so that whoever guesses on learns nothing from the one that is right
+    /// (T-D4). Otherwise the account is known to be proven there from now on (T-D5). Never waits.
+    fn recall_at(&self, key: &ProofKey, address: IpAddr, now: Time) -> Option<Remembered>;
+
+    /// Whether failed attempts on an account have locked it for proofs from an address; never waits.
     fn is_locked(&self, account: AccountId, address: IpAddr, now: Time) -> bool;
 
     /// Remembers a verified proof, within bounds.

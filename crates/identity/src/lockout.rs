@@ -1,7 +1,7 @@
 //! Failed proofs are counted, and slow further ones down.
 //!
 //! Two kinds of buckets. *Accounts*: one bucket for an account whatever the dialect, the spelling of its name or
-//! the e-mail address in its place (T-D3, T-D4); an address from which the account has logged in before has a
+//! the e-mail address in its place (T-D3, T-D4); an address at which the account was proven before has a
 //! bucket of its own, so that strangers' guesses do not lock the owner out (T-D5). From the fifth failure on,
 //! each one locks the bucket for twice as long, 1 s to 15 min. *Addresses*: so many failures a minute, whoever
 //! the user; an IPv6 subscriber is his /64.
@@ -10,6 +10,7 @@
 //! all the first. Unknown names need no bucket: a locked account looks to clients like a wrong password, at the
 //! same cost, so there is nothing to tell the two apart by.
 
+pub(crate) mod account;
 pub(crate) mod addresses;
 
 use std::net::IpAddr;
@@ -19,8 +20,8 @@ use std::time::Duration;
 use countersign_auth::source::Source;
 use countersign_auth::time::Time;
 use hashbrown::HashMap;
-use smallvec::SmallVec;
 
+use self::account::Account;
 use self::addresses::Addresses;
 use crate::rcu::Rcu;
 
@@ -51,11 +52,6 @@ impl Default for Patience {
     }
 }
 
-/// Failures are forgotten so long after the last one.
-const FORGOTTEN_AFTER: Duration = Duration::from_secs(60 * 60);
-/// Addresses that an account is known to log in from; the oldest gives way.
-const KNOWN_ADDRESSES_MAX: usize = 8;
-
 /// A bucket of failures: an account, and the address if it is a known one.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Bucket {
@@ -73,32 +69,6 @@ impl Bucket {
     }
 }
 
-#[derive(Clone, Copy)]
-struct Strikes {
-    failures: u32,
-    last: Time,
-    locked_until: Time,
-}
-
-impl Strikes {
-    /// Whether there is a lock. One that was made by a clock which has been set back since begins again, as long as it
-    /// was, rather than to last for as long as the clock was set back as well. Requests that overtake each other change
-    /// nothing.
-    fn are_locked(&mut self, now: Time) -> bool {
-        if now.is_set_back_from(self.last) {
-            self.locked_until = now.plus(self.locked_until.since(self.last));
-            self.last = now;
-        }
-        now < self.locked_until
-    }
-}
-
-#[derive(Default)]
-struct Accounts {
-    buckets: HashMap<Bucket, Strikes>,
-    known: HashMap<u64, SmallVec<[Source; KNOWN_ADDRESSES_MAX]>>,
-}
-
 /// The bucket is locked.
 #[derive(Debug)]
 pub(crate) struct Locked;
@@ -112,13 +82,14 @@ pub(crate) enum Verdict {
     NowLocked,
 }
 
-/// See the module's words. Accounts are as many as there are accounts with failures in the last hour.
+/// See the module's words. Accounts are as many as there are accounts with failures in the last hour, or that have
+/// logged in.
 pub(crate) struct Lockout {
     patience: Patience,
-    accounts: Mutex<Accounts>,
-    /// Accounts with a locked bucket, and when the last of it ends: whoever asks about another account, on each of
-    /// its requests, takes no mutex.
-    locked: Rcu<HashMap<u64, Time>>,
+    accounts: Mutex<HashMap<u64, Account>>,
+    /// Copies of the accounts with a locked bucket: whoever asks about an account, on each of its requests, takes no
+    /// mutex. Changed under that of `accounts`.
+    locked: Rcu<HashMap<u64, Arc<Account>>>,
     /// Wrong proofs from addresses.
     pub(crate) addresses: Arc<Addresses>,
     /// Ids and references from addresses that were not the caller's.
@@ -136,92 +107,117 @@ impl Lockout {
         }
     }
 
-    fn accounts(&self) -> MutexGuard<'_, Accounts> {
+    fn accounts(&self) -> MutexGuard<'_, HashMap<u64, Account>> {
         self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The bucket that an attempt on an account counts in.
     pub(crate) fn bucket(&self, account: u64, address: IpAddr) -> Bucket {
         let source = Source::of(address);
-        let known = self.accounts().known.get(&account).is_some_and(|known| known.contains(&source));
-        Bucket { account, source: known.then_some(source) }
+        let source = self.accounts().get(&account).and_then(|account| account.bucket(source));
+        Bucket { account, source }
     }
 
     /// When the last lock of an account ends, wherever the attempts came from that began it.
     pub(crate) fn locked_until(&self, account: u64, now: Time) -> Option<Time> {
-        self.locked.read().get(&account).copied().filter(|end| now < *end)
+        self.locked.read().get(&account).and_then(|account| account.locked_until(now))
     }
 
-    /// Whether attempts on an account from an address are refused for now.
-    pub(crate) fn is_locked(&self, account: u64, address: IpAddr, now: Time) -> bool {
-        if self.locked.read().get(&account).is_none_or(|end| now >= *end) {
-            return false;
+    /// Whether attempts on an account from an address are refused for now. It waits for nobody, unless the clock was set
+    /// back since the account was locked.
+    pub(crate) fn is_locked(&self, account: u64, source: Source, now: Time) -> bool {
+        let look = |account: &Account| match account.strikes(account.bucket(source)) {
+            Some(strikes) => strikes.are_locked(now),
+            None => Some(false),
+        };
+        let at_hand = self.locked.read().get(&account).map_or(Some(false), |account| look(account));
+        at_hand.unwrap_or_else(|| {
+            self.change(account, now, |own| {
+                own.sweep(now);
+                look(own).unwrap_or(false)
+            })
+        })
+    }
+
+    /// Changes an account, and the copy that is read of it.
+    fn change<R>(&self, number: u64, now: Time, work: impl FnOnce(&mut Account) -> R) -> R {
+        let mut accounts = self.accounts();
+        let account = accounts.entry(number).or_default();
+        let answer = work(account);
+        let is_locked = account.locked_until(now).is_some();
+        if is_locked || self.locked.read().contains_key(&number) {
+            let copy = is_locked.then(|| Arc::new(account.clone()));
+            self.locked.change(|locked| {
+                locked.retain(|_, account| account.locked_until(now).is_some());
+                match copy {
+                    Some(copy) => drop(locked.insert(number, copy)),
+                    None => drop(locked.remove(&number)),
+                }
+            });
         }
-        let bucket = self.bucket(account, address);
-        self.accounts().buckets.get_mut(&bucket).is_some_and(|strikes| strikes.are_locked(now))
+        if account.is_nobodys() {
+            accounts.remove(&number);
+        }
+        answer
     }
 
     /// Counts an attempt as failed before it is made.
     pub(crate) fn begin(&self, bucket: Bucket, now: Time) -> Result<Verdict, Locked> {
-        let mut accounts = self.accounts();
-        let strikes =
-            accounts.buckets.entry(bucket).or_insert(Strikes { failures: 0, last: now, locked_until: now });
-        if strikes.are_locked(now) {
-            return Err(Locked);
-        }
-        if now.since(strikes.last) >= FORGOTTEN_AFTER {
-            strikes.failures = 0;
-        }
-        strikes.failures = strikes.failures.saturating_add(1);
-        strikes.last = now.max(strikes.last);
-        let Some(beyond) = strikes.failures.checked_sub(self.patience.failures) else {
-            return Ok(Verdict::Counted);
+        let Patience { failures: free, delay_first, delay_max, .. } = self.patience;
+        let delay = |failures: u32| {
+            let factor = 1_u32.checked_shl(failures.checked_sub(free)?).unwrap_or(u32::MAX);
+            Some(delay_first.saturating_mul(factor).min(delay_max))
         };
-        let factor = 1_u32.checked_shl(beyond).unwrap_or(u32::MAX);
-        let delay = self.patience.delay_first.saturating_mul(factor).min(self.patience.delay_max);
-        strikes.locked_until = strikes.last.plus(delay);
-        let end = strikes.locked_until;
-        self.locked.change(|locked| {
-            locked.retain(|_, end| now < *end);
-            let until = locked.entry(bucket.account).or_insert(end);
-            *until = end.max(*until);
-        });
-        Ok(if beyond == 0 { Verdict::NowLocked } else { Verdict::Counted })
+        match self.change(bucket.account, now, |account| account.strike(bucket.source, now, delay)) {
+            Some(failures) if failures == free => Ok(Verdict::NowLocked),
+            Some(_) => Ok(Verdict::Counted),
+            None => Err(Locked),
+        }
     }
 
     /// The attempt succeeded: the bucket is empty again, and the address is known from now on.
-    pub(crate) fn succeeded(&self, bucket: Bucket, address: IpAddr) {
-        let mut accounts = self.accounts();
-        accounts.buckets.remove(&bucket);
-        let source = Source::of(address);
-        let known = accounts.known.entry(bucket.account).or_default();
-        if let Some(at) = known.iter().position(|other| *other == source) {
-            known.remove(at);
-        } else if known.len() >= KNOWN_ADDRESSES_MAX {
-            known.remove(0);
-        }
-        known.push(source);
+    pub(crate) fn succeeded(&self, bucket: Bucket, address: IpAddr, now: Time) {
+        self.change(bucket.account, now, |account| {
+            account.forget(bucket.source);
+            account.know(Source::of(address));
+        });
+    }
+
+    /// Somebody whom an address is not locked for has shown there a proof that was verified before: it is known from now
+    /// on, and no attempt, so that what was counted stays.
+    pub(crate) fn know(&self, account: u64, source: Source, now: Time) {
+        self.change(account, now, |account| account.know(source));
     }
 
     /// The attempt came to nothing for a reason that is not the caller's.
-    pub(crate) fn undo(&self, bucket: Bucket) {
-        let mut accounts = self.accounts();
-        if let Some(strikes) = accounts.buckets.get_mut(&bucket) {
-            strikes.failures = strikes.failures.saturating_sub(1);
-            strikes.locked_until = strikes.last;
-        }
+    pub(crate) fn undo(&self, bucket: Bucket, now: Time) {
+        self.change(bucket.account, now, |account| {
+            if let Some(strikes) = account.strikes_mut(bucket.source) {
+                strikes.failures = strikes.failures.saturating_sub(1);
+                strikes.locked_until = strikes.last;
+            }
+        });
     }
 
     /// Empties all buckets of an account.
-    pub(crate) fn unlock(&self, account: u64) {
-        self.accounts().buckets.retain(|bucket, _| bucket.account != account);
+    pub(crate) fn unlock(&self, account: u64, now: Time) {
+        self.change(account, now, Account::unlock);
     }
 
     /// Forgets what is over.
     pub(crate) fn sweep(&self, now: Time) {
-        self.accounts()
-            .buckets
-            .retain(|_, strikes| strikes.are_locked(now) || now.since(strikes.last) < FORGOTTEN_AFTER);
+        let mut accounts = self.accounts();
+        accounts.retain(|_, account| {
+            account.sweep(now);
+            !account.is_nobodys()
+        });
+        self.locked.change(|locked| {
+            *locked = accounts
+                .iter()
+                .filter(|(_, account)| account.locked_until(now).is_some())
+                .map(|(number, account)| (*number, Arc::new(account.clone())))
+                .collect();
+        });
     }
 }
 
@@ -234,6 +230,7 @@ mod tests {
         clippy::indexing_slicing,
         reason = "tests"
     )]
+    use super::account::KNOWN_SOURCES_MAX;
     use super::*;
 
     fn at(ms: i64) -> Time {
@@ -259,11 +256,11 @@ mod tests {
             now += delay;
             assert!(lockout.begin(bucket, at(now)).is_ok(), "{delay}");
         }
-        let is_locked = |account, now| lockout.is_locked(account, ip("10.0.0.1"), at(now));
+        let is_locked = |account, now| lockout.is_locked(account, Source::of(ip("10.0.0.1")), at(now));
         assert!(is_locked(7, now) && is_locked(7, now + 899_999));
         assert!(!is_locked(7, now + 900_000) && !is_locked(8, now));
         assert!(lockout.begin(lockout.bucket(8, ip("10.0.0.1")), at(0)).is_ok());
-        lockout.unlock(7);
+        lockout.unlock(7, at(now));
         assert!(!is_locked(7, now));
         assert!(lockout.begin(bucket, at(now)).is_ok());
     }
@@ -273,7 +270,7 @@ mod tests {
         let lockout = Lockout::new(Patience::default());
         let home = lockout.bucket(7, ip("2001:db8::1"));
         lockout.begin(home, at(0)).unwrap();
-        lockout.succeeded(home, ip("2001:db8::1"));
+        lockout.succeeded(home, ip("2001:db8::1"), at(0));
         for guess in 1..=5 {
             let stranger = lockout.bucket(7, ip(&format!("10.0.0.{guess}")));
             assert!(lockout.begin(stranger, at(1)).is_ok());
@@ -285,13 +282,62 @@ mod tests {
     }
 
     #[test]
+    fn an_account_is_known_at_so_many_addresses_and_the_oldest_gives_way() {
+        let lockout = Lockout::new(Patience::default());
+        let host = |number: usize| ip(&format!("10.0.{}.{}", number / 200, number % 200));
+        for number in 0..KNOWN_SOURCES_MAX {
+            lockout.know(7, Source::of(host(number)), at(0));
+        }
+        let stranger = lockout.bucket(7, ip("10.9.9.9"));
+        for _ in 0..5 {
+            lockout.begin(stranger, at(1)).unwrap();
+        }
+        let is_locked = |number| lockout.is_locked(7, Source::of(host(number)), at(1));
+        assert!((0..KNOWN_SOURCES_MAX).all(|number| !is_locked(number)));
+        assert!(is_locked(KNOWN_SOURCES_MAX), "who comes meanwhile");
+        // One is locked by itself, and by itself alone.
+        for _ in 0..5 {
+            lockout.begin(lockout.bucket(7, host(0)), at(1)).unwrap();
+        }
+        assert!(is_locked(0) && !is_locked(1));
+        lockout.know(7, Source::of(host(1)), at(1));
+        lockout.know(7, Source::of(ip("10.8.8.8")), at(1));
+        assert!(!is_locked(1) && !is_locked(2) && is_locked(0));
+        lockout.unlock(7, at(1));
+        assert!(!is_locked(0) && !is_locked(KNOWN_SOURCES_MAX));
+        lockout.sweep(at(3 * 3600 * 1000));
+        assert_eq!(lockout.bucket(7, host(1)).source, Some(Source::of(host(1))), "known for good");
+    }
+
+    /// Where somebody counts a failure of an account that is locked, a request of its owner goes on.
+    #[test]
+    fn who_asks_about_a_locked_account_waits_for_nobody() {
+        let lockout = Arc::new(Lockout::new(Patience::default()));
+        lockout.know(7, Source::of(ip("10.0.0.1")), at(0));
+        for _ in 0..5 {
+            lockout.begin(lockout.bucket(7, ip("10.9.9.9")), at(0)).unwrap();
+        }
+        let held = lockout.accounts();
+        let (said, answer) = std::sync::mpsc::channel();
+        let asked = Arc::clone(&lockout);
+        std::thread::spawn(move || {
+            let is_locked = |address| asked.is_locked(7, Source::of(ip(address)), at(0));
+            said.send([is_locked("10.0.0.1"), is_locked("10.9.9.9")])
+        });
+        assert_eq!(answer.recv_timeout(Duration::from_secs(60)).unwrap(), [false, true]);
+        drop(held);
+    }
+
+    #[test]
     fn a_clock_that_is_set_back_makes_no_lock_longer() {
         let address = ip("10.0.0.1");
         let hour = 3_600_000;
         // Whoever looks first: the next attempt, a remembered password, or the sweeper.
         let looks: [fn(&Lockout, Bucket, Time); 3] = [
             |lockout, bucket, now| assert!(lockout.begin(bucket, now).is_err()),
-            |lockout, bucket, now| assert!(lockout.is_locked(bucket.account, ip("10.0.0.1"), now)),
+            |lockout, bucket, now| {
+                assert!(lockout.is_locked(bucket.account, Source::of(ip("10.0.0.1")), now))
+            },
             |lockout, _, now| lockout.sweep(now),
         ];
         for look in looks {
@@ -302,10 +348,10 @@ mod tests {
             }
             // Locked for 4 s, and the clock goes back by an hour.
             look(&lockout, bucket, at(60_000));
-            assert!(lockout.is_locked(7, address, at(63_999)));
-            assert!(!lockout.is_locked(7, address, at(64_000)));
+            assert!(lockout.is_locked(7, Source::of(address), at(63_999)));
+            assert!(!lockout.is_locked(7, Source::of(address), at(64_000)));
             lockout.sweep(at(64_000 + hour));
-            assert!(lockout.accounts().buckets.is_empty());
+            assert!(lockout.accounts().is_empty() && lockout.locked.read().is_empty());
         }
     }
 
@@ -320,6 +366,6 @@ mod tests {
             assert_eq!(lockout.begin(bucket, at(3_600_000 + attempt)).unwrap(), Verdict::Counted);
         }
         lockout.sweep(at(2 * 3_600_000 + 10));
-        assert!(lockout.accounts().buckets.is_empty());
+        assert!(lockout.accounts().is_empty() && lockout.locked.read().is_empty());
     }
 }

@@ -2,17 +2,23 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::hash::BuildHasher as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use countersign_auth::account::{Account, Live};
 use countersign_auth::port::{ProofKey, Remembered, Verified};
+use countersign_auth::source::Source;
 use countersign_auth::time::Time;
 use foldhash::fast::RandomState;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
+use smallvec::SmallVec;
 
-/// Places of proofs. Each proof is some 150 bytes, 300 where an issuer is asked about a token, and takes one, and more where
+use crate::lockout::Lockout;
+use crate::lockout::account::KNOWN_SOURCES_MAX;
+
+/// Places of proofs. Each proof is some 170 bytes, 320 where an issuer is asked about a token, and takes one, and more where
 /// an issuer says much of whose it is. Those that were not asked for lately give way.
 const PLACES_MAX: usize = 100_000;
 /// Half a kilobyte of texts about an account that nobody else keeps is in a proof's own place, and each further one takes
@@ -31,12 +37,37 @@ type OwnKey = (u64, [u8; 32]);
 struct Kept {
     proof: Verified,
     places: usize,
+    /// Digests of the addresses that this core had it from while they were not locked: the account is known there.
+    sources: SmallVec<[u32; 4]>,
 }
 
 impl Kept {
     fn new(proof: Verified) -> Self {
         let places = places_of(&proof.account);
-        Self { proof, places }
+        Self { proof, places, sources: SmallVec::new() }
+    }
+
+    /// Whether a proof comes from an address for the first time; of no more than an account is known at, so that those of
+    /// a larger fleet do not push each other out all the time.
+    fn notes(&mut self, source: u32) -> bool {
+        let is_new = self.sources.len() < KNOWN_SOURCES_MAX && !self.sources.contains(&source);
+        if is_new {
+            self.sources.push(source);
+        }
+        is_new
+    }
+
+    fn is_good(&self, now: Time) -> bool {
+        is_live(&self.proof) && now < self.proof.until
+    }
+
+    fn remembered(&self) -> Remembered {
+        Remembered {
+            account: Arc::clone(&self.proof.account),
+            proven_at: self.proof.proven_at,
+            until: self.proof.until,
+            after: self.proof.after.clone(),
+        }
     }
 }
 
@@ -69,12 +100,12 @@ struct Own {
 impl Own {
     /// What `look` says of an entry, if there is one. It is not copied: its keys are many entries', and counting their
     /// holders is what cores would wait for each other at.
-    fn find<T>(&mut self, key: &OwnKey, look: impl FnOnce(&Verified) -> T) -> Option<T> {
-        if let Some(kept) = self.younger.get(key) {
-            return Some(look(&kept.proof));
+    fn find<T>(&mut self, key: &OwnKey, look: impl FnOnce(&mut Kept) -> T) -> Option<T> {
+        if let Some(kept) = self.younger.get_mut(key) {
+            return Some(look(kept));
         }
-        let kept = self.older.remove(key)?;
-        let found = look(&kept.proof);
+        let mut kept = self.older.remove(key)?;
+        let found = look(&mut kept);
         self.keep(*key, kept);
         Some(found)
     }
@@ -110,6 +141,7 @@ thread_local! {
 /// more.
 pub(crate) struct Proofs {
     number: u64,
+    hasher: RandomState,
     shared: Cache<[u8; 32], Kept, Places>,
 }
 
@@ -117,34 +149,54 @@ impl Proofs {
     pub(crate) fn new() -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let shared = Cache::with_weighter(PLACES_MAX, PLACES_MAX as u64, Places);
-        Self { number: NEXT.fetch_add(1, Ordering::Relaxed), shared }
+        Self { number: NEXT.fetch_add(1, Ordering::Relaxed), hasher: RandomState::default(), shared }
+    }
+
+    /// A proof that is good still.
+    pub(crate) fn recall(&self, key: &ProofKey, now: Time) -> Option<Remembered> {
+        self.recall_if(key, now, |_| true)
+    }
+
+    /// A proof that is good still, unless its account is locked for the address that it comes from. Otherwise the account
+    /// is known there from then on; that is noted once for a proof, an address and a core, so a hit does not wait for it.
+    pub(crate) fn recall_at(
+        &self,
+        key: &ProofKey,
+        source: Source,
+        lockout: &Lockout,
+        now: Time,
+    ) -> Option<Remembered> {
+        // 32 bits of the hash.
+        let digest = u32::try_from(self.hasher.hash_one(source) >> 32).unwrap_or(0);
+        self.recall_if(key, now, |kept| {
+            let account = kept.proof.account.id.0;
+            let is_open = !lockout.is_locked(account, source, now);
+            if is_open && kept.notes(digest) {
+                lockout.know(account, source, now);
+            }
+            is_open
+        })
     }
 
     /// Asks this core's own part first, and what all share only where that knows nothing.
-    pub(crate) fn recall(&self, key: &ProofKey, now: Time) -> Option<Remembered> {
-        let look = |proof: &Verified| {
-            (is_live(proof) && now < proof.until).then(|| Remembered {
-                account: Arc::clone(&proof.account),
-                proven_at: proof.proven_at,
-                until: proof.until,
-                after: proof.after.clone(),
-            })
-        };
+    fn recall_if(&self, key: &ProofKey, now: Time, may: impl Fn(&mut Kept) -> bool) -> Option<Remembered> {
         let own_key = (self.number, key.0);
+        let look = |kept: &mut Kept| match kept.is_good(now) {
+            true => Some(may(kept).then(|| kept.remembered())),
+            false => None,
+        };
         OWN.with_borrow_mut(|own| {
             match own.find(&own_key, look) {
-                Some(Some(found)) => return Some(found),
+                Some(Some(found)) => return found,
                 Some(None) => own.forget(&own_key),
                 None => {}
             }
-            let kept = self.shared.get(&key.0)?;
-            let found = look(&kept.proof);
-            match found {
-                Some(_) => own.keep(own_key, kept),
-                None => {
-                    self.shared.remove(&key.0);
-                }
-            }
+            let mut kept = self.shared.get(&key.0)?;
+            let Some(found) = look(&mut kept) else {
+                self.shared.remove(&key.0);
+                return None;
+            };
+            own.keep(own_key, kept);
             found
         })
     }

@@ -192,6 +192,10 @@ impl Lookups for World {
         None
     }
 
+    fn recall_at(&self, _key: &ProofKey, _address: IpAddr, _now: Time) -> Option<Remembered> {
+        None
+    }
+
     fn is_locked(&self, _account: AccountId, _address: IpAddr, _now: Time) -> bool {
         false
     }

@@ -25,6 +25,7 @@ mod holders;
 mod hops;
 mod issuers;
 mod lasting;
+mod lockouts;
 mod logins;
 mod origins;
 mod pages;

@@ -60,6 +60,9 @@ impl Lookups for Nobody {
     fn recall(&self, _key: &ProofKey, _now: Time) -> Option<Remembered> {
         None
     }
+    fn recall_at(&self, _key: &ProofKey, _address: IpAddr, _now: Time) -> Option<Remembered> {
+        None
+    }
     fn is_locked(&self, _account: AccountId, _address: IpAddr, _now: Time) -> bool {
         false
     }

@@ -101,7 +101,7 @@ impl Service {
     pub fn unlock(&self, id: AccountId, by: By, now: Time) -> Answer<Result<(), AccountError>> {
         self.run(move |core| async move {
             let entry = core.entry(id)?;
-            core.lockout.unlock(id.0);
+            core.lockout.unlock(id.0, now);
             let event = audit::row(&by, "account.unlocked", audit::name_of(&entry.account), now);
             core.store.write(vec![Change::Audit(event)]).await.map_err(account_error)
         })
@@ -336,7 +336,7 @@ impl Core {
         self.values.remove_account(id.0);
         self.equivalents.remove(id.0);
         self.links.remove_account(id.0);
-        self.lockout.unlock(id.0);
+        self.lockout.unlock(id.0, now);
         Ok(self.end_all(id, None, Scope::Everything, now).await?)
     }
 

@@ -104,8 +104,8 @@ impl Digests for Service {
         let bucket = core.digest_bucket(secret, address);
         core.lockout.addresses.forgive(address, now);
         match end {
-            Settled::Succeeded => core.lockout.succeeded(bucket, address),
-            Settled::Void => core.lockout.undo(bucket),
+            Settled::Succeeded => core.lockout.succeeded(bucket, address, now),
+            Settled::Void => core.lockout.undo(bucket, now),
         }
     }
 }

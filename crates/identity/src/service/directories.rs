@@ -226,12 +226,12 @@ impl Core {
             Err(Trouble::Down(why)) => Outcome::Down(why),
         };
         match &outcome {
-            Outcome::Right(_) => self.lockout.succeeded(*bucket, *address),
+            Outcome::Right(_) => self.lockout.succeeded(*bucket, *address, *now),
             Outcome::Refused(_) if strike == Strike::NowLocked => {
                 self.note_lock(format!("somebody of directory {}", directory.name), *address, *now);
             }
             Outcome::Refused(_) => {}
-            Outcome::Busy | Outcome::Down(_) => self.lockout.undo(*bucket),
+            Outcome::Busy | Outcome::Down(_) => self.lockout.undo(*bucket, *now),
         }
         outcome
     }

@@ -105,7 +105,7 @@ impl Core {
         row.password_due = due;
         let next = Next { row, proofs: Proofs::End(None), kept: Some(kept) };
         self.replace(guard, next, "password.set", by, now).await?;
-        self.lockout.unlock(id.0);
+        self.lockout.unlock(id.0, now);
         Ok(())
     }
 

@@ -13,6 +13,7 @@ use countersign_auth::port::{
     Answer, ApplicationAnswer, AtHand, IssuerKeys, Lookups, PasswordAnswer, PasswordClaim, ProofKey, Purpose,
     Remembered, SharedAnswer, Signer, TokenAnswer, Unavailable, Verified,
 };
+use countersign_auth::source::Source;
 use countersign_auth::time::Time;
 use countersign_auth::token::{LiveToken, TokenDigest, TokenKind};
 
@@ -139,8 +140,12 @@ impl Lookups for Service {
         self.core.proofs.recall(key, now)
     }
 
+    fn recall_at(&self, key: &ProofKey, address: IpAddr, now: Time) -> Option<Remembered> {
+        self.core.proofs.recall_at(key, Source::of(address), &self.core.lockout, now)
+    }
+
     fn is_locked(&self, account: AccountId, address: IpAddr, now: Time) -> bool {
-        self.core.lockout.is_locked(account.0, address, now)
+        self.core.lockout.is_locked(account.0, Source::of(address), now)
     }
 
     fn remember(&self, key: ProofKey, proof: Verified) {

@@ -225,7 +225,7 @@ impl Core {
             Ok(run) => run,
             Err(_) => {
                 if let (Some(bucket), Some(Ok(_))) = (bucket, &begun) {
-                    self.lockout.undo(bucket);
+                    self.lockout.undo(bucket, now);
                 }
                 return Outcome::Busy;
             }
@@ -234,7 +234,7 @@ impl Core {
         match (bucket, begun) {
             (_, Some(Err(_))) => Outcome::Locked,
             (Some(bucket), Some(Ok(_))) if right => {
-                self.lockout.succeeded(bucket, address);
+                self.lockout.succeeded(bucket, address, now);
                 Outcome::Right
             }
             (_, Some(Ok(Verdict::NowLocked))) => {

@@ -147,6 +147,10 @@ impl Lookups for Cut {
         self.service.recall(key, now)
     }
 
+    fn recall_at(&self, key: &ProofKey, address: IpAddr, now: Time) -> Option<Remembered> {
+        self.service.recall_at(key, address, now)
+    }
+
     fn is_locked(&self, account: AccountId, address: IpAddr, now: Time) -> bool {
         self.service.is_locked(account, address, now)
     }

@@ -235,7 +235,7 @@ impl Core {
                 refused(format!("ntlm: {error}"))
             }
             (_, Ok(token)) => {
-                self.lockout.succeeded(bucket, client.address);
+                self.lockout.succeeded(bucket, client.address, now);
                 if entry.password_due {
                     return Ok(LegAnswer::Due(Arc::clone(&entry.account)));
                 }
