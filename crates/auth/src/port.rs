@@ -8,6 +8,7 @@
 
 pub mod digest;
 pub mod foreign;
+pub mod keys;
 pub mod negotiation;
 pub mod objects;
 pub mod services;
@@ -25,6 +26,7 @@ use crate::account::{Account, AccountId, Live};
 use crate::authenticate::word::IssuersWord;
 use crate::derive::DerivationKey;
 use crate::port::digest::Digests;
+use crate::port::keys::{KeyAnswer, KeyCaller, KeyChange, KeyInfo, KeyName};
 use crate::scheme::jwt::VerifyingKey;
 use crate::secret::Secret;
 use crate::time::Time;
@@ -323,54 +325,6 @@ pub struct TokenInfo {
     pub expires_at: Option<Time>,
 }
 
-/// An API key without its value.
-#[derive(Clone, Debug)]
-pub struct KeyInfo {
-    /// Its public id.
-    pub id: TokenRef,
-    /// The name of the application that it belongs to.
-    pub owner: String,
-    /// What its maker wrote.
-    pub label: String,
-    /// What its maker wrote.
-    pub description: String,
-    /// When it was made.
-    pub created_at: Time,
-    /// When it was last changed.
-    pub updated_at: Time,
-    /// When it ends; `None` if it never does.
-    pub expires_at: Option<Time>,
-}
-
-/// What a key is to be like; `None` leaves a part as it is.
-#[derive(Clone, Debug, Default)]
-pub struct KeyChange {
-    /// New label.
-    pub label: Option<String>,
-    /// New description.
-    pub description: Option<String>,
-    /// New end; `Some(None)` for never.
-    pub expires_at: Option<Option<Time>>,
-}
-
-/// Which key a call is about: its public id or its value.
-#[derive(Debug)]
-pub enum KeyName {
-    /// By id.
-    Id(TokenRef),
-    /// By value.
-    Digest(TokenDigest),
-}
-
-/// What became of a key operation.
-#[derive(Debug)]
-pub enum KeyAnswer {
-    /// Done; the value only when one was made.
-    Done(KeyInfo, Option<Secret>),
-    /// No such key, owner or application, or not the caller's to touch.
-    NotFound,
-}
-
 /// What became of a change of password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PasswordChange {
@@ -382,20 +336,6 @@ pub enum PasswordChange {
     Unfit(&'static str),
     /// The limits on unverified work are reached.
     TooMany,
-}
-
-/// Who calls a key operation, and so whose keys he may touch: an application its own, a user with the
-/// administrator's role all of the API's, another user those of the applications of his tenant.
-#[derive(Clone, Debug)]
-pub struct KeyCaller {
-    /// His account.
-    pub account: Arc<Account>,
-    /// From where he calls.
-    pub address: IpAddr,
-    /// By which API.
-    pub api: Arc<str>,
-    /// Which key word of its dialect.
-    pub word: Arc<str>,
 }
 
 /// What endpoints of a dialect make happen. Nothing is acknowledged before it is safe in the store.

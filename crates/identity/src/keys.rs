@@ -6,7 +6,8 @@
 use std::sync::{Arc, PoisonError, RwLock};
 
 use countersign_auth::account::{APPLICATIONS, Account};
-use countersign_auth::port::{Answer, KeyAnswer, KeyCaller, KeyChange, KeyInfo, KeyName, Unavailable};
+use countersign_auth::port::keys::{KeyAnswer, KeyCaller, KeyChange, KeyInfo, KeyName};
+use countersign_auth::port::{Answer, Unavailable};
 use countersign_auth::time::Time;
 use countersign_auth::token::{TokenDigest, TokenKind, TokenPlan, TokenRef};
 use hashbrown::HashMap;

@@ -6,7 +6,7 @@ use super::{Call, not_found};
 use crate::account::APPLICATIONS;
 use crate::dialect::TokenRule;
 use crate::dialect::operation::Operation;
-use crate::port::{KeyAnswer, KeyCaller, KeyChange, KeyName};
+use crate::port::keys::{KeyAnswer, KeyCaller, KeyChange, KeyName};
 use crate::refusal::{Reason, Refusal};
 use crate::render::Rendered;
 use crate::token::{TokenDigest, TokenKind, TokenRef};

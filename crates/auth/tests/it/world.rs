@@ -12,12 +12,12 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use countersign_auth::account::{Account, AccountId, Live};
 use countersign_auth::assertion::Minted;
 use countersign_auth::derive::DerivationKey;
+use countersign_auth::port::keys::{KeyAnswer, KeyCaller, KeyChange, KeyInfo, KeyName};
 use countersign_auth::port::strangers::Strangers;
 use countersign_auth::port::{
-    Answer, ApplicationAnswer, AtHand, Issue, IssueAnswer, Issued, IssuerKey, IssuerKeys, KeyAnswer,
-    KeyCaller, KeyChange, KeyInfo, KeyName, Lookups, Operations, PasswordAnswer, PasswordChange,
-    PasswordClaim, ProofKey, Purpose, Remembered, SharedAnswer, Signer, TokenAnswer, TokenInfo, Unavailable,
-    Verified,
+    Answer, ApplicationAnswer, AtHand, Issue, IssueAnswer, Issued, IssuerKey, IssuerKeys, Lookups,
+    Operations, PasswordAnswer, PasswordChange, PasswordClaim, ProofKey, Purpose, Remembered, SharedAnswer,
+    Signer, TokenAnswer, TokenInfo, Unavailable, Verified,
 };
 use countersign_auth::scheme::jwt::VerifyingKey;
 use countersign_auth::secret::Secret;

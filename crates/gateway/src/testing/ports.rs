@@ -5,11 +5,12 @@ use std::sync::{Arc, LazyLock};
 
 use countersign_auth::account::{Account, AccountId};
 use countersign_auth::derive::DerivationKey;
+use countersign_auth::port::keys::{KeyAnswer, KeyCaller, KeyChange, KeyInfo, KeyName};
 use countersign_auth::port::objects::{Bound, FoundObject, NewBinding, ObjectDigest, ObjectName, Objects};
 use countersign_auth::port::{
-    Answer, ApplicationAnswer, AtHand, Issue, IssueAnswer, Issued, IssuerKeys, KeyAnswer, KeyCaller,
-    KeyChange, KeyInfo, KeyName, Lookups, Operations, PasswordAnswer, PasswordChange, PasswordClaim,
-    ProofKey, Purpose, Remembered, SharedAnswer, Signer, TokenAnswer, TokenInfo, Unavailable, Verified,
+    Answer, ApplicationAnswer, AtHand, Issue, IssueAnswer, Issued, IssuerKeys, Lookups, Operations,
+    PasswordAnswer, PasswordChange, PasswordClaim, ProofKey, Purpose, Remembered, SharedAnswer, Signer,
+    TokenAnswer, TokenInfo, Unavailable, Verified,
 };
 use countersign_auth::secret::Secret;
 use countersign_auth::time::{Clock, Random, Time};

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use countersign_auth::account::{Account, AccountId};
+use countersign_auth::port::keys::{KeyAnswer, KeyCaller, KeyChange, KeyInfo, KeyName};
 use countersign_auth::port::{
-    Answer, Issue, IssueAnswer, Issued, KeyAnswer, KeyCaller, KeyChange, KeyInfo, KeyName, Operations,
-    PasswordChange, PasswordClaim, TokenInfo, Unavailable,
+    Answer, Issue, IssueAnswer, Issued, Operations, PasswordChange, PasswordClaim, TokenInfo, Unavailable,
 };
 use countersign_auth::secret::Secret;
 use countersign_auth::time::Time;

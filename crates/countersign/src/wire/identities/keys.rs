@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::anyhow;
 use countersign_auth::account::APPLICATIONS;
-use countersign_auth::port::{KeyAnswer, KeyChange, KeyInfo};
+use countersign_auth::port::keys::{KeyAnswer, KeyChange, KeyInfo};
 use countersign_auth::secret::Secret;
 use countersign_auth::token::{TokenPlan, TokenRef};
 use countersign_identity::accounts::Standing;

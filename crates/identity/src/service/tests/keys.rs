@@ -1,4 +1,4 @@
-use countersign_auth::port::{KeyAnswer, KeyCaller, KeyChange, KeyInfo, KeyName};
+use countersign_auth::port::keys::{KeyAnswer, KeyCaller, KeyChange, KeyInfo, KeyName};
 
 use super::*;
 use crate::accounts::Standing;
