@@ -271,6 +271,9 @@ pub struct Issue {
     pub plans: Vec<TokenPlan>,
     /// The refresh token that pays for it: spent by this call, or nothing is issued. Its word comes with it.
     pub spends: Option<(Arc<str>, Secret)>,
+    /// The token that it is asked with, if it is one and not the refresh token that pays: what is issued ends with it, and
+    /// no later than it ends at the latest; nothing is issued if it has ended.
+    pub on: Option<TokenDigest>,
     /// The session that the caller held before: it ends, so that nobody goes on with an id that was known
     /// before the proof (T-E1).
     pub replaces: Option<TokenDigest>,
@@ -304,6 +307,8 @@ pub enum IssueAnswer {
     AtLimit,
     /// The refresh token was spent before, has expired, or is unknown. A spent one took its family with it.
     Spent,
+    /// The token that it was asked with has ended.
+    Ended,
 }
 
 /// A token in a list, without its value.
@@ -344,17 +349,19 @@ pub trait Operations: Send + Sync {
     fn issue(&self, order: Issue, now: Time) -> Answer<Result<IssueAnswer, Unavailable>>;
 
     /// Opens a session without waiting for the store: it is written when it is first presented, and dies
-    /// within five minutes if it never is. `None` if no more are to be had.
+    /// within five minutes if it never is. `None` if no more are to be had, or if the token has ended that proved the caller,
+    /// `on` which it is: it ends with that.
     fn open_session(
         &self,
         api: &Arc<str>,
         account: Option<&Arc<Account>>,
         plan: &TokenPlan,
         proven_at: Time,
+        on: Option<TokenDigest>,
         now: Time,
     ) -> Result<Option<Issued>, Unavailable>;
 
-    /// Ends a token, and whatever hangs on it (the refresh family that it came with, its channels).
+    /// Ends a token, and whatever hangs on it (the refresh family that it came with, what was issued on it, its channels).
     fn end(&self, digest: TokenDigest, now: Time) -> Answer<Result<(), Unavailable>>;
 
     /// Ends a token of the caller's by its public name, as a log-out does; false if there is none of his.

@@ -210,13 +210,17 @@ impl Call<'_> {
                 plans.push(plan);
             }
         }
-        let spends = self.identity.token().filter(|token| self.is_refresh(&token.word));
+        let (spends, on) = match self.identity.token() {
+            Some(token) if self.is_refresh(&token.word) => (Some(token), None),
+            token => (None, token),
+        };
         let order = Issue {
             api: Arc::clone(&self.api.name),
             account: self.identity.account().cloned(),
             proven_at: self.identity.proven_at(),
             plans,
             spends: spends.map(|token| (Arc::clone(&token.word), Secret::new(token.value.expose()))),
+            on: on.map(|token| token.digest()),
             replaces: self.replaced(),
             address: self.request.address,
         };
@@ -233,9 +237,9 @@ impl Call<'_> {
                         "the account holds as many tokens as it may",
                     ));
                 }
-                IssueAnswer::Spent => {
-                    return Err(Refusal::new(Reason::BadToken, "the refresh token was spent before")
-                        .carried_by(self.located.site.accepts.first().map_or("", |rule| rule.carrier())));
+                IssueAnswer::Spent => return Err(self.bad_token("the refresh token was spent before")),
+                IssueAnswer::Ended => {
+                    return Err(self.bad_token("the token that it was asked with has ended"));
                 }
             }
         };
@@ -247,6 +251,11 @@ impl Call<'_> {
             .or_else(|| issued.iter().find(|issued| self.is_session(&issued.word)));
         let caller = Caller { session: session.map(SessionView::issued), issued: &issued, ..self.caller() };
         self.answer(&caller)
+    }
+
+    fn bad_token(&self, cause: &'static str) -> Refusal {
+        let carrier = self.located.site.accepts.first().map_or("", |rule| rule.carrier());
+        Refusal::new(Reason::BadToken, cause).carried_by(carrier)
     }
 
     fn plan(&self, rule: &TokenRule) -> Result<TokenPlan, Refusal> {

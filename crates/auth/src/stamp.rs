@@ -109,7 +109,9 @@ impl Api {
         if identity.is_anonymous() && !world.strangers.may_open(world.now) {
             return Ok(None);
         }
-        world.operations.open_session(&self.name, identity.account(), plan, identity.proven_at(), world.now)
+        let (account, proven_at) = (identity.account(), identity.proven_at());
+        let on = identity.token().map(|token| token.digest());
+        world.operations.open_session(&self.name, account, plan, proven_at, on, world.now)
     }
 
     /// Takes out of an upstream's answer what only the gate may say: the dialect's cookies, the CSRF header,

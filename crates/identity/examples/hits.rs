@@ -83,7 +83,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         per_account: None,
         at_limit: AtLimit::EndOldest,
     };
-    let opened = service.open_session(&API.into(), Some(&ann), &plan, now, now)?.ok_or("no session")?;
+    let opened = service.open_session(&API.into(), Some(&ann), &plan, now, None, now)?.ok_or("no session")?;
     let value = opened.value.expose();
     let digest = TokenDigest::of(API, "session", value);
     // Presented once, so that it is a session like any other.

@@ -313,10 +313,12 @@ impl Core {
         let owner = Arc::clone(&owner.account);
         let value = self.fresh_value(&plan.form, Some(&owner), &row.label)?;
         let mut row = (*row).clone();
+        let before = TokenDigest(row.digest);
         row.digest = TokenDigest::of(&row.api, &row.word, value.expose()).0;
         row.updated_at = now.unix_ms();
         let shown = info(&row, &owner);
         self.key_write(row, &asking.by(), "key.rotated", &owner, now).await?;
+        self.end_hanging(before, owner.id).await?;
         Ok(KeyAnswer::Done(shown, Some(value)))
     }
 
@@ -333,6 +335,7 @@ impl Core {
         let changes = vec![Change::DeleteKey(row.id), Change::Audit(event)];
         self.store.write(changes).await.map_err(unavailable)?;
         self.keys.remove(&row.id, &self.tokens);
+        self.end_hanging(TokenDigest(row.digest), owner.id).await?;
         Ok(KeyAnswer::Done(info(&row, owner), None))
     }
 

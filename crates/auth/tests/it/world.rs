@@ -253,6 +253,7 @@ impl Operations for World {
         _account: Option<&Arc<Account>>,
         plan: &TokenPlan,
         _proven_at: Time,
+        _on: Option<TokenDigest>,
         now: Time,
     ) -> Result<Option<Issued>, Unavailable> {
         self.up(Down::Operations)?;

@@ -102,6 +102,7 @@ impl Operations for Nobody {
         _account: Option<&Arc<Account>>,
         _plan: &TokenPlan,
         _proven_at: Time,
+        _on: Option<TokenDigest>,
         _now: Time,
     ) -> Result<Option<Issued>, Unavailable> {
         Ok(None)

@@ -6,6 +6,7 @@ use countersign_auth::account::AccountId;
 use countersign_auth::port::Unavailable;
 use countersign_auth::time::Time;
 use countersign_auth::token::{TokenDigest, TokenKind, TokenRef};
+use hashbrown::HashSet;
 
 use super::{By, Core, Ended, Ledger, unavailable};
 use crate::audit;
@@ -29,13 +30,48 @@ impl Core {
         gone
     }
 
-    /// A token with whatever hangs on it.
-    pub(super) fn with_family(&self, record: &Record) -> Vec<TokenDigest> {
-        if record.family == 0 || record.account == 0 {
-            return vec![record.token()];
+    /// Takes a token out, and what was issued with it, and whatever hangs on one of them.
+    ///
+    /// They are looked for once more when all that were found are gone: a session that was opened on one of them meanwhile
+    /// is found then, or finds it gone.
+    pub(super) fn take_out_family(&self, ledger: &mut Ledger, record: &Record) -> Vec<Record> {
+        let mut gone = self.take_out(ledger, [record.token()]);
+        if record.account == 0 {
+            return gone;
         }
-        let held = self.tokens.of_account(record.account);
-        held.into_iter().filter(|other| other.family == record.family).map(|other| other.token()).collect()
+        let mut ends = HashSet::from([record::family_on(&record.token())]);
+        // Beside it may hang what was issued on the same token another time, and has nothing to do with it.
+        if record.family != 0 && (!record.hangs() || self.is_renewed(record)) {
+            ends.insert(record.family);
+        }
+        loop {
+            let found = self.hanging(record.account, &ends);
+            if found.is_empty() {
+                return gone;
+            }
+            ends.extend(found.iter().map(record::family_on));
+            gone.extend(self.take_out(ledger, found));
+        }
+    }
+
+    /// Takes out what hangs on tokens that are gone.
+    pub(super) fn take_out_hanging<'g>(
+        &self,
+        ledger: &mut Ledger,
+        gone: impl Iterator<Item = &'g Record>,
+    ) -> Vec<Record> {
+        gone.flat_map(|record| self.take_out_family(ledger, &Record { family: 0, ..*record })).collect()
+    }
+
+    fn hanging(&self, account: u64, families: &HashSet<u64>) -> Vec<TokenDigest> {
+        let held = self.tokens.of_account(account).into_iter();
+        held.filter(|record| families.contains(&record.family)).map(|record| record.token()).collect()
+    }
+
+    /// Whether a refresh token is in the family of a token.
+    fn is_renewed(&self, record: &Record) -> bool {
+        let is_of_it = |other: &Record| other.family == record.family && other.kind == TokenKind::Refresh;
+        is_of_it(record) || self.tokens.of_account(record.account).iter().any(is_of_it)
     }
 
     /// Waits for the store to learn of ends. If it cannot, they are told to it later: memory has them already.
@@ -53,7 +89,7 @@ impl Core {
         })
     }
 
-    /// Ends a token and its family. An API key is ended by the key operations alone.
+    /// Ends a token, its family and what hangs on it. An API key is ended by the key operations alone.
     pub(super) async fn end(self: Arc<Self>, digest: TokenDigest) -> Result<(), Unavailable> {
         self.end_one(digest, None).await
     }
@@ -69,11 +105,31 @@ impl Core {
             let Some(record) = self.tokens.get(&digest).filter(|record| record.kind != TokenKind::Key) else {
                 return Ok(());
             };
-            let gone = self.take_out(&mut ledger, self.with_family(&record));
+            let gone = self.take_out_family(&mut ledger, &record);
             let digests = gone.iter().map(|record| record.digest).collect();
             let mut changes = vec![Change::DeleteTokens(digests)];
             changes.extend(event.map(Change::Audit));
             (gone, self.store.write(changes))
+        };
+        self.finish_end(gone, write).await
+    }
+
+    /// Ends what was issued on an API key that is gone.
+    pub(crate) async fn end_hanging(&self, key: TokenDigest, account: AccountId) -> Result<(), Unavailable> {
+        let (gone, write) = {
+            let mut ledger = self.ledger();
+            let families = HashSet::from([record::family_on(&key)]);
+            let mut gone = Vec::new();
+            for digest in self.hanging(account.0, &families) {
+                if let Some(record) = self.tokens.get(&digest) {
+                    gone.extend(self.take_out_family(&mut ledger, &record));
+                }
+            }
+            if gone.is_empty() {
+                return Ok(());
+            }
+            let digests = gone.iter().map(|record| record.digest).collect();
+            (gone, self.store.write(vec![Change::DeleteTokens(digests)]))
         };
         self.finish_end(gone, write).await
     }
@@ -121,7 +177,7 @@ impl Core {
 
     fn take_reused(&self, record: &Record, now: Time) -> Option<(Vec<Record>, StoreFuture<()>)> {
         let mut ledger = self.ledger();
-        let gone = self.take_out(&mut ledger, self.with_family(record));
+        let gone = self.take_out_family(&mut ledger, record);
         if gone.is_empty() {
             return None;
         }

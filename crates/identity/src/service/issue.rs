@@ -47,6 +47,7 @@ struct Payment {
 enum Denied {
     AtLimit,
     Spent,
+    Ended,
     Reused(Record),
     Unavailable(Unavailable),
 }
@@ -68,7 +69,7 @@ impl Core {
         if let Some((word, value)) = &spends {
             self.fetch(TokenDigest::of(&order.api, word, value.expose())).await?;
         }
-        if let Some(digest) = order.replaces {
+        for digest in [order.on, order.replaces].into_iter().flatten() {
             self.fetch(digest).await?;
         }
         let begun = {
@@ -89,6 +90,7 @@ impl Core {
             Ok(begun) => begun,
             Err(Denied::AtLimit) => return Ok(IssueAnswer::AtLimit),
             Err(Denied::Spent) => return Ok(IssueAnswer::Spent),
+            Err(Denied::Ended) => return Ok(IssueAnswer::Ended),
             Err(Denied::Reused(record)) => {
                 return self.end_reused(record, now).await.map(|()| IssueAnswer::Spent);
             }
@@ -145,9 +147,13 @@ impl Core {
         if let Some(digest) = order.replaces
             && let Some(record) = self.tokens.get(&digest).filter(|record| record.kind != TokenKind::Key)
         {
-            let gone = self.take_out(ledger, self.with_family(&record));
+            let gone = self.take_out_family(ledger, &record);
             work.gone.extend(gone);
         }
+        let parent = match order.on {
+            Some(digest) => Some(self.parent(&digest, order, now).ok_or(Denied::Ended)?),
+            None => None,
+        };
         let payment = match spends {
             Some((word, value)) => Some(self.spend(work, order, word, value, now)?),
             None => None,
@@ -155,21 +161,29 @@ impl Core {
         let renews = order.plans.iter().filter(|plan| plan.kind == TokenKind::Refresh);
         let bound = renews.filter_map(|plan| plan.proof_lifetime).min();
         let has_refresh = order.plans.iter().any(|plan| plan.kind == TokenKind::Refresh);
-        let family = match &payment {
-            Some(payment) => payment.record.family,
-            None if has_refresh => record::family(u64::from_be_bytes(self.draw()?)),
-            None => 0,
+        let family = match (&payment, &parent) {
+            (Some(payment), _) => payment.record.family,
+            (None, Some(parent)) => record::family_on(&parent.token()),
+            (None, None) if has_refresh => record::family(u64::from_be_bytes(self.draw()?)),
+            (None, None) => 0,
         };
+        // A refresh token that hangs on another reaches no further than that, and so does its successor.
+        let paid = payment.as_ref().map(|payment| &payment.record).filter(|record| record.hangs());
+        let ends = parent.as_ref().or(paid).map_or(NEVER, |record| record.ends);
         let proven =
             payment.as_ref().map_or_else(|| record::ceil(order.proven_at), |paid| paid.record.proven);
         for plan in &order.plans {
-            let lifetimes = Lifetimes { proven, family, bound };
+            let lifetimes = Lifetimes { proven, family, bound, ends };
             let record = self.draft(&order.api, order.account.as_ref(), plan, &lifetimes, now)?;
             if record.ends <= record::floor(now) {
                 return Err(Denied::Spent);
             }
             self.add(work, order, plan, record, payment.as_ref(), now)?;
         }
+        // What had to make room takes with it what hangs on it, but for what was just issued on it.
+        let hanging =
+            self.take_out_hanging(ledger, work.gone.iter().filter(|gone| Some(gone.token()) != order.on));
+        work.gone.extend(hanging);
         if payment.is_some() {
             self.forget_old_spent(ledger, work, order, family);
         }
@@ -185,6 +199,14 @@ impl Core {
             account.proofs_from == current.proofs_from
                 && (proven_at >= current.proofs_from || current.proofs_from > now.plus(AHEAD))
         })
+    }
+
+    /// The token that an order was asked with, if it is its holder's and lives: nothing can end it before what is issued
+    /// on it is there to end with it.
+    fn parent(&self, digest: &TokenDigest, order: &Issue, now: Time) -> Option<Record> {
+        let holder = order.account.as_ref().map_or(0, |account| account.id.0);
+        let record = self.tokens.get(digest)?;
+        (record.account == holder && record.is_live(record::floor(now))).then_some(record)
     }
 
     /// Marks the refresh token as spent that pays for an order.
@@ -330,7 +352,7 @@ impl Core {
             issued,
             used: issued,
             proven: lifetimes.proven,
-            ends: ends.into_iter().chain(after_proof).min().unwrap_or(NEVER),
+            ends: ends.into_iter().chain(after_proof).fold(lifetimes.ends, u32::min),
             // An idle time of less than a second would end a session before its next request.
             idle: plan.idle.map_or(0, |span| secs(span).clamp(1, record::IDLE_SECS_MAX)),
             word,
@@ -359,6 +381,8 @@ pub(super) struct Lifetimes {
     pub(super) family: u64,
     /// No token of the family reaches further than this after the proof.
     pub(super) bound: Option<Duration>,
+    /// None reaches further than this, when the token ends that they hang on; [`NEVER`] for none.
+    pub(super) ends: u32,
 }
 
 fn changes(work: &mut Work, now: Time) -> Vec<Change> {

@@ -15,7 +15,7 @@ use super::ending::still_loading;
 use super::issue::Lifetimes;
 use super::{By, Core, Ended, Service};
 use crate::keys::Asking;
-use crate::tokens::record::{self, Marks};
+use crate::tokens::record::{self, Marks, NEVER};
 
 impl Core {
     /// Opens a session in memory alone.
@@ -25,18 +25,28 @@ impl Core {
         account: Option<&Arc<Account>>,
         plan: &TokenPlan,
         proven_at: Time,
+        on: Option<TokenDigest>,
         now: Time,
     ) -> Result<Option<Issued>, Unavailable> {
-        let lifetimes = Lifetimes { proven: record::ceil(proven_at), family: 0, bound: None };
+        let parent = |digest| self.tokens.get(&digest).filter(|parent| parent.is_live(record::floor(now)));
+        let ends = match on.map(parent) {
+            Some(None) => return Ok(None),
+            Some(Some(parent)) => parent.ends,
+            None => NEVER,
+        };
+        let family = on.map_or(0, |digest| record::family_on(&digest));
+        let lifetimes = Lifetimes { proven: record::ceil(proven_at), family, bound: None, ends };
         let mut record = self.draft(api, account, plan, &lifetimes, now)?;
         record.marks = Marks::FRESH.with(Marks::UNSTORED);
         let value = self.fresh_value(&plan.form, account.map(|account| &**account), "")?;
         let digest = TokenDigest::of(api, &plan.word, value.expose());
         record.digest = digest.0;
         let limit = plan.per_account.map(|most| (most, plan.at_limit));
-        let Ok(gone) = self.tokens.open(record, limit, record::floor(now)) else { return Ok(None) };
+        let Ok(mut gone) = self.tokens.open(record, limit, record::floor(now)) else { return Ok(None) };
         if !gone.is_empty() {
             let mut ledger = self.ledger();
+            let hanging = self.take_out_hanging(&mut ledger, gone.iter());
+            gone.extend(hanging);
             for record in &gone {
                 if let Some(ended) = &mut ledger.loading {
                     ended.tokens.insert(record.digest);
@@ -46,8 +56,11 @@ impl Core {
             drop(ledger);
             gone.iter().for_each(|record| self.tell(Ended::Token(record.token())));
         }
-        // An account that was disabled while this went on has ended all sessions but this one.
-        if account.is_some_and(|account| !self.may_still_act(account, proven_at, now)) {
+        // An account that was disabled while this went on has ended all sessions but this one, and a token that ended what
+        // hung on it.
+        let has_ended = account.is_some_and(|account| !self.may_still_act(account, proven_at, now))
+            || on.map(parent).is_some_and(|parent| parent.is_none());
+        if has_ended {
             self.tokens.remove(&digest);
             return Ok(None);
         }
@@ -122,9 +135,10 @@ impl Operations for Service {
         account: Option<&Arc<Account>>,
         plan: &TokenPlan,
         proven_at: Time,
+        on: Option<TokenDigest>,
         now: Time,
     ) -> Result<Option<Issued>, Unavailable> {
-        self.core.open_session(api, account, plan, proven_at, now)
+        self.core.open_session(api, account, plan, proven_at, on, now)
     }
 
     fn end(&self, digest: TokenDigest, _now: Time) -> Answer<Result<(), Unavailable>> {

@@ -14,6 +14,7 @@ mod accounts;
 mod asked;
 mod directories;
 mod equivalents;
+mod hanging;
 mod keys;
 mod negotiation;
 mod objects;
@@ -204,6 +205,7 @@ pub(super) fn order(account: Option<&Arc<Account>>, plans: Vec<TokenPlan>, now: 
         proven_at: now,
         plans,
         spends: None,
+        on: None,
         replaces: None,
         address: home(),
     }

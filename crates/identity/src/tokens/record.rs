@@ -13,8 +13,10 @@ const EPOCH_UNIX_SECS: i64 = 1_577_836_800;
 pub(crate) const NEVER: u32 = u32::MAX;
 /// The largest number of an account: 36 bits, 68 thousand millions, given out one after another.
 pub(crate) const ACCOUNT_MAX: u64 = (1 << 36) - 1;
-/// What is kept of the number of a family: 48 bits, which tell the families of one account apart.
+/// What is kept of the number of a family: 48 bits, of which 47 tell the families of one account apart.
 pub(crate) const FAMILY_MAX: u64 = (1 << 48) - 1;
+/// Set in the number of a family that hangs on a token, see [`family_on`].
+const HANGS: u64 = 1 << 47;
 /// The longest idle time that is told from a longer one: 28 bits, eight and a half years.
 pub(crate) const IDLE_SECS_MAX: u32 = (1 << 28) - 1;
 /// A session that was opened without waiting for the store dies after this if it is never presented: long
@@ -89,7 +91,12 @@ impl Marks {
 
 /// A family's number from 64 random bits; never that of none.
 pub(crate) fn family(drawn: u64) -> u64 {
-    (drawn & FAMILY_MAX).max(1)
+    (drawn & (HANGS - 1)).max(1)
+}
+
+/// The family of what is issued on a token, and ends with it: its digest says which.
+pub(crate) fn family_on(token: &TokenDigest) -> u64 {
+    HANGS | (Mark::of(&token.0).0 & (HANGS - 1))
 }
 
 /// A token in memory. The digest alone is never written to a log.
@@ -135,6 +142,11 @@ impl Record {
 
     pub(crate) fn token(&self) -> TokenDigest {
         TokenDigest(self.digest)
+    }
+
+    /// Whether it was issued on another token, or is the successor of one that was.
+    pub(crate) fn hangs(&self) -> bool {
+        self.family & HANGS != 0
     }
 
     /// The first second in which it is no longer good.
@@ -189,7 +201,7 @@ impl Record {
         Self {
             digest: row.digest,
             account: row.account,
-            family: if row.family == 0 { 0 } else { family(row.family) },
+            family: row.family & FAMILY_MAX,
             issued: from_unix(row.issued_at),
             used: from_unix(row.used_at),
             proven: from_unix(row.proven_at),

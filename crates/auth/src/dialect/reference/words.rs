@@ -11,7 +11,7 @@ pub(super) const fn of_token(kind: TokenKind) -> (&'static str, &'static str) {
     match kind {
         TokenKind::Session => (
             "session",
-            "Live state: ends by idleness, by time or by logout, and all that hangs on it with it. The CSRF proof is bound to one.",
+            "Live state: ends by idleness, by time or by logout, and at a logout all that was issued on it with it. The CSRF proof is bound to one.",
         ),
         TokenKind::Access => ("access", "Ends by time or by logout."),
         TokenKind::Refresh => (

@@ -240,6 +240,47 @@ fn own_jwt(ground: &Ground) -> Shown {
     shown
 }
 
+#[test]
+fn e4_what_was_issued_on_a_session_ends_with_it() {
+    let ground = Ground::of("superoffice");
+    let on = |head: &str, fields: &str| {
+        ground.send(&format!("{head} HTTP/1.1\nHost: mixed.example\n{fields}")).answered()
+    };
+    let text = |told: &Told| told.body().trim_matches('"').to_owned();
+    let held = || {
+        let told = on(
+            "POST /SuperOffice/login",
+            "Content-Type: application/x-www-form-urlencoded\n\nuserName=alice&password=wonderland-7",
+        );
+        let (id, csrf) = (told.cookie("SuperOffice-Session"), told.cookie("XSRF-TOKEN"));
+        let session = format!("Cookie: SuperOffice-Session={id}\nX-XSRF-TOKEN: {csrf}");
+        let ticket = text(&on("GET /SuperOffice/api/v1/User/currentTicket", &session));
+        let ticket =
+            format!("Authorization: SOTicket {ticket}\nSO-AppToken: qw123f4c56770bc278017796cd16bd11");
+        let access = |by: &str| {
+            format!("Authorization: Bearer {}", text(&on("GET /SuperOffice/api/v1/User/currentToken", by)))
+        };
+        let tokens = [access(&session), access(&ticket), ticket];
+        (session, tokens)
+    };
+    let contact = |by: &str| {
+        ground.send(&format!("GET /SuperOffice/api/v1/Contact/2 HTTP/1.1\nHost: mixed.example\n{by}"))
+    };
+    let (first, of_first) = held();
+    let (second, of_second) = held();
+    let all = || of_first.iter().chain([&first]);
+    let others = || of_second.iter().chain([&second]);
+    all().chain(others()).for_each(|by| drop(contact(by).passed()));
+    on("POST /SuperOffice/login/out", &first);
+    all().for_each(|by| drop(contact(by).refused(401)));
+    others().for_each(|by| drop(contact(by).passed()));
+    // A ticket that is given back leaves the session, but not what was asked for with it.
+    let [by_session, by_ticket, ticket] = &of_second;
+    on("DELETE /SuperOffice/api/v1/User/currentTicket", ticket);
+    [by_ticket, ticket].into_iter().for_each(|by| drop(contact(by).refused(401)));
+    [by_session, &second].into_iter().for_each(|by| drop(contact(by).passed()));
+}
+
 /// The next request; what is open, WebSockets and held polls, is in `revocation`.
 #[test]
 fn e4_what_was_ended_is_dead_on_the_next_request() {

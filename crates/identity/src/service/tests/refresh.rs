@@ -27,7 +27,7 @@ async fn renew(bench: &Bench, account: &Arc<Account>, value: &Secret, now: Time)
     match bench.service.issue(renewal(account, value, now), now).await.unwrap() {
         IssueAnswer::Issued(issued) => Some(pair(issued)),
         IssueAnswer::Spent => None,
-        IssueAnswer::AtLimit => panic!("at limit"),
+        other => panic!("{other:?}"),
     }
 }
 

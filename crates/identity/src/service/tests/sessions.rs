@@ -164,7 +164,8 @@ async fn opened_sessions_are_kept_once_they_are_presented() {
     let ann = bench.account("users", "ann").await;
     let api: Arc<str> = Arc::from("shop");
     let open = |now| {
-        let issued = bench.service.open_session(&api, Some(&ann), &session(), at(now), at(now)).unwrap();
+        let issued =
+            bench.service.open_session(&api, Some(&ann), &session(), at(now), None, at(now)).unwrap();
         digest(&issued.unwrap())
     };
     let never = open(0);
@@ -203,7 +204,7 @@ async fn opened_sessions_keep_to_the_dialects_limit() {
     let api: Arc<str> = Arc::from("shop");
     let one = |at_limit| TokenPlan { per_account: Some(1), at_limit, ..session() };
     let first = bench.token(&ann, one(AtLimit::Refuse), at(0)).await;
-    let open = |plan| bench.service.open_session(&api, Some(&ann), &plan, at(1), at(1)).unwrap();
+    let open = |plan| bench.service.open_session(&api, Some(&ann), &plan, at(1), None, at(1)).unwrap();
     assert!(open(one(AtLimit::Refuse)).is_none());
     assert!(open(one(AtLimit::EndOldest)).is_some());
     assert_eq!(bench.says(first, at(1)).await, "unknown");
