@@ -76,7 +76,8 @@ enum State {
     #[default]
     Nothing,
     Waiting {
-        api: Arc<str>,
+        /// Of the API.
+        edition: u64,
         credential: Arc<str>,
         exchange: Exchange,
         until: Time,
@@ -87,7 +88,8 @@ enum State {
 /// Who has proven himself on a connection, where, and by what.
 #[derive(Clone, Debug)]
 pub(crate) struct Bound {
-    pub(crate) api: Arc<str>,
+    /// Of the API: what was proven by other rules for one of its name proves nothing by its own.
+    pub(crate) edition: u64,
     /// The name of the credential.
     pub(crate) credential: Arc<str>,
     pub(crate) account: Arc<Account>,
@@ -105,11 +107,16 @@ impl Slot {
 
     /// Takes what waits for the next message of an exchange; an old one, and one that was begun elsewhere, is dropped.
     /// Whoever sends a message is no longer whom the connection was bound to.
-    pub(crate) fn next(&self, api: &str, credential: &str, now: Time) -> Result<Option<Exchange>, Exhausted> {
+    pub(crate) fn next(
+        &self,
+        edition: u64,
+        credential: &str,
+        now: Time,
+    ) -> Result<Option<Exchange>, Exhausted> {
         let mut held = self.held();
         let state = std::mem::take(&mut held.state);
-        if let State::Waiting { api: own, credential: rule, exchange, until } = state
-            && *own == *api
+        if let State::Waiting { edition: own, credential: rule, exchange, until } = state
+            && own == edition
             && *rule == *credential
             && now < until
         {
@@ -120,9 +127,9 @@ impl Slot {
     }
 
     /// Keeps an exchange until the client's next message.
-    pub(crate) fn wait(&self, api: &Arc<str>, credential: &Arc<str>, exchange: Exchange, now: Time) {
-        let (api, credential) = (Arc::clone(api), Arc::clone(credential));
-        self.held().state = State::Waiting { api, credential, exchange, until: now.plus(EXCHANGE_TIME) };
+    pub(crate) fn wait(&self, edition: u64, credential: &Arc<str>, exchange: Exchange, now: Time) {
+        let (credential, until) = (Arc::clone(credential), now.plus(EXCHANGE_TIME));
+        self.held().state = State::Waiting { edition, credential, exchange, until };
     }
 
     /// From now on the connection is this account's.
@@ -158,29 +165,29 @@ mod tests {
 
     #[test]
     fn an_exchange_is_for_one_answer_to_one_credential_of_one_api_in_time() {
-        let (api, rule): (Arc<str>, Arc<str>) = ("crm".into(), "ntlm".into());
-        let check = |next_api: &str, next_rule: &str, secs, expected| {
+        let rule: Arc<str> = "ntlm".into();
+        let check = |next_edition: u64, next_rule: &str, secs, expected| {
             let slot = Slot::default();
-            slot.wait(&api, &rule, exchange(), at(0));
-            let found = slot.next(next_api, next_rule, at(secs)).map(|exchange| exchange.is_some());
-            assert_eq!(found, Ok(expected), "{next_api} {next_rule} {secs}");
-            assert_eq!(slot.next("crm", "ntlm", at(secs)).map(|exchange| exchange.is_some()), Ok(false));
+            slot.wait(1, &rule, exchange(), at(0));
+            let found = slot.next(next_edition, next_rule, at(secs)).map(|exchange| exchange.is_some());
+            assert_eq!(found, Ok(expected), "{next_edition} {next_rule} {secs}");
+            assert_eq!(slot.next(1, "ntlm", at(secs)).map(|exchange| exchange.is_some()), Ok(false));
         };
-        check("crm", "ntlm", 29, true);
-        check("crm", "ntlm", 30, false);
-        check("other", "ntlm", 0, false);
-        check("crm", "negotiate", 0, false);
+        check(1, "ntlm", 29, true);
+        check(1, "ntlm", 30, false);
+        check(2, "ntlm", 0, false);
+        check(1, "negotiate", 0, false);
     }
 
     #[test]
     fn a_connection_has_so_many_exchanges_and_no_more() {
-        let (api, rule): (Arc<str>, Arc<str>) = ("crm".into(), "ntlm".into());
+        let rule: Arc<str> = "ntlm".into();
         let slot = Slot::default();
         for _ in 0..EXCHANGES_MAX {
-            assert!(matches!(slot.next(&api, &rule, at(0)), Ok(None)));
-            slot.wait(&api, &rule, exchange(), at(0));
-            assert!(matches!(slot.next(&api, &rule, at(0)), Ok(Some(_))));
+            assert!(matches!(slot.next(1, &rule, at(0)), Ok(None)));
+            slot.wait(1, &rule, exchange(), at(0));
+            assert!(matches!(slot.next(1, &rule, at(0)), Ok(Some(_))));
         }
-        assert!(matches!(slot.next(&api, &rule, at(0)), Err(Exhausted)));
+        assert!(matches!(slot.next(1, &rule, at(0)), Err(Exhausted)));
     }
 }

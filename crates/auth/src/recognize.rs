@@ -209,7 +209,7 @@ impl Finder<'_> {
         let bound = self.request.link?.slot?.bound()?;
         let mut accepted = self.located.site.accepts.iter();
         let rule = accepted.find(|rule| rule.name == bound.credential && self.api.is_on(rule))?;
-        (bound.api == self.api.name).then(|| Credential {
+        (bound.edition == self.api.edition).then(|| Credential {
             rule: Arc::clone(rule),
             proof: Proof::Bound(bound),
             said: Said::default(),

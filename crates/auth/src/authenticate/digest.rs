@@ -14,7 +14,7 @@ use http::HeaderValue;
 use http::header::HeaderName;
 
 use super::{Proven, TOO_MANY, Verifier};
-use crate::account::Account;
+use crate::account::{Account, AccountId};
 use crate::assertion::Minted;
 use crate::dialect::CredentialRule;
 use crate::port::digest::{Attempt, DigestClaim, DigestHolder, DigestSecret, Digests, Settled};
@@ -101,11 +101,12 @@ impl Verifier<'_> {
         let known = nonce.is_own.then(|| windows.recall(nonce.serial, response.user.text())).flatten();
         let is_renewal = known.is_some();
         let hash = response.algorithm.hash();
-        if let Some(known) = known
-            && known.account.live.is_up()
-            && known.ha1.hash() == hash
-            && !self.lookups.is_locked(known.account.id, self.request.address, self.now)
-        {
+        let address = self.request.address;
+        let known = known.filter(|known| known.account.live.is_up() && known.ha1.hash() == hash);
+        let known = known.filter(|known| !self.lookups.is_locked(known.account.id, address, self.now));
+        // The key of a session that the same password began; the realm is that of the response.
+        let begun = known.as_ref().map(|known| (known.account.id, known.session));
+        if let Some(known) = known.filter(|known| known.edition == self.api.edition) {
             let bucket = known.account.id.0;
             let secret = DigestSecret { ha1: known.ha1, whose: DigestHolder::Account(known.account), bucket };
             let mut found = Found::new(secret, known.session);
@@ -121,7 +122,10 @@ impl Verifier<'_> {
         if !rule.proves_keys {
             secret.whose = without_keys(secret.whose);
         }
-        let mut found = Found { is_renewal, ..Found::new(secret, None) };
+        let is_his =
+            |(id, _): &(AccountId, _)| matches!(&secret.whose, DigestHolder::Account(own) if own.id == *id);
+        let session = begun.filter(is_his).and_then(|(_, session)| session);
+        let mut found = Found { is_renewal, ..Found::new(secret, session) };
         self.count(digests, &mut found)?;
         found.key = self.right_key(response, &found);
         Ok(found)
@@ -167,6 +171,7 @@ impl Verifier<'_> {
             return Err(stale("the nonce is too old"));
         }
         let known = || Known {
+            edition: self.api.edition,
             user: response.user.text().into(),
             account: Arc::clone(account),
             ha1: found.secret.ha1.clone(),

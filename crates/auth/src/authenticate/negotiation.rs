@@ -35,7 +35,7 @@ impl Verifier<'_> {
         if sharing == Sharing::Shared && rule.scheme == Scheme::Ntlm {
             return Err(refuse(Reason::NotAccepted, "ntlm needs an HTTP/1.1 connection of its own".into()));
         }
-        let exchange = match link.slot.map(|slot| slot.next(&self.api.name, &rule.name, self.now)) {
+        let exchange = match link.slot.map(|slot| slot.next(self.api.edition, &rule.name, self.now)) {
             Some(Ok(exchange)) => exchange,
             Some(Err(_exhausted)) => {
                 return Err(refuse(Reason::TooMany, "too many exchanges on one connection".into()));
@@ -56,7 +56,7 @@ impl Verifier<'_> {
             LegAnswer::Proven { account, token } => {
                 if let Some(slot) = link.slot {
                     slot.bind(Bound {
-                        api: Arc::clone(&self.api.name),
+                        edition: self.api.edition,
                         credential: Arc::clone(&rule.name),
                         account: Arc::clone(&account),
                         proven_at: self.now,
@@ -77,7 +77,7 @@ impl Verifier<'_> {
             }
             LegAnswer::Continue { token, exchange } => match (link.slot, line(rule.scheme, &token)) {
                 (Some(slot), Some(line)) => {
-                    slot.wait(&self.api.name, &rule.name, exchange, self.now);
+                    slot.wait(self.api.edition, &rule.name, exchange, self.now);
                     let mut refusal =
                         refuse(Reason::Unauthenticated, "the client is to answer a challenge".into());
                     refusal.challenge = Some(Box::new(line));

@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use countersign_auth::secret::Secret;
 use countersign_identity::accounts::AccountDraft;
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use crate::digest::{Challenge, Response};
+use crate::ntlm;
 use crate::process::{CONFIG, Gate, Site};
 use crate::raw::{self, Client};
-use crate::threats::basic;
+use crate::threats::{basic, claims_of};
 use crate::world::setting::Setting;
 
 const TAKEN: &str = "took the configuration anew";
@@ -187,6 +189,96 @@ fn a_dialect_is_read_again_and_proofs_by_its_old_rules_are_none() {
     site.write(CONFIG, &text);
     assert_eq!(hang_up(&mut gate), (TAKEN.to_owned(), Vec::new()));
     assert_eq!(ask(&mut client, "/api/v1/Contact/1").0, 200);
+}
+
+/// Sends a request, with what proves somebody if anything does; the answer's status and challenges.
+fn show(client: &mut Client, host: &str, path: &str, proof: Option<&str>) -> (u16, Vec<String>) {
+    let lines = [format!("GET {path} HTTP/1.1"), format!("Host: {host}")];
+    let proof = proof.map(|proof| format!("Authorization: {proof}"));
+    let lines: Vec<String> = lines.into_iter().chain(proof).collect();
+    let head = client.exchange(0, &raw::bytes(&lines, "")).unwrap().head;
+    let challenges = head.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("www-authenticate"));
+    (head.status(), challenges.map(|(_, value)| value.clone()).collect())
+}
+
+#[test]
+fn what_a_connection_or_a_nonce_proved_by_old_rules_is_none() {
+    let apis = |upstream| {
+        let api = |name: &str, more: &str| {
+            format!(
+                "[[api]]\nname = \"{name}\"\ndialect = \"./{name}.toml\"\nat = [\"{name}.example/\"]\n\
+                 upstream = \"http://{upstream}\"\n{more}\n[[api.route]]\nat = \"/**\"\nallow = \"authenticated\"\n"
+            )
+        };
+        let crm = "deployment = \"onsite\"\nenable = [\"ntlm\"]\nntlm = { domain = \"CRM\", dns_domain = \"crm.example\" }";
+        let shop = "enable = [\"digest\"]\ndigest = { algorithms = [\"SHA-256\", \"SHA-256-sess\"] }";
+        [api("crm", crm), api("shop", shop)].concat()
+    };
+    let site = Site::with(apis, Vec::new());
+    let dialects = [("crm.toml", "superoffice"), ("shop.toml", "enactor")];
+    let dialects = dialects.map(|(file, name)| (file, Setting::dialect_text(name)));
+    dialects.iter().for_each(|(file, text)| site.write(file, text));
+    let mut gate = site.start();
+    // The gate knows which realms a password is to be kept for.
+    site.write("password", "wonderland-7\n");
+    let password = site.store().with_file_name("password").display().to_string();
+    let kept = ["--key", "customer=7", "--keep-for", "digest", "--keep-for", "ntlm"];
+    let add = [&["user", "add", "alice", "--password-file", &password], &kept[..]].concat();
+    let added = site.command(&add).output().unwrap();
+    assert!(added.status.success(), "{}", String::from_utf8_lossy(&added.stderr));
+    let [mut ntlm_client, mut digest_client] = [(); 2].map(|()| Client::new(gate.address));
+
+    let contact =
+        |client: &mut Client, proof: Option<&str>| show(client, "crm.example", "/api/v1/Contact/1", proof);
+    let log_in = |client: &mut Client| {
+        let (_, challenges) = contact(client, Some(&format!("NTLM {}", ntlm::begin())));
+        let challenge = challenges.iter().find_map(|line| line.strip_prefix("NTLM ")).unwrap();
+        let answer = ntlm::answer(challenge, "alice", "wonderland-7");
+        contact(client, Some(&format!("NTLM {answer}"))).0
+    };
+    let basket = |client: &mut Client, proof: Option<&str>| show(client, "shop.example", "/x", proof);
+    // Each has a nonce of its own.
+    let mut responses: Vec<Response> = ["SHA-256", "SHA-256-sess"]
+        .map(|algorithm| {
+            let (_, challenges) = basket(&mut digest_client, None);
+            let digests = challenges.iter().filter(|line| line.starts_with("Digest "));
+            let mut challenges = digests.map(|line| Challenge::parse(line));
+            let challenge = challenges.find(|challenge| challenge.value("algorithm") == algorithm);
+            Response::to(&challenge.unwrap(), "alice", "wonderland-7", "GET", "/x")
+        })
+        .into();
+    // A client whose session has the key of its first request.
+    for response in &mut responses {
+        response.first_cnonce = Some(response.cnonce.clone());
+    }
+    let mut respond = |keys: &Value| {
+        for response in &mut responses {
+            let (status, _) = basket(&mut digest_client, Some(&response.field()));
+            assert_eq!(status, 200, "{}", response.algorithm);
+            let seen = site.upstream.take().pop().unwrap();
+            assert_eq!(claims_of(seen.head.header("countersign-assertion").unwrap())["keys"], *keys);
+            response.count += 1;
+            response.cnonce = format!("another-{}", response.count);
+        }
+    };
+
+    assert_eq!((log_in(&mut ntlm_client), contact(&mut ntlm_client, None).0), (200, 200));
+    let (none, own) = (json!({}), json!({ "customer": "7" }));
+    (0..2).for_each(|_| respond(&none));
+    let changes = [("Access denied", "Not for you"), ("keys        = false", "keys        = true")];
+    for ((file, text), (was, is)) in dialects.iter().zip(changes) {
+        assert!(text.contains(was));
+        site.write(file, &text.replace(was, is));
+    }
+    assert_eq!(hang_up(&mut gate), (TAKEN.to_owned(), Vec::new()));
+    assert_eq!(contact(&mut ntlm_client, None).0, 401);
+    assert_eq!((log_in(&mut ntlm_client), contact(&mut ntlm_client, None).0), (200, 200));
+    // Whoever goes on under a nonce is looked up anew, by the rules that are now.
+    (0..2).for_each(|_| respond(&own));
+    dialects.iter().for_each(|(file, text)| site.write(file, text));
+    assert_eq!(hang_up(&mut gate), (TAKEN.to_owned(), Vec::new()));
+    assert_eq!(contact(&mut ntlm_client, None).0, 401);
+    (0..2).for_each(|_| respond(&none));
 }
 
 #[test]

@@ -38,6 +38,8 @@ const NONCES_PER_SHARD_MAX: usize = 64;
 /// What a nonce proved: its next requests need no look-up.
 #[derive(Clone)]
 pub struct Known {
+    /// Of the API: what was proven by other rules for one of its name is looked up anew.
+    pub edition: u64,
     /// The user as the client sent it.
     pub user: Arc<str>,
     /// Whose proof it was; worth nothing once that copy of the account is out of date.
@@ -162,7 +164,8 @@ mod tests {
 
     fn known(user: &str) -> Known {
         let account = Arc::new(crate::authenticate::foreign(&"users".into()));
-        Known { user: user.into(), account, ha1: Ha1::of(DigestHash::Sha256, user, "r", "p"), session: None }
+        let ha1 = Ha1::of(DigestHash::Sha256, user, "r", "p");
+        Known { edition: 1, user: user.into(), account, ha1, session: None }
     }
 
     fn consume(windows: &Windows, serial: u64, counter: u32) -> Counter {
