@@ -26,5 +26,6 @@ pub mod signing;
 pub mod store;
 pub mod tls;
 mod tokens;
+mod turns;
 mod values;
 pub mod world;

@@ -11,6 +11,7 @@ use countersign_auth::json::parse_strict;
 use countersign_auth::port::Unavailable;
 use countersign_auth::port::foreign::{IssuerTerms, OpaqueAnswer};
 use countersign_auth::secret::Secret;
+use countersign_auth::source::Source;
 use countersign_auth::time::Time;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use http::{Method, Request, StatusCode};
@@ -22,8 +23,9 @@ use tokio::time::{Instant, timeout};
 
 use super::login;
 use crate::outbound::{Bounds, Endpoint, Outbound};
+use crate::turns::Turns;
 
-/// Questions at once; one more is told to come back later.
+/// Questions at once, a quarter of them of one address; one more waits a while, and is told to come back later then.
 const AT_ONCE: usize = 32;
 /// Questions at once about tokens that streams and WebSockets live on; one more waits. As many again, so that neither takes
 /// the others' places: ten thousand tokens a minute of an issuer that takes 150 ms.
@@ -65,7 +67,7 @@ pub(crate) struct Introspection {
     remembered: Duration,
     patience: Duration,
     outbound: Outbound,
-    at_once: Semaphore,
+    at_once: Turns,
     channels_at_once: Semaphore,
 }
 
@@ -82,15 +84,21 @@ impl Introspection {
             remembered,
             patience,
             outbound,
-            at_once: Semaphore::new(AT_ONCE),
+            at_once: Turns::new(AT_ONCE),
             channels_at_once: Semaphore::new(CHANNELS_AT_ONCE),
         })
     }
 
     /// Asks about a token that came with a request.
-    pub(crate) async fn ask(&self, token: &Secret, now: Time) -> Result<OpaqueAnswer, Unavailable> {
-        let Ok(_permit) = self.at_once.try_acquire() else { return Ok(OpaqueAnswer::TooMany) };
-        self.question(token, now).await
+    pub(crate) async fn ask(
+        &self,
+        token: &Secret,
+        source: Source,
+        now: Time,
+    ) -> Result<OpaqueAnswer, Unavailable> {
+        let came = Instant::now();
+        let Some(_turn) = self.at_once.enter(source).await else { return Ok(OpaqueAnswer::TooMany) };
+        self.question(token, now.plus(came.elapsed())).await
     }
 
     /// Asks about a token that something lives on, when it is its turn: whoever came first is first.

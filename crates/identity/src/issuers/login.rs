@@ -20,21 +20,22 @@ use countersign_auth::json::parse_strict;
 use countersign_auth::port::Unavailable;
 use countersign_auth::port::foreign::{CodeAnswer, CodeClaim, LoginTerms};
 use countersign_auth::secret::Secret;
+use countersign_auth::source::Source;
 use countersign_auth::time::Time;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use http::{Method, Request, StatusCode};
 use http_body_util::Full;
 use hyper::body::Bytes;
 use serde_json::{Map, Value};
-use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
 use self::spent::Spent;
 use super::remote::RemoteKeys;
 use crate::directory::FirstSight;
 use crate::outbound::{Bounds, Endpoint, Heard, Outbound};
+use crate::turns::Turns;
 
-/// Exchanges at once; one more is told to come back later.
+/// Exchanges at once, a quarter of them of one address; one more waits a while, and is told to come back later then.
 const AT_ONCE: usize = 32;
 /// An ID token is some kilobytes, and access and refresh tokens beside it may each be as long; no issuer has more to say.
 const ANSWER_BYTES_MAX: usize = 128 * 1024;
@@ -128,7 +129,7 @@ pub(crate) struct Login {
     given: Option<Arc<Places>>,
     discovered: Option<Arc<RemoteKeys>>,
     outbound: Outbound,
-    at_once: Semaphore,
+    at_once: Turns,
     spent: Spent,
 }
 
@@ -152,7 +153,7 @@ impl Login {
                 (Some(Arc::new(Places { authorization, token, client, says_issuer: false })), None)
             }
         };
-        let (at_once, spent) = (Semaphore::new(AT_ONCE), Spent::default());
+        let (at_once, spent) = (Turns::new(AT_ONCE), Spent::default());
         let terms = Arc::new(terms);
         Some(Self {
             terms,
@@ -185,7 +186,8 @@ impl Login {
                 "the answer does not say whose it is, as the issuer's answers do",
             ));
         }
-        let Ok(_permit) = self.at_once.try_acquire() else { return Ok(CodeAnswer::TooMany) };
+        let source = Source::of(claim.address);
+        let Some(_turn) = self.at_once.enter(source).await else { return Ok(CodeAnswer::TooMany) };
         match self.spent.spend(&claim.state, now) {
             spent::Outcome::Spent => {}
             spent::Outcome::Before => {

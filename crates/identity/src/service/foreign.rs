@@ -10,6 +10,7 @@ use countersign_auth::port::foreign::{
     OpaqueAnswer, OpaqueClaim,
 };
 use countersign_auth::port::{Answer, IssuerKeys, Unavailable};
+use countersign_auth::source::Source;
 use countersign_auth::time::Time;
 use hashbrown::HashMap;
 
@@ -169,7 +170,7 @@ impl Foreign for Service {
             let answer = match claim.asker {
                 Asker::Request(address) => {
                     let key = key("introspection flight");
-                    let begin = || async move { whom.ask(&claim.value, now).await };
+                    let begin = || async move { whom.ask(&claim.value, Source::of(address), now).await };
                     core.introspected.join(key, address, now, begin).await
                 }
                 Asker::Channel => {

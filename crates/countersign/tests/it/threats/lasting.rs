@@ -2,6 +2,7 @@
 //! when its issuer says so.
 
 mod issuer;
+mod turns;
 
 use std::io::Write as _;
 use std::net::TcpStream;
@@ -264,25 +265,6 @@ fn streams(ground: &Ground, tokens: usize) -> Vec<Wire> {
         wire
     };
     (0..tokens).map(open).collect()
-}
-
-#[test]
-fn f2_an_issuer_is_asked_so_many_questions_at_once() {
-    const MOST: usize = 32;
-    let ground = ground();
-    let issuer = Asked::start();
-    ask(&ground, &issuer);
-    issuer.says("200 OK", &json!({ "active": true, "sub": "7" }));
-    let present = |number: usize| present(&ground, &format!("t-{number}"));
-    let held = issuer.shared.held.lock().unwrap();
-    let waiting: Vec<Wire> = (0..MOST).map(present).collect();
-    until("all are asked about", || issuer.shared.begun.load(Ordering::SeqCst) == MOST);
-    assert_eq!(present(MOST).head().unwrap().unwrap().status(), 429);
-    drop(held);
-    for mut waiting in waiting {
-        assert_eq!(waiting.head().unwrap().unwrap().status(), 200);
-    }
-    assert_eq!(status(&ground, "t-32"), 200, "there is room again");
 }
 
 #[test]

@@ -273,7 +273,10 @@ pub(super) const FIXED: [Fixed; 69] = [
     fixed(
         "questions about tokens to one issuer at once",
         (INTROSPECTION, "AT_ONCE"),
-        (ASKED, "f2_an_issuer_is_asked_so_many_questions_at_once"),
+        (
+            "crates/countersign/tests/it/threats/lasting/turns.rs",
+            "f2_an_issuer_is_asked_so_many_questions_at_once",
+        ),
     ),
     fixed(
         "questions about tokens that streams and WebSockets live on to one issuer at once",
