@@ -48,6 +48,10 @@ const STREAMS: u32 = 128;
 const PENDING_RESETS: usize = 20;
 /// A broken client breaks the protocol now and then; whoever does it all the time wants our answers (RUSTSEC-2024-0003).
 const LOCAL_RESETS: usize = 64;
+/// A client needs some when its connection begins, and a ping now and then: 6 a minute, or 60 where somebody is anxious. All
+/// others belong to what it asks for, which explains 4 for each request, 4 for each frame of an answer, and one for each KiB
+/// of that: twice what those clients send that open two windows for each frame.
+const CONTROL_FRAMES: u32 = 1_000;
 /// What 100 Mbit/s bring in 20 ms, a common round trip: an upload does not wait, and what we did not take yet is in memory.
 const STREAM_WINDOW: u32 = 256 * 1024;
 /// Four streams that upload at once; all others wait for them.
@@ -104,6 +108,9 @@ pub struct Limits {
     pub pending_resets: usize,
     /// HTTP/2: streams reset by us.
     pub local_resets: usize,
+    /// HTTP/2: frames that bring neither a request nor a body, beyond those that requests and answers explain; as many again
+    /// in each minute.
+    pub control_frames: u32,
     /// HTTP/2: receive window of a stream.
     pub stream_window: u32,
     /// HTTP/2: receive window of a connection.
@@ -138,6 +145,7 @@ impl Default for Limits {
             streams: STREAMS,
             pending_resets: PENDING_RESETS,
             local_resets: LOCAL_RESETS,
+            control_frames: CONTROL_FRAMES,
             stream_window: STREAM_WINDOW,
             connection_window: CONNECTION_WINDOW,
             stream_send_buffer: STREAM_SEND_BUFFER,

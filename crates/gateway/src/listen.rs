@@ -6,6 +6,7 @@ mod bind;
 mod caps;
 mod client;
 mod first;
+mod frames;
 pub mod heads;
 mod io;
 mod leftover;
@@ -132,6 +133,9 @@ enum Left {
 /// Never stalled; the clock begins at 0, but its first beat comes before the first connection can stall.
 const NOT_STALLED: u64 = u64::MAX;
 
+/// No head of HTTP/2 is on its way in.
+const NO_BLOCK: u64 = u64::MAX;
+
 /// More heads than any connection has: those of HTTP/2, and what follows a change of protocol.
 const NOT_FOLLOWED: u64 = u64::MAX;
 
@@ -169,6 +173,10 @@ pub struct Connection {
     waker: OnceLock<Waker>,
     leftover: Leftover,
     abandoned: Abandoned,
+    /// Whether more control frames of HTTP/2 came than may.
+    is_flooded: AtomicBool,
+    /// Since when the frames of a head have been coming, of HTTP/2; [`NO_BLOCK`] where none are.
+    block_since_ms: AtomicU64,
     slot: Slot,
     _permit: Permit,
 }
@@ -201,6 +209,8 @@ impl Connection {
             waker: OnceLock::new(),
             leftover: Leftover::default(),
             abandoned: Abandoned::default(),
+            is_flooded: AtomicBool::new(false),
+            block_since_ms: AtomicU64::new(NO_BLOCK),
             slot: Slot::default(),
             _permit: permit,
         })
@@ -318,6 +328,14 @@ impl Connection {
         }
     }
 
+    /// Since when the frames of a head have been coming, if some have; nothing else comes on the connection meanwhile.
+    fn block_is_open(&self, since_ms: Option<u64>) {
+        let since_ms = since_ms.unwrap_or(NO_BLOCK);
+        if self.block_since_ms.load(Ordering::Relaxed) != since_ms {
+            self.block_since_ms.store(since_ms, Ordering::Relaxed);
+        }
+    }
+
     /// Bytes could not go out.
     fn stalled(&self, now_ms: u64) {
         if self.stalled_since_ms.load(Ordering::Relaxed) == NOT_STALLED {
@@ -346,9 +364,13 @@ impl Connection {
             || (left == Left::WithOthers as u8 && self.requests.load(Ordering::Relaxed) == 0);
         // What was asked to close politely, and does not, has answers that nobody takes.
         let is_stuck = phase == Phase::Idle as u8 && waited > millis(limits.keep_alive + limits.write_stall);
+        let block = self.block_since_ms.load(Ordering::Relaxed);
+        // While the line is full nothing more is read.
+        let is_open_long =
+            block != NO_BLOCK && stalled == NOT_STALLED && now_ms.saturating_sub(block) > millis(limits.head);
         let verdict = if is_stalled || is_left || is_stuck {
             Verdict::Stuck
-        } else if phase == Phase::Head as u8 && waited > millis(limits.head) {
+        } else if is_open_long || (phase == Phase::Head as u8 && waited > millis(limits.head)) {
             Verdict::Slow
         } else if (phase == Phase::Idle as u8 && waited > millis(limits.keep_alive))
             || left != Left::No as u8
@@ -376,9 +398,16 @@ impl Connection {
         self.verdict.load(Ordering::Relaxed) >= Verdict::Slow as u8
     }
 
-    /// The limit that it died of.
-    fn cut(&self) -> Cut {
-        if self.verdict.load(Ordering::Relaxed) == Verdict::Slow as u8 { Cut::Head } else { Cut::WriteStall }
+    /// The limit that it died of, once it has ended.
+    fn cut(&self) -> Option<Cut> {
+        if self.is_flooded.load(Ordering::Relaxed) {
+            return Some(Cut::ControlFrames);
+        }
+        match self.verdict.load(Ordering::Relaxed) {
+            slow if slow == Verdict::Slow as u8 => Some(Cut::Head),
+            stuck if stuck == Verdict::Stuck as u8 => Some(Cut::WriteStall),
+            _ => None,
+        }
     }
 }
 

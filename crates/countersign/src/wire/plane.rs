@@ -288,6 +288,7 @@ fn limits(limits: &config::Limits) -> Limits {
         streams: limits.streams,
         pending_resets: size(limits.stream_resets),
         local_resets: size(limits.stream_errors),
+        control_frames: limits.control_frames,
         stream_window: limits.stream_window,
         connection_window: limits.connection_window,
         stream_send_buffer: size(limits.stream_buffer),
@@ -402,7 +403,8 @@ mod tests {
             connections_per_address = 110\nhandshake_timeout = \"11s\"\nheader_timeout = \"12s\"\n\
             idle_timeout = \"13s\"\nbody_timeout = \"14s\"\nwrite_timeout = \"15s\"\nstreams = 116\n\
             stream_resets = 117\nstream_errors = 118\nstream_window = 70119\nconnection_window = 70120\n\
-            stream_buffer = 70121\nanonymous_sessions = 122\nupstream_requests = 1123\n";
+            stream_buffer = 70121\nanonymous_sessions = 122\nupstream_requests = 1123\n\
+            control_frames = 1124\n";
         let read: config::Limits = toml::from_str(text).unwrap();
         let usual = Limits::default();
         let Limits {
@@ -422,6 +424,7 @@ mod tests {
             streams,
             pending_resets,
             local_resets,
+            control_frames,
             stream_window,
             connection_window,
             stream_send_buffer,
@@ -438,7 +441,7 @@ mod tests {
         assert_eq!((answer_bytes, connections, connections_per_address), (70108, 1109, 110));
         let secs = [handshake, head, keep_alive, body_idle, own_body, write_stall].map(|time| time.as_secs());
         assert_eq!(secs, [11, 12, 13, 14, 14, 15]);
-        assert_eq!((streams, pending_resets, local_resets), (116, 117, 118));
+        assert_eq!((streams, pending_resets, local_resets, control_frames), (116, 117, 118, 1124));
         assert_eq!((stream_window, connection_window, stream_send_buffer), (70119, 70120, 70121));
         assert_eq!((anonymous_sessions, upstream_requests, tick), (122, 1123, usual.tick));
         assert_eq!(half_closed, usual.half_closed);

@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::Connection;
+use super::frames::FrameWatch;
 use super::heads::{CutOff, HeadWatch};
 use crate::gather;
 use crate::pulse::Coarse;
@@ -17,12 +18,17 @@ pub(super) struct Watched<S> {
     stream: S,
     connection: Arc<Connection>,
     clock: Coarse,
-    /// Of HTTP/1; in HTTP/2 bytes that come while nothing is asked begin no head, but may be a ping.
-    heads: Option<HeadWatch>,
+    watch: Watch,
     /// Once a head was cut off, or the engine has ended within a message, or a client of HTTP/2 was told to go away.
     rest: Option<Rest>,
-    /// Whether all that the engine had to write was taken, whole frames.
-    is_flushed: bool,
+}
+
+/// What is looked for in the bytes.
+pub(super) enum Watch {
+    /// Of HTTP/1.
+    Heads(HeadWatch),
+    /// Of HTTP/2, where bytes that come while nothing is asked begin no head, but may be a ping.
+    Frames(FrameWatch),
 }
 
 /// GOAWAY with ENHANCE_YOUR_CALM (RFC 9113 section 6.8), of any stream. The engine says it of itself alone.
@@ -42,52 +48,64 @@ struct Rest {
 const REST_MAX: usize = 4 * 1024 * 1024;
 
 impl<S> Watched<S> {
-    pub(super) fn new(
-        stream: S,
-        connection: &Arc<Connection>,
-        clock: &Coarse,
-        heads: Option<HeadWatch>,
-    ) -> Self {
-        Self {
-            stream,
-            connection: Arc::clone(connection),
-            clock: clock.clone(),
-            heads,
-            rest: None,
-            is_flushed: true,
+    pub(super) fn new(stream: S, connection: &Arc<Connection>, clock: &Coarse, watch: Watch) -> Self {
+        Self { stream, connection: Arc::clone(connection), clock: clock.clone(), watch, rest: None }
+    }
+
+    fn wrote<'p>(
+        &mut self,
+        cx: &Context<'_>,
+        polled: &Poll<io::Result<usize>>,
+        pieces: impl Iterator<Item = &'p [u8]>,
+    ) {
+        let now_ms = self.clock.now_ms();
+        let Poll::Ready(written) = polled else { return self.connection.stalled(now_ms) };
+        self.connection.moved(now_ms);
+        let (Watch::Frames(frames), Ok(written)) = (&mut self.watch, written) else { return };
+        let mut left = *written;
+        for piece in pieces {
+            let written = piece.get(..left).unwrap_or(piece);
+            left -= written.len();
+            frames.went(written);
+        }
+        if frames.is_between() && self.is_to_calm() {
+            cx.waker().wake_by_ref();
         }
     }
 
-    fn wrote(&self, polled: &Poll<io::Result<usize>>) {
-        match polled {
-            Poll::Ready(_) => self.connection.moved(self.clock.now_ms()),
-            Poll::Pending => self.connection.stalled(self.clock.now_ms()),
+    /// Whether its client is to be told to go away, or was.
+    fn is_to_calm(&self) -> bool {
+        match &self.watch {
+            Watch::Heads(_) => false,
+            Watch::Frames(frames) => frames.is_too_much() || self.connection.abandoned.is_too_much(),
         }
     }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Watched<S> {
-    /// Tells a client of HTTP/2 to go away, as soon as no frame is half written, and reads on behind it for a while. `None`
-    /// until then; the engine ends with the error.
-    fn calm(&mut self, cx: &mut Context<'_>) -> Option<Poll<io::Result<()>>> {
+    /// Tells a client of HTTP/2 to go away, as soon as no frame is half written, and reads on behind it for a while. The
+    /// engine ends with the error.
+    fn calm(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.rest.is_none() {
-            if !self.is_flushed {
-                return None;
+            // Whoever writes the rest of it has this asked again.
+            if matches!(&self.watch, Watch::Frames(frames) if !frames.is_between()) {
+                return Poll::Pending;
             }
             if Pin::new(&mut self.stream).poll_write(cx, &CALM).is_pending() {
-                return None;
+                self.connection.stalled(self.clock.now_ms());
+                return Poll::Pending;
             }
         }
         let polled = self.rest.get_or_insert_with(|| Rest::new(b"")).shut(&mut self.stream, cx);
         if polled.is_pending() {
             self.connection.stalled(self.clock.now_ms());
         }
-        Some(polled.map(|_| Err(io::ErrorKind::ConnectionAborted.into())))
+        polled.map(|_| Err(io::ErrorKind::ConnectionAborted.into()))
     }
 
     /// Whether the client was told that nothing more comes.
     fn is_calming(&self) -> bool {
-        self.heads.is_none() && self.rest.is_some()
+        matches!(self.watch, Watch::Frames(_)) && self.rest.is_some()
     }
 }
 
@@ -139,31 +157,38 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Watched<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if this.heads.is_none()
-            && this.connection.abandoned.is_too_much()
-            && let Some(polled) = this.calm(cx)
-        {
-            return polled;
+        if this.is_to_calm() {
+            return this.calm(cx);
         }
         if let Some(rest) = &mut this.rest {
             return rest.hand(buffer);
         }
         let before = buffer.filled().len();
         let polled = Pin::new(&mut this.stream).poll_read(cx, buffer);
-        if let Some(heads) = &mut this.heads
-            && polled.is_ready()
-        {
-            let cut_off = this.connection.look(heads, buffer.filled().get(before..).unwrap_or_default());
-            if let Some(CutOff { kept, ending }) = cut_off {
-                buffer.set_filled(before + kept);
-                let mut rest = Rest::new(ending);
-                // Where there is room; else the engine asks again for what it has not seen an end of.
-                let _handed = rest.hand(buffer);
-                this.rest = Some(rest);
+        if polled.is_pending() {
+            return polled;
+        }
+        let came = buffer.filled().get(before..).unwrap_or_default();
+        match &mut this.watch {
+            Watch::Heads(heads) => {
+                if let Some(CutOff { kept, ending }) = this.connection.look(heads, came) {
+                    buffer.set_filled(before + kept);
+                    let mut rest = Rest::new(ending);
+                    // Where there is room; else the engine asks again for what it has not seen an end of.
+                    let _handed = rest.hand(buffer);
+                    this.rest = Some(rest);
+                }
+                // What nobody reads of a body may come when the request has ended.
+                if heads.is_within() && !heads.is_in_body() {
+                    this.connection.bytes_came(this.clock.now_ms());
+                }
             }
-            // What nobody reads of a body may come when the request has ended.
-            if heads.is_within() && !heads.is_in_body() {
-                this.connection.bytes_came(this.clock.now_ms());
+            Watch::Frames(frames) => {
+                frames.came(came, this.clock.now_ms());
+                this.connection.block_is_open(frames.block_since_ms());
+                if frames.is_too_much() {
+                    this.connection.flooded();
+                }
             }
         }
         polled
@@ -175,22 +200,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         if self.is_calming() {
             return Poll::Pending;
         }
-        self.is_flushed = false;
         let polled = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.wrote(&polled);
+        self.wrote(cx, &polled, std::iter::once(bytes));
         polled
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let polled = Pin::new(&mut self.stream).poll_flush(cx);
-        self.is_flushed = polled.is_ready();
-        polled
+        Pin::new(&mut self.stream).poll_flush(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if this.rest.is_none()
-            && this.heads.as_ref().is_some_and(HeadWatch::is_within)
+            && matches!(&this.watch, Watch::Heads(heads) if heads.is_within())
             && this.connection.follows_heads()
         {
             this.rest = Some(Rest::new(b""));
@@ -217,9 +239,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         if self.is_calming() {
             return Poll::Pending;
         }
-        self.is_flushed = false;
         let polled = gather::poll_write(Pin::new(&mut self.stream), cx, pieces);
-        self.wrote(&polled);
+        self.wrote(cx, &polled, pieces.iter().map(|piece| &**piece));
         polled
     }
 }

@@ -14,8 +14,9 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::Connection;
+use super::frames::FrameWatch;
 use super::heads::{HeadBounds, HeadWatch};
-use super::io::Watched;
+use super::io::{Watch, Watched};
 use super::leftover::Discarding;
 use super::service::answer;
 use super::untaken::{Stream, Untaken};
@@ -62,14 +63,15 @@ pub(super) async fn serve<H, S>(
         Protocol::Http1 => {
             connection.follow_heads();
             let (bytes, fields) = (gate.limits.header_bytes, gate.limits.header_count);
-            let heads = HeadWatch::new(HeadBounds { bytes, fields });
-            let io = TokioIo::new(Watched::new(stream, &connection, clock, Some(heads)));
+            let heads = Watch::Heads(HeadWatch::new(HeadBounds { bytes, fields }));
+            let io = TokioIo::new(Watched::new(stream, &connection, clock, heads));
             let serving = pin!(http1_builder(&gate.limits).serve_connection(io, service).with_upgrades());
             drive(worker, &connection, serving, |serving| serving.graceful_shutdown()).await;
         }
         Protocol::Http2 => {
             connection.share();
-            let io = TokioIo::new(Watched::new(stream, &connection, clock, None));
+            let frames = Watch::Frames(FrameWatch::new(gate.limits.control_frames, clock.now_ms()));
+            let io = TokioIo::new(Watched::new(stream, &connection, clock, frames));
             let streams = LocalExecutor::new(worker.untaken(), &connection);
             let serving = pin!(http2_builder(&gate.limits, streams).serve_connection(io, service));
             drive(worker, &connection, serving, |serving| serving.graceful_shutdown()).await;
@@ -112,6 +114,9 @@ async fn drive<F>(
         polled.map(Some)
     })
     .await;
+    if let Some(cut) = connection.cut() {
+        worker.gate().metrics.cuts.count(cut);
+    }
     match ended {
         Some(Ok(())) => {}
         // Nobody has seen a request, so that there is no access line to say it.
@@ -129,10 +134,7 @@ async fn drive<F>(
             error = %crate::forward::chain(&error),
             "a client's connection ended with an error"
         ),
-        None => {
-            worker.gate().metrics.cuts.count(connection.cut());
-            tracing::debug!(peer.address = %connection.address, "closed a connection that was too slow");
-        }
+        None => tracing::debug!(peer.address = %connection.address, "closed a connection that was too slow"),
     }
 }
 

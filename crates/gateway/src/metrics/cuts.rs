@@ -18,16 +18,19 @@ pub(crate) enum Cut {
     Head,
     /// Nothing taken of an answer in time.
     WriteStall,
+    /// Too many frames of HTTP/2 that ask for nothing.
+    ControlFrames,
 }
 
 impl Cut {
     /// All, with the names of their limits as the configuration has them.
-    pub(super) const ALL: [(Self, &'static str); 5] = [
+    pub(super) const ALL: [(Self, &'static str); 6] = [
         (Self::Connections, "connections"),
         (Self::ConnectionsPerAddress, "connections_per_address"),
         (Self::Handshake, "handshake_timeout"),
         (Self::Head, "header_timeout"),
         (Self::WriteStall, "write_timeout"),
+        (Self::ControlFrames, "control_frames"),
     ];
 }
 

@@ -70,6 +70,10 @@ pub(crate) struct Limits {
     /// How many requests of such a client the gate resets for breaking the protocol, until it closes the connection.
     #[schemars(range(min = 1, max = 10_000))]
     pub(crate) stream_errors: u32,
+    /// How many frames such a client may send that bring neither a request nor a body (settings, pings, windows, priorities
+    /// and the like), and as many again in each minute. Requests and answers explain some, which do not count.
+    #[schemars(range(min = 100, max = 10_000_000))]
+    pub(crate) control_frames: u32,
     /// How many bytes of one request's body such a client may send ahead.
     #[schemars(range(min = 65_535, max = 16_777_216))]
     pub(crate) stream_window: u32,
@@ -109,6 +113,7 @@ impl Default for Limits {
             streams: 128,
             stream_resets: 20,
             stream_errors: 64,
+            control_frames: 1000,
             stream_window: 262_144,
             connection_window: 1_048_576,
             stream_buffer: 131_072,

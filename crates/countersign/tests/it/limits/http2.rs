@@ -7,10 +7,10 @@ use countersign_auth::secret::Secret;
 use countersign_gateway::limits::Limits;
 use countersign_identity::accounts::AccountDraft;
 
-use super::WORLD;
+use super::{PATIENCE, WORLD};
 use crate::frames::{
-    CONTINUATION, DATA, END_HEADERS, END_STREAM, Frames, GO_AWAY, HEADERS, PING, RST_STREAM, WINDOW_UPDATE,
-    fields, frame, get as h2_get,
+    ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, Frames, GO_AWAY, HEADERS, PING, RST_STREAM, SETTINGS,
+    WINDOW_UPDATE, fields, frame, get as h2_get,
 };
 use crate::process::{Site, runtime};
 use crate::threats::heard::Hearing;
@@ -76,6 +76,42 @@ fn errors_of_http2_clients_are_counted() {
     };
     assert_eq!(wrong(3), Ok(()));
     assert_eq!(wrong(4), Err(ENHANCE_YOUR_CALM));
+}
+
+#[test]
+fn control_frames_of_http2_clients_are_counted() {
+    const MAX: usize = 20;
+    let limits = Limits { control_frames: 20, ..Limits::default() };
+    let ground = Ground::limited_in("enactor", WORLD, limits, PATIENCE);
+    let ping = frame(PING, 0, 0, b"12345678");
+    let after = |pings: usize| {
+        // Settings, and that the gate's are known, are two.
+        let mut client = frames(&ground);
+        client.send(&frame(SETTINGS, ACK, 0, &[])).unwrap();
+        let _closed = client.send(&ping.repeat(pings));
+        let mut answered = 0;
+        while answered < pings {
+            match client.read().map(|frame| (frame.kind, frame.payload)) {
+                Some((PING, _)) => answered += 1,
+                Some((GO_AWAY, payload)) => {
+                    return Err(u32::from_be_bytes(payload[4..8].try_into().unwrap()));
+                }
+                Some(_) => {}
+                None => return Err(0),
+            }
+        }
+        // The connection goes on.
+        client.send(&frame(HEADERS, END_HEADERS | END_STREAM, 1, &h2_get("/x"))).unwrap();
+        loop {
+            let frame = client.read().expect("the connection has ended");
+            assert_ne!(frame.kind, GO_AWAY);
+            if frame.stream == 1 && frame.flags & END_STREAM != 0 {
+                return Ok(());
+            }
+        }
+    };
+    assert_eq!(after(MAX - 2), Ok(()));
+    assert_eq!(after(MAX - 1), Err(ENHANCE_YOUR_CALM));
 }
 
 #[test]

@@ -43,7 +43,7 @@ fn secs(period: Duration) -> Value {
     if secs.is_multiple_of(60) { format!("{}m", secs / 60).into() } else { format!("{secs}s").into() }
 }
 
-const ROWS: [Row; 26] = [
+const ROWS: [Row; 27] = [
     Row {
         key: "header_bytes",
         constant: (PLANE, "HEADER_BYTES"),
@@ -190,6 +190,13 @@ const ROWS: [Row; 26] = [
         default: |limits| limits.local_resets.into(),
         beyond: "ENHANCE_YOUR_CALM, closed",
         test: (HTTP2, "errors_of_http2_clients_are_counted"),
+    },
+    Row {
+        key: "control_frames",
+        constant: (PLANE, "CONTROL_FRAMES"),
+        default: |limits| limits.control_frames.into(),
+        beyond: "ENHANCE_YOUR_CALM, closed",
+        test: (HTTP2, "control_frames_of_http2_clients_are_counted"),
     },
     Row {
         key: "stream_window",

@@ -8,8 +8,10 @@ use countersign_gateway::limits::Limits;
 
 use super::http2::Stuck;
 use super::{PATIENCE, WORLD, login_with};
+use crate::frames::{CONTINUATION, END_HEADERS, END_STREAM, Frames, HEADERS, fields, frame, get};
 use crate::process::Site;
 use crate::threats::{Ground, basic};
+use crate::transcript::Manners;
 
 /// Each limit of time. Whoever is in time rests for a quarter of it at most.
 const LIMIT: Duration = Duration::from_secs(3);
@@ -99,6 +101,71 @@ fn a_slow_head_is_served_in_time_and_no_byte_now_and_then_prolongs_it() {
             assert!(is_cut_off(&mut endless, b"x"), "a head without an end");
         });
     });
+}
+
+/// The first frame of a head that goes on, and its end.
+fn halves(stream: u32) -> [Vec<u8>; 2] {
+    let block =
+        [get("/x"), fields(&[(b"authorization", basic("ann", "administers-it-1").as_bytes())])].concat();
+    let (first, rest) = block.split_at(20);
+    [frame(HEADERS, END_STREAM, stream, first), frame(CONTINUATION, END_HEADERS, stream, rest)]
+}
+
+#[test]
+fn a_head_of_http2_has_its_time_whatever_else_is_under_way() {
+    let limits = Limits { head: LIMIT, keep_alive: 20 * LIMIT, ..Limits::default() };
+    let ground = Ground::limited_in("enactor", WORLD, limits, 10 * PATIENCE);
+    let open = || Frames::open(ground.world.address, &[]);
+    let asked = |frames: &mut Frames, stream: u32| {
+        frames.send(&halves(stream).concat()).unwrap();
+    };
+    let held = || {
+        let mut frames = open();
+        ground.world.behave(Manners::Silent);
+        asked(&mut frames, 1);
+        let until = Instant::now() + DEADLINE;
+        while ground.world.upstream.waiting() == 0 {
+            assert!(Instant::now() < until, "nothing reached the service");
+            std::thread::yield_now();
+        }
+        ground.world.behave(Manners::Up);
+        frames
+    };
+    let used = || {
+        let mut frames = open();
+        asked(&mut frames, 1);
+        assert_eq!(frames.ended(1), Ok(()));
+        frames
+    };
+    let (mut slow, mut beside) = (held(), held());
+    let (mut first, mut later, mut endless) = (open(), used(), used());
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let [begun, rest] = halves(3);
+            slow.send(&begun).unwrap();
+            std::thread::park_timeout(REST);
+            slow.send(&rest).unwrap();
+            assert_eq!(slow.ended(3), Ok(()), "in time beside a request that is held");
+        });
+        scope.spawn(|| {
+            beside.send(&halves(3)[0]).unwrap();
+            assert!(is_cut_off(&mut beside.stream, b""), "beside a request that is held");
+        });
+        scope.spawn(|| {
+            first.send(&halves(1)[0]).unwrap();
+            assert!(is_cut_off(&mut first.stream, b""), "the first of a connection");
+        });
+        scope.spawn(|| {
+            later.send(&halves(3)[0]).unwrap();
+            assert!(is_cut_off(&mut later.stream, b""), "behind a request that was answered");
+        });
+        scope.spawn(|| {
+            endless.send(&frame(HEADERS, END_STREAM | END_HEADERS, 3, &[0; 1000])[..100]).unwrap();
+            assert!(is_cut_off(&mut endless.stream, b"x"), "a frame without an end");
+        });
+    });
+    let wanted = "connections_cut_total{limit=\"header_timeout\"} 4\n";
+    assert!(ground.world.metrics().contains(wanted), "{}", ground.world.metrics());
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! G5: floods of HTTP/2 frames. Each ends its connection or is bounded, and nobody else notices.
 
+mod control;
 mod neighbours;
 mod taken_back;
 

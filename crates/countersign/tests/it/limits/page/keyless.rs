@@ -4,6 +4,7 @@ use super::{FIXED_HERE, HERE, OBJECTS, TIMES};
 
 const ASKED: &str = "crates/countersign/tests/it/threats/lasting.rs";
 const BAYEUX: &str = "crates/bayeux/src/limits.rs";
+const FRAMES: &str = "crates/gateway/src/listen/frames.rs";
 const INTROSPECTION: &str = "crates/identity/src/issuers/introspection.rs";
 
 /// A limit that no key changes.
@@ -22,7 +23,7 @@ const fn fixed(
     Fixed { what, constant, test }
 }
 
-pub(super) const FIXED: [Fixed; 69] = [
+pub(super) const FIXED: [Fixed; 72] = [
     fixed(
         "bytes of a target",
         ("crates/gateway/src/listen/heads.rs", "TARGET_BYTES_MAX"),
@@ -241,6 +242,21 @@ pub(super) const FIXED: [Fixed; 69] = [
             "crates/gateway/src/listen/abandoned.rs",
             "so_many_may_be_abandoned_and_answers_and_time_make_up_for_some",
         ),
+    ),
+    fixed(
+        "control frames of HTTP/2 that a request explains, or a frame of an answer",
+        (FRAMES, "EXPLAINED_BY_ONE"),
+        (FRAMES, "requests_answers_and_time_explain_some"),
+    ),
+    fixed(
+        "bytes of an answer over HTTP/2 that explain another",
+        (FRAMES, "EXPLAINING_BYTES"),
+        (FRAMES, "requests_answers_and_time_explain_some"),
+    ),
+    fixed(
+        "milliseconds until as many may come again as `control_frames` says",
+        (FRAMES, "AGAIN_AFTER_MS"),
+        (FRAMES, "requests_answers_and_time_explain_some"),
     ),
     fixed(
         "bytes of an issuer's key set or discovery document",
