@@ -17,7 +17,9 @@ pub(crate) use crate::body::answer::{AnswerBody, Streaming};
 pub(crate) use crate::body::inbound::Inbound;
 pub(crate) use crate::body::read::{LINGER_BYTES, ReadError, linger, read};
 use crate::gate::ApiIndex;
+use crate::listen::HeadFault;
 use crate::pulse::{Alarm, Pulse};
+use crate::strict::Fault;
 use crate::trailers;
 use crate::worker::LocalGate;
 
@@ -63,12 +65,21 @@ pub(crate) enum BodyError {
     /// The sender's connection failed.
     #[error("could not read the body")]
     Broken(#[source] hyper::Error),
+    /// What stands behind it is beyond a limit.
+    #[error("could not read the body: {}", Fault::Head(*.0).cause())]
+    Trailers(HeadFault),
     /// Nothing came for too long.
     #[error("could not read the body: it stood still")]
     Stalled,
     /// The session that the channel hangs on has ended.
     #[error("the channel was revoked")]
     Revoked,
+}
+
+impl From<hyper::Error> for BodyError {
+    fn from(error: hyper::Error) -> Self {
+        Self::Broken(error)
+    }
 }
 
 /// How far the sending of a request's body is; shared by the body and whoever awaits the answer.
@@ -150,7 +161,7 @@ impl http_body::Body for Outgoing {
             Body::Streaming(inbound) => Pin::new(inbound).poll_frame(cx),
         };
         let Some(watch) = &mut this.watch else {
-            return polled.map_err(BodyError::Broken);
+            return polled;
         };
         match polled {
             Poll::Ready(frame) => {
@@ -159,14 +170,13 @@ impl http_body::Body for Outgoing {
                 if frame.is_none() || this.body.is_empty() {
                     watch.progress.done.set(true);
                 }
-                let frame = frame.map(|frame| {
-                    let mut frame = frame.map_err(BodyError::Broken)?;
+                Poll::Ready(frame.map(|frame| {
+                    let mut frame = frame?;
                     if let Some(trailers) = frame.trailers_mut() {
                         trailers::strip_request(&watch.gate, watch.api, trailers);
                     }
                     Ok(frame)
-                });
-                Poll::Ready(frame)
+                }))
             }
             Poll::Pending => {
                 let alarm = watch.alarm.get_or_insert_with(|| watch.pulse.alarm(watch.idle));

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use countersign_auth::fields::Bounds;
 
+use crate::listen::heads::HeadBounds;
+
 /// A Kerberos ticket may be 48,000 bytes (Windows' `MaxTokenSize`), 64,000 in base64, and comes with other fields.
 const HEADER_BYTES: usize = 72 * 1024;
 /// What the HTTP engine parses without touching the heap; browsers send about twenty.
@@ -64,9 +66,9 @@ const TICK: Duration = Duration::from_millis(250);
 /// The limits of the data plane. `Default` holds what [`crate::limits`] gives reasons for.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// Bytes of a request's head; 431 beyond it.
+    /// Bytes of a request's head, and of what stands behind its body; 431 beyond it.
     pub header_bytes: usize,
-    /// Fields of a request's head; 431 beyond it.
+    /// Fields of a request's head, and of what stands behind its body; 431 beyond it.
     pub header_count: usize,
     /// Bytes of the head of an upstream's answer; 502 beyond it.
     pub answer_header_bytes: usize,
@@ -119,6 +121,13 @@ pub struct Limits {
     pub stream_send_buffer: usize,
     /// The resolution of all these times.
     pub tick: Duration,
+}
+
+impl Limits {
+    /// How long a request's head may be.
+    pub(crate) const fn head_bounds(&self) -> HeadBounds {
+        HeadBounds { bytes: self.header_bytes, fields: self.header_count }
+    }
 }
 
 impl Default for Limits {

@@ -308,6 +308,11 @@ impl Connection {
         }
     }
 
+    /// The limit that what stands behind the last body of HTTP/1 is beyond, if it is; nothing comes after it.
+    pub(crate) fn trailers_fault(&self) -> Option<HeadFault> {
+        self.head_fault().filter(|fault| matches!(fault, HeadFault::LongTrailers | HeadFault::ManyTrailers))
+    }
+
     /// Takes the head of the next request; once per request.
     ///
     /// # Errors

@@ -135,7 +135,7 @@ impl Tail {
     /// Notes that the answer ends before its end.
     pub(crate) fn broke_off(&mut self, error: &BodyError) {
         self.broke_off = Some(match error {
-            BodyError::Broken(_) => "the upstream broke off in its answer",
+            BodyError::Broken(_) | BodyError::Trailers(_) => "the upstream broke off in its answer",
             BodyError::Stalled => "the upstream stood still in its answer",
             BodyError::Revoked => "the session was revoked",
         });

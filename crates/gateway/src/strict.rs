@@ -5,7 +5,7 @@ use countersign_auth::canonical::host::{self, HostError};
 use countersign_auth::refusal::{Reason, Refusal};
 use http::header::{self, HeaderValue};
 use http::uri::{Authority, PathAndQuery};
-use http::{Method, Response, StatusCode, Version, request};
+use http::{HeaderMap, Method, Response, StatusCode, Version, request};
 
 use crate::address::Scheme;
 use crate::admission::LogFacts;
@@ -42,9 +42,9 @@ pub(crate) enum Fault {
 impl Fault {
     const fn status(self) -> StatusCode {
         match self {
-            Self::Head(HeadFault::TooLong | HeadFault::TooMany) => {
-                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
-            }
+            Self::Head(
+                HeadFault::TooLong | HeadFault::TooMany | HeadFault::LongTrailers | HeadFault::ManyTrailers,
+            ) => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::Head(HeadFault::LongTarget) => StatusCode::URI_TOO_LONG,
             Self::Head(_)
             | Self::NoHost
@@ -67,6 +67,12 @@ impl Fault {
             Self::Head(HeadFault::TooLong) => "the request's head is longer than limits.header_bytes",
             Self::Head(HeadFault::TooMany) => "the request's head has more fields than limits.header_count",
             Self::Head(HeadFault::LongTarget) => "the request's target is longer than 65534 bytes",
+            Self::Head(HeadFault::LongTrailers) => {
+                "the fields behind the request's body are longer than limits.header_bytes"
+            }
+            Self::Head(HeadFault::ManyTrailers) => {
+                "the fields behind the request's body are more than limits.header_count"
+            }
             Self::Head(HeadFault::Unplaced) => "what came before the request does not say where it begins",
             Self::NoHost => "the request names no host",
             Self::Hosts => "the request names more than one host",
@@ -205,9 +211,11 @@ fn one_host(head: &mut request::Parts, scheme: Scheme) -> Result<(), Fault> {
     Ok(())
 }
 
+/// What each field of HTTP/2 counts beside its name and value.
+const FIELD_BYTES: usize = 32;
+
 /// How long the fields of HTTP/2 are, as both ends count them (RFC 9113 section 6.5.2).
 fn list_bytes(head: &request::Parts) -> usize {
-    const FIELD_BYTES: usize = 32;
     let uri = &head.uri;
     let pseudo = [
         (":method", Some(head.method.as_str())),
@@ -216,8 +224,13 @@ fn list_bytes(head: &request::Parts) -> usize {
         (":path", uri.path_and_query().map(PathAndQuery::as_str)),
     ];
     let pseudo = pseudo.iter().filter_map(|(name, value)| Some(name.len() + value.as_ref()?.len()));
-    let fields = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len());
-    pseudo.chain(fields).map(|bytes| bytes + FIELD_BYTES).sum()
+    let pseudo: usize = pseudo.map(|bytes| bytes + FIELD_BYTES).sum();
+    pseudo + field_bytes(&head.headers)
+}
+
+/// How long fields of HTTP/2 are without those.
+pub(crate) fn field_bytes(fields: &HeaderMap) -> usize {
+    fields.iter().map(|(name, value)| name.as_str().len() + value.len() + FIELD_BYTES).sum()
 }
 
 /// HTTP/2 may send a cookie in crumbs; a reader of HTTP/1 wants one field (RFC 9113 section 8.2.3).

@@ -218,7 +218,7 @@ impl Handler for Rules {
         let body = if self.buffered {
             match crate::body::read(&mut body, BUFFER_MAX, gate.limits.own_body).await {
                 Ok(bytes) => Body::full(bytes),
-                Err(ReadError::TooLarge(_)) => {
+                Err(ReadError::TooLarge(_) | ReadError::Trailers(_)) => {
                     return Admission::Answer(status(StatusCode::PAYLOAD_TOO_LARGE), log);
                 }
                 Err(ReadError::Late | ReadError::Broken(_)) => {

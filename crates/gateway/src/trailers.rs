@@ -10,6 +10,9 @@ use http::header::{self, CONNECTION, HeaderName, TE, TRAILER, TRANSFER_ENCODING,
 use crate::cors;
 use crate::gate::{ApiIndex, Gate};
 use crate::hop::{Protected, is_forwarding, is_method_override, remove_where};
+use crate::listen::HeadFault;
+use crate::listen::heads::HeadBounds;
+use crate::strict::field_bytes;
 
 /// Framing, routing, authentication and content, which neither side may send so.
 const NEVER_TRAILERS: [HeaderName; 15] = [
@@ -29,6 +32,20 @@ const NEVER_TRAILERS: [HeaderName; 15] = [
     UPGRADE,
     HeaderName::from_static("forwarded"),
 ];
+
+/// Looks at how long the trailer section of a request of HTTP/2 is. Of HTTP/1 it was counted as it came.
+///
+/// # Errors
+/// The limit that it is beyond.
+pub(crate) fn check(trailers: &HeaderMap, max: HeadBounds) -> Result<(), HeadFault> {
+    if trailers.len() > max.fields {
+        Err(HeadFault::ManyTrailers)
+    } else if field_bytes(trailers) > max.bytes {
+        Err(HeadFault::LongTrailers)
+    } else {
+        Ok(())
+    }
+}
 
 /// Leaves in the trailer section of a request what says nothing that its head would have been asked about: no credential
 /// of the API's dialect, no proof against foreign pages, nothing that a rule reads.

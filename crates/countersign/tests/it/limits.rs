@@ -125,6 +125,47 @@ fn bytes_of_a_head_are_counted() {
     hearing.wait_for("header_bytes");
 }
 
+/// A body with so many fields behind it, in the form that the gate passes on or reads itself.
+fn with_trailers(head: &str, body: &str, trailers: &str) -> Vec<u8> {
+    let length = body.len();
+    let head = head.replace('\n', "\r\n");
+    format!("{head}\r\nTransfer-Encoding: chunked\r\n\r\n{length:x}\r\n{body}\r\n0\r\n{trailers}\r\n")
+        .into_bytes()
+}
+
+#[test]
+fn what_stands_behind_a_body_is_bounded_as_a_head_is() {
+    let ground = ground();
+    let ann = basic("ann", "administers-it-1");
+    let passes_on = format!("POST /x HTTP/1.1\nHost: a.example\nAuthorization: {ann}");
+    let reads = "POST /identity/token HTTP/1.1\nHost: a.example\nContent-Type: application/json";
+    let login = login_with("\"\"").split_once("\n\n").unwrap().1.to_owned();
+    let fields = |count: usize| (0..count).map(|number| format!("X-{number}: 1\r\n")).collect::<String>();
+    // With the empty line that ends them.
+    let bytes = |length: usize| format!("X: {}\r\n", "x".repeat(length - 7));
+    for (limit, last, more) in [
+        ("limits.header_count", fields(50), [fields(51), fields(101), fields(3000)]),
+        ("limits.header_bytes", bytes(16 * 1024), [bytes(16 * 1024 + 1), bytes(60_000), bytes(1024 * 1024)]),
+    ] {
+        ground.send_bytes(&with_trailers(&passes_on, "abc", &last)).passed();
+        ground.send_bytes(&with_trailers(reads, &login, &last)).answered();
+        for (at, trailers) in more.iter().enumerate() {
+            for (head, body, status, code) in
+                [(passes_on.as_str(), "abc", 431, "bad-request"), (reads, &login, 413, "too-large")]
+            {
+                let hearing = Hearing::begin();
+                let told = ground.send_bytes(&with_trailers(head, body, trailers));
+                assert_eq!(
+                    (told.status(), told.member("/errorCode").as_str()),
+                    (status, code),
+                    "{limit} {at}"
+                );
+                hearing.wait_for(limit);
+            }
+        }
+    }
+}
+
 /// With what a gate has where nothing is configured: the HTTP engine, which has limits of its own and no dialect, is asked
 /// for nothing beyond them.
 #[test]

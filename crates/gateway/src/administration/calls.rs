@@ -77,7 +77,7 @@ pub(super) async fn answer(
             calls(Call { key: key(&head.headers), method, path, body }).await
         }
         Err(ReadError::TooLarge(_)) => Reply::refused(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large"),
-        Err(ReadError::Late | ReadError::Broken(_)) => {
+        Err(ReadError::Late | ReadError::Broken(_) | ReadError::Trailers(_)) => {
             Reply::refused(StatusCode::BAD_REQUEST, "the body did not come")
         }
     };

@@ -28,7 +28,7 @@ pub(super) async fn read(
     *now = gate.clock.now();
     read.map_err(|error| {
         let reason = match error {
-            ReadError::TooLarge(_) => Reason::TooLarge,
+            ReadError::TooLarge(_) | ReadError::Trailers(_) => Reason::TooLarge,
             ReadError::Late | ReadError::Broken(_) => Reason::Malformed,
         };
         Refusal::new(reason, error.to_string())

@@ -6,6 +6,10 @@ use bytes::{Bytes, BytesMut};
 use http_body::Body;
 use http_body_util::BodyExt as _;
 
+use super::BodyError;
+use crate::listen::HeadFault;
+use crate::strict::Fault;
+
 /// Forms that are too long are so by kilobytes, and what comes with a handshake is seldom longer; beyond it the
 /// connection ends.
 pub(crate) const LINGER_BYTES: usize = 1024 * 1024;
@@ -21,9 +25,21 @@ pub(crate) enum ReadError {
     /// It did not come in time.
     #[error("could not read the body in time")]
     Late,
+    /// What stands behind it is beyond a limit.
+    #[error("{}", Fault::Head(*.0).cause())]
+    Trailers(HeadFault),
     /// The client broke off.
     #[error("could not read the body")]
-    Broken(#[source] hyper::Error),
+    Broken(#[source] BodyError),
+}
+
+impl From<BodyError> for ReadError {
+    fn from(error: BodyError) -> Self {
+        match error {
+            BodyError::Trailers(fault) => Self::Trailers(fault),
+            BodyError::Broken(_) | BodyError::Stalled | BodyError::Revoked => Self::Broken(error),
+        }
+    }
 }
 
 /// Reads at most `bytes_max` bytes within `limit`; trailers are dropped. A body that says that it is too long is
@@ -33,7 +49,7 @@ pub(crate) enum ReadError {
 /// See [`ReadError`].
 pub(crate) async fn read<B>(body: &mut B, bytes_max: usize, limit: Duration) -> Result<Bytes, ReadError>
 where
-    B: Body<Data = Bytes, Error = hyper::Error> + Unpin,
+    B: Body<Data = Bytes, Error: Into<BodyError>> + Unpin,
 {
     if body.is_end_stream() {
         return Ok(Bytes::new());
@@ -63,12 +79,12 @@ pub(crate) async fn linger(mut body: impl Body<Data = Bytes, Error = hyper::Erro
 
 async fn collect<B>(body: &mut B, bytes_max: usize) -> Result<Bytes, ReadError>
 where
-    B: Body<Data = Bytes, Error = hyper::Error> + Unpin,
+    B: Body<Data = Bytes, Error: Into<BodyError>> + Unpin,
 {
     let mut first = Bytes::new();
     let mut all = BytesMut::new();
     while let Some(frame) = body.frame().await {
-        let Ok(piece) = frame.map_err(ReadError::Broken)?.into_data() else { continue };
+        let Ok(piece) = frame.map_err(|error| ReadError::from(error.into()))?.into_data() else { continue };
         let length = first.len() + all.len();
         if length + piece.len() > bytes_max {
             return Err(ReadError::TooLarge(bytes_max));

@@ -5,6 +5,8 @@ use std::error::Error;
 use countersign_auth::refusal::Reason;
 
 use crate::address::Peer;
+use crate::body::BodyError;
+use crate::listen::HeadFault;
 use crate::metrics::UpstreamFault;
 use crate::upstream::{ConnectError, Full, Upstream};
 
@@ -65,6 +67,15 @@ impl ForwardError {
             Self::Full(_) => Reason::Unavailable,
             Self::ClientBody(_) => Reason::BadRequest,
             Self::Revoked => Reason::BadToken,
+        }
+    }
+
+    /// The limit that what stands behind the client's body is beyond, if that is why.
+    pub(crate) fn trailers_fault(&self) -> Option<HeadFault> {
+        let Self::ClientBody(error) = self else { return None };
+        match error.source()?.downcast_ref()? {
+            BodyError::Trailers(fault) => Some(*fault),
+            BodyError::Broken(_) | BodyError::Stalled | BodyError::Revoked => None,
         }
     }
 

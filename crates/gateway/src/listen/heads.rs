@@ -29,6 +29,9 @@ const TARGET_BYTES_MAX: usize = 65_534;
 /// it is about.
 const LINE_BYTES_KEPT: usize = 8 * 1024;
 
+/// What the engine reads as no field, wherever in the lines behind the last chunk: it gives the body up.
+const NO_TRAILER: &[u8] = b"\0\r\n\r\n";
+
 /// What follows a target.
 const BEHIND_TARGET: &[u8] = b" HTTP/1.1\r\n\r\n";
 
@@ -50,6 +53,10 @@ pub enum HeadFault {
     TooMany = 7,
     /// A target of more than [`TARGET_BYTES_MAX`].
     LongTarget = 8,
+    /// More bytes behind the last chunk than the limit.
+    LongTrailers = 9,
+    /// More fields there than the limit.
+    ManyTrailers = 10,
     /// The body before it is not chunked as it should be, or its head has a line beyond all limits.
     Unplaced = 5,
 }
@@ -65,6 +72,8 @@ impl HeadFault {
             6 => Self::TooLong,
             7 => Self::TooMany,
             8 => Self::LongTarget,
+            9 => Self::LongTrailers,
+            10 => Self::ManyTrailers,
             _ => Self::Unplaced,
         }
     }
@@ -107,7 +116,7 @@ pub struct CutOff {
     pub ending: &'static [u8],
 }
 
-/// How many bytes and fields a head has at the most.
+/// How many bytes and fields a head has at the most, and what stands behind a body.
 #[derive(Clone, Copy, Debug)]
 pub struct HeadBounds {
     /// Bytes, line ends included.
@@ -126,9 +135,9 @@ pub struct HeadWatch {
     /// The beginning of a line whose end has not come.
     line: Vec<u8>,
     framing: Framing,
-    /// Of the lines of the present head that have ended.
+    /// Of the lines of the present head that have ended, or behind the last chunk.
     head_bytes: usize,
-    /// Lines of the present head that are fields.
+    /// Lines of the present head that are fields, or behind the last chunk.
     fields: usize,
     max: HeadBounds,
     vouched: u64,
@@ -250,12 +259,23 @@ impl HeadWatch {
             }
         }
         if self.head_bytes + length > self.max.bytes {
-            return Some(HeadFault::TooLong);
+            return Some(self.too_long());
         }
         // The engine must not see the beginning of a field that is one too many.
         let begins = before == 0 && self.line.first().is_some_and(|first| *first != b'\r');
-        let is_more = begins && self.place == Place::Field && self.fields >= self.max.fields;
-        is_more.then_some(HeadFault::TooMany)
+        let is_more = begins && self.fields >= self.max.fields;
+        if !is_more {
+            None
+        } else if self.place == Place::Field {
+            Some(HeadFault::TooMany)
+        } else {
+            (self.place == Place::Trailer).then_some(HeadFault::ManyTrailers)
+        }
+    }
+
+    /// What it is to be longer than the limit here.
+    fn too_long(&self) -> HeadFault {
+        if self.place == Place::Trailer { HeadFault::LongTrailers } else { HeadFault::TooLong }
     }
 
     /// Whether a request line has a target beyond what the engine reads, where that comes before the limit of the head.
@@ -271,6 +291,9 @@ impl HeadWatch {
         match (fault, self.place) {
             (HeadFault::TooLong | HeadFault::TooMany, Place::Field) => {
                 Some(CutOff { kept: from, ending: ending(begun) })
+            }
+            (HeadFault::LongTrailers | HeadFault::ManyTrailers, _) => {
+                Some(CutOff { kept: from, ending: NO_TRAILER })
             }
             (HeadFault::TooLong | HeadFault::LongTarget, Place::RequestLine) => {
                 let line = [begun, piece].concat();
@@ -294,7 +317,7 @@ impl HeadWatch {
         }
         self.head_bytes += line.len() + 1;
         if self.head_bytes > self.max.bytes {
-            return Err(HeadFault::TooLong);
+            return Err(self.too_long());
         }
         let line = line.strip_suffix(b"\r").ok_or(HeadFault::LineFeed)?;
         match self.place {
@@ -317,10 +340,14 @@ impl HeadWatch {
             }
             Place::ChunkEnd if line.is_empty() => Ok(Place::ChunkSize),
             Place::Trailer if line.is_empty() => {
-                self.head_bytes = 0;
+                (self.head_bytes, self.fields) = (0, 0);
                 Ok(Place::RequestLine)
             }
-            Place::Trailer => Ok(Place::Trailer),
+            Place::Trailer if self.fields >= self.max.fields => Err(HeadFault::ManyTrailers),
+            Place::Trailer => {
+                self.fields += 1;
+                Ok(Place::Trailer)
+            }
             Place::ChunkEnd | Place::Body(_) | Place::Chunk(_) | Place::Over => Err(HeadFault::Unplaced),
         }
     }

@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::Connection;
 use super::frames::FrameWatch;
-use super::heads::{HeadBounds, HeadWatch};
+use super::heads::HeadWatch;
 use super::io::{Watch, Watched};
 use super::leftover::Discarding;
 use super::service::answer;
@@ -62,8 +62,7 @@ pub(super) async fn serve<H, S>(
     match protocol {
         Protocol::Http1 => {
             connection.follow_heads();
-            let (bytes, fields) = (gate.limits.header_bytes, gate.limits.header_count);
-            let heads = Watch::Heads(HeadWatch::new(HeadBounds { bytes, fields }));
+            let heads = Watch::Heads(HeadWatch::new(gate.limits.head_bounds()));
             let io = TokioIo::new(Watched::new(stream, &connection, clock, heads));
             let serving = pin!(http1_builder(&gate.limits).serve_connection(io, service).with_upgrades());
             drive(worker, &connection, serving, |serving| serving.graceful_shutdown()).await;

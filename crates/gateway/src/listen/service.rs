@@ -101,7 +101,7 @@ async fn begun<H: Handler>(
     let gate = worker.gate();
     let mut tail = Box::new(Tail::new(&worker, &gate, &connection));
     let (mut head, body) = request.into_parts();
-    let body = Inbound::new(body, &connection);
+    let body = Inbound::new(body, &connection, gate.limits.head_bounds());
     let peer = Peer::new(&connection, &gate.fronts, &head.headers, head.version, worker.next_request());
     tail.asked(&head.method, &peer);
     let client = head.extensions.remove::<OnUpgrade>();
@@ -184,7 +184,7 @@ async fn pass_on<F: Finishing>(
         match &body {
             Ok(_) => lease.give_back(),
             Err(ReadError::Late | ReadError::Broken(_)) => lease.broke_off(),
-            Err(ReadError::TooLarge(_)) => {}
+            Err(ReadError::TooLarge(_) | ReadError::Trailers(_)) => {}
         }
         read = Some(body);
     }
@@ -235,5 +235,11 @@ fn failed<F: Finishing>(
 ) -> Response<AnswerBody> {
     tail.upstream_failed(&error);
     error.log(peer, upstream);
-    own(finish.failed(gate, error), tail)
+    let beyond = error.trailers_fault();
+    let answer = finish.failed(gate, error);
+    let answer = match beyond {
+        Some(fault) => strict::Fault::Head(fault).answer(Some(answer)),
+        None => answer,
+    };
+    own(answer, tail)
 }

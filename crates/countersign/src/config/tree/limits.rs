@@ -12,10 +12,10 @@ const DRAIN_SECS: u64 = 30;
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Limits {
-    /// All header fields of a request together, in bytes. Kerberos tickets may need 64,000.
+    /// All header fields of a request together, in bytes, and those behind its body. Kerberos tickets may need 64,000.
     #[schemars(range(min = 8192, max = 1_048_576))]
     pub(crate) header_bytes: u32,
-    /// How many header fields a request may have.
+    /// How many header fields a request may have, and how many behind its body.
     #[schemars(range(min = 16, max = 1000))]
     pub(crate) header_count: u32,
     /// The body of a call that the gate itself reads, such as a login, in bytes.

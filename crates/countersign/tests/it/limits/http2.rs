@@ -191,6 +191,56 @@ fn heads_of_http2_are_bounded() {
 }
 
 #[test]
+fn what_stands_behind_a_body_of_http2_is_bounded_as_a_head_is() {
+    let limits = Limits { header_bytes: 16 * 1024, header_count: 50, ..Limits::default() };
+    let ground = Ground::limited_in("enactor", WORLD, limits, PATIENCE);
+    let ann = basic("ann", "administers-it-1");
+    let told = |more: &[(&[u8], &[u8])]| {
+        let block = fields(&[
+            (b":method", b"POST"),
+            (b":scheme", b"http"),
+            (b":authority", b"a.example"),
+            (b":path", b"/x"),
+            (b"authorization", ann.as_bytes()),
+        ]);
+        let mut client = frames(&ground);
+        client.send(&frame(HEADERS, END_HEADERS, 1, &block)).unwrap();
+        client.send(&frame(DATA, 0, 1, b"abc")).unwrap();
+        let trailers = fields(more);
+        let (first, rest) = trailers.split_at(trailers.len().min(16_000));
+        client.send(&frame(HEADERS, END_STREAM, 1, first)).unwrap();
+        client.send(&frame(CONTINUATION, END_HEADERS, 1, rest)).unwrap();
+        let mut body = Vec::new();
+        while let Some(frame) = client.next() {
+            if frame.kind == DATA {
+                body.extend(&frame.payload);
+            }
+            if frame.stream == 1 && (frame.kind == RST_STREAM || frame.flags & END_STREAM != 0) {
+                break;
+            }
+        }
+        String::from_utf8(body).unwrap()
+    };
+    let names: Vec<String> = (0..51).map(|number| format!("x-{number}")).collect();
+    let many: Vec<(&[u8], &[u8])> = names.iter().map(|name| (name.as_bytes(), &b"1"[..])).collect();
+    let value = vec![b'v'; 16 * 1024 - 32];
+    for (last, beyond, limit) in [
+        (&many[..50], &many[..], "limits.header_count"),
+        (&[(&b"x"[..], &value[1..])][..], &[(&b"x"[..], &value[..])][..], "limits.header_bytes"),
+    ] {
+        ground.world.upstream.take();
+        told(last);
+        assert_eq!(ground.world.upstream.take().len(), 1, "{limit}");
+        let hearing = Hearing::begin();
+        let told = told(beyond);
+        assert!(told.contains("\"errorCode\":\"bad-request\""), "{limit}: {told}");
+        hearing.wait_for("http.status=431");
+        let lines = hearing.so_far();
+        assert!(lines.iter().any(|line| line.contains("http.status=431") && line.contains(limit)), "{lines:?}");
+    }
+}
+
+#[test]
 fn heads_of_http2_are_refused_in_the_dialects_words() {
     let limits = Limits { header_bytes: 16 * 1024, header_count: 50, ..Limits::default() };
     let ground = Ground::limited("enactor", WORLD, limits);

@@ -48,14 +48,14 @@ const ROWS: [Row; 27] = [
         key: "header_bytes",
         constant: (PLANE, "HEADER_BYTES"),
         default: |limits| limits.header_bytes.into(),
-        beyond: "431; over HTTP/2 more than a quarter beyond: from the engine, without a body and a line of the log",
+        beyond: "431, or 413 where the gate reads the body that they follow; over HTTP/2 more than a quarter beyond: from the engine, without a body and a line of the log",
         test: (HERE, "bytes_of_a_head_are_counted"),
     },
     Row {
         key: "header_count",
         constant: (PLANE, "HEADER_COUNT"),
         default: |limits| limits.header_count.into(),
-        beyond: "431",
+        beyond: "431, or 413 where the gate reads the body that they follow",
         test: (HERE, "fields_of_a_head_are_counted"),
     },
     Row {

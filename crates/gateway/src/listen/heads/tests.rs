@@ -101,6 +101,35 @@ fn given(bytes: &str, max: HeadBounds, size: usize) -> (String, Option<HeadFault
 }
 
 #[test]
+fn what_stands_behind_a_body_is_counted_as_a_head_is() {
+    let chunked = |trailers: &str| {
+        format!("{}0\r\n{trailers}\r\n{GET}", post("Transfer-Encoding: chunked", "3\r\nabc\r\n"))
+    };
+    check(&chunked(&"X: 1\r\n".repeat(10)), 2, None);
+    check(&chunked(&"X: 1\r\n".repeat(11)), 1, Some(HeadFault::ManyTrailers));
+    let long = |bytes: usize| chunked(&format!("X: {}\r\n", "x".repeat(bytes - 7)));
+    check(&long(1000), 2, None);
+    check(&long(1001), 1, Some(HeadFault::LongTrailers));
+    // The engine is given nothing of the line that is one too many, and what it gives the body up for.
+    for size in [1, 7, 10_000] {
+        let mut watch = watch(1000);
+        let bytes = chunked(&format!("{}Secret: 1\r\n", "X: 1\r\n".repeat(10)));
+        let mut given = Vec::new();
+        for piece in bytes.as_bytes().chunks(size) {
+            let fault = watch.look(piece).err();
+            let CutOff { kept, ending } =
+                watch.cut_off().unwrap_or(CutOff { kept: piece.len(), ending: b"" });
+            given.extend([&piece[..kept], ending].concat());
+            if fault.is_some() {
+                break;
+            }
+        }
+        let given = String::from_utf8(given).unwrap();
+        assert!(given.ends_with("X: 1\r\n\0\r\n\r\n"), "{given:?}");
+    }
+}
+
+#[test]
 fn a_head_beyond_a_limit_ends_behind_its_last_line() {
     let fields = |count: usize| (0..count).map(|number| format!("X-{number}: 1\r\n")).collect::<String>();
     let head = |count: usize| format!("POST /a HTTP/1.1\r\n{}\r\n", fields(count));
