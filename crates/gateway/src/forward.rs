@@ -11,8 +11,8 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use http::header::{CONTENT_LENGTH, HOST};
-use http::{HeaderMap, Method, Request, Response, StatusCode, request, response};
+use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Version, request, response};
 use http_body::Body as _;
 use hyper::body::Incoming;
 
@@ -189,7 +189,13 @@ impl Route<'_, '_> {
             gate: self.gate,
         };
         match wait.for_head(pulse, answer).await {
-            Ok(Ok(response)) => {
+            Ok(Ok(mut response)) => {
+                if let Err(framing) = one_framing(&response) {
+                    self.failed(backend);
+                    return Err(ForwardError::Framing(framing));
+                }
+                // The gate's answer to its own client, whatever the service speaks (RFC 9110 section 2.5).
+                *response.version_mut() = Version::HTTP_11;
                 backend.health.succeeded();
                 Ok((response, sender))
             }
@@ -294,6 +300,25 @@ fn spare(request: &Request<Outgoing>) -> request::Parts {
 
 fn is_idempotent(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS | Method::PUT | Method::DELETE)
+}
+
+/// Whether an answer's body has one reading. The engine takes the last coding off and lets those before it go by, so that the
+/// client would have to guess what it got, and lets a length stand beside a coding (RFC 9112 sections 6.1 and 6.3).
+///
+/// # Errors
+/// What is wrong with it.
+fn one_framing<B>(answer: &Response<B>) -> Result<(), &'static str> {
+    let mut codings = answer.headers().get_all(TRANSFER_ENCODING).iter();
+    let Some(coding) = codings.next() else { return Ok(()) };
+    if codings.next().is_some() || !coding.as_bytes().eq_ignore_ascii_case(b"chunked") {
+        Err("its transfer coding is not chunked alone")
+    } else if answer.headers().contains_key(CONTENT_LENGTH) {
+        Err("it has a length and a transfer coding")
+    } else if answer.version() == Version::HTTP_10 {
+        Err("it has a transfer coding in HTTP/1.0")
+    } else {
+        Ok(())
+    }
 }
 
 /// Takes `Content-Length` out where it would be a second framing beside a chunked body, and where there is no content by

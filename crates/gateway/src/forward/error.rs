@@ -31,6 +31,9 @@ pub(crate) enum ForwardError {
     /// What came is no HTTP.
     #[error("could not read the answer: it is no HTTP")]
     NoHttp(#[source] hyper::Error),
+    /// Its body has more readings than one.
+    #[error("could not use the answer: {0}")]
+    Framing(&'static str),
     /// Its head is beyond a limit; the engine does not say which.
     #[error(
         "could not read the answer: its head is longer than upstream_header_bytes, or has more fields than upstream_header_count"
@@ -62,6 +65,7 @@ impl ForwardError {
             | Self::Stale(_)
             | Self::Broken(_)
             | Self::NoHttp(_)
+            | Self::Framing(_)
             | Self::TooLarge(_)
             | Self::Unasked => Reason::Upstream,
             Self::Full(_) => Reason::Unavailable,
@@ -87,9 +91,12 @@ impl ForwardError {
                 ConnectError::Tcp { .. } | ConnectError::Tls { .. } | ConnectError::Http { .. },
             )
             | Self::NoBackend => Some(UpstreamFault::Unreachable),
-            Self::Stale(_) | Self::Broken(_) | Self::NoHttp(_) | Self::TooLarge(_) | Self::Unasked => {
-                Some(UpstreamFault::Broken)
-            }
+            Self::Stale(_)
+            | Self::Broken(_)
+            | Self::NoHttp(_)
+            | Self::Framing(_)
+            | Self::TooLarge(_)
+            | Self::Unasked => Some(UpstreamFault::Broken),
             Self::Full(_) => Some(UpstreamFault::Full),
             Self::ClientBody(_) | Self::Revoked => None,
         }
