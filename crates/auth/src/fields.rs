@@ -62,9 +62,12 @@ pub enum FieldsError {
     /// Nested beyond [`Bounds::depth`].
     #[error("body is nested too deeply")]
     TooDeep,
-    /// More than [`Bounds::fields`] fields or [`Bounds::parts`] parts.
+    /// More than [`Bounds::fields`] fields.
     #[error("body has too many fields")]
     TooMany,
+    /// More than [`Bounds::parts`] parts.
+    #[error("body has too many parts")]
+    TooManyParts,
 }
 
 /// Why a field has no one plain value.
@@ -194,7 +197,7 @@ impl FieldsError {
     pub const fn reason(self) -> Reason {
         match self {
             Self::Malformed { .. } | Self::NoObject => Reason::Malformed,
-            Self::TooDeep | Self::TooMany => Reason::TooLarge,
+            Self::TooDeep | Self::TooMany | Self::TooManyParts => Reason::TooLarge,
         }
     }
 }

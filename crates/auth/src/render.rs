@@ -329,7 +329,7 @@ pub(crate) fn no_realm(text: &str) -> Option<&'static str> {
 
 /// What the log says of an answer that the dialect makes too long.
 fn too_long(here: &Here<'_>) -> Cause {
-    format!("the dialect's answer is longer than answer_bytes, {}", here.bytes_max).into()
+    format!("the dialect's answer is longer than limits.answer_bytes, {}", here.bytes_max).into()
 }
 
 /// In place of an answer that the dialect makes too long; in nobody's words, which would be too long again.

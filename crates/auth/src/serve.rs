@@ -227,7 +227,10 @@ impl Call<'_> {
         let issued = if order.plans.is_empty() {
             Vec::new()
         } else if self.identity.is_anonymous() && !self.world.strangers.may_open(self.world.now) {
-            return Err(Refusal::new(Reason::TooMany, "too many anonymous sessions from one address"));
+            return Err(Refusal::new(
+                Reason::TooMany,
+                "more anonymous sessions from one address in a minute than limits.anonymous_sessions",
+            ));
         } else {
             match self.world.operations.issue(order, self.world.now).await? {
                 IssueAnswer::Issued(issued) => issued,

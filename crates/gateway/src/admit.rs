@@ -218,7 +218,8 @@ impl<'g> Visit<'g> {
         }
         let Some(body) = self.body.take() else { return Ok(Read::default()) };
         let limits = &self.at.gate.limits;
-        let bytes = call_body::read(self.at.gate, &mut self.now, body, limits.call_bytes).await?;
+        let max = call_body::of_call(self.at.gate);
+        let bytes = call_body::read(self.at.gate, &mut self.now, body, max).await?;
         let fields = if has_fields {
             call_body::fields(content_type, &api.encodings(&self.at.head.method, path), &bytes, limits.fields)
         } else {

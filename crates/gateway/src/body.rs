@@ -15,7 +15,7 @@ use http_body::{Body as _, Frame, SizeHint};
 
 pub(crate) use crate::body::answer::{AnswerBody, Streaming};
 pub(crate) use crate::body::inbound::Inbound;
-pub(crate) use crate::body::read::{LINGER_BYTES, ReadError, linger, read};
+pub(crate) use crate::body::read::{Bound, LINGER_BYTES, ReadError, linger, read};
 use crate::gate::ApiIndex;
 use crate::listen::HeadFault;
 use crate::pulse::{Alarm, Pulse};
@@ -68,9 +68,9 @@ pub(crate) enum BodyError {
     /// What stands behind it is beyond a limit.
     #[error("could not read the body: {}", Fault::Head(*.0).cause())]
     Trailers(HeadFault),
-    /// Nothing came for too long.
-    #[error("could not read the body: it stood still")]
-    Stalled,
+    /// Nothing came for longer than this key says.
+    #[error("could not read the body: it stood still for longer than {0}")]
+    Stalled(&'static str),
     /// The session that the channel hangs on has ended.
     #[error("the channel was revoked")]
     Revoked,
@@ -180,7 +180,7 @@ impl http_body::Body for Outgoing {
             }
             Poll::Pending => {
                 let alarm = watch.alarm.get_or_insert_with(|| watch.pulse.alarm(watch.idle));
-                alarm.poll(cx).map(|()| Some(Err(BodyError::Stalled)))
+                alarm.poll(cx).map(|()| Some(Err(BodyError::Stalled("limits.body_timeout"))))
             }
         }
     }

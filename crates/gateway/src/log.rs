@@ -136,7 +136,9 @@ impl Tail {
     pub(crate) fn broke_off(&mut self, error: &BodyError) {
         self.broke_off = Some(match error {
             BodyError::Broken(_) | BodyError::Trailers(_) => "the upstream broke off in its answer",
-            BodyError::Stalled => "the upstream stood still in its answer",
+            BodyError::Stalled(_) => {
+                "the upstream stood still in its answer for longer than upstream.body_timeout"
+            }
             BodyError::Revoked => "the session was revoked",
         });
     }
@@ -240,7 +242,8 @@ impl Drop for Tail {
         }
         self.metrics(&self.facts).ended(self.worker.index(), status, took);
         if self.worker.untaken().ends_left() {
-            self.broke_off = Some("the client took nothing of the answer");
+            self.broke_off =
+                Some("the client took nothing of the answer for longer than limits.write_timeout");
         }
         if let Some(line) = &self.line {
             self.log(line, took);

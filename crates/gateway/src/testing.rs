@@ -22,7 +22,7 @@ use http::{HeaderMap, Response, StatusCode, request, response};
 
 use crate::address::{Fronts, Networks, Peer};
 use crate::admission::{Admission, Finishing, Forward, Handler, LogFacts, Upgrade};
-use crate::body::{Body, Inbound, ReadError};
+use crate::body::{Body, Bound, Inbound, ReadError};
 use crate::forward::ForwardError;
 use crate::gate::{ApiOptions, Gate, GateError, GateOptions, Place};
 use crate::hop::Protected;
@@ -216,7 +216,8 @@ impl Handler for Rules {
         let upgrade =
             if self.websocket && strict::is_websocket(&head) { Upgrade::WebSocket } else { Upgrade::No };
         let body = if self.buffered {
-            match crate::body::read(&mut body, BUFFER_MAX, gate.limits.own_body).await {
+            let max = Bound { bytes: BUFFER_MAX, key: "a test's own" };
+            match crate::body::read(&mut body, max, gate.limits.own_body).await {
                 Ok(bytes) => Body::full(bytes),
                 Err(ReadError::TooLarge(_) | ReadError::Trailers(_)) => {
                     return Admission::Answer(status(StatusCode::PAYLOAD_TOO_LARGE), log);

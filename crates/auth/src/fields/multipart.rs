@@ -34,7 +34,7 @@ pub(super) fn parse(boundary: &str, body: &[u8], bounds: Bounds) -> Result<Vec<F
             return if is_padding(line) { Ok(fields) } else { Err(broken()) };
         }
         if fields.len() >= bounds.parts {
-            return Err(FieldsError::TooMany);
+            return Err(FieldsError::TooManyParts);
         }
         let (padding, part) = split_at(rest, b"\r\n").ok_or_else(broken)?;
         if !is_padding(padding) {

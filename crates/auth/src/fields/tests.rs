@@ -240,7 +240,7 @@ fn multipart_parts() {
     check(&[named("b", "2"), longer], "a", broken);
     check(&["--XX".to_owned()], "a", Err("body is not well-formed multipart: its parts are broken"));
     let many: Vec<_> = (0..=PARTS).map(|at| named(&format!("n{at}"), "1")).collect();
-    check(&many, "n0", Err("body has too many fields"));
+    check(&many, "n0", Err("body has too many parts"));
 }
 
 #[test]

@@ -110,7 +110,7 @@ fn fields_of_a_head_are_counted() {
     let hearing = Hearing::begin();
     let told = ground.send(&get(&fields(49)));
     assert_eq!((told.status(), told.seen.len()), (431, 0), "{}", told.bytes());
-    hearing.wait_for("header_count");
+    hearing.wait_for("limits.header_count");
 }
 
 #[test]
@@ -122,7 +122,7 @@ fn bytes_of_a_head_are_counted() {
     let hearing = Hearing::begin();
     let told = ground.send(&fill(16 * 1024 - head + 1));
     assert_eq!((told.status(), told.seen.len()), (431, 0), "{}", told.bytes());
-    hearing.wait_for("header_bytes");
+    hearing.wait_for("limits.header_bytes");
 }
 
 /// A body with so many fields behind it, in the form that the gate passes on or reads itself.
@@ -178,14 +178,20 @@ fn heads_beyond_the_usual_limits_are_refused_in_the_dialects_words() {
     ground.send(&get(&fields(limits.header_count))).passed();
     ground.send(&long(limits.header_bytes)).passed();
     for more in [1, 2, 100, 10_000] {
-        refused(&ground, &get(&fields(limits.header_count + more)), 431, "bad-request", "header_count");
+        refused(
+            &ground,
+            &get(&fields(limits.header_count + more)),
+            431,
+            "bad-request",
+            "limits.header_count",
+        );
     }
     for length in [limits.header_bytes + 1, 2 * limits.header_bytes, 1024 * 1024] {
-        refused(&ground, &long(length), 431, "bad-request", "header_bytes");
+        refused(&ground, &long(length), 431, "bad-request", "limits.header_bytes");
     }
     // A body that was announced is not waited for.
     let post = format!("POST{}\nContent-Length: 3{}\n\nabc", &get("")[3..], fields(200));
-    refused(&ground, &post, 431, "bad-request", "header_count");
+    refused(&ground, &post, 431, "bad-request", "limits.header_count");
 }
 
 #[test]
@@ -257,7 +263,7 @@ fn bodies_that_the_gate_reads_are_bounded() {
     let around = login_with("\"\"").split("\n\n").nth(1).unwrap().len();
     let long = |length: usize| login_with(&format!("\"{}\"", "x".repeat(length - around)));
     ground.send(&long(4096)).answered();
-    refused(&ground, &long(4097), 413, "too-large", "longer than 4096 bytes");
+    refused(&ground, &long(4097), 413, "too-large", "longer than limits.call_bytes, 4096 bytes");
     // What goes on to the service is its own business.
     let ann = basic("ann", "administers-it-1");
     let mut big = format!("POST /x HTTP/1.1\r\nHost: a.example\r\nAuthorization: {ann}\r\nContent-Type: application/json\r\nContent-Length: 100000\r\n\r\n").into_bytes();
@@ -271,7 +277,7 @@ fn json_is_bounded_in_depth_and_members() {
     let deep = |depth: usize| login_with(&format!("{}{}", "[".repeat(depth), "]".repeat(depth)));
     // The object itself is one.
     ground.send(&deep(31)).answered();
-    refused(&ground, &deep(32), 413, "too-large", "nested too deeply");
+    refused(&ground, &deep(32), 413, "too-large", "limits.call_depth");
     let members = |count: usize| {
         let members: Vec<String> = (0..count).map(|_| "\"\":0".to_owned()).collect();
         let body = format!("{{\"userName\":\"jane\",\"password\":\"basket-case-8\",{}}}", members.join(","));
@@ -279,7 +285,7 @@ fn json_is_bounded_in_depth_and_members() {
     };
     let wide = Ground::limited("enactor", WORLD, Limits::default());
     wide.send(&members(998)).answered();
-    refused(&wide, &members(999), 413, "too-large", "too many fields");
+    refused(&wide, &members(999), 413, "too-large", "limits.call_fields");
 }
 
 /// Nothing is ever decompressed: what would have to be is refused, and what goes on stays as it is.
@@ -339,7 +345,7 @@ fn multipart_bodies_are_bounded_in_parts() {
         )
     };
     ground.send(&parts(100)).answered();
-    refused(&ground, &parts(101), 413, "", "too many fields");
+    refused(&ground, &parts(101), 413, "", "limits.call_parts");
 }
 
 /// The fewest bytes with which a request is answered so; one less is another answer.
@@ -366,7 +372,7 @@ fn answers_of_templates_are_bounded() {
     let told = at(fewest_bytes).send(&login);
     assert!(told.body().len() <= fewest_bytes, "{}", told.bytes());
     told.answered();
-    let cause = format!("longer than answer_bytes, {}", fewest_bytes - 1);
+    let cause = format!("longer than limits.answer_bytes, {}", fewest_bytes - 1);
     refused(&at(fewest_bytes - 1), &login, 500, "internal", &cause);
 
     // A refusal that is too long has no words left to say it in.
@@ -378,7 +384,7 @@ fn answers_of_templates_are_bounded() {
     let hearing = Hearing::begin();
     let told = at(fewest_bytes - 1).send(nobody);
     assert_eq!((told.status(), told.body().as_str()), (500, ""), "{}", told.bytes());
-    hearing.wait_for(&format!("longer than answer_bytes, {}", fewest_bytes - 1));
+    hearing.wait_for(&format!("longer than limits.answer_bytes, {}", fewest_bytes - 1));
 }
 
 #[test]
@@ -395,7 +401,7 @@ fn heads_of_services_are_bounded() {
     let hearing = Hearing::begin();
     let told = ground.send(&get(""));
     assert_eq!((told.status(), told.member("/errorCode").as_str()), (502, "upstream"));
-    hearing.wait_for("upstream_header_bytes");
+    hearing.wait_for("limits.upstream_header_bytes");
 }
 
 /// Every connection counts, whoever it is of: the first that is too many is closed without a word.
@@ -414,7 +420,7 @@ fn fields_of_services_answers_are_counted() {
         let hearing = Hearing::begin();
         let told = ground.send(&get(""));
         assert_eq!((told.status(), told.member("/errorCode").as_str()), (502, "upstream"), "{count}");
-        hearing.wait_for("upstream_header_count");
+        hearing.wait_for("limits.upstream_header_count");
     }
 }
 
@@ -441,7 +447,7 @@ fn requests_at_one_service_are_counted() {
         std::thread::yield_now();
     }
     ground.world.behave(crate::transcript::Manners::Up);
-    refused(&ground, &get(""), 503, "unavailable", "upstream_requests");
+    refused(&ground, &get(""), 503, "unavailable", "limits.upstream_requests");
     assert!(ground.world.metrics().contains("fault=\"full\"} 1"));
     // Whoever goes away makes room.
     drop(first);

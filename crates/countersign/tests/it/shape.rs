@@ -69,7 +69,7 @@ fn sources(below: &Path, found: &mut Vec<PathBuf>) {
 }
 
 /// The sources of all crates, tests in files of their own aside.
-fn all_sources() -> Vec<PathBuf> {
+pub(crate) fn all_sources() -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(root().join("crates")).unwrap() {
         sources(&entry.unwrap().path().join("src"), &mut found);

@@ -12,7 +12,7 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 
 use super::{text, typed};
-use crate::body::{ReadError, linger, read};
+use crate::body::{Bound, ReadError, linger, read};
 
 /// An event is 64 KiB at most, and what is written around it is little.
 const EVENT_BYTES_MAX: usize = 96 * 1024;
@@ -67,7 +67,8 @@ pub(super) async fn answer(
     body_bytes_max: usize,
 ) -> Response<Full<Bytes>> {
     let (head, mut body) = request.into_parts();
-    let read = read(&mut body, body_bytes_max, BODY_TIME).await;
+    let max = Bound { bytes: body_bytes_max, key: "the longest of its kind" };
+    let read = read(&mut body, max, BODY_TIME).await;
     if matches!(read, Err(ReadError::TooLarge(_))) {
         tokio::spawn(linger(body));
     }

@@ -9,7 +9,7 @@ use http::header::{ACCEPT_ENCODING, Entry, IF_RANGE, RANGE};
 use http::{HeaderMap, Uri, response};
 
 use super::{Finish, Visit, call_body, canonical_uri};
-use crate::body::{Body, ReadError};
+use crate::body::{Body, Bound, ReadError};
 use crate::gate::Gate;
 
 /// A request that may go on, and what follows from its objects.
@@ -26,10 +26,11 @@ impl Visit<'_> {
     pub(super) async fn check_objects(&mut self, pending: Pending) -> Result<Checked, Refusal> {
         let mut body = None;
         if self.body.as_ref().is_some_and(|body| !body.is_empty())
-            && let Some(bytes_max) = pending.body_bytes_max(&self.at.head.headers)?
+            && let Some(bytes) = pending.body_bytes_max(&self.at.head.headers)?
             && let Some(unread) = self.body.take()
         {
-            let bytes = call_body::read(self.at.gate, &mut self.now, unread, bytes_max).await?;
+            let max = Bound { bytes, key: "body_bytes_max of the route" };
+            let bytes = call_body::read(self.at.gate, &mut self.now, unread, max).await?;
             self.body = Some(Body::full(bytes.clone()));
             body = Some(bytes);
         }

@@ -64,7 +64,8 @@ impl Visit<'_> {
     async fn whole_body(&mut self) -> Result<Bytes, Refusal> {
         match self.body.take() {
             Some(body) => {
-                call_body::read(self.at.gate, &mut self.now, body, self.at.gate.limits.call_bytes).await
+                let max = call_body::of_call(self.at.gate);
+                call_body::read(self.at.gate, &mut self.now, body, max).await
             }
             None => Ok(Bytes::new()),
         }

@@ -138,7 +138,7 @@ impl Streaming {
         while alarm.poll(cx).is_ready() {
             let waited = self.pulse.now_ms().saturating_sub(self.waited_since_ms);
             if waited >= millis(self.idle) {
-                return Poll::Ready(Some(Err(BodyError::Stalled)));
+                return Poll::Ready(Some(Err(BodyError::Stalled("upstream.body_timeout"))));
             }
             alarm.again(span);
         }

@@ -16,14 +16,21 @@ pub(crate) const LINGER_BYTES: usize = 1024 * 1024;
 /// Long enough for a megabyte over a slow line's first window.
 const LINGER_TIME: Duration = Duration::from_secs(2);
 
+/// How long a body may be, and which key says so.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bound {
+    pub(crate) bytes: usize,
+    pub(crate) key: &'static str,
+}
+
 /// Why a body could not be read.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ReadError {
     /// It is longer than allowed; the rest was not read.
-    #[error("the body is longer than {0} bytes")]
-    TooLarge(usize),
+    #[error("the body is longer than {}, {} bytes", .0.key, .0.bytes)]
+    TooLarge(Bound),
     /// It did not come in time.
-    #[error("could not read the body in time")]
+    #[error("could not read the body within limits.body_timeout")]
     Late,
     /// What stands behind it is beyond a limit.
     #[error("{}", Fault::Head(*.0).cause())]
@@ -37,27 +44,27 @@ impl From<BodyError> for ReadError {
     fn from(error: BodyError) -> Self {
         match error {
             BodyError::Trailers(fault) => Self::Trailers(fault),
-            BodyError::Broken(_) | BodyError::Stalled | BodyError::Revoked => Self::Broken(error),
+            BodyError::Broken(_) | BodyError::Stalled(_) | BodyError::Revoked => Self::Broken(error),
         }
     }
 }
 
-/// Reads at most `bytes_max` bytes within `limit`; trailers are dropped. A body that says that it is too long is
+/// Reads at most `max` within `limit`; trailers are dropped. A body that says that it is too long is
 /// refused before any of it is read. What was not read is still there.
 ///
 /// # Errors
 /// See [`ReadError`].
-pub(crate) async fn read<B>(body: &mut B, bytes_max: usize, limit: Duration) -> Result<Bytes, ReadError>
+pub(crate) async fn read<B>(body: &mut B, max: Bound, limit: Duration) -> Result<Bytes, ReadError>
 where
     B: Body<Data = Bytes, Error: Into<BodyError>> + Unpin,
 {
     if body.is_end_stream() {
         return Ok(Bytes::new());
     }
-    if body.size_hint().lower() > bytes_max as u64 {
-        return Err(ReadError::TooLarge(bytes_max));
+    if body.size_hint().lower() > max.bytes as u64 {
+        return Err(ReadError::TooLarge(max));
     }
-    tokio::time::timeout(limit, collect(body, bytes_max)).await.unwrap_or(Err(ReadError::Late))
+    tokio::time::timeout(limit, collect(body, max)).await.unwrap_or(Err(ReadError::Late))
 }
 
 /// Takes what a client still sends, beside the answer that tells it why: a connection that is closed with bytes
@@ -77,7 +84,7 @@ pub(crate) async fn linger(mut body: impl Body<Data = Bytes, Error = hyper::Erro
     let _over = tokio::time::timeout(LINGER_TIME, discard).await;
 }
 
-async fn collect<B>(body: &mut B, bytes_max: usize) -> Result<Bytes, ReadError>
+async fn collect<B>(body: &mut B, max: Bound) -> Result<Bytes, ReadError>
 where
     B: Body<Data = Bytes, Error: Into<BodyError>> + Unpin,
 {
@@ -86,8 +93,8 @@ where
     while let Some(frame) = body.frame().await {
         let Ok(piece) = frame.map_err(|error| ReadError::from(error.into()))?.into_data() else { continue };
         let length = first.len() + all.len();
-        if length + piece.len() > bytes_max {
-            return Err(ReadError::TooLarge(bytes_max));
+        if length + piece.len() > max.bytes {
+            return Err(ReadError::TooLarge(max));
         }
         // Most bodies come in one piece, which is then not copied.
         if length == 0 {

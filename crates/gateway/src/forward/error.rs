@@ -36,11 +36,11 @@ pub(crate) enum ForwardError {
     Framing(&'static str),
     /// Its head is beyond a limit; the engine does not say which.
     #[error(
-        "could not read the answer: its head is longer than upstream_header_bytes, or has more fields than upstream_header_count"
+        "could not read the answer: its head is longer than limits.upstream_header_bytes, or has more fields than limits.upstream_header_count"
     )]
     TooLarge(#[source] hyper::Error),
     /// No answer in time.
-    #[error("could not wait longer for the answer")]
+    #[error("could not wait longer for the answer than upstream.response_timeout")]
     Late,
     /// What the request hangs on was revoked while its answer was awaited (T-E4).
     #[error("could not wait longer for the answer: the account or session has ended")]
@@ -79,7 +79,7 @@ impl ForwardError {
         let Self::ClientBody(error) = self else { return None };
         match error.source()?.downcast_ref()? {
             BodyError::Trailers(fault) => Some(*fault),
-            BodyError::Broken(_) | BodyError::Stalled | BodyError::Revoked => None,
+            BodyError::Broken(_) | BodyError::Stalled(_) | BodyError::Revoked => None,
         }
     }
 

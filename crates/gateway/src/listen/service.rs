@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use super::Connection;
 use crate::address::Peer;
 use crate::admission::{Admission, Finishing, Forward, Handler, Later};
-use crate::body::{self, AnswerBody, Inbound, ReadError};
+use crate::body::{self, AnswerBody, Bound, Inbound, ReadError};
 use crate::forward::{self, Ends, ForwardError, Sending};
 use crate::hop;
 use crate::log::Tail;
@@ -177,10 +177,11 @@ async fn pass_on<F: Finishing>(
     hop::strip_answer(&mut answer.headers);
     forward::settle_length(&mut answer, &incoming);
     let (mut rest, mut read) = (Some((incoming, lease)), None);
-    if let Some(bytes_max) = finish.body_bytes_max(&answer)
+    if let Some(bytes) = finish.body_bytes_max(&answer)
         && let Some((mut incoming, lease)) = rest.take()
     {
-        let body = Box::pin(body::read(&mut incoming, bytes_max, gate.limits.own_body)).await;
+        let max = Bound { bytes, key: "answer_bytes_max of the route" };
+        let body = Box::pin(body::read(&mut incoming, max, gate.limits.own_body)).await;
         match &body {
             Ok(_) => lease.give_back(),
             Err(ReadError::Late | ReadError::Broken(_)) => lease.broke_off(),

@@ -31,7 +31,7 @@ pub(crate) enum ConnectError {
     Tls { backend: String, source: io::Error },
     #[error("could not begin HTTP with {backend}")]
     Http { backend: String, source: hyper::Error },
-    #[error("could not connect to {backend} in time")]
+    #[error("could not connect to {backend} within upstream.connect_timeout")]
     Late { backend: String },
 }
 

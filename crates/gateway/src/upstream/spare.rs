@@ -31,10 +31,10 @@ const ROWS: usize = 2;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Full {
     /// All of it is taken.
-    #[error("upstream_requests are under way")]
+    #[error("limits.upstream_requests are under way")]
     All,
     /// Its address has as much of it as one may have.
-    #[error("so many of upstream_requests are under way as one address may have")]
+    #[error("so many of limits.upstream_requests are under way as one address may have")]
     OfAddress,
 }
 

@@ -236,7 +236,10 @@ fn what_stands_behind_a_body_of_http2_is_bounded_as_a_head_is() {
         assert!(told.contains("\"errorCode\":\"bad-request\""), "{limit}: {told}");
         hearing.wait_for("http.status=431");
         let lines = hearing.so_far();
-        assert!(lines.iter().any(|line| line.contains("http.status=431") && line.contains(limit)), "{lines:?}");
+        assert!(
+            lines.iter().any(|line| line.contains("http.status=431") && line.contains(limit)),
+            "{lines:?}"
+        );
     }
 }
 
@@ -262,7 +265,7 @@ fn heads_of_http2_are_refused_in_the_dialects_words() {
     let names: Vec<String> = (0..60).map(|number| format!("x-{number}")).collect();
     let many: Vec<(&[u8], &[u8])> = names.iter().map(|name| (name.as_bytes(), &b"1"[..])).collect();
     let long: [(&[u8], &[u8]); 1] = [(b"x", &[b'v'; 16 * 1024 - 100])];
-    for (fields, limit) in [(&many[..], "header_count"), (&long[..], "header_bytes")] {
+    for (fields, limit) in [(&many[..], "limits.header_count"), (&long[..], "limits.header_bytes")] {
         let hearing = Hearing::begin();
         let told = told(fields);
         assert!(told.contains("\"errorCode\":\"bad-request\""), "{limit}: {told}");

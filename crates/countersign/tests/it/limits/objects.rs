@@ -141,7 +141,7 @@ fn parts_of_a_body_with_ids_are_counted() {
         ask("POST /document", "multipart/form-data; boundary=x", &body)
     };
     ground.send(&parts(100)).passed();
-    refused(&ground, &parts(101), 413, "too-large", "too many fields");
+    refused(&ground, &parts(101), 413, "too-large", "too many parts");
 }
 
 #[test]

@@ -12,6 +12,7 @@ use countersign_gateway::upstream::Times;
 use serde_json::Value;
 
 use self::keyless::{FIXED, Fixed};
+use crate::shape::all_sources;
 use crate::transcript::root;
 
 /// A limit of the configuration, in `[limits]` or of an API's `upstream`.
@@ -321,7 +322,7 @@ fn rows(page: &mut String, table: &str, rows: &[Row]) {
 fn page() -> String {
     let mut page = "# Limits\n\nEverything that a client, a service or a file can make large or slow has a limit. What a \
         client meets beyond it is said in\nthe words of the dialect where there is a request to answer, and the access \
-        line names the limit (`auth.cause`). Clients\nthat are cut off without one are counted \
+        line names the limit (`auth.cause`, or\n`broke_off` where an answer had begun): `limits.KEY` or `upstream.KEY`, where it has a key. Clients\nthat are cut off without one are counted \
         (`countersign_connections_cut_total`), and a line each second says how many were,\nand at which limit.\n\n\
         The system has one as well: how many files a process may have open. A gate raises it to as much as it may be\n\
         (`ulimit -Hn`, `LimitNOFILE=`). Open at once may be a file for each of `connections`, for each of `upstream_requests` at\n\
@@ -365,6 +366,27 @@ fn the_page_of_limits_is_up_to_date() {
 #[expect(clippy::disallowed_methods, reason = "whoever runs it says so")]
 fn updates() -> bool {
     std::env::var("UPDATE").is_ok_and(|update| update == "1")
+}
+
+/// Beyond a limit with a key that ends a request with a status, its access line names the key, in one way everywhere.
+#[test]
+fn every_key_that_ends_requests_is_named_where_they_end() {
+    let sources = all_sources();
+    let sources =
+        sources.iter().filter(|file| file.starts_with("crates/auth") || file.starts_with("crates/gateway"));
+    let sources: String = sources.map(|file| std::fs::read_to_string(root().join(file)).unwrap()).collect();
+    let named = |table: &str, rows: &[Row]| {
+        for Row { key, beyond, .. } in rows {
+            let has_status = |word: &str| word.len() == 3 && word.parse::<u16>().is_ok();
+            let ends_requests = beyond.split([' ', ',', ';']).any(has_status);
+            let name = format!("{table}.{key}");
+            // In a text, and not as the value of the configuration.
+            let is_named = sources.lines().any(|line| line.contains('"') && line.contains(&name));
+            assert!(!ends_requests || is_named, "nothing says {name}, and a client meets: {beyond}");
+        }
+    };
+    named("limits", &ROWS);
+    named("upstream", &UPSTREAM_ROWS);
 }
 
 #[test]

@@ -9,7 +9,8 @@ use countersign_gateway::limits::Limits;
 use super::http2::Stuck;
 use super::{PATIENCE, WORLD, login_with};
 use crate::frames::{CONTINUATION, END_HEADERS, END_STREAM, Frames, HEADERS, fields, frame, get};
-use crate::process::Site;
+use crate::process::{CONFIG, Site};
+use crate::threats::heard::Hearing;
 use crate::threats::{Ground, basic};
 use crate::transcript::Manners;
 
@@ -203,6 +204,7 @@ fn a_body_may_rest_between_its_pieces_and_one_that_the_gate_reads_has_a_time_for
     };
     let login = login_with("\"\"");
     let body = login.split_once("\n\n").unwrap().1;
+    let hearing = Hearing::begin();
     std::thread::scope(|scope| {
         // Together the rests are longer than the limit.
         scope.spawn(|| {
@@ -227,6 +229,19 @@ fn a_body_may_rest_between_its_pieces_and_one_that_the_gate_reads_has_a_time_for
             assert!(is_cut_off(&mut endless, b" "), "a call without an end");
         });
     });
+    hearing.wait_for("it stood still for longer than limits.body_timeout");
+    hearing.wait_for("could not read the body within limits.body_timeout");
+}
+
+#[test]
+fn a_service_that_is_silent_is_waited_for_so_long_and_the_line_says_so() {
+    let ground = Ground::limited_in("enactor", WORLD, Limits::default(), REST);
+    ground.world.behave(Manners::Silent);
+    let hearing = Hearing::begin();
+    let mut client = connect(&ground);
+    client.write_all(head("GET /x", "").as_bytes()).unwrap();
+    assert_eq!(status(&mut client), Some(504));
+    hearing.wait_for("than upstream.response_timeout");
 }
 
 #[test]
@@ -276,7 +291,9 @@ fn behind(service: SocketAddr, words: &str) -> Site {
          upstream = {{ backends = [\"http://{service}\"], {words} }}\n\
          [[api.route]]\nat = \"/**\"\nallow = \"anonymous\"\n"
     );
-    Site::with(move |_| api, Vec::new())
+    let site = Site::with(move |_| api, Vec::new());
+    site.write(CONFIG, &site.configuration().replace("access = false", "access = true"));
+    site
 }
 
 /// All that comes of an answer.
@@ -319,7 +336,7 @@ fn an_answer_may_rest_between_its_pieces_and_one_that_stands_still_breaks_off() 
     });
     // Together the rests are longer than the limit.
     let site = behind(address, "body_timeout = \"3s\"");
-    let gate = site.start();
+    let mut gate = site.start();
     let address = gate.address;
     std::thread::scope(|scope| {
         scope.spawn(move || {
@@ -331,15 +348,20 @@ fn an_answer_may_rest_between_its_pieces_and_one_that_stands_still_breaks_off() 
             assert!(broken.starts_with("HTTP/1.1 200 ") && !broken.ends_with("0\r\n\r\n"), "{broken}");
         });
     });
+    let why = "the upstream stood still in its answer for longer than upstream.body_timeout";
+    while gate.says_next(&["request answered"])["broke_off"] != why {}
 }
 
 #[test]
 fn a_service_that_takes_no_connection_is_waited_for_so_long() {
     let stuck = Stuck::new();
     let site = behind(stuck.address, "connect_timeout = \"1s\"");
-    let gate = site.start();
+    let mut gate = site.start();
     let told = answer(gate.address, "/x");
     assert!(told.starts_with("HTTP/1.1 504 "), "{told}");
+    let line = gate.says_next(&["request answered"]);
+    let cause = line["auth.cause"].as_str().unwrap();
+    assert!(cause.contains("within upstream.connect_timeout"), "{line}");
     let open = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let address = open.local_addr().unwrap();
     std::thread::spawn(move || {
