@@ -15,8 +15,8 @@ use crate::raw::{self, Client};
 use crate::threats::{basic, claims_of};
 use crate::world::setting::Setting;
 
-const TAKEN: &str = "took the configuration anew";
-const KEPT_OUT: &str = "the configuration was not taken; the gate runs on as it was";
+pub(crate) const TAKEN: &str = "took the configuration anew";
+pub(crate) const KEPT_OUT: &str = "the configuration was not taken; the gate runs on as it was";
 const ROUTE: &str = "[[api.route]]\nat = \"/api/v1/Contact/**\"\nallow = \"authenticated\"\n";
 const PERSON: &str = "[[api.route]]\nat = \"/api/v1/Person/**\"\nallow = \"authenticated\"\n";
 

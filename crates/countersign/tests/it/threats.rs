@@ -34,6 +34,7 @@ mod realms;
 mod revocation;
 mod sessions;
 mod sockets;
+mod starting;
 mod table;
 mod tokens;
 mod windows;

@@ -1,6 +1,7 @@
 //! New connections to backends.
 
 use std::io;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -42,8 +43,13 @@ pub enum TlsSetupError {
     #[error(transparent)]
     File(#[from] crate::listen::TlsError),
     /// A certificate in it.
-    #[error("could not use a certificate authority")]
-    Root(#[source] rustls::Error),
+    #[error("could not use a certificate authority of {}", .file.display())]
+    Root {
+        /// Where it stands.
+        file: PathBuf,
+        /// What is wrong with it.
+        source: rustls::Error,
+    },
     /// The system has none.
     #[error("could not find certificate authorities on this system: {0}")]
     NoRoots(String),
@@ -106,7 +112,8 @@ pub(super) fn connector(tls: &UpstreamTls) -> Result<TlsConnector, TlsSetupError
     let mut roots = RootCertStore::empty();
     if let Some(path) = &tls.roots {
         for certificate in crate::listen::certificates(path)? {
-            roots.add(certificate).map_err(TlsSetupError::Root)?;
+            let unusable = |source| TlsSetupError::Root { file: path.clone(), source };
+            roots.add(certificate).map_err(unusable)?;
         }
     } else {
         let found = rustls_native_certs::load_native_certs();

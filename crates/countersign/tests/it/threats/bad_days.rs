@@ -1,5 +1,7 @@
 //! Push channels on bad days: strangers, bombs, floods, and a gate that starts anew.
 
+mod rules;
+
 use std::time::Duration;
 
 use countersign_services::publish::Channel;

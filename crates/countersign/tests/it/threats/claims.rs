@@ -61,9 +61,18 @@ fn c8_bombs_are_refused_and_so_is_what_is_encrypted_or_compressed() {
         ("objects in each other", format!("{}1{}", "{\"a\":".repeat(6_000), "}".repeat(6_000))),
         ("many members", wide),
         ("a text of 40 KB", format!("\"{}\"", "x".repeat(40_000))),
+        // Within the length of a token, so that it is the depth that is too much, and no parser that recurses sees it.
+        ("arrays in each other, in a short token", deep(4000)),
+        ("arrays in each other, one too deep", deep(32)),
+        (
+            "objects in each other, in a short token",
+            format!("{}1{}", "{\"a\":".repeat(1500), "}".repeat(1500)),
+        ),
         ("a member twice, within", r#"{"b":1,"b":2}"#.to_owned()),
     ] {
-        let told = show(&ground, &signed(HEADER, &payload(&ground, &[("more", &value)]), KEY));
+        let token = signed(HEADER, &payload(&ground, &[("more", &value)]), KEY);
+        assert!(!what.ends_with("short token") || token.len() < 16 * 1024, "{what}: {} bytes", token.len());
+        let told = show(&ground, &token);
         assert_eq!((told.status(), told.seen.len()), (401, 0), "{what}: {}", told.bytes());
     }
     show(&ground, &signed(r#"{"alg":"RS256","alg":"RS256"}"#, &good, KEY)).refused(401);
@@ -76,7 +85,8 @@ fn c8_bombs_are_refused_and_so_is_what_is_encrypted_or_compressed() {
     let answer = Client::new(ground.world.address).exchange(0, request.as_bytes());
     assert!(answer.is_err() || answer.unwrap().head.status() == 431);
     assert!(ground.world.upstream.take().is_empty());
-    // What a genuine token may have beside its claims.
+    // What a genuine token may have beside its claims; the object of the claims is one level.
+    show(&ground, &signed(HEADER, &payload(&ground, &[("more", &deep(31))]), KEY)).passed();
     show(&ground, &signed(HEADER, &payload(&ground, &[("more", &deep(5))]), KEY)).passed();
     show(
         &ground,

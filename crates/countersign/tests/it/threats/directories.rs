@@ -116,6 +116,24 @@ fn d12_users_write_no_filters_and_an_empty_password_is_nobodys() {
     }
 }
 
+/// Who is bound is the directory's answer, and it must be one.
+#[test]
+fn ldap6_several_entries_of_one_name_are_nobody() {
+    let twin = |name: &str, password: &str| {
+        person("rosa", password)
+            .replacen("dn: uid=rosa,", &format!("dn: cn={name},"), 1)
+            .replace("cn: rosa", &format!("cn: {name}"))
+    };
+    let slapd =
+        Slapd::start(&[twin("first", "firstpw"), twin("second", "secondpw"), person("dora", "dorapw")]);
+    let ground = ground(options(slapd.address(), Privacy::None, searching()));
+    let wrong = login(&ground, "dora", "wrong", Some("AD")).refused(401).bytes();
+    for password in ["firstpw", "secondpw", "wrong"] {
+        assert_eq!(login(&ground, "rosa", password, Some("AD")).refused(401).bytes(), wrong, "{password}");
+    }
+    login(&ground, "dora", "dorapw", Some("AD")).answered();
+}
+
 #[test]
 fn d12_referrals_lead_nowhere() {
     let (address, heard) = listener(b"");

@@ -164,6 +164,55 @@ fn f1_keys_that_cannot_be_fetched_are_neither_right_nor_wrong() {
     }
 }
 
+/// A verifier that takes a signature of zeros takes any token (CVE-2022-21449).
+#[test]
+fn c2_a_signature_of_zeros_is_none_for_an_elliptic_curve() {
+    use aws_lc_rs::rand::SystemRandom;
+    use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
+    let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
+    let point = pair.public_key().as_ref();
+    let coordinate = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+    let (x, y) = (coordinate(&point[1..33]), coordinate(&point[33..65]));
+    let jwk =
+        json!({ "kty": "EC", "crv": "P-256", "kid": "curve", "use": "sig", "alg": "ES256", "x": x, "y": y });
+    let site = Site::new();
+    site.says("200 OK", &json!({ "keys": [jwk] }).to_string());
+    let ground = ground(&site);
+    let token = |signature: &dyn Fn(&[u8]) -> Vec<u8>| {
+        let expires_at = ground.world.now().unix_secs() + 600;
+        let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+        let claims = json!({ "iss": ISSUER, "aud": "gate", "exp": expires_at, "sub": "7" });
+        let signed = format!("{}.{}", part(&json!({ "alg": "ES256", "kid": "curve" })), part(&claims));
+        format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature(signed.as_bytes())))
+    };
+    let right = |message: &[u8]| pair.sign(&SystemRandom::new(), message).unwrap().as_ref().to_vec();
+    call(&ground, &token(&right)).passed();
+    // The order of the curve (FIPS 186-5), which is zero to whoever reduces it.
+    let order: Vec<u8> = (0..32)
+        .map(|at| {
+            u8::from_str_radix(
+                &"ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551"[2 * at..2 * at + 2],
+                16,
+            )
+            .unwrap()
+        })
+        .collect();
+    let one = [&[0; 31][..], &[1]].concat();
+    for (what, signature) in [
+        ("zeros", vec![0; 64]),
+        ("zeros in DER", vec![0x30, 6, 2, 1, 0, 2, 1, 0]),
+        ("nothing", Vec::new()),
+        ("no r", [&[0; 32][..], &one].concat()),
+        ("no s", [&one[..], &[0; 32]].concat()),
+        ("the order twice", [&order[..], &order].concat()),
+        ("more zeros", vec![0; 96]),
+    ] {
+        call(&ground, &token(&|_| signature.clone())).refused(401);
+        println!("{what}");
+    }
+    call(&ground, &token(&right)).passed();
+}
+
 /// Asks again and again with a token until the answer is this one.
 fn until_answered(ground: &Ground, status: u16, token: impl Fn() -> String) {
     let deadline = Instant::now() + Duration::from_secs(4 * WINDOW_SECS);

@@ -1,5 +1,7 @@
 //! D13, D14 and their like: NTLM, against accounts that opted in.
 
+mod rules;
+
 use std::net::TcpStream;
 use std::process::Command;
 use std::time::Duration;

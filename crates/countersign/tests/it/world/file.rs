@@ -116,8 +116,12 @@ impl NtlmEntry {
     pub(crate) fn settings(&self) -> NegotiationSettings {
         let names =
             Names { domain: self.domain.clone(), dns_domain: self.dns_domain.clone(), ..Names::default() };
-        let ntlm =
-            NtlmSettings { verifier: NtlmVerifier::Store, names, mic: Mic::IfPresent, binding: Demand::Off };
+        let ntlm = NtlmSettings {
+            verifier: NtlmVerifier::Store,
+            names,
+            mic: Mic::IfPresent,
+            binding: Demand::IfPresent,
+        };
         NegotiationSettings { kerberos: None, ntlm: Some(ntlm) }
     }
 }
