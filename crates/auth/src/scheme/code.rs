@@ -253,7 +253,7 @@ mod tests {
         let gone = own.depart(None, &[1; RANDOM_BYTES], NOW, &back).unwrap();
         assert_eq!(own.open(&gone.browser, &gone.state, NOW).unwrap().back, "");
         let gone = own.depart(None, &[1; RANDOM_BYTES], NOW, &back[1..]).unwrap();
-        assert!(gone.state.len() <= STATE_BYTES_MAX);
+        assert!(gone.state.len() <= STATE_BYTES_MAX, "no state that is made is too long");
         assert_eq!(own.open(&gone.browser, &gone.state, NOW).unwrap().back, back[1..]);
     }
 }

@@ -19,7 +19,7 @@ const CHANNEL_BINDINGS: u16 = 10;
 /// Of `FLAGS`: there is a message integrity code.
 const HAS_MIC: u32 = 0x2;
 /// There are ten kinds, each of which comes once.
-const PAIRS_MAX: usize = 32;
+pub(super) const PAIRS_MAX: usize = 32;
 
 /// What a client says in the target information of its response. It is under the proof.
 #[derive(Debug, Default, PartialEq, Eq)]

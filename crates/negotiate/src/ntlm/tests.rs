@@ -337,6 +337,17 @@ fn a_pair_that_comes_twice_is_malformed() {
 }
 
 #[test]
+fn pairs_are_counted() {
+    // Beside the domain's name and the end of the list.
+    let others = super::pairs::PAIRS_MAX - 2;
+    for (count, expected) in [(others, Ok(())), (others + 1, Err(NtlmError::Malformed))] {
+        let more: Vec<(u16, &[u8])> = vec![(100, b"x"); count];
+        let client = Client { more_pairs: &more, ..Client::default() };
+        assert_eq!(outcome(&client, &Demands::default()), expected, "{count}");
+    }
+}
+
+#[test]
 fn the_list_of_mechanisms_is_signed_both_ways() {
     let list = b"the list";
     let session = verify(&requests(), "open sesame", &Demands::default()).unwrap();

@@ -2,9 +2,11 @@
 //! reasons that stand beside the constants. Every limit names the test that tries its edge. `UPDATE=1` writes the page.
 
 mod keyless;
+mod unlisted;
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::path::Path;
 use std::time::Duration;
 
 use countersign_gateway::limits::Limits;
@@ -12,6 +14,7 @@ use countersign_gateway::upstream::Times;
 use serde_json::Value;
 
 use self::keyless::{FIXED, Fixed};
+use self::unlisted::UNLISTED;
 use crate::shape::all_sources;
 use crate::transcript::root;
 
@@ -342,7 +345,7 @@ fn page() -> String {
     rows(&mut page, "Backends", &UPSTREAM_ROWS);
     page.push_str("\n## Without a key\n\n| what | limit | reason |\n|---|---|---|\n");
     for Fixed { what, constant: place, .. } in FIXED {
-        let (value, reason) = constant(place);
+        let (value, reason) = constant(*place);
         let value = match value.strip_prefix("Duration::from_secs(").and_then(|rest| rest.strip_suffix(')')) {
             Some(secs) => format!("{secs}s"),
             None => value,
@@ -366,6 +369,38 @@ fn the_page_of_limits_is_up_to_date() {
 #[expect(clippy::disallowed_methods, reason = "whoever runs it says so")]
 fn updates() -> bool {
     std::env::var("UPDATE").is_ok_and(|update| update == "1")
+}
+
+/// Whoever bounds something says on the page how far it goes, or here why it is nothing that strangers meet.
+#[test]
+fn every_constant_that_is_the_most_of_something_is_listed() {
+    let rows = ROWS.iter().chain(&UPSTREAM_ROWS).map(|row| row.constant);
+    let listed: BTreeSet<(String, String)> = rows
+        .chain(FIXED.iter().map(|fixed| fixed.constant))
+        .map(|(file, name)| (file.trim_start_matches("crates/").to_owned(), name.to_owned()))
+        .collect();
+    let unlisted: BTreeSet<(String, String)> =
+        UNLISTED.iter().map(|(file, name, _)| ((*file).to_owned(), (*name).to_owned())).collect();
+    let mut found = BTreeSet::new();
+    let samples = |file: &Path| {
+        file.starts_with("crates/countersign/src/demo")
+            || file.components().any(|part| part.as_os_str() == "tests")
+    };
+    for file in all_sources().into_iter().filter(|file| !samples(file)) {
+        let path = file.to_str().unwrap().trim_start_matches("crates/").to_owned();
+        for line in std::fs::read_to_string(root().join(&file)).unwrap().lines() {
+            let words = line.split_once("const ").filter(|(before, _)| !before.contains('/'));
+            let Some((name, _)) = words.and_then(|(_, rest)| rest.split_once(':')) else { continue };
+            if name.ends_with("_MAX") {
+                found.insert((path.clone(), name.to_owned()));
+            }
+        }
+    }
+    assert!(found.len() > 100, "{} constants", found.len());
+    let missing: Vec<_> = found.iter().filter(|at| !listed.contains(at) && !unlisted.contains(at)).collect();
+    assert!(missing.is_empty(), "neither on the page nor among `UNLISTED`: {missing:#?}");
+    let gone: Vec<_> = unlisted.iter().filter(|at| !found.contains(at)).collect();
+    assert!(gone.is_empty(), "among `UNLISTED`, and not there: {gone:#?}");
 }
 
 /// Beyond a limit with a key that ends a request with a status, its access line names the key, in one way everywhere.

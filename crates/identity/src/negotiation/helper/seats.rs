@@ -93,3 +93,29 @@ impl Drop for Seat {
         self.seats.table().taken.retain(|taken| taken.number != self.number);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use std::net::IpAddr;
+
+    use super::*;
+
+    /// Exchanges whose processes are at work give way to nobody.
+    #[test]
+    fn so_many_exchanges_are_under_way_and_so_many_of_one_address() {
+        let (seats, slot) = (Arc::new(Seats::default()), Slot::default());
+        let take = |address: usize| {
+            let address = IpAddr::from([192, 0, 2, u8::try_from(address).unwrap()]);
+            seats.take(Source::of(address), &slot).map(|(seat, _)| seat)
+        };
+        let mut taken: Vec<Seat> = (0..PER_ADDRESS_MAX).map(|_| take(0).unwrap()).collect();
+        assert!(take(0).is_none(), "one more of an address");
+        taken.extend((PER_ADDRESS_MAX..EXCHANGES_MAX).map(|number| take(number).unwrap()));
+        assert!(take(200).is_none(), "one more of all");
+        taken.pop();
+        taken.push(take(200).unwrap());
+        assert!(take(201).is_none());
+    }
+}

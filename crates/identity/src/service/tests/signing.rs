@@ -152,6 +152,21 @@ fn pem_keys_are_pinned_to_one_algorithm() {
 }
 
 #[test]
+fn keys_of_a_set_are_counted_and_its_bytes() {
+    let read = |keys: usize, filling: usize| {
+        let key =
+            json!({ "kty": "OKP", "crv": "Ed25519", "x": "2-Jj2UvNCvQiUPNYRgSi0cJSPiJI6Rs6D0UTeEpQVj8" });
+        let set = json!({ "keys": vec![key; keys] }).to_string();
+        let filled = format!("{set}{}", " ".repeat(filling.saturating_sub(set.len())));
+        parse_jwks(&filled).map(|keys| keys.len())
+    };
+    assert_eq!(read(64, 0).ok(), Some(64));
+    assert!(matches!(read(65, 0), Err(KeySetError::TooLarge)));
+    assert_eq!(read(1, 1 << 20).ok(), Some(1));
+    assert!(matches!(read(1, (1 << 20) + 1), Err(KeySetError::TooLarge)));
+}
+
+#[test]
 fn key_sets_are_read_strictly() {
     let n = |bytes: usize| "_".repeat(bytes * 4 / 3);
     let x = "2-Jj2UvNCvQiUPNYRgSi0cJSPiJI6Rs6D0UTeEpQVj8";

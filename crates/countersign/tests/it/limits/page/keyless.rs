@@ -5,6 +5,8 @@ use super::{FIXED_HERE, HERE, OBJECTS, TIMES};
 const ASKED: &str = "crates/countersign/tests/it/threats/lasting.rs";
 const BAYEUX: &str = "crates/bayeux/src/limits.rs";
 const FRAMES: &str = "crates/gateway/src/listen/frames.rs";
+const SEATS: &str = "crates/identity/src/negotiation/helper/seats.rs";
+const SIGNING: &str = "crates/identity/src/service/tests/signing.rs";
 const INTROSPECTION: &str = "crates/identity/src/issuers/introspection.rs";
 
 /// A limit that no key changes.
@@ -23,7 +25,7 @@ const fn fixed(
     Fixed { what, constant, test }
 }
 
-pub(super) const FIXED: [Fixed; 72] = [
+pub(super) const FIXED: &[Fixed] = &[
     fixed(
         "bytes of a target",
         ("crates/gateway/src/listen/heads.rs", "TARGET_BYTES_MAX"),
@@ -391,6 +393,61 @@ pub(super) const FIXED: [Fixed; 72] = [
         "bytes of a token of SPNEGO, Kerberos or NTLM",
         ("crates/negotiate/src/lib.rs", "TOKEN_BYTES_MAX"),
         ("crates/negotiate/src/spnego/tests.rs", "what_is_cut_short_or_goes_on_is_malformed"),
+    ),
+    fixed(
+        "mechanisms that a token of SPNEGO offers",
+        ("crates/negotiate/src/spnego.rs", "MECHANISMS_MAX"),
+        ("crates/negotiate/src/spnego/tests.rs", "what_is_cut_short_or_goes_on_is_malformed"),
+    ),
+    fixed(
+        "pairs in a response of NTLM",
+        ("crates/negotiate/src/ntlm/pairs.rs", "PAIRS_MAX"),
+        ("crates/negotiate/src/ntlm/tests.rs", "pairs_are_counted"),
+    ),
+    fixed(
+        "code units of a user's or a domain's name in NTLM",
+        ("crates/negotiate/src/ntlm/message.rs", "NAME_UNITS_MAX"),
+        ("crates/negotiate/src/ntlm/message.rs", "names_are_text_of_a_bounded_length"),
+    ),
+    fixed(
+        "exchanges with a program that checks NTLM, at once",
+        (SEATS, "EXCHANGES_MAX"),
+        (SEATS, "so_many_exchanges_are_under_way_and_so_many_of_one_address"),
+    ),
+    fixed(
+        "of them from one address",
+        (SEATS, "PER_ADDRESS_MAX"),
+        (SEATS, "so_many_exchanges_are_under_way_and_so_many_of_one_address"),
+    ),
+    fixed(
+        "Digest nonces whose counts are kept, of each of 1,024 parts",
+        ("crates/auth/src/scheme/digest/window.rs", "NONCES_PER_SHARD_MAX"),
+        ("crates/auth/src/scheme/digest/window.rs", "what_was_forgotten_is_never_fresh_again"),
+    ),
+    fixed(
+        "bytes of the way back that a log-in with an issuer remembers",
+        ("crates/auth/src/scheme/code.rs", "BACK_BYTES_MAX"),
+        ("crates/auth/src/scheme/code.rs", "a_way_back_that_is_too_long_is_forgotten"),
+    ),
+    fixed(
+        "bytes of the state of such a log-in",
+        ("crates/auth/src/scheme/code.rs", "STATE_BYTES_MAX"),
+        ("crates/auth/src/scheme/code.rs", "a_way_back_that_is_too_long_is_forgotten"),
+    ),
+    fixed(
+        "log-ins with one issuer that were ended in ten minutes and must not be again",
+        ("crates/identity/src/issuers/login/spent.rs", "MOST"),
+        ("crates/identity/src/issuers/login/spent.rs", "what_cannot_be_told_apart_any_more_is_not_let_in"),
+    ),
+    fixed(
+        "keys of a key set",
+        ("crates/identity/src/signing/public.rs", "KEYS_MAX"),
+        (SIGNING, "keys_of_a_set_are_counted_and_its_bytes"),
+    ),
+    fixed(
+        "bytes of a key set, wherever it is from",
+        ("crates/identity/src/signing/public.rs", "SET_BYTES_MAX"),
+        (SIGNING, "keys_of_a_set_are_counted_and_its_bytes"),
     ),
     // Which of them gives way is not to be told from outside, and one is gone without a sign.
     fixed(
