@@ -2,15 +2,18 @@
 
 mod tls;
 
+use std::fs::File;
 use std::io::{BufRead as _, BufReader};
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Output, Stdio};
+use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use countersign_auth::secret::Secret;
 use countersign_identity::accounts::AccountDraft;
 use countersign_identity::equivalents::WeakerScheme;
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use serde_json::Value;
 
 use crate::ntlm;
@@ -115,6 +118,56 @@ fn the_first_password_is_in_a_file_and_in_no_log() {
     gate.terminate();
     gate.said("stopped");
     assert!(!gate.log().contains(MADE) && !std::path::Path::new(&file).exists());
+}
+
+/// A terminal: its near end, for a program, and the lines that come out of the other one.
+fn terminal() -> (Stdio, Receiver<String>) {
+    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY;
+    let far = openpt(flags).unwrap();
+    grantpt(&far).unwrap();
+    unlockpt(&far).unwrap();
+    let near = ptsname(&far, Vec::new()).unwrap();
+    let near = File::options().read(true).write(true).open(near.to_str().unwrap()).unwrap();
+    let (said, lines) = channel();
+    std::thread::spawn(move || {
+        // Once nobody has the near end, reading is an error.
+        let lines = BufReader::new(File::from(far)).lines().map_while(Result::ok);
+        lines.take_while(|line| said.send(line.clone()).is_ok()).for_each(drop);
+    });
+    (near.into(), lines)
+}
+
+/// Whoever sits at a terminal reads the password once, and nothing keeps it.
+#[test]
+fn the_first_password_is_shown_at_a_terminal_and_nowhere_else() {
+    let site = Site::new(Vec::new());
+    let (near, lines) = terminal();
+    let mut gate = site.start_at(near);
+    let shown = lines.recv_timeout(DEADLINE).unwrap();
+    let password = shown.strip_prefix("The first administrator is made: user admin with password ");
+    let password = password.and_then(|rest| rest.strip_suffix("   (shown only now)"));
+    let password = password.unwrap_or_else(|| panic!("{shown}"));
+    assert_eq!(ask(gate.address, "crm.example", &by_password("admin", password)), 200);
+    assert_eq!(ask(gate.address, "crm.example", &by_password("admin", "something-else-9")), 401);
+    gate.terminate();
+    gate.said("stopped");
+    let log = gate.log();
+    assert!(!log.contains(password) && !log.contains(MADE), "{log}");
+    let beside = site.store().parent().unwrap().read_dir().unwrap();
+    for file in beside.map(|file| file.unwrap().path()) {
+        assert!(!file.display().to_string().contains("first-administrator"), "{}", file.display());
+        let kept = std::fs::read(&file).unwrap_or_default();
+        let is_in_it = kept.windows(password.len()).any(|bytes| bytes == password.as_bytes());
+        assert!(!is_in_it, "{}", file.display());
+    }
+    assert_eq!(lines.try_iter().collect::<Vec<_>>(), Vec::<String>::new(), "shown once");
+    // The next start shows nothing.
+    let (near, lines) = terminal();
+    let mut gate = site.start_at(near);
+    gate.terminate();
+    gate.said("stopped");
+    drop(gate);
+    assert_eq!(lines.iter().collect::<Vec<_>>(), Vec::<String>::new());
 }
 
 /// What a check says of a configuration: keys with lines and messages.

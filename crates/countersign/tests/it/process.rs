@@ -107,7 +107,14 @@ impl Site {
 
     /// Starts a gate that may have to wait before it listens.
     pub(crate) fn begin(&self, environment: &[(&str, String)]) -> Gate {
-        Gate::begin(Command::new(binary()), &self.folder.path().join(CONFIG), environment)
+        Gate::begin(Command::new(binary()), &self.folder.path().join(CONFIG), environment, Stdio::null())
+    }
+
+    /// Starts a gate that somebody sits before, with what he reads as its standard output.
+    pub(crate) fn start_at(&self, terminal: Stdio) -> Gate {
+        let mut gate = Gate::begin(Command::new(binary()), &self.folder.path().join(CONFIG), &[], terminal);
+        gate.listens();
+        gate
     }
 
     /// Starts a gate that can be kept from writing to files: see [`Gate::fill_disk`].
@@ -121,7 +128,7 @@ impl Site {
     pub(crate) fn start_after(&self, preparation: &str) -> Gate {
         let mut command = Command::new("sh");
         command.arg("-c").arg(format!("{preparation} && exec \"$0\" \"$@\"")).arg(binary());
-        let mut gate = Gate::begin(command, &self.folder.path().join(CONFIG), &[]);
+        let mut gate = Gate::begin(command, &self.folder.path().join(CONFIG), &[], Stdio::null());
         gate.listens();
         gate
     }
@@ -156,7 +163,7 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
-    fn begin(mut command: Command, config: &Path, environment: &[(&str, String)]) -> Self {
+    fn begin(mut command: Command, config: &Path, environment: &[(&str, String)], stdout: Stdio) -> Self {
         let started = Instant::now();
         let mut child = command
             .arg("serve")
@@ -164,7 +171,7 @@ impl Gate {
             .arg(config)
             .envs(environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
+            .stdout(stdout)
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();

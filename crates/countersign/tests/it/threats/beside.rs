@@ -3,7 +3,7 @@
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use countersign_auth::secret::Secret;
 use countersign_gateway::limits::Limits;
@@ -11,6 +11,7 @@ use countersign_identity::accounts::{AccountDraft, AccountError, AccountView};
 use countersign_identity::service::By;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, HandshakeKind, RootCertStore, StreamOwned};
+use serde_json::Value;
 
 use super::{Ground, Told, all, basic, claims};
 use crate::process::{Gate, Site};
@@ -19,6 +20,8 @@ use crate::upstream::Received;
 use crate::world::ASSERTION;
 
 const PASSWORD: &str = "wonderland-7";
+/// Longer than a line of the log waits for its second, on a machine that compiles beside it.
+const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Contacts are for sellers, and Ann is one.
 const SELLERS: &str = r#"
@@ -142,6 +145,38 @@ fn administered() -> (Site, Gate, SocketAddr) {
     let line = gate.said("listening for administration");
     let address = line["listener.address"].as_str().unwrap().parse().unwrap();
     (site, gate, address)
+}
+
+#[test]
+fn e9_whoever_asks_the_administration_under_another_host_is_in_the_log_once_a_second() {
+    const REFUSED: &str =
+        "refused whoever asked the administration under a host that `administration.hosts` does not list";
+    let (_site, mut gate, administration) = administered();
+    let ask = |host: &str| {
+        let answer = exchange(administration, &format!("GET /live HTTP/1.1\r\nHost: {host}"));
+        assert_eq!(answer.head.status(), 421, "{host}");
+    };
+    // What is no host is in no line.
+    ask("no host at all");
+    let first = gate.says_next(&[REFUSED]);
+    assert_eq!(
+        (&first["level"], &first["http.host"], &first["requests"]),
+        (&"WARN".into(), &"".into(), &1.into()),
+        "{first}"
+    );
+    // The rest of the second is counted, and told with the first of the next one.
+    let until = Instant::now() + DEADLINE;
+    let mut asked = 0_u64;
+    while gate.times_said(REFUSED) < 2 {
+        assert!(Instant::now() < until, "{asked} were refused and not told");
+        asked += 1;
+        ask(&format!("Evil-{asked}.Example:8080"));
+    }
+    let log = gate.log();
+    let second = log.lines().filter(|line| line.contains(REFUSED)).nth(1).unwrap();
+    let second: Value = serde_json::from_str(second).unwrap();
+    let told = second["requests"].as_u64().unwrap();
+    assert_eq!(second["http.host"], format!("evil-{told}.example"), "{second}");
 }
 
 fn exchange(address: SocketAddr, request: &str) -> Answer {
