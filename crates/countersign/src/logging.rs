@@ -1,6 +1,9 @@
 //! Log lines: written by a thread of their own, so that a slow terminal or disk never holds up a request.
 //!
-//! They wait in a queue without a lock: cores put blocks of access lines there while they have requests to answer.
+//! They wait in a queue without a lock: cores put blocks of access lines there while they have requests to answer. The queue
+//! by itself lets whoever comes to a place that another is not done with wait for him, and he may be interrupted: that can be
+//! where the queue is full. So places are counted before they are used, and one is free again once it is empty; where none
+//! is, lines are dropped.
 
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -110,6 +113,8 @@ struct Waiting {
     queue: ArrayQueue<Vec<u8>>,
     bytes_max: usize,
     bytes: AtomicUsize,
+    /// Places that are not known to be empty: no fewer than are in use.
+    places: AtomicUsize,
     /// Lines, since the start.
     dropped: AtomicU64,
     /// Nothing comes that has to be written.
@@ -122,9 +127,30 @@ impl Waiting {
             queue: ArrayQueue::new(WAITING_MAX),
             bytes_max,
             bytes: AtomicUsize::new(0),
+            places: AtomicUsize::new(0),
             dropped: AtomicU64::new(0),
             is_over: AtomicBool::new(false),
         }
+    }
+
+    /// Takes a place, and room for so many bytes; false if there is not both.
+    fn take(&self, bytes: usize) -> bool {
+        // Acquired from whoever emptied the place that is used now: it is ready.
+        let is_place = self.places.fetch_add(1, Ordering::Acquire) < WAITING_MAX;
+        let before = self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        let is_room = is_place && before.saturating_add(bytes) <= self.bytes_max;
+        if !is_room {
+            self.places.fetch_sub(1, Ordering::Relaxed);
+            self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        }
+        is_room
+    }
+
+    /// Takes lines out, if there are any.
+    fn pop(&self) -> Option<Vec<u8>> {
+        let lines = self.queue.pop()?;
+        self.places.fetch_sub(1, Ordering::Release);
+        Some(lines)
     }
 
     /// Writes lines until the end, in the thread that is woken for them.
@@ -133,7 +159,7 @@ impl Waiting {
         loop {
             // Asked before the queue is: what came before the end is written.
             let is_over = self.is_over.load(Ordering::Acquire);
-            let Some(lines) = self.queue.pop() else {
+            let Some(lines) = self.pop() else {
                 if !is_over {
                     std::thread::park();
                 } else if is_last_note || !self.tell_dropped(&mut told) {
@@ -146,7 +172,8 @@ impl Waiting {
             let _ = to.write_all(&lines);
             let before = self.bytes.fetch_sub(lines.len(), Ordering::Relaxed);
             let waits = before.saturating_sub(lines.len());
-            if waits.saturating_add(NOTE_BYTES) <= self.bytes_max && !self.queue.is_full() {
+            let places = self.places.load(Ordering::Relaxed);
+            if waits.saturating_add(NOTE_BYTES) <= self.bytes_max && places < WAITING_MAX {
                 self.tell_dropped(&mut told);
             }
         }
@@ -176,13 +203,10 @@ impl Lines {
 impl AccessLog for Lines {
     fn write(&self, lines: &[u8]) {
         let waiting = &self.waiting;
-        let before = waiting.bytes.fetch_add(lines.len(), Ordering::Relaxed);
-        let is_kept = before.saturating_add(lines.len()) <= waiting.bytes_max
-            && waiting.queue.push(lines.to_vec()).is_ok();
-        if is_kept {
+        // Whoever has a place finds the queue with room.
+        if waiting.take(lines.len()) && waiting.queue.push(lines.to_vec()).is_ok() {
             self.writer.unpark();
         } else {
-            waiting.bytes.fetch_sub(lines.len(), Ordering::Relaxed);
             let count = lines.iter().filter(|byte| **byte == b'\n').count();
             waiting.dropped.fetch_add(u64::try_from(count).unwrap_or(u64::MAX), Ordering::Relaxed);
         }
@@ -267,6 +291,27 @@ mod tests {
         assert!(written.contains("\"log.dropped\":3"));
     }
 
+    /// The queue's own word for it comes before: it has room while somebody is about to empty a place.
+    #[test]
+    fn a_place_is_used_again_once_it_is_empty() {
+        let lines = lines(usize::MAX);
+        for number in 0..WAITING_MAX {
+            AccessLog::write(&lines, format!("{number}\n").as_bytes());
+        }
+        let dropped = Dropped(Arc::clone(&lines.waiting));
+        // In the midst of [`Waiting::pop`].
+        assert_eq!(lines.waiting.queue.pop().unwrap(), b"0\n");
+        AccessLog::write(&lines, b"too early\n");
+        assert_eq!((dropped.lines(), lines.waiting.queue.len()), (1, WAITING_MAX - 1));
+        lines.waiting.places.fetch_sub(1, Ordering::Release);
+        AccessLog::write(&lines, b"in time\n");
+        AccessLog::write(&lines, b"too late\n");
+        assert_eq!((dropped.lines(), lines.waiting.queue.len()), (2, WAITING_MAX));
+        let written = written(&lines);
+        assert!(written.contains("in time") && !written.contains("too"), "{}", written.len());
+        assert_eq!(lines.waiting.places.load(Ordering::Relaxed), 0);
+    }
+
     #[test]
     fn what_many_write_while_the_thread_sleeps_and_wakes_is_all_written_in_their_order() {
         const CORES: usize = 4;
@@ -297,6 +342,7 @@ mod tests {
             let numbers: Vec<usize> = own.map(|number| number.parse().unwrap()).collect();
             assert!(numbers.into_iter().eq(0..EACH), "{core}");
         }
-        assert_eq!(lines.waiting.bytes.load(Ordering::Relaxed), 0);
+        let left = (&lines.waiting.bytes, &lines.waiting.places);
+        assert_eq!((left.0.load(Ordering::Relaxed), left.1.load(Ordering::Relaxed)), (0, 0));
     }
 }
