@@ -29,6 +29,8 @@ use crate::transcript::Manners;
 const SLOW: usize = 20_000;
 /// Files that a process has open beside its connections.
 const OTHER_FILES: usize = 300;
+/// And for each core that it serves on: its sockets, and connections to the service that wait for the next request.
+const FILES_OF_CORE: usize = 80;
 /// Connections of those who are not slow.
 const BESIDE: usize = 50;
 /// Connections from one address, within what the gate allows.
@@ -64,12 +66,14 @@ fn half_a_body() -> String {
 fn wanted() -> usize {
     let wanted = std::env::var("SLOW").ok().map_or(SLOW, |text| text.parse().unwrap());
     // Those whose bodies go on have a second end in the gate, and one in the service.
-    let needed = wanted + upstream_requests(wanted) + OTHER_FILES;
+    let cores = std::thread::available_parallelism().unwrap().get();
+    let other = OTHER_FILES + cores * FILES_OF_CORE;
+    let needed = wanted + upstream_requests(wanted) + other;
     let files = files_for(needed);
     if files >= needed {
         return wanted;
     }
-    let count = files.saturating_sub(OTHER_FILES) * FORWARDED_ONE_IN / (FORWARDED_ONE_IN + 2);
+    let count = files.saturating_sub(other) * FORWARDED_ONE_IN / (FORWARDED_ONE_IN + 2);
     println!("{files} files may be open and not more: {count} connections are held in place of {wanted}");
     assert!(count >= SLOW_MIN, "{count} connections are no crowd: `ulimit -n` must be larger");
     count
