@@ -281,6 +281,23 @@ pub struct Issue {
     pub address: IpAddr,
 }
 
+/// A session to be opened for a caller who came without one.
+#[derive(Clone, Copy, Debug)]
+pub struct Opening<'o> {
+    /// At which API.
+    pub api: &'o Arc<str>,
+    /// For whom; `None` for an anonymous session.
+    pub account: Option<&'o Arc<Account>>,
+    /// What to open.
+    pub plan: &'o TokenPlan,
+    /// When he proved who he is.
+    pub proven_at: Time,
+    /// The token that proved it, if one did: the session ends with it.
+    pub on: Option<TokenDigest>,
+    /// From where he comes.
+    pub address: IpAddr,
+}
+
 /// A token that was issued. The value is known to nobody else, and not kept.
 #[derive(Debug)]
 pub struct Issued {
@@ -349,17 +366,8 @@ pub trait Operations: Send + Sync {
     fn issue(&self, order: Issue, now: Time) -> Answer<Result<IssueAnswer, Unavailable>>;
 
     /// Opens a session without waiting for the store: it is written when it is first presented, and dies
-    /// within five minutes if it never is. `None` if no more are to be had, or if the token has ended that proved the caller,
-    /// `on` which it is: it ends with that.
-    fn open_session(
-        &self,
-        api: &Arc<str>,
-        account: Option<&Arc<Account>>,
-        plan: &TokenPlan,
-        proven_at: Time,
-        on: Option<TokenDigest>,
-        now: Time,
-    ) -> Result<Option<Issued>, Unavailable>;
+    /// within five minutes if it never is. `None` if no more are to be had, or if the token has ended that it is opened on.
+    fn open_session(&self, opening: &Opening<'_>, now: Time) -> Result<Option<Issued>, Unavailable>;
 
     /// Ends a token, and whatever hangs on it (the refresh family that it came with, what was issued on it, its channels).
     fn end(&self, digest: TokenDigest, now: Time) -> Answer<Result<(), Unavailable>>;

@@ -11,7 +11,7 @@ use crate::dialect::StampRule;
 use crate::dialect::pattern::Segments;
 use crate::dialect::template::Medium;
 use crate::identity::Identity;
-use crate::port::Unavailable;
+use crate::port::{Opening, Unavailable};
 use crate::render::Here;
 use crate::serve::World;
 use crate::values::{Caller, SessionView};
@@ -109,9 +109,15 @@ impl Api {
         if identity.is_anonymous() && !world.strangers.may_open(world.now) {
             return Ok(None);
         }
-        let (account, proven_at) = (identity.account(), identity.proven_at());
-        let on = identity.token().map(|token| token.digest());
-        world.operations.open_session(&self.name, account, plan, proven_at, on, world.now)
+        let opening = Opening {
+            api: &self.name,
+            account: identity.account(),
+            plan,
+            proven_at: identity.proven_at(),
+            on: identity.token().map(|token| token.digest()),
+            address: world.strangers.address(),
+        };
+        world.operations.open_session(&opening, world.now)
     }
 
     /// Takes out of an upstream's answer what only the gate may say: the dialect's cookies, the CSRF header,

@@ -49,6 +49,10 @@ impl Strangers for Budget<'_> {
         }
         may
     }
+
+    fn address(&self) -> IpAddr {
+        self.address
+    }
 }
 
 #[cfg(test)]

@@ -29,7 +29,7 @@ use countersign_auth::link::Sharing;
 use countersign_auth::page::Pages;
 use countersign_auth::policy::{Allow, Conditions, RouteOptions, authorize};
 use countersign_auth::port::{
-    After, AtHand, Lookups, Operations as _, ProofKey, Purpose, Signer as _, TokenAnswer, Verified,
+    After, AtHand, Lookups, Opening, Operations as _, ProofKey, Purpose, Signer as _, TokenAnswer, Verified,
 };
 use countersign_auth::recognize::{Request, recognize};
 use countersign_auth::render::Here;
@@ -83,7 +83,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
         per_account: None,
         at_limit: AtLimit::EndOldest,
     };
-    let opened = service.open_session(&API.into(), Some(&ann), &plan, now, None, now)?.ok_or("no session")?;
+    let (name, address) = (Arc::from(API), IpAddr::from([192, 0, 2, 1]));
+    let account = Some(&ann);
+    let opening = Opening { api: &name, account, plan: &plan, proven_at: now, on: None, address };
+    let opened = service.open_session(&opening, now)?.ok_or("no session")?;
     let value = opened.value.expose();
     let digest = TokenDigest::of(API, "session", value);
     // Presented once, so that it is a session like any other.

@@ -4,6 +4,7 @@
 //! and by time are decided here. What is used is noted coarsely and written behind; what a script opened and
 //! never used is never written.
 
+mod anonymous;
 pub(crate) mod index;
 #[cfg(test)]
 mod orders;
@@ -18,12 +19,9 @@ mod atomic {
     pub(super) use std::sync::atomic::{AtomicU64, Ordering, fence};
 }
 
-use std::collections::VecDeque;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
-
 use countersign_auth::token::{AtLimit, TokenDigest, TokenKind};
 
+use anonymous::Anonymous;
 use index::{Held, Index};
 use record::{GRACE_SECS, Marks, Record};
 use table::{Read, Table};
@@ -39,7 +37,8 @@ pub(crate) struct Bounds {
     held: usize,
     /// Anonymous sessions that were never presented. The oldest goes.
     anonymous_fresh: usize,
-    /// Anonymous sessions that live on. Beyond it a session keeps to its first five minutes.
+    /// Anonymous sessions that live on; one source may have a part of them. Beyond it a session keeps to its first five
+    /// minutes.
     anonymous_kept: usize,
 }
 
@@ -75,8 +74,7 @@ pub(crate) struct Tokens {
     pub(crate) words: Words,
     table: Table,
     index: Index,
-    anonymous_fresh: Mutex<VecDeque<[u8; 32]>>,
-    anonymous_kept: AtomicUsize,
+    anonymous: Anonymous,
 }
 
 impl Tokens {
@@ -86,12 +84,11 @@ impl Tokens {
 
     fn bounded(bounds: Bounds) -> Self {
         Self {
+            anonymous: Anonymous::new(bounds.anonymous_fresh, bounds.anonymous_kept),
             bounds,
             words: Words::default(),
             table: Table::new(),
             index: Index::new(),
-            anonymous_fresh: Mutex::default(),
-            anonymous_kept: AtomicUsize::new(0),
         }
     }
 
@@ -127,7 +124,7 @@ impl Tokens {
     pub(crate) fn present(&self, digest: &TokenDigest, now: u32) -> Found {
         let answer = self.table.change(&digest.0, |record| match found(record, now) {
             Found::Unsettled => {
-                if record.account != 0 || self.keep_anonymous() {
+                if record.account != 0 || self.anonymous.keep(record.family) {
                     record.marks = record.marks.without(Marks::FRESH).with(Marks::DIRTY);
                     record.used = record.used.max(now);
                 }
@@ -140,12 +137,6 @@ impl Tokens {
             found @ (Found::Live(_) | Found::Expired | Found::Reused(_) | Found::Missing) => found,
         });
         answer.unwrap_or(Found::Missing)
-    }
-
-    /// Counts one more anonymous session that lives on, if there is room.
-    fn keep_anonymous(&self) -> bool {
-        let more = |kept| (kept < self.bounds.anonymous_kept).then_some(kept + 1);
-        self.anonymous_kept.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
     }
 
     /// A look at a record as it is, noting nothing; never waits.
@@ -168,7 +159,7 @@ impl Tokens {
         if record.account == 0 {
             let added = self.table.insert(record);
             if added && !record.marks.has(Marks::FRESH) {
-                self.anonymous_kept.fetch_add(1, Ordering::Relaxed);
+                self.anonymous.adopt(record.family);
             }
             return added;
         }
@@ -192,7 +183,7 @@ impl Tokens {
         if record.account != 0 {
             self.index.of(record.account).remove(record.mark());
         } else if !record.marks.has(Marks::FRESH) {
-            self.anonymous_kept.fetch_sub(1, Ordering::Relaxed);
+            self.anonymous.let_go(record.family);
         }
     }
 
@@ -202,15 +193,9 @@ impl Tokens {
         marks.into_iter().filter_map(|mark| self.table.find(mark, account)).collect()
     }
 
-    /// Adds a token within the limits of its account; what had to go for it is handed out.
+    /// Adds a token within the limits of its account; what had to go for it is handed out. Those of nobody are
+    /// [opened](Self::open).
     pub(crate) fn issue(&self, record: Record, limit: Limit, now: u32) -> Result<Vec<Record>, Full> {
-        if record.account == 0 {
-            if self.anonymous_kept.load(Ordering::Relaxed) >= self.bounds.anonymous_kept {
-                return Err(Full);
-            }
-            self.insert(record);
-            return Ok(Vec::new());
-        }
         let mut guard = self.index.of(record.account);
         let gone = self.make_room(guard.get(), &record, limit, now)?;
         if self.table.insert(record) {
@@ -222,7 +207,10 @@ impl Tokens {
     /// Adds a session that nobody has presented yet.
     pub(crate) fn open(&self, record: Record, limit: Limit, now: u32) -> Result<Vec<Record>, Full> {
         if record.account == 0 {
-            self.open_anonymous(record);
+            let remove = |oldest: &[u8; 32]| {
+                self.table.remove_if(oldest, |record| record.marks.has(Marks::FRESH));
+            };
+            self.anonymous.open(record.digest, || self.table.insert(record), remove);
             return Ok(Vec::new());
         }
         let mut guard = self.index.of(record.account);
@@ -233,18 +221,6 @@ impl Tokens {
             held.fresh.get_or_insert_default().push((record.word, record.mark()));
         }
         Ok(gone)
-    }
-
-    fn open_anonymous(&self, record: Record) {
-        let mut fresh = self.anonymous_fresh.lock().unwrap_or_else(PoisonError::into_inner);
-        while fresh.len() >= self.bounds.anonymous_fresh
-            && let Some(oldest) = fresh.pop_front()
-        {
-            self.table.remove_if(&oldest, |record| record.marks.has(Marks::FRESH));
-        }
-        if self.table.insert(record) {
-            fresh.push_back(record.digest);
-        }
     }
 
     /// Looks at the sessions that were opened and never presented, once there are too many of them.
@@ -329,10 +305,11 @@ impl Tokens {
         }
     }
 
-    /// Forgets what ended long enough ago; hands out the digests that the store may still have.
+    /// Forgets what ended long enough ago, and anonymous sessions at once, to make room for others; hands out the digests that the store may still have.
     pub(crate) fn sweep(&self, now: u32) -> Vec<[u8; 32]> {
         let over = |record: &Record| {
-            let remembered = if record.marks.has(Marks::FRESH) { 0 } else { EXPIRED_SECS };
+            let is_nobodys = record.account == 0 || record.marks.has(Marks::FRESH);
+            let remembered = if is_nobodys { 0 } else { EXPIRED_SECS };
             record.deadline().saturating_add(remembered) <= now
         };
         let mut stored = Vec::new();
@@ -425,12 +402,12 @@ mod tests {
             tokens.open(fresh(number, 0), None, 10).unwrap();
         }
         assert_eq!(there(&tokens, 0..8), [0, 1, 5, 6, 7]);
-        assert!(tokens.issue(record(9, 0, TokenKind::Session, Marks::NONE), None, 10).is_err());
         tokens.remove(&TokenDigest::of("", "", "0")).unwrap();
-        assert!(tokens.issue(record(9, 0, TokenKind::Session, Marks::NONE), None, 10).is_ok());
+        assert!(present(&tokens, 5, 10) && present(&tokens, 5, 400));
+        // They are forgotten as soon as they are over.
         tokens.sweep(10_000);
         assert_eq!(tokens.len(), 0);
-        assert_eq!(tokens.anonymous_kept.load(Ordering::Relaxed), 0);
+        assert!(tokens.anonymous.is_empty());
     }
 
     #[test]

@@ -15,7 +15,7 @@ use countersign_auth::derive::DerivationKey;
 use countersign_auth::port::keys::{KeyAnswer, KeyCaller, KeyChange, KeyInfo, KeyName};
 use countersign_auth::port::strangers::Strangers;
 use countersign_auth::port::{
-    Answer, ApplicationAnswer, AtHand, Issue, IssueAnswer, Issued, IssuerKey, IssuerKeys, Lookups,
+    Answer, ApplicationAnswer, AtHand, Issue, IssueAnswer, Issued, IssuerKey, IssuerKeys, Lookups, Opening,
     Operations, PasswordAnswer, PasswordChange, PasswordClaim, ProofKey, Purpose, Remembered, SharedAnswer,
     Signer, TokenAnswer, TokenInfo, Unavailable, Verified,
 };
@@ -247,17 +247,9 @@ impl Operations for World {
         done(self.up(Down::Operations).map(|()| IssueAnswer::Issued(issued)))
     }
 
-    fn open_session(
-        &self,
-        _api: &Arc<str>,
-        _account: Option<&Arc<Account>>,
-        plan: &TokenPlan,
-        _proven_at: Time,
-        _on: Option<TokenDigest>,
-        now: Time,
-    ) -> Result<Option<Issued>, Unavailable> {
+    fn open_session(&self, opening: &Opening<'_>, now: Time) -> Result<Option<Issued>, Unavailable> {
         self.up(Down::Operations)?;
-        Ok(self.made(plan, now))
+        Ok(self.made(opening.plan, now))
     }
 
     fn end(&self, _digest: TokenDigest, _now: Time) -> Answer<Result<(), Unavailable>> {
@@ -381,5 +373,9 @@ impl Signer for World {
 impl Strangers for World {
     fn may_open(&self, _now: Time) -> bool {
         true
+    }
+
+    fn address(&self) -> IpAddr {
+        IpAddr::from([192, 0, 2, 1])
     }
 }

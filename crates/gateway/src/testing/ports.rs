@@ -8,7 +8,7 @@ use countersign_auth::derive::DerivationKey;
 use countersign_auth::port::keys::{KeyAnswer, KeyCaller, KeyChange, KeyInfo, KeyName};
 use countersign_auth::port::objects::{Bound, FoundObject, NewBinding, ObjectDigest, ObjectName, Objects};
 use countersign_auth::port::{
-    Answer, ApplicationAnswer, AtHand, Issue, IssueAnswer, Issued, IssuerKeys, Lookups, Operations,
+    Answer, ApplicationAnswer, AtHand, Issue, IssueAnswer, Issued, IssuerKeys, Lookups, Opening, Operations,
     PasswordAnswer, PasswordChange, PasswordClaim, ProofKey, Purpose, Remembered, SharedAnswer, Signer,
     TokenAnswer, TokenInfo, Unavailable, Verified,
 };
@@ -96,15 +96,7 @@ impl Operations for Nobody {
     fn issue(&self, _order: Issue, _now: Time) -> Answer<Result<IssueAnswer, Unavailable>> {
         away()
     }
-    fn open_session(
-        &self,
-        _api: &Arc<str>,
-        _account: Option<&Arc<Account>>,
-        _plan: &TokenPlan,
-        _proven_at: Time,
-        _on: Option<TokenDigest>,
-        _now: Time,
-    ) -> Result<Option<Issued>, Unavailable> {
+    fn open_session(&self, _opening: &Opening<'_>, _now: Time) -> Result<Option<Issued>, Unavailable> {
         Ok(None)
     }
     fn end(&self, _digest: TokenDigest, _now: Time) -> Answer<Result<(), Unavailable>> {

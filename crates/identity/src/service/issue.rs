@@ -1,5 +1,6 @@
 //! How tokens are issued, and refresh tokens turned into their successors.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use countersign_auth::derive;
 use countersign_auth::form::{Form, FormNames, NAME_LENGTH_MAX};
 use countersign_auth::port::{Issue, IssueAnswer, Issued, Unavailable};
 use countersign_auth::secret::Secret;
+use countersign_auth::source::Source;
 use countersign_auth::time::Time;
 use countersign_auth::token::{TokenDigest, TokenKind, TokenPlan};
 use zeroize::Zeroizing;
@@ -15,6 +17,7 @@ use zeroize::Zeroizing;
 use super::{Core, Ended, Ledger, unavailable};
 use crate::store::{Change, TokenRow};
 use crate::tokens::record::{self, GRACE_SECS, Marks, NEVER, Record};
+use crate::values::framed_mac;
 
 /// Spent refresh tokens that are remembered in a family. An older one that comes back is refused like a value
 /// that never was; it opens nothing either way.
@@ -78,7 +81,8 @@ impl Core {
             match self.prepare(&mut ledger, &mut work, &order, spends, now) {
                 Ok(()) => {
                     let changes = changes(&mut work, now);
-                    Ok((work, self.store.write(changes)))
+                    let write = (!changes.is_empty()).then(|| self.store.write(changes));
+                    Ok((work, write))
                 }
                 Err(denied) => {
                     self.undo(work);
@@ -96,7 +100,11 @@ impl Core {
             }
             Err(Denied::Unavailable(error)) => return Err(error),
         };
-        match write.await {
+        let written = match write {
+            Some(write) => write.await,
+            None => Ok(()),
+        };
+        match written {
             Ok(()) => {
                 for record in &work.gone {
                     self.tell(Ended::Token(record.token()));
@@ -162,6 +170,7 @@ impl Core {
         let bound = renews.filter_map(|plan| plan.proof_lifetime).min();
         let has_refresh = order.plans.iter().any(|plan| plan.kind == TokenKind::Refresh);
         let family = match (&payment, &parent) {
+            (_, _) if order.account.is_none() => self.source_family(order.address),
             (Some(payment), _) => payment.record.family,
             (None, Some(parent)) => record::family_on(&parent.token()),
             (None, None) if has_refresh => record::family(u64::from_be_bytes(self.draw()?)),
@@ -262,13 +271,30 @@ impl Core {
             record = there;
         } else {
             let limit = plan.per_account.map(|most| (most, plan.at_limit));
-            let gone = self.tokens.issue(record, limit, record::floor(now)).map_err(|_| Denied::AtLimit)?;
+            let now = record::floor(now);
+            let gone = if order.account.is_some() {
+                self.tokens.issue(record, limit, now)
+            } else {
+                // Written when it is first presented: what strangers do not use costs no row.
+                record.marks = Marks::FRESH.with(Marks::UNSTORED);
+                self.tokens.open(record, limit, now)
+            };
+            let gone = gone.map_err(|_| Denied::AtLimit)?;
             work.gone.extend(gone);
             work.added.push(digest);
         }
-        work.rows.extend(self.row(record));
+        if !record.marks.has(Marks::UNSTORED) {
+            work.rows.extend(self.row(record));
+        }
         work.issued.push(self.issued(&order.api, plan, value, &record)?);
         Ok(())
+    }
+
+    /// What stands for a source with its anonymous sessions, also after a restart: an address is not kept for them.
+    pub(super) fn source_family(&self, address: IpAddr) -> u64 {
+        let source = Source::of(address).to_string();
+        let mac = framed_mac(&self.derivation_key, "anonymous source", &[&source]);
+        record::family(mac.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes)))
     }
 
     /// A random value of a form.
@@ -393,7 +419,9 @@ fn changes(work: &mut Work, now: Time) -> Vec<Change> {
     if !work.gone.is_empty() {
         changes.push(Change::DeleteTokens(work.gone.iter().map(|record| record.digest).collect()));
     }
-    changes.push(Change::PutTokens(std::mem::take(&mut work.rows)));
+    if !work.rows.is_empty() {
+        changes.push(Change::PutTokens(std::mem::take(&mut work.rows)));
+    }
     changes
 }
 

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use countersign_auth::account::{Account, AccountId};
+use countersign_auth::account::AccountId;
 use countersign_auth::port::keys::{KeyAnswer, KeyCaller, KeyChange, KeyInfo, KeyName};
 use countersign_auth::port::{
-    Answer, Issue, IssueAnswer, Issued, Operations, PasswordChange, PasswordClaim, TokenInfo, Unavailable,
+    Answer, Issue, IssueAnswer, Issued, Opening, Operations, PasswordChange, PasswordClaim, TokenInfo,
+    Unavailable,
 };
 use countersign_auth::secret::Secret;
 use countersign_auth::time::Time;
@@ -19,22 +20,19 @@ use crate::tokens::record::{self, Marks, NEVER};
 
 impl Core {
     /// Opens a session in memory alone.
-    fn open_session(
-        &self,
-        api: &Arc<str>,
-        account: Option<&Arc<Account>>,
-        plan: &TokenPlan,
-        proven_at: Time,
-        on: Option<TokenDigest>,
-        now: Time,
-    ) -> Result<Option<Issued>, Unavailable> {
+    fn open_session(&self, opening: &Opening<'_>, now: Time) -> Result<Option<Issued>, Unavailable> {
+        let Opening { api, account, plan, proven_at, on, address } = *opening;
         let parent = |digest| self.tokens.get(&digest).filter(|parent| parent.is_live(record::floor(now)));
         let ends = match on.map(parent) {
             Some(None) => return Ok(None),
             Some(Some(parent)) => parent.ends,
             None => NEVER,
         };
-        let family = on.map_or(0, |digest| record::family_on(&digest));
+        let family = match (account, on) {
+            (None, _) => self.source_family(address),
+            (Some(_), Some(digest)) => record::family_on(&digest),
+            (Some(_), None) => 0,
+        };
         let lifetimes = Lifetimes { proven: record::ceil(proven_at), family, bound: None, ends };
         let mut record = self.draft(api, account, plan, &lifetimes, now)?;
         record.marks = Marks::FRESH.with(Marks::UNSTORED);
@@ -129,16 +127,8 @@ impl Operations for Service {
         self.run(move |core| core.issue(order, now))
     }
 
-    fn open_session(
-        &self,
-        api: &Arc<str>,
-        account: Option<&Arc<Account>>,
-        plan: &TokenPlan,
-        proven_at: Time,
-        on: Option<TokenDigest>,
-        now: Time,
-    ) -> Result<Option<Issued>, Unavailable> {
-        self.core.open_session(api, account, plan, proven_at, on, now)
+    fn open_session(&self, opening: &Opening<'_>, now: Time) -> Result<Option<Issued>, Unavailable> {
+        self.core.open_session(opening, now)
     }
 
     fn end(&self, digest: TokenDigest, _now: Time) -> Answer<Result<(), Unavailable>> {

@@ -31,8 +31,8 @@ use std::time::Duration;
 use countersign_auth::account::Account;
 use countersign_auth::form::Form;
 use countersign_auth::port::{
-    AtHand, Issue, IssueAnswer, Issued, Lookups as _, Operations as _, PasswordAnswer, PasswordClaim,
-    TokenAnswer,
+    AtHand, Issue, IssueAnswer, Issued, Lookups as _, Opening, Operations as _, PasswordAnswer,
+    PasswordClaim, TokenAnswer,
 };
 use countersign_auth::secret::Secret;
 use countersign_auth::time::{Clock, Time};
@@ -132,6 +132,20 @@ impl Bench {
     /// One token of a plan for an account that has just proven itself.
     pub(super) async fn token(&self, account: &Arc<Account>, plan: TokenPlan, now: Time) -> TokenDigest {
         digest(&self.issue(order(Some(account), vec![plan], now), now).await[0])
+    }
+
+    /// A session that is opened without waiting for the store.
+    pub(super) fn open(
+        &self,
+        account: Option<&Arc<Account>>,
+        plan: TokenPlan,
+        proven_at: Time,
+        on: Option<TokenDigest>,
+        now: Time,
+    ) -> Option<Issued> {
+        let api = Arc::from("shop");
+        let opening = Opening { api: &api, account, plan: &plan, proven_at, on, address: home() };
+        self.service.open_session(&opening, now).unwrap()
     }
 
     pub(super) async fn look(&self, digest: TokenDigest, now: Time) -> TokenAnswer {

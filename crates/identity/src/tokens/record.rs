@@ -106,7 +106,7 @@ pub(crate) struct Record {
     pub(crate) digest: [u8; 32],
     /// 0 if anonymous; at most [`ACCOUNT_MAX`].
     pub(crate) account: u64,
-    /// 0 for none; at most [`FAMILY_MAX`].
+    /// 0 for none; at most [`FAMILY_MAX`]. Of an anonymous session what stands for the source that asked for it.
     pub(crate) family: u64,
     pub(crate) issued: u32,
     pub(crate) used: u32,

@@ -59,9 +59,8 @@ async fn what_an_older_copy_proved_does_not_count_whenever_it_was() {
     // A moment after the proof, as when an answer opens it.
     let opens = |account: &Arc<Account>, secs| {
         let now = at(secs).plus(Duration::from_millis(40));
-        let opened =
-            bench.service.open_session(&Arc::from("shop"), Some(account), &session(), at(secs), None, now);
-        opened.unwrap().is_some()
+        let opened = bench.open(Some(account), session(), at(secs), None, now);
+        opened.is_some()
     };
     // Ordered before the log-in, done after it.
     assert!(opens(&old, 5));
@@ -171,9 +170,7 @@ async fn a_disabled_account_is_dead_at_once_and_everywhere() {
     let bench = Bench::new().await;
     let ann = bench.account("users", "ann").await;
     let token = bench.token(&ann, session(), at(0)).await;
-    let api: Arc<str> = Arc::from("shop");
-    let opened =
-        bench.service.open_session(&api, Some(&ann), &session(), at(0), None, at(0)).unwrap().unwrap();
+    let opened = bench.open(Some(&ann), session(), at(0), None, at(0)).unwrap();
     let mut ended = bench.service.ended();
     bench.service.set_standing(ann.id, Standing::Disabled, By::gate(), at(5)).await.unwrap();
     assert_eq!(ended.recv().await.unwrap(), Ended::Account(ann.id));
@@ -181,7 +178,7 @@ async fn a_disabled_account_is_dead_at_once_and_everywhere() {
     for digest in [token, digest(&opened)] {
         assert_eq!(bench.says(digest, at(6)).await, "unknown");
     }
-    assert!(bench.service.open_session(&api, Some(&ann), &session(), at(0), None, at(6)).unwrap().is_none());
+    assert!(bench.open(Some(&ann), session(), at(0), None, at(6)).is_none());
     assert!(bench.service.issue(order(Some(&ann), vec![session()], at(0)), at(6)).await.is_err());
     assert!(bench.service.account_by_subject("users", "ann").is_none());
     assert!(matches!(
@@ -310,10 +307,7 @@ async fn an_account_that_lives_elsewhere_is_not_taken_for_nobody() {
         minted: countersign_auth::assertion::Minted::default(),
     };
     let foreign = Arc::new(foreign);
-    let api: Arc<str> = Arc::from("shop");
     assert!(bench.service.issue(order(Some(&foreign), vec![session()], at(1)), at(1)).await.is_err());
-    assert!(
-        bench.service.open_session(&api, Some(&foreign), &session(), at(1), None, at(1)).unwrap().is_none()
-    );
+    assert!(bench.open(Some(&foreign), session(), at(1), None, at(1)).is_none());
     assert_eq!(bench.service.tokens_in_memory(), 0);
 }

@@ -89,9 +89,8 @@ async fn nothing_is_issued_on_what_has_ended() {
         let order = Issue { on: Some(on), ..order(Some(&ann), vec![access()], at(2000)) };
         let answer = bench.service.issue(order, at(2000)).await.unwrap();
         assert!(matches!(answer, IssueAnswer::Ended), "{answer:?}");
-        let api = Arc::from("shop");
-        let opened = bench.service.open_session(&api, Some(&ann), &session(), at(0), Some(ended), at(2000));
-        assert!(opened.unwrap().is_none());
+        let opened = bench.open(Some(&ann), session(), at(0), Some(ended), at(2000));
+        assert!(opened.is_none());
     }
 }
 
@@ -109,8 +108,7 @@ async fn what_makes_room_takes_with_it_what_was_issued_on_it() {
     assert_eq!((bench.says(second, at(4)).await, bench.says(third, at(4)).await), ("unknown", "live"));
     // So is one that is opened without waiting for the store.
     let of_third = bench.on(&ann, third, access(), at(4)).await;
-    let api = Arc::from("shop");
-    bench.service.open_session(&api, Some(&ann), &one(), at(5), None, at(5)).unwrap().unwrap();
+    bench.open(Some(&ann), one(), at(5), None, at(5)).unwrap();
     bench.all_say(&[third, of_third], at(5), "unknown").await;
 }
 
@@ -119,9 +117,8 @@ async fn a_session_that_was_opened_on_a_token_ends_with_it() {
     let bench = Bench::new().await;
     let ann = bench.account("users", "ann").await;
     let token = bench.token(&ann, access(), at(0)).await;
-    let api = Arc::from("shop");
-    let opened = bench.service.open_session(&api, Some(&ann), &session(), at(0), Some(token), at(1));
-    let opened = digest(&opened.unwrap().unwrap());
+    let opened = bench.open(Some(&ann), session(), at(0), Some(token), at(1));
+    let opened = digest(&opened.unwrap());
     assert_eq!(bench.says(opened, at(2)).await, "live");
     bench.end(token, at(3)).await;
     assert_eq!(bench.says(opened, at(3)).await, "unknown");

@@ -159,13 +159,48 @@ async fn a_login_replaces_the_session_before_it() {
 }
 
 #[tokio::test]
+async fn anonymous_sessions_are_written_once_they_are_presented_and_each_source_has_its_share() {
+    // The twentieth part of all.
+    const SHARE: usize = 5000;
+    let bench = Bench::new().await;
+    let rows = async |bench: &Bench| {
+        bench.service.flush().await.unwrap();
+        bench.store.tokens(0, 10_000).await.unwrap().0.len()
+    };
+    let never = digest(&bench.issue(order(None, vec![session()], at(0)), at(0)).await[0]);
+    let used = digest(&bench.issue(order(None, vec![session()], at(0)), at(0)).await[0]);
+    assert_eq!(rows(&bench).await, 0);
+    assert_eq!(bench.says(used, at(299)).await, "live");
+    assert_eq!((bench.says(used, at(301)).await, bench.says(never, at(301)).await), ("live", "expired"));
+    assert_eq!(rows(&bench).await, 1);
+    let present = async |bench: &Bench, order: Issue, now: i64| {
+        let token = digest(&bench.issue(order, at(now)).await[0]);
+        assert_eq!(bench.says(token, at(now)).await, "live");
+        bench.says(token, at(now + 301)).await
+    };
+    let ours = || order(None, vec![session()], at(301));
+    for _ in 1..SHARE {
+        assert_eq!(present(&bench, ours(), 301).await, "live");
+    }
+    // Beyond it a session keeps to its first five minutes; those of others live on.
+    assert_eq!(present(&bench, ours(), 301).await, "expired");
+    let theirs = || Issue { address: IpAddr::from([10, 9, 9, 9]), ..ours() };
+    assert_eq!(present(&bench, theirs(), 301).await, "live");
+    assert_eq!(rows(&bench).await, SHARE + 1);
+    // Also after a restart, until they are over, and then at once.
+    let bench = bench.reopen().await;
+    assert_eq!(present(&bench, ours(), 301).await, "expired");
+    bench.service.sweep(at(2403)).await.unwrap();
+    assert_eq!((bench.service.tokens_in_memory(), rows(&bench).await), (0, 0));
+    assert_eq!(present(&bench, ours(), 2403).await, "live");
+}
+
+#[tokio::test]
 async fn opened_sessions_are_kept_once_they_are_presented() {
     let bench = Bench::new().await;
     let ann = bench.account("users", "ann").await;
-    let api: Arc<str> = Arc::from("shop");
     let open = |now| {
-        let issued =
-            bench.service.open_session(&api, Some(&ann), &session(), at(now), None, at(now)).unwrap();
+        let issued = bench.open(Some(&ann), session(), at(now), None, at(now));
         digest(&issued.unwrap())
     };
     let never = open(0);
@@ -201,10 +236,9 @@ async fn opened_sessions_are_kept_once_they_are_presented() {
 async fn opened_sessions_keep_to_the_dialects_limit() {
     let bench = Bench::new().await;
     let ann = bench.account("users", "ann").await;
-    let api: Arc<str> = Arc::from("shop");
     let one = |at_limit| TokenPlan { per_account: Some(1), at_limit, ..session() };
     let first = bench.token(&ann, one(AtLimit::Refuse), at(0)).await;
-    let open = |plan| bench.service.open_session(&api, Some(&ann), &plan, at(1), None, at(1)).unwrap();
+    let open = |plan| bench.open(Some(&ann), plan, at(1), None, at(1));
     assert!(open(one(AtLimit::Refuse)).is_none());
     assert!(open(one(AtLimit::EndOldest)).is_some());
     assert_eq!(bench.says(first, at(1)).await, "unknown");
