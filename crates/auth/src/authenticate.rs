@@ -40,6 +40,9 @@ pub(crate) const OWN_ACCOUNT_CLAIM: &str = "account";
 /// The claim that says under which [`Account::proofs_from`], in milliseconds, they were signed. `iat` is in whole seconds,
 /// and says when a token was made, not what its holder had proven by then.
 pub(crate) const OWN_PROOFS_CLAIM: &str = "proofs_from";
+/// The claim that says when their holder had proven who he is, in whole seconds (OpenID Connect Core 1.0 section 2): what a
+/// renewal signs is no later proof.
+pub(crate) const OWN_PROVEN_CLAIM: &str = "auth_time";
 /// Why nothing more is checked for now.
 pub(crate) const TOO_MANY: &str = "the limits on unverified work are reached";
 /// Clocks of issuers may differ by so much (P-JWT4 allows 60 s).

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use crate::account::Account;
 use crate::api::{Api, Located};
-use crate::authenticate::{OWN_ACCOUNT_CLAIM, OWN_API_CLAIM, OWN_PROOFS_CLAIM, TOO_MANY};
+use crate::authenticate::{OWN_ACCOUNT_CLAIM, OWN_API_CLAIM, OWN_PROOFS_CLAIM, OWN_PROVEN_CLAIM, TOO_MANY};
 use crate::dialect::operation::Operation;
 use crate::dialect::{Endpoint, Scheme, TokenRule};
 use crate::identity::Identity;
@@ -224,7 +224,8 @@ impl Call<'_> {
             replaces: self.replaced(),
             address: self.request.address,
         };
-        let issued = if order.plans.is_empty() {
+        // Also where it buys signed tokens alone, which the store does not hear of: it is good once.
+        let issued = if order.plans.is_empty() && order.spends.is_none() {
             Vec::new()
         } else if self.identity.is_anonymous() && !self.world.strangers.may_open(self.world.now) {
             return Err(Refusal::new(
@@ -303,8 +304,12 @@ impl Call<'_> {
         if !account.live.is_up() {
             return Err(Refusal::new(Reason::Unavailable, "the account was changed while it logged in"));
         }
-        let now = self.world.now;
-        let expires_at = now.plus(lifetime);
+        let (now, proven_at) = (self.world.now, self.identity.proven_at());
+        let expires_at = plan.proof_lifetime.map(|span| proven_at.plus(span)).into_iter();
+        let expires_at = expires_at.fold(now.plus(lifetime), Time::min);
+        if expires_at <= now {
+            return Err(self.bad_token("the log-in is too long ago for another token"));
+        }
         let mut claims = Map::new();
         // Whoever else reads the token takes its holder from what fills `subject`: nothing else is written there.
         let (subject, others): (Vec<_>, Vec<_>) =
@@ -322,6 +327,7 @@ impl Call<'_> {
             (OWN_API_CLAIM, Value::from(&*self.api.name)),
             (OWN_ACCOUNT_CLAIM, account.id.0.into()),
             (OWN_PROOFS_CLAIM, account.proofs_from.unix_ms().into()),
+            (OWN_PROVEN_CLAIM, proven_at.unix_secs().into()),
             ("iss", Value::from(demands.issuer.as_str())),
             ("aud", demands.audience.as_str().into()),
             ("iat", now.unix_secs().into()),

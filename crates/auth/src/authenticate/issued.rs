@@ -8,7 +8,10 @@ use serde_json::{Map, Value};
 use smallvec::{SmallVec, smallvec};
 
 use super::word::{IssuersWord, OpaqueToken, Span};
-use super::{LEEWAY_SECS, OWN_ACCOUNT_CLAIM, OWN_API_CLAIM, OWN_PROOFS_CLAIM, TOO_MANY, Verifier, foreign};
+use super::{
+    LEEWAY_SECS, OWN_ACCOUNT_CLAIM, OWN_API_CLAIM, OWN_PROOFS_CLAIM, OWN_PROVEN_CLAIM, TOO_MANY, Verifier,
+    foreign,
+};
 use crate::account::{Account, AccountId, Live};
 use crate::credential::{Credential, TokenValues};
 use crate::dialect::{CredentialRule, JwtCredential, Scheme};
@@ -93,7 +96,7 @@ impl Verifier<'_> {
         });
         let demands = Demands::of(dialect, terms.as_ref());
         let (claims, ours) = self.verified(rule, &demands, unverified).await?;
-        let issued_at = claims.issued_at().unwrap_or(Time::from_unix_secs(0));
+        let mut proven_at = claims.issued_at().unwrap_or(Time::from_unix_secs(0));
         let mut until = claims.expires_at();
         let mut keys: SmallVec<[Live; 1]> = smallvec![claims.key().clone()];
         let mut narrowed = None;
@@ -105,7 +108,8 @@ impl Verifier<'_> {
             narrowed = Some((tenant, claim));
         }
         let account = if ours {
-            let account = self.own_account(rule, &claims)?;
+            let (account, proven) = self.own_account(rule, &claims)?;
+            proven_at = proven.min(self.now);
             // Of an account of the gate the gate knows the tenant, whatever its token said when it was issued.
             if narrowed.is_some_and(|(tenant, _)| account.tenant != Some(tenant)) {
                 let cause = "the token for a tenant is for another than the account's";
@@ -121,8 +125,7 @@ impl Verifier<'_> {
             }
             self.lookups.described(account, &keys)
         };
-        let (proven_at, after) = (issued_at, After::Over);
-        let verified = Verified { account: Arc::clone(&account), proven_at, until, keys, after };
+        let verified = Verified { account: Arc::clone(&account), proven_at, until, keys, after: After::Over };
         self.lookups.remember(key, verified);
         Ok(self.lasting(rule, value, Remembered { account, proven_at, until, after: After::Over }))
     }
@@ -179,8 +182,12 @@ impl Verifier<'_> {
         Ok((claims.map_err(|error| refused(rule, error))?, keys.ours))
     }
 
-    /// The account of the gate that a token of the gate's own is for.
-    fn own_account(&self, rule: &CredentialRule, claims: &VerifiedClaims) -> Result<Arc<Account>, Refusal> {
+    /// The account of the gate that a token of the gate's own is for, and when its holder had proven himself.
+    fn own_account(
+        &self,
+        rule: &CredentialRule,
+        claims: &VerifiedClaims,
+    ) -> Result<(Arc<Account>, Time), Refusal> {
         let refuse =
             |cause: &'static str| Err(Refusal::new(Reason::BadToken, cause).carried_by(rule.carrier()));
         // The issuer is the same for all APIs of a dialect; what one of them issued is not good at another.
@@ -189,7 +196,8 @@ impl Verifier<'_> {
         }
         let number = claims.claims().get(OWN_ACCOUNT_CLAIM).and_then(Value::as_u64);
         let proofs_from = claims.claims().get(OWN_PROOFS_CLAIM).and_then(Value::as_i64);
-        let (Some(number), Some(proofs_from)) = (number, proofs_from) else {
+        let proven_at = claims.claims().get(OWN_PROVEN_CLAIM).and_then(Value::as_i64);
+        let (Some(number), Some(proofs_from), Some(proven_at)) = (number, proofs_from, proven_at) else {
             return refuse("the token is older than the version of the gate");
         };
         let account = self.lookups.account_by_number(AccountId(number));
@@ -201,7 +209,7 @@ impl Verifier<'_> {
         if Time::from_unix_ms(proofs_from) != account.proofs_from {
             return refuse("the token is older than the account's last change");
         }
-        Ok(account)
+        Ok((account, Time::from_unix_secs(proven_at)))
     }
 
     /// The tenant that the token beside a caller's own is for: one of those that his own is for, never another.

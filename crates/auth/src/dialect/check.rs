@@ -432,13 +432,21 @@ fn assertion(root: &Table<'_, '_>, dialect: &Dialect) {
     }
 }
 
-/// A signed token is read back as one of the accounts that it was issued to.
+/// A signed token is read back as one of the accounts that it was issued to, and buys no other of its kind: it cannot be
+/// ended, so it would be good for ever.
 fn holders(root: &Table<'_, '_>, dialect: &Dialect) {
     for site in dialect.sites.items() {
         let Some(endpoint) = &site.endpoint else { continue };
         for token in &endpoint.issues {
             let reads = |rule: &&Arc<CredentialRule>| token.jwt_credential.as_deref() == Some(&*rule.name);
             let Some(reader) = dialect.credentials.iter().find(reads) else { continue };
+            if site.accepts.iter().any(|rule| rule.name == reader.name) {
+                let message = format!(
+                    "issues `{}` to `{}`, which reads it: a token that buys its successor never ends",
+                    token.word, reader.name
+                );
+                complain_at(root, "endpoint", &endpoint.name, message);
+            }
             let Some(other) = site.accepts.iter().find(|rule| rule.accounts != reader.accounts) else {
                 continue;
             };

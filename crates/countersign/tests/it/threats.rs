@@ -31,6 +31,7 @@ mod origins;
 mod pages;
 mod proofs;
 mod realms;
+mod renewals;
 mod revocation;
 mod sessions;
 mod sockets;
