@@ -116,7 +116,7 @@ impl Lookups for Anybody {
         false
     }
 
-    fn remember(&self, _key: ProofKey, _proof: Verified) {}
+    fn remember(&self, _key: ProofKey, _proof: Verified, _now: Time) {}
 
     fn derivation_key(&self) -> &DerivationKey {
         static KEY: LazyLock<DerivationKey> = LazyLock::new(|| DerivationKey::new([7; 32]));

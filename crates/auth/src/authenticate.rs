@@ -320,7 +320,7 @@ impl Verifier<'_> {
         let proven_at = self.now.max(account.proofs_from);
         let (until, keys, after) = (self.now.plus(remembered), SmallVec::new(), After::Unverified);
         let verified = Verified { account: Arc::clone(&account), proven_at, until, keys, after };
-        self.lookups.remember(key, verified);
+        self.lookups.remember(key, verified, self.now);
         self.proven(rule, account, proven_at)
     }
 

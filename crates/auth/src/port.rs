@@ -206,8 +206,8 @@ pub trait Lookups: foreign::Foreign {
     /// Whether failed attempts on an account have locked it for proofs from an address; never waits.
     fn is_locked(&self, account: AccountId, address: IpAddr, now: Time) -> bool;
 
-    /// Remembers a verified proof, within bounds.
-    fn remember(&self, key: ProofKey, proof: Verified);
+    /// Remembers a verified proof, within bounds, and no longer than the clock goes on from `now`.
+    fn remember(&self, key: ProofKey, proof: Verified, now: Time);
 
     /// The secret that proof keys and CSRF tokens are derived with.
     fn derivation_key(&self) -> &DerivationKey;

@@ -131,6 +131,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     service.remember(
         key,
         Verified { account: Arc::clone(&ann), proven_at: now, until, keys, after: After::Unverified },
+        now,
     );
 
     println!("| piece | least | median |\n|---|---|---|");

@@ -37,14 +37,16 @@ type OwnKey = (u64, [u8; 32]);
 struct Kept {
     proof: Verified,
     places: usize,
+    /// When it was remembered.
+    since: Time,
     /// Digests of the addresses that this core had it from while they were not locked: the account is known there.
     sources: SmallVec<[u32; 4]>,
 }
 
 impl Kept {
-    fn new(proof: Verified) -> Self {
+    fn new(proof: Verified, now: Time) -> Self {
         let places = places_of(&proof.account);
-        Self { proof, places, sources: SmallVec::new() }
+        Self { proof, places, since: now, sources: SmallVec::new() }
     }
 
     /// Whether a proof comes from an address for the first time; of no more than an account is known at, so that those of
@@ -58,7 +60,8 @@ impl Kept {
     }
 
     fn is_good(&self, now: Time) -> bool {
-        is_live(&self.proof) && now < self.proof.until
+        // A clock that was ahead said until when: set back, it would be good for as long as that was.
+        is_live(&self.proof) && now < self.proof.until && !now.is_set_back_from(self.since)
     }
 
     fn remembered(&self) -> Remembered {
@@ -201,9 +204,9 @@ impl Proofs {
         })
     }
 
-    pub(crate) fn remember(&self, key: ProofKey, proof: Verified) {
+    pub(crate) fn remember(&self, key: ProofKey, proof: Verified, now: Time) {
         if is_live(&proof) {
-            self.shared.insert(key.0, Kept::new(proof));
+            self.shared.insert(key.0, Kept::new(proof, now));
         }
     }
 }
@@ -258,7 +261,7 @@ mod tests {
 
     #[test]
     fn whoever_is_said_much_of_takes_the_places_of_several() {
-        let places = |proof| Kept::new(proof).places;
+        let places = |proof| Kept::new(proof, NOW).places;
         assert_eq!([of(PLACE_BYTES - 1), of(PLACE_BYTES), of(10 * PLACE_BYTES)].map(places), [1, 2, 11]);
         // Very many words are more than their letters.
         let words = || vec!["r".to_owned(); 1000];
@@ -268,12 +271,28 @@ mod tests {
     }
 
     #[test]
+    fn what_a_clock_remembered_that_was_ahead_is_forgotten() {
+        let proofs = Proofs::new();
+        let at = |secs: i64| Time::from_unix_secs(NOW.unix_secs() + secs);
+        for own in [false, true] {
+            proofs.remember(key(1), proof(AccountId(7), Vec::new()), at(3600));
+            if own {
+                assert!(proofs.recall(&key(1), at(3600)).is_some());
+            }
+            // A request that others overtook.
+            assert!(proofs.recall(&key(1), at(3541)).is_some());
+            assert!(proofs.recall(&key(1), at(3540)).is_none());
+            assert!(proofs.recall(&key(1), at(3600)).is_none());
+        }
+    }
+
+    #[test]
     fn no_more_is_remembered_than_there_are_places_for() {
         // Shards share the places; the last of each may be begun.
         let check = |bytes: usize, places: usize| {
             let proofs = Proofs::new();
             for number in 0..2 * PLACES_MAX / places {
-                proofs.remember(key(number), of(bytes));
+                proofs.remember(key(number), of(bytes), NOW);
                 assert!(proofs.shared.weight() <= proofs.shared.capacity());
             }
             assert!(
@@ -291,9 +310,9 @@ mod tests {
         let check = |bytes: usize, places: usize| {
             let (mut own, key) = (Own::default(), |number: usize| (7, key(number).0));
             for number in 0..4 * OWN_HALF_MAX / places {
-                own.keep(key(number), Kept::new(of(bytes)));
+                own.keep(key(number), Kept::new(of(bytes), NOW));
                 // What was kept before takes its places once.
-                own.keep(key(number), Kept::new(of(bytes)));
+                own.keep(key(number), Kept::new(of(bytes), NOW));
                 assert_eq!(own.places, own.younger.len() * places);
                 assert!(own.places <= OWN_HALF_MAX && own.older.len() * places <= OWN_HALF_MAX);
             }

@@ -16,6 +16,7 @@ mod issue;
 mod links;
 mod logins;
 mod lookups;
+mod meanwhile;
 mod negotiation;
 mod nobody;
 mod notes;
@@ -38,11 +39,11 @@ use countersign_auth::port::{Answer, Unavailable};
 use countersign_auth::scheme::digest::nonce::Nonces;
 use countersign_auth::time::{Clock, Random};
 use countersign_auth::token::TokenDigest;
-use hashbrown::{HashMap, HashSet};
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, broadcast};
 
 use self::flights::Flights;
+use self::meanwhile::Meanwhile;
 use crate::accounts::directory::{Directory, Entry};
 use crate::accounts::rows;
 use crate::directory::Directories;
@@ -165,18 +166,11 @@ pub struct Service {
     core: Arc<Core>,
 }
 
-/// What ended while the store's tokens were still being loaded: a page that was read before must not bring it
-/// back.
-#[derive(Default)]
-pub(crate) struct EndedMeanwhile {
-    tokens: HashSet<[u8; 32]>,
-    accounts: HashMap<u64, Option<[u8; 32]>>,
-}
-
 /// What changes of tokens go through, one at a time.
 pub(crate) struct Ledger {
-    /// `None` once all tokens of the store are in memory.
-    loading: Option<EndedMeanwhile>,
+    meanwhile: Meanwhile,
+    /// The number there of whoever loads the store's tokens.
+    loader: u64,
     /// Ends that memory knows and the store could not be told.
     unwritten_ends: Vec<[u8; 32]>,
 }
@@ -272,6 +266,8 @@ impl Service {
         let signing = SigningKeys::load(&*store, &options.signing, &*options.clock).await?;
         let (links, values) = links::Links::apart(store.values().await?);
         let lockout = Lockout::new(options.patience);
+        let mut meanwhile = Meanwhile::default();
+        let loader = meanwhile.begin();
         let core = Arc::new(Core {
             passwords: Passwords::start(&options.passwords, Arc::clone(&options.random))?,
             flights: Flights::new(&lockout.addresses, passwords::Outcome::is_failure),
@@ -292,10 +288,7 @@ impl Service {
             issuers: Issuers::default(),
             negotiations: Negotiations::default(),
             tickets: Arc::new(Semaphore::new(TICKETS_AT_ONCE)),
-            ledger: Mutex::new(Ledger {
-                loading: Some(EndedMeanwhile::default()),
-                unwritten_ends: Vec::new(),
-            }),
+            ledger: Mutex::new(Ledger { meanwhile, loader, unwritten_ends: Vec::new() }),
             administration: tokio::sync::Mutex::new(last_account),
             loaded: AtomicBool::new(false),
             ended: broadcast::Sender::new(ENDED_BACKLOG),

@@ -23,7 +23,7 @@ use countersign_auth::token::{AtLimit, TokenDigest, TokenKind};
 
 use anonymous::Anonymous;
 use index::{Held, Index};
-use record::{GRACE_SECS, Marks, Record};
+use record::{Marks, Record};
 use table::{Read, Table};
 use words::Words;
 
@@ -336,8 +336,7 @@ fn found(record: &Record, now: u32) -> Found {
         return Found::Expired;
     }
     if record.marks.has(Marks::SPENT) {
-        let in_grace = now <= record.used.saturating_add(GRACE_SECS);
-        return if in_grace { Found::Live(*record) } else { Found::Reused(*record) };
+        return if record.is_in_grace(now) { Found::Live(*record) } else { Found::Reused(*record) };
     }
     if record.marks.has(Marks::FRESH) { Found::Unsettled } else { Found::Live(*record) }
 }

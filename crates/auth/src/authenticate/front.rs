@@ -73,7 +73,7 @@ impl Verifier<'_> {
             let keys = smallvec![signer];
             let (proven_at, after) = (self.now, After::Unverified);
             let verified = Verified { account: Arc::clone(&account), proven_at, until, keys, after };
-            self.lookups.remember(key, verified);
+            self.lookups.remember(key, verified, self.now);
         }
         Ok(self.proven(rule, account, self.now))
     }

@@ -126,7 +126,7 @@ impl Verifier<'_> {
             self.lookups.described(account, &keys)
         };
         let verified = Verified { account: Arc::clone(&account), proven_at, until, keys, after: After::Over };
-        self.lookups.remember(key, verified);
+        self.lookups.remember(key, verified, self.now);
         Ok(self.lasting(rule, value, Remembered { account, proven_at, until, after: After::Over }))
     }
 
@@ -284,7 +284,7 @@ impl Verifier<'_> {
                     OpaqueToken { key, api: Arc::clone(&self.api.name), credential: Arc::clone(&rule.name) };
                 let span = Span { from: self.now, until, ends_at };
                 let word = IssuersWord::new(Arc::new(token), Arc::clone(&account), proven_at, span);
-                word.remember(self.lookups);
+                word.remember(self.lookups, self.now);
                 let lasts = Lasts::Word { word, token: Arc::clone(value) };
                 Ok(Proven { lasts, ..self.proven(rule, account, proven_at) })
             }

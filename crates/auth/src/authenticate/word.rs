@@ -74,11 +74,11 @@ impl IssuersWord {
     }
 
     /// Remembers it for all who present the token.
-    pub(super) fn remember(self: &Arc<Self>, lookups: &dyn Lookups) {
+    pub(super) fn remember(self: &Arc<Self>, lookups: &dyn Lookups, now: Time) {
         let (account, keys, after) =
             (Arc::clone(&self.account), smallvec![self.live.clone()], After::Asked(Arc::clone(self)));
         let (proven_at, until) = (self.proven_at, self.until);
-        lookups.remember(self.token.key, Verified { account, proven_at, until, keys, after });
+        lookups.remember(self.token.key, Verified { account, proven_at, until, keys, after }, now);
     }
 
     /// How long it is good.
@@ -139,7 +139,7 @@ impl IssuersWord {
                 let account = heard_as(account, &self.account);
                 let span = Span { from: now, until, ends_at };
                 let word = Self::new(Arc::clone(&self.token), account, self.proven_at, span);
-                word.remember(lookups);
+                word.remember(lookups, now);
                 self.live.fall();
                 Heard::Same(word)
             }

@@ -200,7 +200,7 @@ impl Lookups for World {
         false
     }
 
-    fn remember(&self, _key: ProofKey, _proof: Verified) {}
+    fn remember(&self, _key: ProofKey, _proof: Verified, _now: Time) {}
 
     fn derivation_key(&self) -> &DerivationKey {
         static KEY: LazyLock<DerivationKey> = LazyLock::new(|| DerivationKey::new([7; 32]));

@@ -67,7 +67,7 @@ impl Lookups for Nobody {
     fn is_locked(&self, _account: AccountId, _address: IpAddr, _now: Time) -> bool {
         false
     }
-    fn remember(&self, _key: ProofKey, _proof: Verified) {}
+    fn remember(&self, _key: ProofKey, _proof: Verified, _now: Time) {}
     fn has_ended(&self, _digest: &TokenDigest, _now: Time) -> bool {
         false
     }

@@ -22,20 +22,31 @@ impl Core {
     ) -> Vec<Record> {
         let mut gone = Vec::new();
         for digest in tokens {
-            if let Some(ended) = &mut ledger.loading {
-                ended.tokens.insert(digest.0);
+            if let Some(record) = self.tokens.remove(&digest) {
+                ledger.meanwhile.ends(digest);
+                gone.push(record);
             }
-            gone.extend(self.tokens.remove(&digest));
         }
         gone
     }
 
     /// Takes a token out, and what was issued with it, and whatever hangs on one of them.
+    pub(super) fn take_out_family(&self, ledger: &mut Ledger, record: &Record) -> Vec<Record> {
+        let mut gone = self.take_out(ledger, [record.token()]);
+        if gone.is_empty() {
+            // Somebody has it in hand, and must not bring it back.
+            ledger.meanwhile.ends(record.token());
+        }
+        gone.extend(self.follow(ledger, record));
+        gone
+    }
+
+    /// Takes out what was issued with a token that is gone, and whatever hangs on one of them.
     ///
     /// They are looked for once more when all that were found are gone: a session that was opened on one of them meanwhile
     /// is found then, or finds it gone.
-    pub(super) fn take_out_family(&self, ledger: &mut Ledger, record: &Record) -> Vec<Record> {
-        let mut gone = self.take_out(ledger, [record.token()]);
+    fn follow(&self, ledger: &mut Ledger, record: &Record) -> Vec<Record> {
+        let mut gone = Vec::new();
         if record.account == 0 {
             return gone;
         }
@@ -47,6 +58,7 @@ impl Core {
         loop {
             let found = self.hanging(record.account, &ends);
             if found.is_empty() {
+                ledger.meanwhile.end_families(record.account, &ends);
                 return gone;
             }
             ends.extend(found.iter().map(record::family_on));
@@ -60,7 +72,7 @@ impl Core {
         ledger: &mut Ledger,
         gone: impl Iterator<Item = &'g Record>,
     ) -> Vec<Record> {
-        gone.flat_map(|record| self.take_out_family(ledger, &Record { family: 0, ..*record })).collect()
+        gone.flat_map(|record| self.follow(ledger, &Record { family: 0, ..*record })).collect()
     }
 
     fn hanging(&self, account: u64, families: &HashSet<u64>) -> Vec<TokenDigest> {
@@ -103,6 +115,8 @@ impl Core {
         let (gone, write) = {
             let mut ledger = self.ledger();
             let Some(record) = self.tokens.get(&digest).filter(|record| record.kind != TokenKind::Key) else {
+                // An order that has it in hand must not bring it back.
+                ledger.meanwhile.ends(digest);
                 return Ok(());
             };
             let gone = self.take_out_family(&mut ledger, &record);
@@ -119,6 +133,7 @@ impl Core {
         let (gone, write) = {
             let mut ledger = self.ledger();
             let families = HashSet::from([record::family_on(&key)]);
+            ledger.meanwhile.end_families(account.0, &families);
             let mut gone = Vec::new();
             for digest in self.hanging(account.0, &families) {
                 if let Some(record) = self.tokens.get(&digest) {
@@ -203,9 +218,7 @@ impl Core {
     ) -> Result<(), Unavailable> {
         let (gone, write) = {
             let mut ledger = self.ledger();
-            if let Some(ended) = &mut ledger.loading {
-                ended.accounts.insert(account.0, keep.map(|digest| digest.0));
-            }
+            ledger.meanwhile.end_account(account, keep);
             let held = self.tokens.of_account(account.0).into_iter();
             let goes = |record: &Record| {
                 Some(record.token()) != keep && (scope == Scope::Everything || record.kind != TokenKind::Key)

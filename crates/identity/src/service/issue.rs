@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 
 use super::{Core, Ended, Ledger, unavailable};
 use crate::store::{Change, TokenRow};
-use crate::tokens::record::{self, GRACE_SECS, Marks, NEVER, Record};
+use crate::tokens::record::{self, Marks, NEVER, Record};
 use crate::values::framed_mac;
 
 /// Spent refresh tokens that are remembered in a family. An older one that comes back is refused like a value
@@ -75,6 +75,7 @@ impl Core {
         for digest in [order.on, order.replaces].into_iter().flatten() {
             self.fetch(digest).await?;
         }
+        let _reader = self.reader();
         let begun = {
             let mut ledger = self.ledger();
             let mut work = Work::default();
@@ -85,7 +86,7 @@ impl Core {
                     Ok((work, write))
                 }
                 Err(denied) => {
-                    self.undo(work);
+                    self.undo(&mut ledger, work);
                     Err(denied)
                 }
             }
@@ -96,7 +97,7 @@ impl Core {
             Err(Denied::Spent) => return Ok(IssueAnswer::Spent),
             Err(Denied::Ended) => return Ok(IssueAnswer::Ended),
             Err(Denied::Reused(record)) => {
-                return self.end_reused(record, now).await.map(|()| IssueAnswer::Spent);
+                return Arc::clone(&self).end_reused(record, now).await.map(|()| IssueAnswer::Spent);
             }
             Err(Denied::Unavailable(error)) => return Err(error),
         };
@@ -112,21 +113,24 @@ impl Core {
                 Ok(IssueAnswer::Issued(work.issued))
             }
             Err(error) => {
-                let ledger = self.ledger();
-                self.undo(work);
-                drop(ledger);
+                self.undo(&mut self.ledger(), work);
                 Err(unavailable(error))
             }
         }
     }
 
-    /// Puts memory back to what it was.
-    fn undo(&self, work: Work) {
+    /// Puts memory back to what it was, but for what somebody else has ended meanwhile.
+    fn undo(&self, ledger: &mut Ledger, work: Work) {
         for digest in work.added {
             self.tokens.remove(&digest);
         }
         for record in work.gone {
-            self.tokens.insert(record);
+            if ledger.meanwhile.take_back(&record) {
+                self.tokens.insert(record);
+            } else {
+                // Whoever ended it did not find it, and the store was not told.
+                ledger.unwritten_ends.push(record.digest);
+            }
         }
         if let Some(before) = work.spent {
             self.tokens.change(&before.token(), |record| {
@@ -152,11 +156,11 @@ impl Core {
         {
             return Err(Unavailable("the account was changed while it logged in".to_owned()).into());
         }
-        if let Some(digest) = order.replaces
-            && let Some(record) = self.tokens.get(&digest).filter(|record| record.kind != TokenKind::Key)
-        {
-            let gone = self.take_out_family(ledger, &record);
-            work.gone.extend(gone);
+        if let Some(digest) = order.replaces {
+            match self.tokens.get(&digest).filter(|record| record.kind != TokenKind::Key) {
+                Some(record) => work.gone.extend(self.take_out_family(ledger, &record)),
+                None => ledger.meanwhile.ends(digest),
+            }
         }
         let parent = match order.on {
             Some(digest) => Some(self.parent(&digest, order, now).ok_or(Denied::Ended)?),
@@ -187,7 +191,9 @@ impl Core {
             if record.ends <= record::floor(now) {
                 return Err(Denied::Spent);
             }
+            let before = work.gone.len();
             self.add(work, order, plan, record, payment.as_ref(), now)?;
+            work.gone.iter().skip(before).for_each(|gone| ledger.meanwhile.ends(gone.token()));
         }
         // What had to make room takes with it what hangs on it, but for what was just issued on it.
         let hanging =
@@ -235,7 +241,7 @@ impl Core {
             return Err(Denied::Spent);
         }
         if record.marks.has(Marks::SPENT) {
-            if secs > record.used.saturating_add(GRACE_SECS) {
+            if !record.is_in_grace(secs) {
                 return Err(Denied::Reused(record));
             }
         } else {

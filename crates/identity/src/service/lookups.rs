@@ -32,10 +32,10 @@ impl Core {
         if self.is_loaded() || self.tokens.get(&digest).is_some() {
             return Ok(());
         }
+        let _reader = self.reader();
         let row = self.store.token(digest.0).await.map_err(unavailable)?;
         if let Some(row) = row {
-            let ledger = self.ledger();
-            self.adopt(&ledger, std::slice::from_ref(&row));
+            self.adopt(&mut self.ledger(), std::slice::from_ref(&row));
         }
         Ok(())
     }
@@ -148,8 +148,8 @@ impl Lookups for Service {
         self.core.lockout.is_locked(account.0, Source::of(address), now)
     }
 
-    fn remember(&self, key: ProofKey, proof: Verified) {
-        self.core.proofs.remember(key, proof);
+    fn remember(&self, key: ProofKey, proof: Verified, now: Time) {
+        self.core.proofs.remember(key, proof, now);
     }
 
     fn derivation_key(&self) -> &DerivationKey {

@@ -46,9 +46,7 @@ impl Core {
             let hanging = self.take_out_hanging(&mut ledger, gone.iter());
             gone.extend(hanging);
             for record in &gone {
-                if let Some(ended) = &mut ledger.loading {
-                    ended.tokens.insert(record.digest);
-                }
+                ledger.meanwhile.ends(record.token());
                 ledger.unwritten_ends.push(record.digest);
             }
             drop(ledger);

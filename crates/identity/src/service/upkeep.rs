@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use countersign_auth::port::{Answer, Unavailable};
 use countersign_auth::time::Time;
+use countersign_auth::token::TokenDigest;
+use hashbrown::HashSet;
 
 use super::{Core, Ledger, Service, TRIED, Upkeep, unavailable};
 use crate::store::{Change, TokenRow};
@@ -93,7 +95,11 @@ async fn load(core: Weak<Core>) {
             }
         };
         if page.is_empty() {
-            core.ledger().loading = None;
+            {
+                let mut ledger = core.ledger();
+                let loader = ledger.loader;
+                ledger.meanwhile.finish(loader);
+            }
             core.loaded.store(true, Ordering::Release);
             let took = clock.now().since(started);
             tracing::info!(
@@ -106,7 +112,7 @@ async fn load(core: Weak<Core>) {
         reading = core.store.tokens(after, PAGE_ROWS);
         rows += page.len();
         for rows in page.chunks(ADOPTED_AT_ONCE) {
-            core.adopt(&core.ledger(), rows);
+            core.adopt(&mut core.ledger(), rows);
         }
     }
 }
@@ -140,15 +146,19 @@ impl Service {
 
 impl Core {
     /// Brings tokens of the store into memory, but for those that ended since their rows were read.
-    pub(super) fn adopt(&self, ledger: &Ledger, rows: &[TokenRow]) {
+    pub(super) fn adopt(&self, ledger: &mut Ledger, rows: &[TokenRow]) {
         // Rows side by side are of the same few words.
         let mut last: Option<(&TokenRow, u16)> = None;
         for row in rows {
-            if let Some(ended) = &ledger.loading {
-                let kept = ended.accounts.get(&row.account);
-                if kept.is_some_and(|keep| *keep != Some(row.digest)) || ended.tokens.contains(&row.digest) {
-                    continue;
-                }
+            if ledger.meanwhile.has_ended(row.digest, row.account) {
+                continue;
+            }
+            if ledger.meanwhile.has_ended_family(row.account, row.family) {
+                // It was not in memory when its family ended, so the store was not told.
+                ledger.unwritten_ends.push(row.digest);
+                let hanging = HashSet::from([record::family_on(&TokenDigest(row.digest))]);
+                ledger.meanwhile.end_families(row.account, &hanging);
+                continue;
             }
             if row.account != 0 && !self.directory.has(row.account) {
                 continue;
@@ -221,9 +231,7 @@ impl Core {
             if gone.is_empty() {
                 return Ok(());
             }
-            if let Some(ended) = &mut ledger.loading {
-                ended.tokens.extend(&gone);
-            }
+            gone.iter().for_each(|digest| ledger.meanwhile.ends(TokenDigest(*digest)));
             gone.sort_unstable();
             self.store.write(vec![Change::DeleteTokens(gone)])
         };

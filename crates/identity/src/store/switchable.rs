@@ -16,7 +16,9 @@ use super::{
 pub struct Switchable {
     inner: Arc<dyn Store>,
     off: AtomicBool,
-    pages_held: watch::Sender<bool>,
+    pages_held: Arc<watch::Sender<bool>>,
+    rows_held: Arc<watch::Sender<bool>>,
+    failures_held: Arc<watch::Sender<bool>>,
 }
 
 /// Whether a [`Switchable`] store answers.
@@ -31,7 +33,9 @@ pub enum Power {
 impl Switchable {
     /// Wraps a store; it is on.
     pub fn new(inner: Arc<dyn Store>) -> Arc<Self> {
-        Arc::new(Self { inner, off: AtomicBool::new(false), pages_held: watch::Sender::new(false) })
+        let open = || Arc::new(watch::Sender::new(false));
+        let off = AtomicBool::new(false);
+        Arc::new(Self { inner, off, pages_held: open(), rows_held: open(), failures_held: open() })
     }
 
     /// Switches it on or off, for all calls from now on.
@@ -50,6 +54,36 @@ impl Switchable {
         self.pages_held.send_replace(false);
     }
 
+    /// Holds single tokens back after they were read.
+    pub fn hold_rows(&self) {
+        self.rows_held.send_replace(true);
+    }
+
+    /// Delivers those that were held.
+    pub fn release_rows(&self) {
+        self.rows_held.send_replace(false);
+    }
+
+    /// How many of them are held.
+    pub fn rows_held(&self) -> usize {
+        self.rows_held.receiver_count()
+    }
+
+    /// Holds back that writes have failed.
+    pub fn hold_failures(&self) {
+        self.failures_held.send_replace(true);
+    }
+
+    /// Tells those who were held.
+    pub fn release_failures(&self) {
+        self.failures_held.send_replace(false);
+    }
+
+    /// How many failures are held.
+    pub fn failures_held(&self) -> usize {
+        self.failures_held.receiver_count()
+    }
+
     fn pass<T: Send + 'static>(&self, call: impl FnOnce(&dyn Store) -> StoreFuture<T>) -> StoreFuture<T> {
         if self.off.load(Ordering::SeqCst) {
             Box::pin(async { Err(StoreError::Down("switched off".to_owned())) })
@@ -59,9 +93,23 @@ impl Switchable {
     }
 }
 
+/// Waits until nothing is held.
+async fn released(held: &watch::Sender<bool>) {
+    // The sender is there as long as this waits.
+    let _ = held.subscribe().wait_for(|held| !held).await;
+}
+
 impl Store for Switchable {
     fn write(&self, changes: Vec<Change>) -> StoreFuture<()> {
-        self.pass(|store| store.write(changes))
+        let write = self.pass(|store| store.write(changes));
+        let held = Arc::clone(&self.failures_held);
+        Box::pin(async move {
+            let written = write.await;
+            if written.is_err() {
+                released(&held).await;
+            }
+            written
+        })
     }
 
     fn is_failing(&self) -> bool {
@@ -78,11 +126,10 @@ impl Store for Switchable {
 
     fn tokens(&self, after: i64, limit: u32) -> StoreFuture<(Vec<TokenRow>, i64)> {
         let page = self.pass(|store| store.tokens(after, limit));
-        let mut held = self.pages_held.subscribe();
+        let held = Arc::clone(&self.pages_held);
         Box::pin(async move {
             let page = page.await;
-            // The sender goes with the store; then nobody holds anything.
-            let _ = held.wait_for(|held| !held).await;
+            released(&held).await;
             page
         })
     }
@@ -92,7 +139,13 @@ impl Store for Switchable {
     }
 
     fn token(&self, digest: [u8; 32]) -> StoreFuture<Option<TokenRow>> {
-        self.pass(|store| store.token(digest))
+        let row = self.pass(|store| store.token(digest));
+        let held = Arc::clone(&self.rows_held);
+        Box::pin(async move {
+            let row = row.await;
+            released(&held).await;
+            row
+        })
     }
 
     fn keys(&self) -> StoreFuture<Vec<KeyRow>> {

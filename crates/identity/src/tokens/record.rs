@@ -25,7 +25,7 @@ pub(crate) const FRESH_SECS: u32 = 5 * 60;
 /// The store learns of a use at least so often.
 const STORED_USE_SECS_MAX: u32 = 5 * 60;
 /// For so long a spent refresh token still gives its successor: two tabs of one client refresh at once.
-pub(crate) const GRACE_SECS: u32 = 10;
+const GRACE_SECS: u32 = 10;
 
 /// A moment of a record, rounded down.
 pub(crate) fn floor(time: Time) -> u32 {
@@ -164,6 +164,12 @@ impl Record {
     /// Whether it could be presented now: neither over nor spent.
     pub(crate) fn is_live(&self, now: u32) -> bool {
         now < self.deadline() && !self.marks.has(Marks::SPENT)
+    }
+
+    /// Whether a spent refresh token still gives its successor. One that was spent by a clock which has been set back since
+    /// gives none: nobody knows how long ago that was, and it would for as long as the clock was set back.
+    pub(crate) fn is_in_grace(&self, now: u32) -> bool {
+        now <= self.used.saturating_add(GRACE_SECS) && !time(now).is_set_back_from(time(self.used))
     }
 
     /// How old the noted use may become before it is noted anew: a 16th of the idle time, 1 s to 60 s.

@@ -155,8 +155,8 @@ impl Lookups for Cut {
         self.service.is_locked(account, address, now)
     }
 
-    fn remember(&self, key: ProofKey, proof: Verified) {
-        self.service.remember(key, proof);
+    fn remember(&self, key: ProofKey, proof: Verified, now: Time) {
+        self.service.remember(key, proof, now);
     }
 
     fn derivation_key(&self) -> &DerivationKey {

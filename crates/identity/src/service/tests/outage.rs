@@ -63,6 +63,74 @@ async fn what_ended_during_an_outage_stays_ended() {
 }
 
 #[tokio::test]
+async fn an_order_that_fails_brings_nothing_back_that_was_ended_meanwhile() {
+    let bench = Bench::new().await;
+    let (ann, bob) = (bench.account("users", "ann").await, bench.account("users", "bob").await);
+    let [ended, stays] =
+        [bench.token(&ann, session(), at(0)).await, bench.token(&ann, session(), at(0)).await];
+    let of_bob = bench.token(&bob, session(), at(0)).await;
+    let log_in = |account, replaces| {
+        let order = Issue { replaces: Some(replaces), ..order(Some(account), vec![session()], at(1)) };
+        bench.service.issue(order, at(1))
+    };
+    bench.store.hold_failures();
+    bench.store.switch(Power::Off);
+    let orders = [log_in(&ann, ended), log_in(&ann, stays), log_in(&bob, of_bob)];
+    until(async || bench.store.failures_held() == orders.len()).await;
+    bench.store.switch(Power::On);
+    // Somebody logs out, and an account is disabled, for a while.
+    bench.service.end(ended, at(2)).await.unwrap();
+    for standing in [Standing::Disabled, Standing::Enabled] {
+        bench.service.set_standing(bob.id, standing, By::gate(), at(2)).await.unwrap();
+    }
+    bench.store.release_failures();
+    for order in orders {
+        assert!(order.await.is_err());
+    }
+    bench.service.flush().await.unwrap();
+    let says = async |bench: &Bench| {
+        [bench.says(ended, at(3)).await, bench.says(stays, at(3)).await, bench.says(of_bob, at(3)).await]
+    };
+    assert_eq!(says(&bench).await, ["unknown", "live", "unknown"]);
+    let bench = bench.reopen().await;
+    assert_eq!(says(&bench).await, ["unknown", "live", "unknown"]);
+}
+
+#[tokio::test]
+async fn a_row_that_was_read_before_its_token_ended_brings_nothing_back() {
+    let bench = Bench::new().await;
+    let ann = bench.account("users", "ann").await;
+    let token = bench.token(&ann, session(), at(0)).await;
+    let bench = Bench::still_loading(bench.close().await).await;
+    bench.store.hold_rows();
+    let asked = bench.service.find_token(token, at(1));
+    until(async || bench.store.rows_held() == 1).await;
+    bench.loaded().await;
+    bench.service.end(token, at(2)).await.unwrap();
+    bench.store.release_rows();
+    assert!(matches!(asked.await.unwrap(), TokenAnswer::Unknown));
+    assert_eq!((bench.says(token, at(3)).await, bench.service.tokens_in_memory()), ("unknown", 0));
+}
+
+#[tokio::test]
+async fn what_hangs_on_a_token_that_ends_while_tokens_are_loaded_is_not_loaded() {
+    let bench = Bench::new().await;
+    let ann = bench.account("users", "ann").await;
+    let token = bench.token(&ann, session(), at(0)).await;
+    let on = |on| Issue { on: Some(on), ..order(Some(&ann), vec![session()], at(0)) };
+    let hanging = digest(&bench.issue(on(token), at(0)).await[0]);
+    let last = digest(&bench.issue(on(hanging), at(0)).await[0]);
+    let bench = Bench::still_loading(bench.close().await).await;
+    bench.service.end(token, at(1)).await.unwrap();
+    bench.loaded().await;
+    for token in [token, hanging, last] {
+        assert_eq!(bench.says(token, at(2)).await, "unknown");
+    }
+    bench.service.flush().await.unwrap();
+    assert!(bench.store.tokens(0, 10).await.unwrap().0.is_empty());
+}
+
+#[tokio::test]
 async fn while_tokens_are_loaded_an_outage_is_not_an_answer() {
     let bench = Bench::new().await;
     let ann = bench.account("users", "ann").await;

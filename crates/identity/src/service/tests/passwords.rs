@@ -164,6 +164,7 @@ async fn a_changed_password_ends_everything_but_what_is_kept() {
             keys: SmallVec::new(),
             after: After::Unverified,
         },
+        at(0),
     );
     assert!(bench.service.recall(&ProofKey([1; 32]), at(1)).is_some());
     let change = |old: &str, new: &str| {

@@ -102,6 +102,18 @@ async fn reuse_after_the_grace_ends_the_family() {
 }
 
 #[tokio::test]
+async fn a_clock_that_is_set_back_lets_nobody_spend_again() {
+    let bench = Bench::new().await;
+    let ann = bench.account("users", "ann").await;
+    let first = login(&bench, &ann, at(3600)).await;
+    renew(&bench, &ann, &first.refresh, at(3600)).await.unwrap();
+    // A request that others overtook is of their time.
+    assert!(renew(&bench, &ann, &first.refresh, at(3541)).await.is_some());
+    assert!(renew(&bench, &ann, &first.refresh, at(3540)).await.is_none());
+    assert_eq!(bench.says(first.access, at(3540)).await, "unknown", "somebody has a copy");
+}
+
+#[tokio::test]
 async fn nothing_reaches_further_than_the_proof_allows() {
     let bench = Bench::new().await;
     let ann = bench.account("users", "ann").await;
