@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use countersign_auth::canonical::host::{self, HostError};
 use countersign_auth::refusal::{Reason, Refusal};
-use http::header::{self, HeaderValue};
+use http::header::{self, HeaderName, HeaderValue};
 use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, Method, Response, StatusCode, Version, request};
 
@@ -37,6 +37,8 @@ pub(crate) enum Fault {
     TooManyFields,
     /// Two `Content-Type` fields: two readers would read two bodies.
     Types,
+    /// A field whose name is no token (RFC 9110 section 5.1).
+    Name,
 }
 
 impl Fault {
@@ -52,7 +54,8 @@ impl Fault {
             | Self::BadHost
             | Self::Coding
             | Self::Target
-            | Self::Types => StatusCode::BAD_REQUEST,
+            | Self::Types
+            | Self::Name => StatusCode::BAD_REQUEST,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooManyFields => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
         }
@@ -84,6 +87,7 @@ impl Fault {
                 "the request has too many fields: more than limits.header_count, or nominated ones"
             }
             Self::Types => "the request names two content types",
+            Self::Name => "the name of a field has a quotation mark",
         }
     }
 
@@ -116,7 +120,8 @@ impl Fault {
             | Self::Coding
             | Self::Target
             | Self::Method
-            | Self::Types => Response::default(),
+            | Self::Types
+            | Self::Name => Response::default(),
         }
     }
 
@@ -152,6 +157,10 @@ pub(crate) fn check(head: &mut request::Parts, limits: &Limits, scheme: Scheme) 
     // Of HTTP/1 the bytes were counted as they came.
     if head.version == Version::HTTP_2 && list_bytes(head) > limits.header_bytes {
         return Err(Fault::Head(HeadFault::TooLong));
+    }
+    // Of HTTP/1 the engine refuses it.
+    if head.version == Version::HTTP_2 && head.headers.keys().any(is_quoted) {
+        return Err(Fault::Name);
     }
     let nominations = head.headers.get_all(header::CONNECTION).iter();
     let names = nominations.flat_map(|value| value.as_bytes().split(|byte| *byte == b',')).count();
@@ -213,6 +222,11 @@ fn one_host(head: &mut request::Parts, scheme: Scheme) -> Result<(), Fault> {
 
 /// What each field of HTTP/2 counts beside its name and value.
 const FIELD_BYTES: usize = 32;
+
+/// Whether a name has a quotation mark: of all that may not stand in a name it is what the engine lets through in HTTP/2.
+pub(crate) fn is_quoted(name: &HeaderName) -> bool {
+    name.as_str().contains('"')
+}
 
 /// How long the fields of HTTP/2 are, as both ends count them (RFC 9113 section 6.5.2).
 fn list_bytes(head: &request::Parts) -> usize {

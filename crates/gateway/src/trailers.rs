@@ -12,7 +12,7 @@ use crate::gate::{ApiIndex, Gate};
 use crate::hop::{Protected, is_forwarding, is_method_override, remove_where};
 use crate::listen::HeadFault;
 use crate::listen::heads::HeadBounds;
-use crate::strict::field_bytes;
+use crate::strict::{field_bytes, is_quoted};
 
 /// Framing, routing, authentication and content, which neither side may send so.
 const NEVER_TRAILERS: [HeaderName; 15] = [
@@ -68,9 +68,10 @@ pub(crate) fn strip_answer(gate: &Gate, api: ApiIndex, trailers: &mut HeaderMap)
 }
 
 fn strip(protected: &Protected, trailers: &mut HeaderMap, unwanted: impl Fn(&str) -> bool) {
-    remove_where(trailers, |name| {
-        let name = name.as_str();
-        NEVER_TRAILERS.iter().any(|never| folds_to(name, never.as_str()))
+    remove_where(trailers, |field| {
+        let name = field.as_str();
+        is_quoted(field)
+            || NEVER_TRAILERS.iter().any(|never| folds_to(name, never.as_str()))
             || is_forwarding(name)
             || is_method_override(name)
             || tells_identity(name)
