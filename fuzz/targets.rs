@@ -7,14 +7,20 @@
 
 #[path = "targets/accept.rs"]
 mod accepted;
+#[path = "targets/answers.rs"]
+mod answer;
 #[path = "targets/anybody.rs"]
 mod anybody;
 #[path = "targets/heads.rs"]
 mod head;
+#[path = "targets/logins.rs"]
+mod login;
 #[path = "targets/negotiation.rs"]
 mod negotiation;
 #[path = "targets/objects.rs"]
 mod object;
+#[path = "targets/plain.rs"]
+mod plain;
 #[path = "targets/requests.rs"]
 mod request;
 #[path = "targets/tokens.rs"]
@@ -22,7 +28,7 @@ mod token;
 
 use countersign_auth::canonical::host::{canonical_host, one_host};
 use countersign_auth::canonical::path::{CanonicalPath, decode_segment};
-use countersign_auth::canonical::query::parse_query;
+use countersign_auth::canonical::query::{QUERY_PAIRS_MAX, parse_query};
 use countersign_auth::cookie;
 use countersign_auth::derive::DerivationKey;
 use countersign_auth::dialect::Dialect;
@@ -38,7 +44,9 @@ use countersign_gateway::listen::proxy_protocol;
 use http::{HeaderMap, HeaderValue};
 
 pub use accepted::accept;
+pub use answer::answers;
 pub use head::heads;
+pub use login::logins;
 pub use negotiation::{ntlm, spnego};
 pub use object::objects;
 pub use request::{assertions, requests};
@@ -113,23 +121,46 @@ pub fn paths(bytes: &[u8]) {
 pub fn hosts(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     for line in text.lines() {
-        let Ok(host) = canonical_host(line) else { continue };
+        let read = canonical_host(line);
+        let told = read.as_ref().ok().map(|host| (host.name().to_owned(), host.port()));
+        assert_eq!(told, plain::host(line), "{line}");
+        let Ok(host) = read else { continue };
         let again = canonical_host(host.name()).map(|again| again.name().to_owned());
         assert_eq!(again.as_deref().ok(), Some(host.name()));
-        assert!(!host.name().bytes().any(|byte| byte.is_ascii_uppercase() || b"/@, #?\\".contains(&byte)));
+        assert_eq!(canonical_host(&host.to_string()).map(|again| again.port()), Ok(host.port()));
     }
     let mut lines = text.lines();
     let target = lines.next().filter(|line| !line.is_empty());
     let fields: Vec<&str> = lines.collect();
     let found = one_host(target, fields.iter().copied(), 80);
-    assert!(found.is_err() || fields.len() <= 1, "two hosts are none");
+    // One host, wherever it is named, with its port said or not.
+    let named: Option<Vec<_>> = target.into_iter().chain(fields.iter().copied()).map(plain::host).collect();
+    let named =
+        named.map(|all| all.into_iter().map(|(name, port)| (name, port.unwrap_or(80))).collect::<Vec<_>>());
+    let wanted = match named.as_deref() {
+        Some([only]) if fields.len() <= 1 => Some(only.clone()),
+        Some([one, other]) if fields.len() == 1 && one == other => Some(one.clone()),
+        Some(_) | None => None,
+    };
+    let told = found.ok().map(|host| (host.name().to_owned(), host.port().unwrap_or(80)));
+    assert_eq!(told, wanted, "{target:?} {fields:?}");
 }
 
 /// A target's query.
 pub fn queries(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
-    for (name, value) in parse_query(text).flatten() {
-        assert!(!name.contains('\0') && !value.contains('\0'));
+    let written = text.split('&').filter(|pair| !pair.is_empty()).take(QUERY_PAIRS_MAX);
+    let written: Vec<&str> = written.collect();
+    let read: Vec<_> = parse_query(text).take(written.len()).collect();
+    assert_eq!(read.len(), written.len());
+    for (read, pair) in read.into_iter().zip(written) {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let may_stand = pair.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#');
+        let wanted = plain::decoded(name)
+            .zip(plain::decoded(value))
+            .filter(|(name, value)| may_stand && !name.contains('\0') && !value.contains('\0'));
+        let told = read.ok().map(|(name, value)| (name.into_owned(), value.into_owned()));
+        assert_eq!(told, wanted, "{pair}");
     }
 }
 
@@ -161,10 +192,11 @@ pub fn forwarded(bytes: &[u8]) {
 
 /// The PROXY header, in both versions.
 pub fn proxy_protocol(bytes: &[u8]) {
-    for parsed in [proxy_protocol::parse_text(bytes), proxy_protocol::parse_binary(bytes)] {
-        if let Ok(Some(client)) = parsed {
-            assert_eq!(client.ip(), client.ip().to_canonical());
-        }
+    if let Ok(client) = proxy_protocol::parse_text(bytes) {
+        assert_eq!(client, plain::proxied_text(bytes));
+    }
+    if let Ok(client) = proxy_protocol::parse_binary(bytes) {
+        assert_eq!(client, plain::proxied_binary(bytes));
     }
 }
 
@@ -196,8 +228,21 @@ pub fn dialects(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     match Dialect::load("fuzzed.toml", text) {
         Ok(dialect) => {
-            let _names = dialect.credential_names().count();
+            // What is in force stands in the file, and whatever is behind `#` says nothing.
+            let names: Vec<&str> = dialect.credential_names().collect();
+            for name in &names {
+                assert!(text.contains(name) || text.contains('\\'), "nobody wrote {name}");
+            }
+            let again = Dialect::load("fuzzed.toml", &format!("{text}\n# and no more")).expect("it was good");
+            assert!(again.credential_names().eq(names.iter().copied()));
         }
-        Err(problems) => assert!(!problems.is_empty()),
+        Err(problems) => {
+            assert!(!problems.is_empty());
+            let lines = text.split('\n').count();
+            for problem in problems {
+                assert!(problem.file == "fuzzed.toml" && !problem.message.is_empty());
+                assert!(problem.line <= lines, "line {} of {lines}: {}", problem.line, problem.message);
+            }
+        }
     }
 }

@@ -20,9 +20,16 @@ use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use super::anybody::{Anybody, NOW, basic};
+use super::plain::Credentials;
+
+/// An API of a dialect that ships, and what the dialect's file calls credentials.
+struct Tried {
+    api: Api,
+    credentials: Credentials,
+}
 
 /// The dialects that ship, and what each is tried as.
-static APIS: LazyLock<Vec<Api>> = LazyLock::new(|| {
+static APIS: LazyLock<Vec<Tried>> = LazyLock::new(|| {
     let texts = [
         include_str!("../../dialects/egain/dialect.toml"),
         include_str!("../../dialects/genesys/dialect.toml"),
@@ -30,10 +37,10 @@ static APIS: LazyLock<Vec<Api>> = LazyLock::new(|| {
         include_str!("../../dialects/superoffice/dialect.toml"),
         include_str!("../../dialects/enactor/dialect.toml"),
     ];
-    texts.into_iter().enumerate().map(|(at, text)| api(at, text)).collect()
+    texts.into_iter().enumerate().map(|(at, text)| tried(at, text)).collect()
 });
 
-fn api(at: usize, text: &str) -> Api {
+fn tried(at: usize, text: &str) -> Tried {
     let dialect = Dialect::load("shipped", text).expect("a dialect that ships");
     let basic: Vec<String> =
         dialect.credential_names().filter(|name| *name == "basic").map(str::to_owned).collect();
@@ -49,14 +56,15 @@ fn api(at: usize, text: &str) -> Api {
         routes: vec![all],
         ..ApiOptions::default()
     };
-    Api::new(Arc::new(dialect), options).expect("an API of a dialect that ships")
+    let api = Api::new(Arc::new(dialect), options).expect("an API of a dialect that ships");
+    Tried { api, credentials: Credentials::of(text) }
 }
 
 /// A request as text: `METHOD target` in the first line, fields in the next, an empty line, the body. A first byte
 /// chooses the dialect.
 pub fn requests(bytes: &[u8]) {
     let Some((choice, rest)) = bytes.split_first() else { return };
-    let Some(api) = APIS.get(usize::from(*choice) % APIS.len()) else { return };
+    let Some(tried) = APIS.get(usize::from(*choice) % APIS.len()) else { return };
     let (head, body) = match rest.windows(2).position(|pair| pair == b"\n\n") {
         Some(at) => (&rest[..at], &rest[at + 2..]),
         None => (rest, &[][..]),
@@ -76,12 +84,12 @@ pub fn requests(bytes: &[u8]) {
         }
     }
     let _permit =
-        through(api, &method, path.as_str(), target.query(), headers, body, &Anybody { words: Vec::new() });
+        through(tried, &method, path.as_str(), target.query(), headers, body, &Anybody { words: Vec::new() });
 }
 
 /// The flow of `admit`, without a connection.
 fn through(
-    api: &Api,
+    Tried { api, credentials }: &Tried,
     method: &Method,
     path: &str,
     query: Option<&str>,
@@ -89,8 +97,13 @@ fn through(
     body: &[u8],
     anybody: &Anybody,
 ) -> Option<Permit> {
+    if let Some(query) = query {
+        let kept = api.query_without_credentials(query);
+        assert_eq!(api.query_without_credentials(&kept), kept, "a credential went on in the query");
+        credentials.are_not_in_query(&kept);
+    }
     let taken = api.take(&mut headers).ok()?;
-    assert!(!headers.contains_key(AUTHORIZATION), "a credential would go on");
+    credentials.are_not_in(&headers);
     let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let fields = if api.reads_body(method, path, &taken, content_type.as_deref()) {
         let content_type = content_type.as_deref().and_then(ContentType::parse)?;
@@ -117,10 +130,6 @@ fn through(
     let located = api.locate_request(&request).ok()?;
     let presented = recognize(api, &located, &request, &taken).ok()?;
     let identity = authenticate(api, &located, &request, &presented, anybody, NOW).now_or_never()?.ok()?;
-    if let Some(query) = query {
-        let kept = api.query_without_credentials(query);
-        assert_eq!(api.query_without_credentials(&kept), kept, "a credential went on in the query");
-    }
     authorize(api, identity, method, path, NOW).ok()
 }
 
@@ -128,11 +137,12 @@ fn through(
 pub fn assertions(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let anybody = Anybody { words: text.split('\n').map(str::to_owned).collect() };
-    for api in APIS.iter() {
+    for tried in APIS.iter() {
+        let api = &tried.api;
         let mut headers = HeaderMap::new();
         let authorization = format!("Basic {}", basic("alice", "wonderland-7"));
         headers.insert(AUTHORIZATION, HeaderValue::from_str(&authorization).expect("base64"));
-        let permit = through(api, &Method::GET, "/api/v1/x", None, headers, &[], &anybody);
+        let permit = through(tried, &Method::GET, "/api/v1/x", None, headers, &[], &anybody);
         let Some(permit) = permit else { continue };
         let assertion = mint(api, &permit, &anybody, NOW).expect("there is a key");
         let token = assertion.value().to_str().expect("a compact JWS");

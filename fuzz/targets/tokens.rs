@@ -50,6 +50,28 @@ pub fn key_sets(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     if let Ok(keys) = parse_jwks(text) {
         assert!(!keys.is_empty());
+        let set: serde_json::Value = serde_json::from_str(text).expect("it was read");
+        let written = set.get("keys").and_then(serde_json::Value::as_array).expect("there are keys");
+        let said =
+            |jwk: &serde_json::Value, name: &str| jwk.get(name).filter(|value| !value.is_null()).cloned();
+        for jwk in written {
+            assert!(said(jwk, "kty").is_some_and(|kty| kty != "oct"), "a symmetric key: {jwk}");
+            assert!(said(jwk, "d").is_none(), "a private key: {jwk}");
+        }
+        // Each key that was taken was written for signatures, by that name, in that order.
+        let mut signing = written.iter().filter(|jwk| {
+            said(jwk, "use").is_none_or(|usage| usage == "sig")
+                && said(jwk, "key_ops")
+                    .is_none_or(|ops| ops.as_array().is_some_and(|ops| ops.iter().any(|op| op == "verify")))
+        });
+        for key in &keys {
+            let id = key.id.as_deref();
+            let written =
+                signing.any(|jwk| said(jwk, "kid").as_ref().and_then(serde_json::Value::as_str) == id);
+            assert!(written, "nobody wrote a key {id:?} for signatures");
+        }
     }
-    let _key = parse_pem(text);
+    if parse_pem(text).is_ok() {
+        assert!(text.contains("PUBLIC KEY-----") && text.contains("-----END "));
+    }
 }

@@ -12,8 +12,9 @@ use crate::transcript::root;
 type Target = fn(&[u8]);
 
 /// Every target but `configuration`, which the binary replays by itself, and `bayeux`, which that crate does.
-const TARGETS: [(&str, Target); 20] = [
+const TARGETS: [(&str, Target); 22] = [
     ("accept", targets::accept),
+    ("answers", targets::answers),
     ("assertions", targets::assertions),
     ("authorization", targets::authorization),
     ("bodies", targets::bodies),
@@ -25,6 +26,7 @@ const TARGETS: [(&str, Target); 20] = [
     ("hosts", targets::hosts),
     ("jwt", targets::jwt),
     ("key_sets", targets::key_sets),
+    ("logins", targets::logins),
     ("ntlm", targets::ntlm),
     ("objects", targets::objects),
     ("paths", targets::paths),

@@ -22,7 +22,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 
 use super::login;
-use crate::outbound::{Bounds, Endpoint, Outbound};
+use crate::outbound::{Bounds, Endpoint, Heard, Outbound};
 use crate::turns::Turns;
 
 /// Questions at once, a quarter of them of one address; one more waits a while, and is told to come back later then.
@@ -62,9 +62,7 @@ pub struct IntrospectionOptions {
 pub(crate) struct Introspection {
     endpoint: Endpoint,
     authorization: HeaderValue,
-    issuer: Option<String>,
-    terms: Arc<IssuerTerms>,
-    remembered: Duration,
+    expected: Expected,
     patience: Duration,
     outbound: Outbound,
     at_once: Turns,
@@ -79,9 +77,7 @@ impl Introspection {
         Some(Self {
             endpoint,
             authorization,
-            issuer,
-            terms: Arc::new(terms),
-            remembered,
+            expected: Expected { issuer, terms: Arc::new(terms), remembered },
             patience,
             outbound,
             at_once: Turns::new(AT_ONCE),
@@ -127,21 +123,38 @@ impl Introspection {
         headers.insert(AUTHORIZATION, self.authorization.clone());
         let bounds = Bounds { time: self.patience, bytes: ANSWER_BYTES_MAX };
         let heard = self.outbound.send(&self.endpoint, request, bounds).await?;
-        let wrong = |why: String| Unavailable(format!("{} {why}", self.endpoint));
+        self.expected.read(&heard, now).map_err(|why| Unavailable(format!("{} {why}", self.endpoint)))
+    }
+}
+
+/// What an answer about a token has to say.
+pub struct Expected {
+    /// `iss`, if it must be a certain one.
+    pub issuer: Option<String>,
+    /// What the token must be for, and how its claims are read.
+    pub terms: Arc<IssuerTerms>,
+    /// How long a good token is good for without another question.
+    pub remembered: Duration,
+}
+
+impl Expected {
+    /// Reads an answer.
+    ///
+    /// # Errors
+    /// Why it says nothing about the token.
+    pub fn read(&self, heard: &Heard, now: Time) -> Result<OpaqueAnswer, String> {
         if heard.status != StatusCode::OK {
-            return Err(wrong(format!("answers with {}", heard.status)));
+            return Err(format!("answers with {}", heard.status));
         }
-        let text =
-            std::str::from_utf8(&heard.body).map_err(|_| wrong("answers with what is no text".to_owned()))?;
+        let text = std::str::from_utf8(&heard.body).map_err(|_| "answers with what is no text".to_owned())?;
         match parse_strict(text, JSON_DEPTH_MAX) {
-            Ok(Value::Object(claims)) => self.read(claims, now).map_err(|why| wrong(why.to_owned())),
-            Ok(_) => Err(wrong("answers with what is no object".to_owned())),
-            Err(error) => Err(wrong(format!("answers with what cannot be read: {error}"))),
+            Ok(Value::Object(claims)) => self.claims(claims, now).map_err(str::to_owned),
+            Ok(_) => Err("answers with what is no object".to_owned()),
+            Err(error) => Err(format!("answers with what cannot be read: {error}")),
         }
     }
 
-    /// What an answer says; an error is an answer that says nothing.
-    fn read(&self, claims: Map<String, Value>, now: Time) -> Result<OpaqueAnswer, &'static str> {
+    fn claims(&self, claims: Map<String, Value>, now: Time) -> Result<OpaqueAnswer, &'static str> {
         match claims.get("active") {
             Some(Value::Bool(true)) => {}
             Some(Value::Bool(false)) => return Ok(OpaqueAnswer::Refused("its issuer calls the token dead")),
@@ -183,23 +196,17 @@ impl Introspection {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+    #![allow(clippy::panic, reason = "tests")]
     use super::*;
 
     const NOW: Time = Time::from_unix_secs(1_800_000_000);
 
-    fn introspection() -> Introspection {
-        let options = IntrospectionOptions {
-            endpoint: Endpoint::parse("https://a.example/introspect").unwrap(),
-            client: "gate".to_owned(),
-            secret: Secret::new("secret"),
+    fn expected() -> Expected {
+        Expected {
             issuer: Some("https://a.example".to_owned()),
-            terms: IssuerTerms { audience: Some("api".to_owned()), ..IssuerTerms::default() },
+            terms: Arc::new(IssuerTerms { audience: Some("api".to_owned()), ..IssuerTerms::default() }),
             remembered: Duration::from_secs(60),
-            patience: Duration::from_secs(1),
-        };
-        let outbound = Outbound::new(&crate::tls::client(&[]).unwrap());
-        Introspection::new(options, outbound).unwrap()
+        }
     }
 
     #[test]
@@ -210,7 +217,7 @@ mod tests {
             });
             let Value::Object(mut claims) = claims else { panic!("an object") };
             change(&mut claims);
-            match introspection().read(claims, NOW) {
+            match expected().claims(claims, NOW) {
                 Ok(OpaqueAnswer::Active { until, ends_at, .. }) => {
                     let ends_at = ends_at.map(|end| end.unix_secs() - NOW.unix_secs());
                     format!("until {} of {ends_at:?}", until.unix_secs() - NOW.unix_secs())

@@ -243,8 +243,11 @@ pub(super) fn basic(client: &str, secret: &Secret) -> Option<HeaderValue> {
     Some(value)
 }
 
-/// What an answer says; an error is an answer that says nothing about the code.
-fn read(heard: &Heard) -> Result<CodeAnswer, String> {
+/// Reads the answer to a code.
+///
+/// # Errors
+/// Why it says nothing about the code.
+pub fn read(heard: &Heard) -> Result<CodeAnswer, String> {
     let unclear = || format!("answers with {}, which says nothing about the code", heard.status);
     let text = std::str::from_utf8(&heard.body).map_err(|_| unclear())?;
     let members: Map<String, Value> = match parse_strict(text, JSON_DEPTH_MAX) {
