@@ -75,7 +75,7 @@ fn hurting() -> [Hurting; 8] {
             ),
             413,
             "Something went wrong",
-            "the body is longer than 65536 bytes",
+            "the body is longer than limits.call_bytes, 65536 bytes",
         ),
     ]
 }
