@@ -70,6 +70,7 @@ impl Anybody {
                 .collect::<BTreeMap<_, _>>(),
             proofs_from: Time::from_unix_secs(0),
             live: Live::new(),
+            issuer: None,
             minted: Minted::default(),
         })
     }

@@ -26,6 +26,25 @@ impl AccountId {
     pub const FOREIGN: Self = Self(0);
 }
 
+/// Whoever vouches for an account that the gate does not keep.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Issuer {
+    /// What it calls itself, byte for byte: `iss` (RFC 7519 section 4.1.1), or where it is asked if it does not say that.
+    pub name: Arc<str>,
+    /// Whom its subjects name.
+    pub people: People,
+}
+
+/// Whom the subjects of an issuer name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum People {
+    /// Its own: an equal subject of the gate's accounts, or of another issuer, is somebody else.
+    #[default]
+    Own,
+    /// Those of the gate's own accounts, and of all other issuers of which an administrator said this.
+    Same,
+}
+
 /// What is known of an account: plain data from a directory, not yet a proof of anything.
 ///
 /// The fields stand in this order in memory: what every request reads comes first, beside the count of holders.
@@ -62,6 +81,8 @@ pub struct Account {
     pub email: String,
     /// Verified keys, e.g. `customer` = `4711`.
     pub keys: BTreeMap<String, String>,
+    /// Who vouches for it; `None` for the gate's own accounts, and where nobody does.
+    pub issuer: Option<Issuer>,
 }
 
 impl Account {
@@ -70,13 +91,23 @@ impl Account {
         self.id == AccountId::FOREIGN
     }
 
+    /// The issuer by which alone its subject says who it is; `None` where the gate's own account with an equal subject is
+    /// the same person.
+    pub fn told_apart_by(&self) -> Option<&str> {
+        let issuer = self.issuer.as_ref().filter(|issuer| issuer.people == People::Own);
+        issuer.map(|issuer| &*issuer.name)
+    }
+
     /// How many bytes of memory the texts of this copy take, each with what it costs to have it at all: an issuer may say
     /// little and in very many words.
     pub fn text_bytes(&self) -> usize {
-        let Self { tenant, roles, subject, name, full_name, first_name, last_name, email, keys, .. } = self;
+        let Self {
+            tenant, roles, subject, name, full_name, first_name, last_name, email, keys, issuer, ..
+        } = self;
         let fixed = [subject, full_name, first_name, last_name, email].into_iter().chain(tenant);
         let bytes = |text: &String| size_of::<String>() + text.len();
         name.len()
+            + issuer.as_ref().map_or(0, |issuer| issuer.name.len())
             + fixed.map(String::len).sum::<usize>()
             + roles.iter().map(bytes).sum::<usize>()
             + keys.iter().map(|(key, value)| bytes(key) + bytes(value)).sum::<usize>()
@@ -99,8 +130,10 @@ impl Account {
             last_name,
             email,
             keys,
+            issuer,
         } = self;
-        (id, kind, proofs_from, tenant, roles, subject, name, full_name, first_name, last_name, email, keys)
+        let names = (name, full_name, first_name, last_name, email);
+        (id, kind, proofs_from, tenant, roles, subject, names, keys, issuer)
     }
 }
 

@@ -182,6 +182,9 @@ fn claims(api: &Api, permit: &Permit, now: Time) -> Map<String, Value> {
     if let Some(tenant) = &account.tenant {
         claims.insert("tenant".to_owned(), tenant.as_str().into());
     }
+    if let Some(issuer) = &account.issuer {
+        claims.insert("idp".to_owned(), (*issuer.name).into());
+    }
     claims.insert("roles".to_owned(), json!(account.roles));
     claims.insert("keys".to_owned(), json!(account.keys));
     claims

@@ -458,6 +458,7 @@ pub(crate) fn foreign(kind: &Arc<str>) -> Account {
         tenant: None,
         roles: Vec::new(),
         keys: std::collections::BTreeMap::new(),
+        issuer: None,
         proofs_from: Time::from_unix_secs(0),
         live: Live::new(),
         minted: Minted::default(),

@@ -23,7 +23,7 @@ pub(crate) struct Whose {
 pub(crate) struct NewObject {
     /// What the service calls it.
     pub(crate) id: String,
-    /// A value of its kind's key, or `kind/subject`.
+    /// A value of its kind's key, `kind/subject` or `kind@issuer/subject`.
     pub(crate) owner: String,
     /// The tenant that he must act for.
     pub(crate) tenant: Option<String>,

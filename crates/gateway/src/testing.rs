@@ -56,6 +56,7 @@ pub(crate) fn account(live: Live) -> Account {
         last_name: String::new(),
         email: String::new(),
         keys: BTreeMap::new(),
+        issuer: None,
     }
 }
 

@@ -240,6 +240,7 @@ mod tests {
             last_name: String::new(),
             email: String::new(),
             keys: BTreeMap::new(),
+            issuer: None,
         };
         let until = Time::from_unix_secs(1_900_000_000);
         let (account, keys, after) = (Arc::new(account), smallvec::SmallVec::new(), After::Over);

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::issued::{Demands, account_of};
 use super::{TOO_MANY, Verifier};
-use crate::account::Account;
+use crate::account::{Account, People};
 use crate::credential::Return;
 use crate::dialect::CredentialRule;
 use crate::identity::Proven;
@@ -101,7 +101,13 @@ impl Verifier<'_> {
         let Ok(token) = UnverifiedJwt::parse(token.expose()) else {
             return Err(Refusal::new(Reason::Unavailable, "the issuer's ID token cannot be read"));
         };
-        let demands = Demands { issuer: &terms.issuer, audience: &terms.client, claims: &[], roles: None };
+        let demands = Demands {
+            issuer: &terms.issuer,
+            audience: &terms.client,
+            claims: &[],
+            roles: None,
+            people: People::Own,
+        };
         let (claims, _ours) = self.verified(rule, &demands, token).await?;
         let said = |name: &str| claims.claims().get(name);
         if !said("nonce").and_then(Value::as_str).is_some_and(|said| Secret::new(said).matches(nonce)) {

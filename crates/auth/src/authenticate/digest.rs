@@ -260,6 +260,7 @@ fn without_keys(whose: DigestHolder) -> DigestHolder {
             tenant: account.tenant.clone(),
             roles: account.roles.clone(),
             keys: std::collections::BTreeMap::new(),
+            issuer: None,
             proofs_from: account.proofs_from,
             live: account.live.clone(),
             minted: Minted::default(),

@@ -11,6 +11,7 @@ use smallvec::smallvec;
 
 use super::Verifier;
 use super::issued::{Demands, read};
+use crate::account::People;
 use crate::dialect::CredentialRule;
 use crate::identity::Proven;
 use crate::port::foreign::{FrontProof, FrontTerms};
@@ -51,7 +52,7 @@ impl Verifier<'_> {
                 if let Some(verified) = self.lookups.recall(&key, self.now) {
                     return Ok(self.proven(rule, verified.account, verified.proven_at));
                 }
-                let demands = Demands { issuer, audience, claims: &[], roles: None };
+                let demands = Demands { issuer, audience, claims: &[], roles: None, people: People::Own };
                 let token = read(rule, proof.expose()).map_err(settled)?;
                 let (claims, _ours) = self.verified(rule, &demands, token).await.map_err(settled)?;
                 if claims.subject() != user {

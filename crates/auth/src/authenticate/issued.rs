@@ -12,7 +12,7 @@ use super::{
     LEEWAY_SECS, OWN_ACCOUNT_CLAIM, OWN_API_CLAIM, OWN_PROOFS_CLAIM, OWN_PROVEN_CLAIM, TOO_MANY, Verifier,
     foreign,
 };
-use crate::account::{Account, AccountId, Live};
+use crate::account::{Account, AccountId, Issuer, Live, People};
 use crate::credential::{Credential, TokenValues};
 use crate::dialect::{CredentialRule, JwtCredential, Scheme};
 use crate::identity::{CLAIM_FIELDS, Lasts, Proven};
@@ -36,6 +36,7 @@ pub(super) struct Demands<'d> {
     pub(super) audience: &'d str,
     pub(super) claims: &'d [(String, String)],
     pub(super) roles: Option<&'d BTreeMap<String, Vec<String>>>,
+    pub(super) people: People,
 }
 
 impl<'d> Demands<'d> {
@@ -47,12 +48,14 @@ impl<'d> Demands<'d> {
                 audience: terms.audience.as_deref().unwrap_or(&dialect.audience),
                 claims: if terms.claims.is_empty() { &dialect.claims } else { &terms.claims },
                 roles: terms.roles.as_ref(),
+                people: terms.people,
             },
             None => Self {
                 issuer: &dialect.issuer,
                 audience: &dialect.audience,
                 claims: &dialect.claims,
                 roles: None,
+                people: People::Own,
             },
         }
     }
@@ -123,6 +126,7 @@ impl Verifier<'_> {
             if let Some((tenant, claim)) = narrowed {
                 account = for_tenant(account, tenant, claim, demands.claims);
             }
+            account.issuer = Some(Issuer { name: demands.issuer.into(), people: demands.people });
             self.lookups.described(account, &keys)
         };
         let verified = Verified { account: Arc::clone(&account), proven_at, until, keys, after: After::Over };
@@ -272,9 +276,9 @@ impl Verifier<'_> {
             asker: Asker::Request(self.request.address),
         };
         match self.lookups.introspect(claim, self.now).await? {
-            OpaqueAnswer::Active { claims, terms, until, ends_at } => {
+            OpaqueAnswer::Active { claims, issuer, terms, until, ends_at } => {
                 let account = match account_of(&rule.accounts, &terms.claims, terms.roles.as_ref(), &claims) {
-                    Ok(account) => Arc::new(account),
+                    Ok(account) => Arc::new(Account { issuer: Some(issuer), ..account }),
                     Err(cause) => return refuse(Reason::BadToken, cause),
                 };
                 let proven_at =

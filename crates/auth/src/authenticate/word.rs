@@ -129,8 +129,9 @@ impl IssuersWord {
     /// What an answer comes to; a good one is remembered for all who present the token.
     pub fn hear(&self, lookups: &dyn Lookups, answer: Result<OpaqueAnswer, Unavailable>, now: Time) -> Heard {
         match answer {
-            Ok(OpaqueAnswer::Active { claims, terms, until, ends_at }) => {
+            Ok(OpaqueAnswer::Active { claims, issuer, terms, until, ends_at }) => {
                 let account = account_of(&self.account.kind, &terms.claims, terms.roles.as_ref(), &claims);
+                let account = account.map(|account| Account { issuer: Some(issuer), ..account });
                 let Some(account) = account.ok().filter(|account| says_the_same(account, &self.account))
                 else {
                     self.forget(lookups, now);
@@ -185,16 +186,18 @@ fn heard_as(account: Account, before: &Arc<Account>) -> Arc<Account> {
     if account.words() == before.words() { Arc::clone(before) } else { Arc::new(account) }
 }
 
-/// Whether what is decided by is the same: who, for whom, with which roles and keys.
+/// Whether what is decided by is the same: who, by whose word, for whom, with which roles and keys.
 fn says_the_same(one: &Account, other: &Account) -> bool {
     let roles = |account: &Account| account.roles.iter().cloned().collect::<BTreeSet<_>>();
-    (&one.subject, &one.tenant, &one.keys) == (&other.subject, &other.tenant, &other.keys)
+    (&one.subject, &one.issuer, &one.tenant, &one.keys)
+        == (&other.subject, &other.issuer, &other.tenant, &other.keys)
         && roles(one) == roles(other)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::account::{Issuer, People};
     use crate::authenticate::foreign;
 
     #[test]
@@ -209,6 +212,8 @@ mod tests {
         assert!(!says_the_same(&ann(), &Account { roles: vec!["A".into()], ..ann() }));
         assert!(!says_the_same(&ann(), &Account { tenant: Some("b".to_owned()), ..ann() }));
         assert!(!says_the_same(&ann(), &Account { subject: "bob".to_owned(), ..ann() }));
+        let issuer = Some(Issuer { name: "https://id.example".into(), people: People::Own });
+        assert!(!says_the_same(&ann(), &Account { issuer, ..ann() }));
     }
 
     #[test]

@@ -11,7 +11,8 @@ pub(crate) struct KeyRule(SmallVec<[Key; 1]>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Key {
-    /// What upstreams are told.
+    /// What upstreams are told, of those whose subjects are the gate's: an equal one of an issuer with people of its own
+    /// is somebody else's.
     Subject,
     /// The company on whose behalf it acts.
     Tenant,
@@ -57,7 +58,7 @@ impl KeyRule {
         let mut agreement = Agreement::NoKey;
         for key in &self.0 {
             let own = match key {
-                Key::Subject => Some(account.subject.as_str()),
+                Key::Subject => account.told_apart_by().is_none().then_some(account.subject.as_str()),
                 Key::Tenant => account.tenant.as_deref(),
                 Key::One(name) | Key::Several(name) => account.keys.get(name).map(String::as_str),
             };
@@ -81,7 +82,7 @@ pub(crate) mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
     use super::{Agreement, KeyRule};
-    use crate::account::{Account, AccountId, Live};
+    use crate::account::{Account, AccountId, Issuer, Live, People};
     use crate::assertion::Minted;
     use crate::time::Time;
 
@@ -99,6 +100,7 @@ pub(crate) mod tests {
             tenant: Some("t1".to_owned()),
             roles: Vec::new(),
             keys,
+            issuer: None,
             proofs_from: Time::from_unix_secs(0),
             live: Live::new(),
             minted: Minted::default(),
@@ -131,6 +133,23 @@ pub(crate) mod tests {
         check("many", "1,2,,30", Agreement::Own);
         check("missing", "7", Agreement::NoKey);
         check("empty", "", Agreement::NoKey);
+    }
+
+    /// T-F10.
+    #[test]
+    fn the_subject_of_another_issuer_is_no_id_of_ours() {
+        let of = |people| Account {
+            issuer: Some(Issuer { name: "https://id.example".into(), people }),
+            ..account("users", "ann", &[("customer", "7")])
+        };
+        let check = |people, rule: &str, id: &str, expected| {
+            assert_eq!(KeyRule::parse(rule).unwrap().agrees(&of(people), id), expected, "{rule} {id}");
+        };
+        check(People::Own, "subject", "ann", Agreement::NoKey);
+        check(People::Own, "subject|customer", "ann", Agreement::Foreign);
+        check(People::Own, "subject|customer", "7", Agreement::Own);
+        check(People::Same, "subject", "ann", Agreement::Own);
+        check(People::Same, "subject", "bob", Agreement::Foreign);
     }
 
     #[test]

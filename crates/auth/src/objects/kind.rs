@@ -22,7 +22,8 @@ pub struct Kind {
 /// The key of an identity by which objects are owned.
 ///
 /// An owner is written `customer=4711`, or `subject=customers/4711` where it is an account itself: subjects of
-/// different kinds of accounts may be equal.
+/// different kinds of accounts may be equal. So may those of different issuers: one whose people are its own is written
+/// behind the kind, `subject=customers@https:%2F%2Fid.example/4711`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Owner {
     /// The account itself.
@@ -93,7 +94,7 @@ impl Owner {
         if key == "subject" { Self::Subject } else { Self::Key(key.to_owned()) }
     }
 
-    /// An owner in writing, from what services call him: a value of the key, or `kind/subject`.
+    /// An owner in writing, from what services call him: a value of the key, `kind/subject` or `kind@issuer/subject`.
     pub fn written(&self, value: &str) -> String {
         match self {
             Self::Subject => format!("subject={value}"),
@@ -104,7 +105,14 @@ impl Owner {
     /// An account as an owner, in writing; `None` if it has no such key.
     pub(crate) fn of(&self, account: &Account) -> Option<String> {
         match self {
-            Self::Subject => Some(format!("subject={}/{}", account.kind, account.subject)),
+            Self::Subject => {
+                let kind = &account.kind;
+                let account_in_writing = match account.told_apart_by() {
+                    None => format!("{kind}/{}", account.subject),
+                    Some(issuer) => format!("{kind}@{}/{}", escaped(issuer), account.subject),
+                };
+                Some(self.written(&account_in_writing))
+            }
             Self::Key(key) => Some(self.written(account.keys.get(key).filter(|value| !value.is_empty())?)),
         }
     }
@@ -114,14 +122,26 @@ impl Owner {
         let Some((key, value)) = written.split_once('=') else { return false };
         match self {
             Self::Subject => {
-                let rest = value.strip_prefix(&*account.kind).and_then(|rest| rest.strip_prefix('/'));
-                key == "subject" && rest == Some(account.subject.as_str())
+                let rest = value.strip_prefix(&*account.kind);
+                let rest = match account.told_apart_by() {
+                    None => rest,
+                    Some(issuer) => rest
+                        .and_then(|rest| rest.strip_prefix('@'))
+                        .and_then(|rest| rest.strip_prefix(&*escaped(issuer))),
+                };
+                let subject = rest.and_then(|rest| rest.strip_prefix('/'));
+                key == "subject" && subject == Some(account.subject.as_str())
             }
             Self::Key(own) => {
                 key == own && account.keys.get(own).is_some_and(|own| !own.is_empty() && own == value)
             }
         }
     }
+}
+
+/// An issuer's name without the mark that ends it in writing.
+fn escaped(issuer: &str) -> String {
+    issuer.replace('%', "%25").replace('/', "%2F")
 }
 
 /// Whether an id can be kept: not empty, not too long, without control characters.
@@ -135,8 +155,41 @@ pub(crate) fn is_word(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
     use super::Owner;
+    use crate::account::{Account, Issuer, People};
     use crate::objects::key::tests::account;
+
+    /// T-F10.
+    #[test]
+    fn an_equal_subject_of_another_issuer_is_another_owner() {
+        let of = |issuer: Option<(&str, People)>| Account {
+            issuer: issuer.map(|(name, people)| Issuer { name: name.into(), people }),
+            ..account("users", "ann", &[])
+        };
+        let all = [
+            of(None),
+            of(Some(("https://a.example", People::Own))),
+            of(Some(("https://b.example/x", People::Own))),
+            of(Some(("https://b.example%2Fx", People::Own))),
+            of(Some(("", People::Own))),
+            Account { subject: "a.example/ann".to_owned(), ..of(Some(("https://", People::Own))) },
+            Account { subject: "@https://a.example/ann".to_owned(), ..of(None) },
+        ];
+        let owner = Owner::Subject;
+        for (at, one) in all.iter().enumerate() {
+            for (other, account) in all.iter().enumerate() {
+                assert_eq!(owner.is(account, &owner.of(one).unwrap()), at == other, "{one:?} {account:?}");
+            }
+        }
+        assert_eq!(owner.of(&all[2]).unwrap(), "subject=users@https:%2F%2Fb.example%2Fx/ann");
+        // Where an administrator says that they are the same people, they are.
+        for issuer in ["https://a.example", "https://b.example/x"] {
+            let same = of(Some((issuer, People::Same)));
+            assert_eq!(owner.of(&same), owner.of(&all[0]));
+            assert!(owner.is(&same, "subject=users/ann"));
+        }
+    }
 
     #[test]
     fn an_owner_is_told_by_key_and_value() {

@@ -11,7 +11,7 @@ use ipnet::IpNet;
 use serde_json::{Map, Value};
 
 use super::{Answer, IssuerKeys, Unavailable};
-use crate::account::{Account, Live};
+use crate::account::{Account, Issuer, Live, People};
 use crate::link::PeerCertificate;
 use crate::scheme::code::RANDOM_BYTES;
 use crate::secret::Secret;
@@ -26,6 +26,8 @@ pub struct IssuerTerms {
     pub claims: Vec<(String, String)>,
     /// The gate's roles by what the claim for roles says; `None` takes them as they are.
     pub roles: Option<BTreeMap<String, Vec<String>>>,
+    /// Whom its subjects name.
+    pub people: People,
 }
 
 /// A front that logs people in and says who they are.
@@ -173,6 +175,8 @@ pub enum OpaqueAnswer {
     Active {
         /// What it says; signed by nobody, but told by the issuer itself.
         claims: Arc<Map<String, Value>>,
+        /// Who says so.
+        issuer: Issuer,
         /// How that is to be read.
         terms: Arc<IssuerTerms>,
         /// Not to be used from then on without another question.

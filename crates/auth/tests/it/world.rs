@@ -65,6 +65,7 @@ impl World {
                 tenant: tenant.map(str::to_owned),
                 roles: Vec::new(),
                 keys: BTreeMap::new(),
+                issuer: None,
                 proofs_from: Time::from_unix_secs(0),
                 live: Live::new(),
                 minted: Minted::default(),

@@ -59,6 +59,10 @@ pub(crate) struct ForeignIssuer {
     /// Roles by what the claim for roles says; without it they are taken as they are.
     #[serde(default)]
     pub(crate) roles: Roles,
+    /// Whether its subjects name the same people as those of the gate's own accounts, and of other issuers that say so.
+    /// No: an equal subject is somebody else. Must be said where a route compares subjects.
+    #[serde(default)]
+    pub(crate) same_people: Option<bool>,
     /// People log in with it in their browsers.
     #[serde(default)]
     pub(crate) login: Option<Login>,
@@ -136,6 +140,10 @@ pub(crate) struct Introspection {
     /// Roles by what the member for roles says; without it they are taken as they are.
     #[serde(default)]
     pub(crate) roles: Roles,
+    /// Whether the subjects name the same people as those of the gate's own accounts, and of other issuers that say so.
+    /// No: an equal subject is somebody else. Must be said where a route compares subjects.
+    #[serde(default)]
+    pub(crate) same_people: Option<bool>,
     /// How long a good token is good for without another question; never longer than it lives.
     #[serde(default = "remember")]
     pub(crate) remember: Period,

@@ -280,6 +280,29 @@ fn log_ins_with_issuers_are_checked_before_anybody_is_sent_away() {
     check(&odd, "small letters, digits and `-`");
 }
 
+/// T-F10.
+#[test]
+fn an_issuer_says_whom_its_subjects_name_where_those_are_compared() {
+    let (_, page) = documented().into_iter().find(|(page, _)| page.ends_with("issuers.md")).unwrap();
+    let issuer = "[api.issuers.\"https://id.example.com/realms/shop\"]";
+    assert_eq!(page.matches(issuer).count(), 1);
+    let told = |ids: &str, said: &str| -> Vec<String> {
+        let route =
+            format!("[[api.route]]\nat = \"/of/{{subject}}\"\nallow = \"authenticated\"\nids = {{ {ids} }}");
+        let text = page.replace(issuer, &format!("{issuer}\n{said}"));
+        let text = format!("{text}\n{route}\n");
+        let loaded = Loaded::parse(Path::new("c.toml"), folder().path(), &text).unwrap();
+        crate::wire::problems(&loaded).iter().map(ToString::to_string).collect()
+    };
+    for ids in ["subject = \"path subject\"", "\"customer|subject?\" = \"path subject\""] {
+        let told = told(ids, "same_people = true");
+        assert_eq!(told.len(), 1, "{told:#?}");
+        let words = "does not say whom its subjects name, and route `/of/{subject}` compares subjects; write same_people = true if";
+        assert!(told[0].starts_with("c.toml:18: api[0].issuers.") && told[0].contains(words), "{told:#?}");
+    }
+    assert_eq!(told("customer = \"path subject\"", ""), [""; 0]);
+}
+
 #[test]
 fn a_realm_is_one_that_challenges_can_carry() {
     let (_, page) = documented().into_iter().find(|(page, _)| page.ends_with("digest.md")).unwrap();

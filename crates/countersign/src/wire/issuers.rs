@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use countersign_auth::account::People;
 use countersign_auth::api::Api;
 use countersign_auth::port::foreign::{CertificateName, FrontProof, FrontTerms, IssuerTerms};
 use countersign_identity::issuers::TrustedIssuer;
@@ -40,6 +41,7 @@ pub(super) fn problems(loaded: &Loaded, api: &config::Api, settled: &Api, path: 
         }
     }
     mistakes.extend(logins::problems(loaded, api, settled, path));
+    mistakes.extend(unsaid(loaded, api, path));
     match &api.front {
         None if settled.takes_fronts() => {
             let message = "takes what a front says, and no front is configured; add [api.front]";
@@ -67,6 +69,31 @@ pub(super) fn problems(loaded: &Loaded, api: &config::Api, settled: &Api, path: 
         }
     }
     mistakes
+}
+
+/// Whoever issues tokens and does not say whom their subjects name, where a route compares those.
+fn unsaid(loaded: &Loaded, api: &config::Api, path: &str) -> Vec<Mistake> {
+    let names_subject = |name: &String| name.trim_end_matches('?').split('|').any(|key| key == "subject");
+    let compares = |route: &config::Route| route.ids.keys().chain(route.shows.keys()).any(names_subject);
+    let Some(route) = api.route.iter().find(|route| compares(route)) else { return Vec::new() };
+    let issuers = api.issuers.iter().filter_map(|(name, issuer)| match issuer {
+        Issuer::Foreign(foreign) if foreign.login.is_none() || foreign.audience.is_some() => {
+            foreign.same_people.is_none().then(|| format!("{path}.issuers.{name:?}"))
+        }
+        Issuer::Foreign(_) | Issuer::Word(IssuerWord::Gate) => None,
+    });
+    let asked = api.introspection.iter().filter(|(_, asked)| asked.same_people.is_none());
+    let asked = asked.map(|(credential, _)| format!("{path}.introspection.{credential}"));
+    let told = |key: String| Mistake {
+        hint: Some(String::from(
+            "write same_people = true if an equal subject of the gate's own accounts, and of other issuers that say so, is the same person; same_people = false if it is somebody else, who is nobody there",
+        )),
+        ..loaded.mistake(
+            &key,
+            format!("does not say whom its subjects name, and route `{}` compares subjects", route.at),
+        )
+    };
+    issuers.chain(asked).map(told).collect()
 }
 
 /// Tells a service of the issuers of an API that was checked.
@@ -153,13 +180,22 @@ fn certificate(loaded: &Loaded, api: &config::Api, name: &str) -> Result<Certifi
 fn terms(issuer: &Issuer) -> Option<IssuerTerms> {
     let Issuer::Foreign(foreign) = issuer else { return None };
     // What only logs people in issues nothing that is a credential by itself.
-    let maps = foreign.login.is_none() && !(foreign.claims.is_empty() && foreign.roles.is_empty());
+    let maps = foreign.login.is_none()
+        && !(foreign.claims.is_empty() && foreign.roles.is_empty() && foreign.same_people.is_none());
     let says = foreign.audience.is_some() || maps;
-    says.then(|| made_terms(foreign.audience.as_ref(), &foreign.claims, &foreign.roles))
+    let ForeignIssuer { audience, claims, roles, same_people, .. } = &**foreign;
+    says.then(|| made_terms(audience.as_ref(), claims, roles, *same_people))
 }
 
-fn made_terms(audience: Option<&String>, claims: &Filled, roles: &Roles) -> IssuerTerms {
+fn made_terms(
+    audience: Option<&String>,
+    claims: &Filled,
+    roles: &Roles,
+    same_people: Option<bool>,
+) -> IssuerTerms {
+    let people = if same_people == Some(true) { People::Same } else { People::Own };
     IssuerTerms {
+        people,
         audience: audience.cloned(),
         claims: claims.pairs().map(|(target, claim)| (target.to_owned(), claim.to_owned())).collect(),
         roles: roles.given(),
@@ -204,8 +240,17 @@ fn trusted(
 }
 
 fn introspected(loaded: &Loaded, introspection: &Introspection) -> Result<IntrospectionOptions, String> {
-    let Introspection { url: Url(url), client, secret_file, issuer, audience, claims, roles, .. } =
-        introspection;
+    let Introspection {
+        url: Url(url),
+        client,
+        secret_file,
+        issuer,
+        audience,
+        claims,
+        roles,
+        same_people,
+        ..
+    } = introspection;
     let endpoint = Endpoint::parse(&url.to_string()).map_err(|error| format!("{url} {error}"))?;
     let secret = prompt::from_file(&loaded.path(secret_file)).map_err(|error| format!("{error:#}"))?;
     Ok(IntrospectionOptions {
@@ -213,7 +258,7 @@ fn introspected(loaded: &Loaded, introspection: &Introspection) -> Result<Intros
         client: client.clone(),
         secret,
         issuer: issuer.clone(),
-        terms: made_terms(audience.as_ref(), claims, roles),
+        terms: made_terms(audience.as_ref(), claims, roles, *same_people),
         remembered: introspection.remember.0,
         patience: introspection.timeout.0,
     })

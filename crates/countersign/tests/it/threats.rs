@@ -29,6 +29,7 @@ mod lockouts;
 mod logins;
 mod origins;
 mod pages;
+mod people;
 mod proofs;
 mod realms;
 mod renewals;

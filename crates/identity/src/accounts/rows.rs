@@ -35,6 +35,7 @@ pub(crate) fn entry(row: AccountRow) -> Result<Entry, StoreError> {
         tenant: row.tenant,
         roles: serde_json::from_str(&row.roles).map_err(corrupt)?,
         keys: serde_json::from_str(&row.keys).map_err(corrupt)?,
+        issuer: None,
         proofs_from: Time::from_unix_ms(row.proofs_from),
         live: Live::new(),
         minted: Minted::default(),

@@ -58,7 +58,7 @@ impl Described {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use countersign_auth::account::AccountId;
+    use countersign_auth::account::{AccountId, Issuer, People};
     use countersign_auth::assertion::Minted;
     use countersign_auth::time::Time;
 
@@ -78,7 +78,12 @@ mod tests {
             last_name: String::new(),
             email: String::new(),
             keys: [("customer".to_owned(), "7".to_owned())].into(),
+            issuer: None,
         }
+    }
+
+    fn issuer(name: &str, people: People) -> Option<Issuer> {
+        Some(Issuer { name: name.into(), people })
     }
 
     #[test]
@@ -95,6 +100,9 @@ mod tests {
             Account { name: "bob".into(), ..ann() },
             Account { email: "ann@example.com".to_owned(), ..ann() },
             Account { keys: [("customer".to_owned(), "8".to_owned())].into(), ..ann() },
+            Account { issuer: issuer("https://id.example", People::Own), ..ann() },
+            Account { issuer: issuer("https://other.example", People::Own), ..ann() },
+            Account { issuer: issuer("https://other.example", People::Same), ..ann() },
         ] {
             let said = format!("{other:?}");
             let found = described.one(other, &keys);

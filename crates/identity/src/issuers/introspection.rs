@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use countersign_auth::account::Issuer;
 use countersign_auth::json::parse_strict;
 use countersign_auth::port::Unavailable;
 use countersign_auth::port::foreign::{IssuerTerms, OpaqueAnswer};
@@ -61,6 +62,8 @@ pub struct IntrospectionOptions {
 /// Whoever is asked about tokens.
 pub(crate) struct Introspection {
     endpoint: Endpoint,
+    /// The same in writing: whoever does not say who issues its tokens is told apart by where it is asked.
+    place: Arc<str>,
     authorization: HeaderValue,
     expected: Expected,
     patience: Duration,
@@ -75,6 +78,7 @@ impl Introspection {
         let IntrospectionOptions { endpoint, client, secret, issuer, terms, remembered, patience } = options;
         let authorization = login::basic(&client, &secret)?;
         Some(Self {
+            place: endpoint.to_string().into(),
             endpoint,
             authorization,
             expected: Expected { issuer, terms: Arc::new(terms), remembered },
@@ -189,8 +193,14 @@ impl Expected {
         {
             return Ok(OpaqueAnswer::Refused("the token is not valid yet"));
         }
+        let name: Arc<str> = match claims.get("iss") {
+            Some(Value::String(name)) => name.as_str().into(),
+            Some(_) => return Err("names an issuer that is none"),
+            None => Arc::clone(&self.place),
+        };
+        let issuer = Issuer { name, people: self.terms.people };
         let (claims, terms) = (Arc::new(claims), Arc::clone(&self.terms));
-        Ok(OpaqueAnswer::Active { claims, terms, until, ends_at })
+        Ok(OpaqueAnswer::Active { claims, issuer, terms, until, ends_at })
     }
 }
 

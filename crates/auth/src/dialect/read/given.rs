@@ -147,7 +147,7 @@ pub(super) fn answer_headers(
 }
 
 /// Claims that no dialect may set (T-C14).
-const RESERVED_CLAIMS: [&str; 14] = [
+const RESERVED_CLAIMS: [&str; 17] = [
     "iss",
     "sub",
     "aud",
@@ -162,4 +162,7 @@ const RESERVED_CLAIMS: [&str; 14] = [
     "keys",
     "anonymous",
     "auth_time",
+    "idp",
+    "kind",
+    "objects",
 ];

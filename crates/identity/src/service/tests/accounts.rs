@@ -302,6 +302,7 @@ async fn an_account_that_lives_elsewhere_is_not_taken_for_nobody() {
         tenant: None,
         roles: Vec::new(),
         keys: ann.keys.clone(),
+        issuer: None,
         proofs_from: at(0),
         live: ann.live.clone(),
         minted: countersign_auth::assertion::Minted::default(),
