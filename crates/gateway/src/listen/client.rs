@@ -13,6 +13,7 @@ use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
+use webpki::EndEntityCert;
 
 use super::tls::{TlsError, certificates};
 
@@ -69,10 +70,16 @@ impl ClientCertificate {
 
 impl PeerCertificate for ClientCertificate {
     fn is_for(&self, name: &str) -> bool {
-        // Of the two ends of a connection this is the client's; names are compared alike for both (RFC 6125).
-        let name = ServerName::try_from(name);
-        let certificate = ParsedCertificate::try_from(&self.der);
-        matches!((certificate, name), (Ok(certificate), Ok(name)) if verify_server_name(&certificate, &name).is_ok())
+        match ServerName::try_from(name) {
+            // A wildcard is for servers: whoever has a certificate for all hosts of a domain is none of them (RFC 9525
+            // section 6.3 lets whoever compares refuse wildcards).
+            Ok(ServerName::DnsName(name)) => EndEntityCert::try_from(&self.der).is_ok_and(|certificate| {
+                certificate.valid_dns_names().any(|own| own.eq_ignore_ascii_case(name.as_ref()))
+            }),
+            Ok(name) => ParsedCertificate::try_from(&self.der)
+                .is_ok_and(|certificate| verify_server_name(&certificate, &name).is_ok()),
+            Err(_) => false,
+        }
     }
 
     fn sha256(&self) -> &[u8; 32] {

@@ -422,6 +422,9 @@ fn b10_a_certificate_proves_a_front_if_it_is_the_fronts_own() {
         // Another of the same authority, none at all, the front without a user, somebody unknown.
         let another = fronts.signs("printer.corp.example");
         assert_eq!(ask(Some(&another), user), Ok(401), "{named}");
+        // Nor is one for whatever is in its domain the front's.
+        let wild = fronts.signs("*.corp.example");
+        assert_eq!(ask(Some(&wild), user), Ok(401), "{named}");
         assert_eq!(ask(None, user), Ok(401), "{named}");
         assert_eq!(ask(None, &format!("{user}X-Front-Proof: front.corp.example\r\n")), Ok(401), "{named}");
         assert_eq!(ask(Some(&front), ""), Ok(401), "{named}");
