@@ -161,6 +161,10 @@ impl Api {
                 continue;
             }
             let Ok(value) = HeaderValue::from_str(&value) else { continue };
+            // What a body is escaped for is its own kind (T-E10); without one the dialect may say what it likes.
+            if *name == CONTENT_TYPE && headers.contains_key(CONTENT_TYPE) && !body.is_empty() {
+                continue;
+            }
             // A name that the dialect gives replaces the gate's own; several lines of one name all stand.
             if named.contains(&name) {
                 headers.append(name.clone(), value);

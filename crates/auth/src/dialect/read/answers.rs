@@ -186,10 +186,23 @@ pub(super) fn answer(table: &Table<'_, '_>, context: &Context, scope: &Scope, bo
         challenge: table.flag("challenge"),
         phrase,
     };
-    if read.status == Some(204) && !read.bodies.is_empty() {
-        table.complain("204 has no body");
+    if read.status == Some(204) {
+        if !read.bodies.is_empty() {
+            table.complain("204 has no body");
+        }
+    } else {
+        no_media_type(table, &read.headers);
     }
     read
+}
+
+/// A body under another type than its own would be read as what it was not escaped for.
+pub(super) fn no_media_type(table: &Table<'_, '_>, headers: &[(HeaderName, Template)]) {
+    if headers.iter().any(|(name, _)| *name == http::header::CONTENT_TYPE) {
+        table.complain(
+            "`Content-Type` is the gate's to set, by the kind of the body; name the dialect's own types in `media`",
+        );
+    }
 }
 
 fn bodies(table: &Table<'_, '_>, scope: &Scope) -> Vec<(BodyKind, Template)> {

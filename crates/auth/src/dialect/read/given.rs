@@ -74,6 +74,7 @@ pub(super) fn stamps(root: &Table<'_, '_>, context: &Context) -> Patterns<Arc<St
         let patterns = patterns(&table);
         let credentials = names_of_credentials(&table, "for", context);
         let headers = answers::headers(&table, &scope);
+        answers::no_media_type(&table, &headers);
         let cookies = answers::cookies(&table, "cookies", context);
         let names = |beginning: &str| {
             headers.iter().any(|(_, template)| template.names(beginning))
