@@ -125,7 +125,7 @@ fn through(
         link: None,
         target: None,
         body: None,
-        pages: Pages { scheme: "http", trusted: &[] },
+        pages: Pages { scheme: "http", trusted: &[], hosts: &[] },
     };
     let located = api.locate_request(&request).ok()?;
     let presented = recognize(api, &located, &request, &taken).ok()?;

@@ -257,7 +257,7 @@ impl Verifier<'_> {
             Proof::Front { user, proof } => self.front(rule, user, proof.as_ref()).await,
             Proof::Code(came) => self.code(rule, came).await,
             Proof::Digest { value } => self.digest(rule, value),
-            Proof::Unproven { subject } => Ok(self.unproven(rule, subject)),
+            Proof::Unproven { subject } => self.unproven(rule, subject),
         }
     }
 
@@ -436,11 +436,22 @@ impl Verifier<'_> {
         }
     }
 
-    fn unproven(&self, rule: &CredentialRule, subject: &str) -> Proven {
+    /// Nothing is proven, so any page that a browser is on could say it, of the user's own machine as well (T-E7): it must be
+    /// no page's but the API's own, also where nothing is changed, and no name that somebody let point here.
+    fn unproven(&self, rule: &CredentialRule, subject: &str) -> Result<Proven, Refusal> {
+        let Request { pages, headers, .. } = self.request;
+        if self.request.page() == Page::Foreign {
+            return Err(pages.refuse(headers, "says who its user is"));
+        }
+        if !pages.knows_host(headers) {
+            let cause =
+                "nothing is believed unproven under a host that no place of the api names; add it to `at`";
+            return Err(Refusal::new(Reason::Csrf, cause));
+        }
         let account = self.lookups.account_by_subject(&rule.accounts, subject).unwrap_or_else(|| {
             Arc::new(Account { subject: subject.to_owned(), name: subject.into(), ..foreign(&rule.accounts) })
         });
-        self.proven(rule, account, self.now)
+        Ok(self.proven(rule, account, self.now))
     }
 }
 

@@ -4,9 +4,12 @@
 //! and this machine. Over others, and where they are older than that field, `Origin` says it (RFC 6454 section 7) with
 //! whatever changes something and with every WebSocket. No script can set either. Programs send neither.
 
+use std::net::IpAddr;
+
 use http::header::{HOST, ORIGIN};
 use http::{HeaderMap, HeaderValue};
 
+use crate::canonical::host::canonical_host;
 use crate::refusal::{Reason, Refusal};
 
 const SEC_FETCH_SITE: &str = "sec-fetch-site";
@@ -18,6 +21,8 @@ pub struct Pages<'p> {
     pub scheme: &'static str,
     /// The origins, beside the host's own, whose pages may call with the browser's credentials; as browsers write them.
     pub trusted: &'p [String],
+    /// The names under which the API is to be found, where its places name hosts.
+    pub hosts: &'p [String],
 }
 
 /// Whose page made a browser send a request.
@@ -46,6 +51,23 @@ impl Pages<'_> {
                 Origin::One(_) | Origin::None | Origin::Several => Page::Foreign,
             },
         }
+    }
+
+    /// Whether the host that was asked is the API's by name, or this machine: an address, or `localhost`. A page of somebody
+    /// else's can let a name of its own point here, and is of that name's origin then; it can let no address be another.
+    pub fn knows_host(&self, headers: &HeaderMap) -> bool {
+        let mut hosts = headers.get_all(HOST).iter();
+        let host = match (hosts.next(), hosts.next()) {
+            (Some(host), None) => host,
+            // No browser comes without.
+            (None, _) => return true,
+            (Some(_), Some(_)) => return false,
+        };
+        let Some(host) = host.to_str().ok().and_then(|host| canonical_host(host).ok()) else { return false };
+        let name = host.name();
+        name == "localhost"
+            || name.trim_matches(['[', ']']).parse::<IpAddr>().is_ok()
+            || self.hosts.iter().any(|known| known.eq_ignore_ascii_case(name))
     }
 
     /// Refuses what a foreign page made a browser do, in words such as `sent the form`.
@@ -136,7 +158,7 @@ mod tests {
             })
             .collect();
         let trusted = ["https://desk.example".to_owned()];
-        Pages { scheme, trusted: &trusted }.asking(&headers)
+        Pages { scheme, trusted: &trusted, hosts: &[] }.asking(&headers)
     }
 
     #[test]
@@ -164,6 +186,28 @@ mod tests {
         }
         let twice = [host, ("sec-fetch-site", "same-origin"), ("sec-fetch-site", "cross-site"), own];
         assert_eq!(asking("https", &twice), Page::Foreign);
+    }
+
+    /// T-E7.
+    #[test]
+    fn a_host_is_known_by_its_name_or_is_an_address() {
+        let knows = |hosts: &[&str]| {
+            let mut headers = HeaderMap::new();
+            for host in hosts {
+                headers.append("host", HeaderValue::from_str(host).unwrap());
+            }
+            let known = ["crm.corp".to_owned()];
+            Pages { scheme: "http", trusted: &[], hosts: &known }.knows_host(&headers)
+        };
+        for host in
+            ["crm.corp", "CRM.corp:8080", "localhost:8080", "127.0.0.1:8080", "[::1]:8080", "192.0.2.7"]
+        {
+            assert!(knows(&[host]), "{host}");
+        }
+        for host in ["evil.example", "x.crm.corp", "crm.corp.evil.example", "127.0.0.1.evil.example", ""] {
+            assert!(!knows(&[host]), "{host}");
+        }
+        assert!(knows(&[]) && !knows(&["crm.corp", "crm.corp"]));
     }
 
     #[test]

@@ -57,6 +57,8 @@ pub struct ApiMount {
     /// Names that fronts use as well, but that mean something else here: its dialect passes them on, or an object rule
     /// reads them.
     pub(crate) own_meaning: Vec<HeaderName>,
+    /// The hosts that its places name.
+    pub(crate) hosts: Vec<String>,
     /// Its counters.
     pub(crate) metrics: Arc<ApiMetrics>,
 }
@@ -195,6 +197,7 @@ impl Gate {
                     .cloned()
                     .collect(),
                 api: api.api,
+                hosts: api.places.iter().filter_map(|place| place.host.clone()).collect(),
                 places: api.places,
                 upstream: api.upstream,
                 cors: Cors::new(api.cors.unwrap_or_default()),

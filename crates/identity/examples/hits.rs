@@ -113,7 +113,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         address,
         connection: address,
         certificate: None,
-        pages: Pages { scheme: "https", trusted: &[] },
+        pages: Pages { scheme: "https", trusted: &[], hosts: &[] },
         fields: None,
         link: None,
         target: None,

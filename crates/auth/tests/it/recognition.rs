@@ -315,7 +315,7 @@ impl Call<'_> {
             link: None,
             target: None,
             body: None,
-            pages: Pages { scheme: "https", trusted: &trusted },
+            pages: Pages { scheme: "https", trusted: &trusted, hosts: &["api.example".to_owned()] },
         };
         let located = at.insert(api.locate_request(&request)?);
         let presented = recognize(api, located, &request, &taken)?;

@@ -62,7 +62,11 @@ impl Arrival<'_> {
 
     /// Which pages may use what a browser knows of its user.
     pub(super) fn pages(&self) -> Pages<'_> {
-        Pages { scheme: self.peer.scheme.as_str(), trusted: self.mount.cors.trusted() }
+        Pages {
+            scheme: self.peer.scheme.as_str(),
+            trusted: self.mount.cors.trusted(),
+            hosts: &self.mount.hosts,
+        }
     }
 
     /// The target of the request line as it was sent. The absolute form, which clients send to proxies, is none that a

@@ -141,6 +141,53 @@ fn e7_a_foreign_page_uses_nothing_that_a_browser_repeats_also_in_clear() {
     });
 }
 
+/// What nobody proves any page could say: of what a browser asks for, the API's own pages alone may, under its own names.
+#[test]
+fn e7_what_is_unproven_is_no_foreign_pages_to_say() {
+    let world = |at: &str| {
+        format!(
+            "[[api]]\nname = \"shop\"\ndialect = \"enactor\"\ndeployment = \"trusting\"\n\
+             dangerous = [\"subject\"]\nat = [\"{at}\"]\n[[api.route]]\nat = \"/**\"\nallow = \"authenticated\"\n"
+        )
+    };
+    for (at, known, unknown) in [
+        ("/", "127.0.0.1:8080", "evil.example:8080"),
+        ("/", "localhost:8080", "localhost.evil.example"),
+        ("/", "[::1]:8080", "127.0.0.1.evil.example"),
+        ("till.corp/", "till.corp:8080", "evil.example"),
+    ] {
+        let ground = Ground::with("enactor", &world(at));
+        let ask = |method: &str, host: &str, lines: &str| {
+            ground
+                .send(&format!("{method} /x HTTP/1.1\nHost: {host}\nSubject: kim\nContent-Length: 0{lines}"))
+        };
+        for method in ["GET", "HEAD", "POST", "DELETE"] {
+            // A program, the API's own page, an address that was typed.
+            ask(method, known, "").passed();
+            ask(method, known, &format!("\nOrigin: http://{known}\nSec-Fetch-Site: same-origin")).passed();
+            ask(method, known, "\nSec-Fetch-Site: none").passed();
+            for page in [
+                "\nOrigin: http://evil.example\nSec-Fetch-Site: cross-site",
+                "\nOrigin: http://evil.example",
+                "\nSec-Fetch-Site: cross-site",
+                "\nSec-Fetch-Site: same-site",
+                "\nOrigin: null",
+            ] {
+                assert!([401, 403].contains(&ask(method, known, page).status()), "{method} {known}{page}");
+                assert_eq!(ground.world.upstream.take().len(), 0, "{method} {known}{page}");
+            }
+            // A name that somebody lets point here is its page's own host.
+            let own = format!("\nOrigin: http://{unknown}\nSec-Fetch-Site: same-origin");
+            for page in ["", own.as_str()] {
+                let told = ask(method, unknown, page);
+                let status = told.status();
+                assert!([401, 403, 404].contains(&status), "{method} {unknown}{page}: {status}");
+                assert!(told.seen.is_empty(), "{method} {unknown}{page}");
+            }
+        }
+    }
+}
+
 /// How the client speaks is what the front says of it.
 #[test]
 fn e7_the_pages_of_a_host_are_those_of_its_scheme() {
