@@ -1,5 +1,7 @@
 //! Who may do what: the routes of an API. No rule means no.
 
+mod crossing;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -62,6 +64,9 @@ struct Route {
     objects: Option<Arc<Rules>>,
 }
 
+/// Pairs of routes that do not go together are as many as the square of the routes; nobody reads more at once.
+const PAIRS_TOLD_MAX: usize = 20;
+
 /// The routes of an API.
 #[derive(Debug)]
 pub(crate) struct Policy {
@@ -90,16 +95,17 @@ impl Policy {
                         upgrade: route.upgrade,
                         objects: rules.map(Arc::new),
                     });
-                    entries.push((pattern, false, shared));
+                    entries.push((pattern, false, (shared, route)));
                 }
                 Err(message) => mistakes.push(format!("route {message}")),
             }
         }
         let routes = Patterns::new(dialect.path_case, entries);
-        for ((a, _), (b, _)) in routes.ties() {
+        for ((a, _), (b, _)) in routes.ties().take(PAIRS_TOLD_MAX) {
             mistakes.push(format!("routes `{a}` and `{b}` match the same request and neither is more exact"));
         }
-        Self { routes }
+        mistakes.extend(crossing::mistakes(dialect, &routes).take(PAIRS_TOLD_MAX));
+        Self { routes: routes.map(|(route, _)| route) }
     }
 
     fn takes(&self, method: &Method, path: &str) -> bool {

@@ -1,6 +1,7 @@
 //! Which requests something is about: `POST /seg/{name}/**`.
 
 mod index;
+mod sets;
 
 use std::cmp::Reverse;
 use std::fmt;
@@ -186,15 +187,6 @@ impl Pattern {
         });
         segments.collect()
     }
-
-    /// Whether some request matches both.
-    pub fn overlaps(&self, other: &Self, case: PathCase) -> bool {
-        let methods = self.methods.is_empty()
-            || other.methods.is_empty()
-            || self.methods.iter().any(|method| other.admits(method))
-            || other.methods.iter().any(|method| self.admits(method));
-        methods && overlap(&self.segments, &other.segments, case)
-    }
 }
 
 impl fmt::Display for Pattern {
@@ -291,11 +283,18 @@ impl<T> Patterns<T> {
         methods
     }
 
+    /// The same table of other items.
+    pub(crate) fn map<U>(self, mut item: impl FnMut(T) -> U) -> Patterns<U> {
+        let Self { case, entries, index } = self;
+        let entries = entries.into_iter().map(|(exactness, pattern, own)| (exactness, pattern, item(own)));
+        Patterns { case, entries: entries.collect(), index }
+    }
+
     /// Pairs that match the same request and are equally exact.
     pub fn ties(&self) -> impl Iterator<Item = ((&Pattern, &T), (&Pattern, &T))> {
         self.entries.iter().enumerate().flat_map(move |(at, (exactness, pattern, item))| {
-            let beside = self.index.beside(pattern).unwrap_or_else(|| (0..self.entries.len()).collect());
-            beside
+            self.index
+                .beside(pattern)
                 .into_iter()
                 .filter(move |place| *place > at)
                 .filter_map(|place| self.entries.get(place))
@@ -334,21 +333,6 @@ fn read_methods(text: &str) -> Result<SmallVec<[Method; 2]>, String> {
         )
     };
     text.split('|').map(|name| method::named(name).ok_or_else(|| none(name))).collect()
-}
-
-fn overlap(a: &[Segment], b: &[Segment], case: PathCase) -> bool {
-    match (a.split_first(), b.split_first()) {
-        (None, None) => true,
-        (Some((Segment::Rest, tail)), _) => {
-            overlap(tail, b, case) || b.split_first().is_some_and(|(_, rest)| overlap(a, rest, case))
-        }
-        (_, Some((Segment::Rest, _))) => overlap(b, a, case),
-        (Some((Segment::Literal(x), a)), Some((Segment::Literal(y), b))) => {
-            case.equal(x, y) && overlap(a, b, case)
-        }
-        (Some((_, a)), Some((_, b))) => overlap(a, b, case),
-        (None, Some(_)) | (Some(_), None) => false,
-    }
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@
 )]
 
 mod common;
+mod crossing;
 mod recognition;
 mod refused;
 mod tutorial;

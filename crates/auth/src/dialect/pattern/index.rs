@@ -63,16 +63,12 @@ impl Index {
         found
     }
 
-    /// Which patterns may match a request that `pattern` matches, itself among them, in the order of the table;
-    /// `None` for all.
-    pub(super) fn beside(&self, pattern: &Pattern) -> Option<Vec<usize>> {
-        if pattern.rest.is_some() {
-            return None;
-        }
+    /// Which patterns may match a request that `pattern` matches, itself among them, in the order of the table.
+    pub(super) fn beside(&self, pattern: &Pattern) -> Vec<usize> {
         let mut found = Vec::new();
         self.root.beside(self.case, &pattern.segments, &mut found);
         found.sort_unstable();
-        Some(found)
+        found
     }
 }
 
@@ -97,6 +93,9 @@ impl Node {
     }
 
     fn beside(&self, case: PathCase, segments: &[Segment], found: &mut Vec<usize>) {
+        if segments.first() == Some(&Segment::Rest) {
+            return self.all(found);
+        }
         found.extend_from_slice(&self.rests);
         match segments.split_first() {
             None => found.extend_from_slice(&self.ends),
@@ -111,6 +110,14 @@ impl Node {
                     node.beside(case, others, found);
                 }
             }
+        }
+    }
+
+    fn all(&self, found: &mut Vec<usize>) {
+        found.extend_from_slice(&self.rests);
+        found.extend_from_slice(&self.ends);
+        for node in self.literals.values().chain(self.variable.as_deref()) {
+            node.all(found);
         }
     }
 }

@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use proptest::prelude::proptest;
+use proptest::prelude::{Strategy as _, proptest};
 
 use super::*;
 use crate::canonical::path::CanonicalPath;
@@ -147,4 +147,73 @@ fn ties_are_found() {
     assert_eq!(ties("GET /a", "POST /a"), 0);
     assert_eq!(ties("/a/{b}", "/c/{b}"), 0);
     assert_eq!(ties("/a/**/z", "/a/**/y"), 0);
+}
+
+/// All paths of up to `LONGEST` segments of a few names, and one that no pattern has.
+fn paths() -> Vec<String> {
+    const LONGEST: usize = 4;
+    let mut paths = vec![String::new()];
+    let mut last = paths.clone();
+    for _ in 0..LONGEST {
+        last =
+            last.iter().flat_map(|path| ["a", "A", "b", "z"].map(|name| format!("{path}/{name}"))).collect();
+        paths.extend(last.iter().cloned());
+    }
+    paths
+}
+
+/// A pattern of up to three segments, and `**` at any place of it or nowhere: all its paths are made of shorter ones.
+fn small_pattern() -> impl proptest::strategy::Strategy<Value = Pattern> {
+    let segments = proptest::collection::vec(proptest::sample::select(vec!["a", "b", "A", "{v}"]), 0..=2);
+    let methods = proptest::sample::select(vec!["", "GET ", "POST ", "GET|POST ", "HEAD "]);
+    (segments, 0..6_usize, methods).prop_map(|(mut segments, rest, methods)| {
+        if rest <= segments.len() {
+            segments.insert(rest, "**");
+        }
+        let mut variables = 0;
+        let mut named = segments.iter().map(|segment| match *segment {
+            "{v}" => {
+                variables += 1;
+                format!("/{{v{variables}}}")
+            }
+            segment => format!("/{segment}"),
+        });
+        let path: String = named.by_ref().collect();
+        Pattern::parse(&format!("{methods}{}", if path.is_empty() { "/" } else { &path })).unwrap()
+    })
+}
+
+proptest! {
+    #[test]
+    fn what_patterns_have_in_common_is_what_both_match(a in small_pattern(), b in small_pattern()) {
+        let methods = [Method::GET, Method::HEAD, Method::POST, Method::PUT];
+        for case in [PathCase::Counts, PathCase::Ignored] {
+            let is_in = |pattern: &Pattern, method: &Method, path: &str| {
+                pattern.admits(method) && pattern.matches(&Segments::of(path).0, case).is_some()
+            };
+            let common = a.common(&b, case);
+            let (mut any, mut all, mut all_paths) = (false, true, true);
+            for path in paths() {
+                let in_path = |pattern: &Pattern| pattern.matches(&Segments::of(&path).0, case).is_some();
+                all_paths &= in_path(&a) || !in_path(&b);
+                for method in &methods {
+                    let both = is_in(&a, method, &path) && is_in(&b, method, &path);
+                    assert_eq!(common.iter().any(|one| is_in(one, method, &path)), both, "{a} {b} {method} {path}");
+                    any |= both;
+                    all &= is_in(&a, method, &path) || !is_in(&b, method, &path);
+                }
+            }
+            assert_eq!(a.overlaps(&b, case), any, "{a} {b}");
+            assert_eq!(common.is_empty(), !any, "{a} {b}");
+            assert_eq!(a.covers_paths(&b, case), all_paths, "{a} {b}");
+            assert_eq!(a.covers(&b, case), all, "{a} {b}");
+            for one in &common {
+                let method = one.methods.first().unwrap_or(&Method::GET);
+                let path = one.sample_path();
+                assert!(is_in(&a, method, &path) && is_in(&b, method, &path), "{a} {b} {path}");
+                let again = Pattern::parse(&one.to_string()).unwrap();
+                assert_eq!((&again.segments, &again.methods), (&one.segments, &one.methods), "{one}");
+            }
+        }
+    }
 }

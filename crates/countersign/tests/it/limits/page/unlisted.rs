@@ -28,6 +28,7 @@ pub(super) const UNLISTED: &[(&str, &str, Because)] = &[
     ("auth/src/form.rs", "NAME_LENGTH_MAX", Because::Forms),
     ("auth/src/objects/pointer.rs", "STEPS_MAX", Because::Files),
     ("auth/src/objects/rules.rs", "NAMES_MAX", Because::Files),
+    ("auth/src/policy.rs", "PAIRS_TOLD_MAX", Because::OwnWork),
     ("auth/src/scheme/digest/hash.rs", "BYTES_MAX", Because::Forms),
     ("auth/src/scheme/jwt.rs", "IAT_SECS_MAX", Because::Forms),
     ("auth/src/scheme/jwt.rs", "LEEWAY_SECS_MAX", Because::Files),
