@@ -28,12 +28,21 @@ impl Segment {
         if text == "**" {
             return Ok(Self::Rest);
         }
-        if let Some(name) = text.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) {
+        if let Some(name) = text.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'))
+            && is_name(name)
+        {
             return Ok(Self::Variable(name.to_owned()));
         }
         if text.contains(['*', '{', '}']) {
             return Err(format!(
-                "`{text}` is neither text, {{name}} nor **; a segment that is called so is written with escapes, like %2A for *"
+                "`{text}` is neither text, {{name}} of letters, digits, `-` and `_`, nor **; a segment that is called so is written with escapes, like %2A for *"
+            ));
+        }
+        // It would be about nothing: no request has a segment of that name.
+        if let Some(name) = text.strip_prefix([':', '<']) {
+            let name = name.trim_end_matches('>');
+            return Err(format!(
+                "`{text}` is no variable here; write {{{name}}}, or %3A for : and %3C for < where a segment is called so"
             ));
         }
         let hint = match canonical_segment(text) {
@@ -52,6 +61,13 @@ impl Segment {
             ) => "such a path is refused with 400, whatever the rules say",
         };
         Err(format!("no request that the gate lets through has a segment `{text}`; {hint}"))
+    }
+
+    fn variable(&self) -> Option<&str> {
+        match self {
+            Self::Variable(name) => Some(name),
+            Self::Literal(_) | Self::Rest => None,
+        }
     }
 
     /// How long what it matches is at the least, its slash included.
@@ -117,6 +133,14 @@ impl Pattern {
         if segments.iter().filter(|segment| **segment == Segment::Rest).count() > 1 {
             return Err(format!("`{text}`: ** stands once at the most"));
         }
+        let mut names = segments.iter().filter_map(Segment::variable);
+        while let Some(name) = names.next() {
+            if names.clone().any(|other| other == name) {
+                return Err(format!(
+                    "`{text}`: {{{name}}} stands twice; give each segment a name of its own"
+                ));
+            }
+        }
         let shortest: usize = segments.iter().map(Segment::bytes_min).sum();
         if shortest > PATH_BYTES_MAX || segments.len() > SEGMENTS_MAX {
             return Err("a path of the API is longer than any that the gate lets through".to_owned());
@@ -138,7 +162,7 @@ impl Pattern {
 
     /// Whether the path has a variable of that name.
     pub fn has_variable(&self, name: &str) -> bool {
-        self.segments.iter().any(|segment| matches!(segment, Segment::Variable(own) if own == name))
+        self.segments.iter().any(|segment| segment.variable() == Some(name))
     }
 
     /// The methods that it names; empty for any.
@@ -324,6 +348,12 @@ impl<'p> Segments<'p> {
         segments.push(rest);
         Self(segments)
     }
+}
+
+/// Whether a variable may be called so.
+fn is_name(text: &str) -> bool {
+    let plain = |char: char| char.is_alphanumeric() || matches!(char, '-' | '_');
+    !text.is_empty() && text.chars().all(plain)
 }
 
 fn read_methods(text: &str) -> Result<SmallVec<[Method; 2]>, String> {

@@ -85,7 +85,7 @@ impl Pattern {
     /// Where a variable stands: from the beginning of the path, and from its end. A number that differs from path to
     /// path is none.
     pub(crate) fn place_of(&self, variable: &str) -> (Option<usize>, Option<usize>) {
-        let named = |segment: &Segment| matches!(segment, Segment::Variable(own) if own == variable);
+        let named = |segment: &Segment| segment.variable() == Some(variable);
         let Some(at) = self.segments.iter().position(named) else { return (None, None) };
         let from_end = self.segments.len() - 1 - at;
         (
@@ -201,7 +201,7 @@ impl Segment {
 
 /// A name of a variable that none of these segments has.
 fn unused(name: &str, segments: &[Segment]) -> String {
-    let taken = |name: &str| segments.iter().any(|one| matches!(one, Segment::Variable(own) if own == name));
+    let taken = |name: &str| segments.iter().any(|one| one.variable() == Some(name));
     let numbered = (2..=segments.len() + 1).map(|number| format!("{name}{number}"));
     std::iter::once(name.to_owned()).chain(numbered).find(|name| !taken(name)).unwrap_or_default()
 }

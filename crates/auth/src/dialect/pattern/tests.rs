@@ -74,6 +74,29 @@ fn what_no_request_has_stands_in_no_pattern() {
 }
 
 #[test]
+fn other_programs_words_for_variables_are_none() {
+    let check = |text: &str, hint: &str| {
+        let problem = Pattern::parse(text).unwrap_err();
+        assert!(problem.contains(hint), "{problem}");
+    };
+    check("/orders/:id/refund", "write {id}");
+    check("/orders/<id>", "write {id}");
+    check("/orders/<int:id>", "no variable here");
+    check("/{}", "of letters");
+    check("/{a}{b}", "of letters");
+    check("/{id:[0-9]+}", "of letters");
+    check("/{id?}", "of letters");
+    check("/{*rest}", "of letters");
+    check("GET /{a b}", "of letters");
+    check("GET /{id", "of letters");
+    check("/c/{customer}/copy/{customer}", "stands twice");
+    check("/{a}/{b}/**/{a}", "stands twice");
+    super::tests::check(&["/%3Aid", "/%3cid>"], "GET /:id", "/%3Aid");
+    super::tests::check(&["/{a}/{gr\u{f6}\u{df}e-2}/{_}"], "GET /x/y/z", "/{a}/{gr\u{f6}\u{df}e-2}/{_}");
+    super::tests::check(&["/a:b/x<y"], "GET /a:b/x%3Cy", "/a:b/x<y");
+}
+
+#[test]
 fn letters_beyond_ascii_have_cases_as_well() {
     let matches = |case: PathCase, pattern: &str, path: &str| {
         let table = Patterns::new(case, [(Pattern::parse(pattern).unwrap(), false, ())]);
