@@ -16,7 +16,7 @@ use crate::api::digest::DigestOptions;
 use crate::api::logins::LoginOption;
 use crate::api::switches::{deployment, switched_on};
 use crate::cookie::SameSite;
-use crate::dialect::pattern::Segments;
+use crate::dialect::pattern::{PathCase, Segments};
 use crate::dialect::place::Place;
 use crate::dialect::service::{Service, ServiceOptions};
 use crate::dialect::source::{Problem, did_you_mean};
@@ -187,6 +187,11 @@ impl Api {
     /// Its name.
     pub fn name(&self) -> &Arc<str> {
         &self.name
+    }
+
+    /// Whether the letter case of paths counts in its dialect.
+    pub fn path_case(&self) -> PathCase {
+        self.dialect.path_case
     }
 
     /// Its kind of objects of that name.

@@ -118,6 +118,8 @@ pub(crate) struct CredentialOutline {
     from: Option<toml::Value>,
     /// Whose accounts it proves.
     accounts: String,
+    /// Whether several cookies of its name are tried, one after the other.
+    pub(crate) first_live: bool,
 }
 
 impl CredentialOutline {
@@ -129,6 +131,24 @@ impl CredentialOutline {
             (Some(_), None) => false,
         };
         (by_deployment || enable.contains(&self.name)) && !disable.contains(&self.name)
+    }
+
+    /// The names of the cookies that it may stand in.
+    pub(crate) fn cookies(&self) -> Vec<&str> {
+        let mut left: Vec<&toml::Value> = self.from.iter().collect();
+        let mut cookies = Vec::new();
+        while let Some(value) = left.pop() {
+            match value {
+                toml::Value::String(place) => cookies.extend(place.strip_prefix("cookie ").map(str::trim)),
+                toml::Value::Array(places) => left.extend(places),
+                toml::Value::Table(parts) => left.extend(parts.values()),
+                toml::Value::Integer(_)
+                | toml::Value::Float(_)
+                | toml::Value::Boolean(_)
+                | toml::Value::Datetime(_) => {}
+            }
+        }
+        cookies
     }
 
     /// Whether it proves users' accounts by a password.
@@ -173,6 +193,7 @@ pub(crate) fn outline(text: &str) -> Outline {
                 deployments: body.get("deployments").and_then(strings),
                 from: body.get("from").cloned(),
                 accounts: text_of(body.get("accounts")),
+                first_live: body.get("repeated").and_then(toml::Value::as_str) == Some("first-live"),
             })
             .collect(),
         tokens: tables("token")

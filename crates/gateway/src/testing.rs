@@ -62,11 +62,16 @@ pub(crate) fn account(live: Live) -> Account {
 
 /// A gate with these APIs and places; their upstream is never asked.
 pub(crate) fn gate(apis: Vec<(&str, Vec<Place>)>) -> Result<Gate, GateError> {
+    gate_of(apis.into_iter().map(|(name, places)| (plain_api(name), places)).collect())
+}
+
+/// The same of these APIs.
+pub(crate) fn gate_of(apis: Vec<(Api, Vec<Place>)>) -> Result<Gate, GateError> {
     let upstream = Upstream::new(UpstreamOptions::new("nowhere", "http://127.0.0.1:1").unwrap()).unwrap();
     let apis = apis
         .into_iter()
-        .map(|(name, places)| ApiOptions {
-            api: Arc::new(plain_api(name)),
+        .map(|(api, places)| ApiOptions {
+            api: Arc::new(api),
             places,
             upstream: Arc::clone(&upstream),
             cors: None,
@@ -289,9 +294,15 @@ pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
 
 /// An API that looks at nothing: the rules are not what these tests are about.
 pub(crate) fn plain_api(name: &str) -> Api {
+    api_with(name, "")
+}
+
+/// The same, with further lines of the dialect.
+pub(crate) fn api_with(name: &str, lines: &str) -> Api {
     let text = r#"
 schema = 1
 name = "plain"
+# lines
 [surface.all]
 at = "/**"
 accepts = ["anonymous"]
@@ -299,7 +310,7 @@ errors = "all"
 [errors.all.any]
 text = "{{ message }}"
 "#;
-    let dialect = countersign_auth::dialect::Dialect::load("plain", text).unwrap();
+    let dialect = countersign_auth::dialect::Dialect::load("plain", &text.replace("# lines", lines)).unwrap();
     let options = countersign_auth::api::ApiOptions { name: name.to_owned(), ..Default::default() };
     Api::new(Arc::new(dialect), options).unwrap()
 }

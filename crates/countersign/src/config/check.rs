@@ -2,6 +2,7 @@
 //! there, and what is too dangerous to be said only once.
 
 mod pages;
+mod places;
 mod service_keys;
 mod words;
 
@@ -39,7 +40,7 @@ pub(super) fn check(config: &Config, folder: &Path, report: &mut Report) {
     }
     listeners(config, folder, report);
     log_level(config, report);
-    places(config, report);
+    places::check(config, folder, report);
     let mut names = HashMap::new();
     for (at, api) in config.api.iter().enumerate() {
         let path = format!("api[{at}]");
@@ -151,27 +152,6 @@ fn log_level(config: &Config, report: &mut Report) {
         };
         report.add("log.level", message, near.map(|near| format!("did you mean \"{near}\"?")));
     }
-}
-
-fn places(config: &Config, report: &mut Report) {
-    let mut taken: Vec<(&Api, usize, &super::value::Place)> = Vec::new();
-    for (number, api) in config.api.iter().enumerate() {
-        for (at, place) in api.at.iter().enumerate() {
-            let other = taken.iter().find(|(other, _, theirs)| *theirs == place && meet(config, api, other));
-            if let Some((_, first, _)) = other {
-                let message = format!("`{place}` is a place of api[{first}] already, on the same listener");
-                let hint = "give one of them another host, prefix or listener";
-                report.add(&format!("api[{number}].at[{at}]"), message, Some(hint.to_owned()));
-            }
-            taken.push((api, number, place));
-        }
-    }
-}
-
-/// Whether two APIs share a listener.
-fn meet(config: &Config, one: &Api, other: &Api) -> bool {
-    listeners_of(config, one)
-        .any(|listener| listeners_of(config, other).any(|theirs| theirs.name == listener.name))
 }
 
 /// The listeners on which an API is.

@@ -30,7 +30,7 @@ allow = { roles = ["admin"], max_age = "1h" }
 [[api]]
 name = "two"
 dialect = "./dialect.toml"
-at = ["two.example/"]
+at = ["two.example/", "two.example/one"]
 upstream = { backends = ["http://127.0.0.1:9001", "http://127.0.0.1:9002"], health = "/live" }
 shared.device = { file = "device.txt" }
 
@@ -126,6 +126,67 @@ fn a_believed_header_and_an_open_listener_must_be_said_twice() {
         1,
     );
     assert_eq!(mistakes(&said), [""; 0]);
+}
+
+#[test]
+fn a14_places_that_hide_each_other_are_told() {
+    let told = |one: &str, two: &str, dialect: &str| {
+        let folder = folder();
+        let cookie =
+            "[credential.browser]\nscheme = \"token\"\nfrom = { value = [\"cookie S\", \"query s\"] }\n";
+        std::fs::write(folder.path().join("dialect.toml"), format!("{DIALECT}{cookie}{dialect}")).unwrap();
+        let text = GOOD.replacen("at = [\"/one\"]", &format!("at = [{one}]"), 1).replacen(
+            "at = [\"two.example/\", \"two.example/one\"]",
+            &format!("at = [{two}]"),
+            1,
+        );
+        match Loaded::parse(Path::new("c.toml"), folder.path(), &text) {
+            Ok(_) => Vec::new(),
+            Err(mistakes) => {
+                mistakes.iter().map(|mistake| format!("{}: {}", mistake.key, mistake.message)).collect()
+            }
+        }
+    };
+    let first_live = "repeated = \"first-live\"";
+    let check = |one: &str, two: &str, expected: &[&str]| {
+        let told = told(one, two, first_live);
+        assert_eq!(told.len(), expected.len(), "{one} {two}: {told:#?}");
+        for (told, expected) in told.iter().zip(expected) {
+            assert!(told.contains(expected), "{one} {two}: {told}");
+        }
+    };
+    // In another letter case.
+    check("\"/one\"", "\"/ONE\"", &["api[1].at[0]: `/ONE` is `/one` of api[0] but for letter case"]);
+    check("\"/one\"", "\"a.example/ONE\"", &[]);
+    // Hidden by a host.
+    let hidden =
+        ["api[0].at[0]: `/one` is not this API's on host a.example: there `a.example/` of api[1] has"];
+    check("\"/one\"", "\"a.example/\"", &hidden);
+    check("\"/one\"", "\"a.example/\", \"b.example/one\"", &hidden);
+    check("\"/one\"", "\"a.example/\", \"a.example/one\"", &[]);
+    check("\"/one\", \"a.example/one\"", "\"a.example/\"", &[]);
+    check("\"/one/x\", \"a.example/one\"", "\"a.example/\"", &[]);
+    check("\"/one/x\", \"a.example/\"", "\"a.example/one\"", &["there `a.example/one` of api[1]"]);
+    check("\"/\"", "\"a.example/one\"", &[]);
+    // Cookies.
+    let check = |one: &str, two: &str, expected: &[&str]| {
+        let told = told(one, two, "");
+        assert_eq!(told.len(), expected.len(), "{one} {two}: {told:#?}");
+        for (told, expected) in told.iter().zip(expected) {
+            assert!(told.contains(expected) && told.contains("cookie `S`"), "{one} {two}: {told}");
+        }
+    };
+    check("\"/\"", "\"/two\"", &["api[1].at[0]: `/two` is below `/` of api[0]"]);
+    check("\"/two/x\"", "\"/two\"", &["api[0].at[0]: `/two/x` is below `/two` of api[1]"]);
+    check(
+        "\"/\", \"/one\"",
+        "\"a.example/one\"",
+        &["api[0].at[1]", "api[1].at[0]: `a.example/one` is below `/`"],
+    );
+    check("\"/\"", "\"a.example/\"", &[]);
+    check("\"/one\"", "\"/two\"", &[]);
+    check("\"/one\"", "\"/oneself\"", &[]);
+    check("\"a.example/\"", "\"b.example/one\"", &[]);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use countersign_auth::canonical::host::canonical_host;
+use countersign_auth::dialect::pattern::PathCase;
 use foldhash::fast::RandomState;
 
 use super::{ApiMount, GateError};
@@ -22,6 +23,9 @@ struct Entry {
 pub(super) struct Places {
     by_host: HashMap<Box<str>, Vec<Entry>, RandomState>,
     any_host: Vec<Entry>,
+    /// The listeners with an API whose service does not mind the letter case of paths; `None` for all of them. There
+    /// `/ADMIN` may be `/admin` to whoever is behind the gate, and no other place may decide about it.
+    ignoring_case: Vec<Option<Box<str>>>,
 }
 
 impl Places {
@@ -39,6 +43,9 @@ impl Places {
                         prefix: place.prefix.clone(),
                     });
                 }
+                if mount.api.path_case() == PathCase::Ignored {
+                    places.ignoring_case.push(place.listener.as_deref().map(Into::into));
+                }
                 let entry =
                     Entry { listener: place.listener.as_deref().map(Into::into), prefix: prefix.into(), api };
                 let list = match &place.host {
@@ -53,9 +60,9 @@ impl Places {
                     },
                     None => &mut places.any_host,
                 };
-                if let Some(other) =
-                    list.iter().find(|other| other.prefix == entry.prefix && other.listener == entry.listener)
-                {
+                if let Some(other) = list.iter().find(|other| {
+                    other.prefix.eq_ignore_ascii_case(&entry.prefix) && other.listener == entry.listener
+                }) {
                     let name = |api: usize| {
                         apis.get(api).map_or(String::new(), |mount| mount.api.name().to_string())
                     };
@@ -75,31 +82,46 @@ impl Places {
     }
 
     /// The index of the API, and the prefix of its place: without a trailing slash, empty for all paths.
+    ///
+    /// A path that begins with a prefix in another letter case, where that may not count, is nowhere.
     pub(super) fn find(&self, listener: &str, host: &str, path: &str) -> Option<(usize, &Arc<str>)> {
-        let fits = |entry: &&Entry| entry.fits(listener, path);
+        let case = self.case(listener);
+        let fits = |entry: &&Entry| entry.fits(listener, path, case);
         let exact = if self.by_host.is_empty() { None } else { self.by_host.get(host) };
         let found = exact.and_then(|list| list.iter().find(fits)).or_else(|| self.any_host.iter().find(fits));
+        let found = found.filter(|entry| path.starts_with(&*entry.prefix));
         found.map(|entry| (entry.api, &entry.prefix))
     }
 
     /// The same whatever the host; `None` where there are several.
     pub(super) fn find_whatever_host(&self, listener: &str, path: &str) -> Option<(usize, &Arc<str>)> {
+        let case = self.case(listener);
         let lists = std::iter::once(&self.any_host).chain(self.by_host.values());
-        let mut found = lists.filter_map(|list| list.iter().find(|entry| entry.fits(listener, path)));
-        let first = found.next()?;
+        let mut found = lists.filter_map(|list| list.iter().find(|entry| entry.fits(listener, path, case)));
+        let first = found.next().filter(|entry| path.starts_with(&*entry.prefix))?;
         found.all(|other| other.api == first.api).then_some((first.api, &first.prefix))
+    }
+
+    fn case(&self, listener: &str) -> PathCase {
+        let here = |at: &Option<Box<str>>| at.as_deref().is_none_or(|name| name == listener);
+        if self.ignoring_case.iter().any(here) { PathCase::Ignored } else { PathCase::Counts }
     }
 }
 
 impl Entry {
-    fn fits(&self, listener: &str, path: &str) -> bool {
-        self.listener.as_deref().is_none_or(|name| name == listener) && begins_with(path, &self.prefix)
+    fn fits(&self, listener: &str, path: &str, case: PathCase) -> bool {
+        self.listener.as_deref().is_none_or(|name| name == listener) && begins_with(path, &self.prefix, case)
     }
 }
 
 /// Whether `path` begins with `prefix`, and the prefix ends where a segment does.
-fn begins_with(path: &str, prefix: &str) -> bool {
-    path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+fn begins_with(path: &str, prefix: &str, case: PathCase) -> bool {
+    let Some((head, rest)) = path.split_at_checked(prefix.len()) else { return false };
+    let same = match case {
+        PathCase::Counts => head == prefix,
+        PathCase::Ignored => head.eq_ignore_ascii_case(prefix),
+    };
+    same && (rest.is_empty() || rest.starts_with('/'))
 }
 
 #[cfg(test)]
@@ -167,6 +189,39 @@ mod tests {
     }
 
     #[test]
+    fn a14_a_prefix_in_another_letter_case_is_no_other_places() {
+        let gate = testing::gate_of(vec![
+            (
+                testing::api_with("any", "ignore_case = [\"paths\"]"),
+                vec![place(Some("outer"), None, "/"), place(Some("outer"), Some("a"), "/")],
+            ),
+            (
+                testing::plain_api("admin"),
+                vec![place(None, None, "/admin"), place(None, Some("a"), "/admin")],
+            ),
+            (testing::plain_api("counts"), vec![place(Some("inner"), None, "/")]),
+        ])
+        .unwrap();
+        let cases = [
+            ("outer", "/admin/x", Some("admin")),
+            ("outer", "/ADMIN/x", None),
+            ("outer", "/aDmin", None),
+            ("outer", "/Administrators", Some("any")),
+            ("outer", "/X", Some("any")),
+            ("inner", "/admin/x", Some("admin")),
+            ("inner", "/ADMIN/x", Some("counts")),
+        ];
+        for (listener, path, expected) in cases {
+            for host in ["a", "b"] {
+                let found = gate.find(listener, host, path).map(|(mount, _)| &**mount.api.name());
+                assert_eq!(found, expected, "{listener} {host} {path}");
+            }
+            let found = gate.find_whatever_host(listener, path).map(|(mount, _)| &**mount.api.name());
+            assert_eq!(found, expected, "{listener} {path}");
+        }
+    }
+
+    #[test]
     fn nothing_matches_where_nothing_is() {
         let gate = testing::gate(vec![("api", vec![place(None, Some("a"), "/api")])]).unwrap();
         assert!(gate.find("l", "a", "/api/x").is_some());
@@ -178,7 +233,7 @@ mod tests {
     fn a_place_holds_one_api() {
         let taken = testing::gate(vec![
             ("first", vec![place(None, Some("a"), "/api")]),
-            ("second", vec![place(None, Some("A."), "/api/")]),
+            ("second", vec![place(None, Some("A."), "/Api/")]),
         ]);
         assert!(
             matches!(taken.err(), Some(GateError::PlaceTaken { first, second, .. }) if first == "first" && second == "second")
