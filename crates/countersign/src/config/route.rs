@@ -13,7 +13,7 @@ use super::value::RouteAt;
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Route {
-    /// Which requests.
+    /// Which requests. Of several routes the most exact one counts; it may not ask for less than one that it crosses.
     pub(crate) at: RouteAt,
     /// Who may.
     pub(crate) allow: Allow,

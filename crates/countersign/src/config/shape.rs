@@ -33,6 +33,11 @@ impl<'s> Walk<'s> {
         match value.get_ref() {
             DeValue::Table(table) => self.table(table, value.span().start, schema, path, report),
             DeValue::Array(items) => {
+                let wanted = schema.get("minItems").and_then(Value::as_u64).unwrap_or(0);
+                if items.is_empty() && wanted > 0 {
+                    let hint = "name some, or take the line away to ask for nothing of it";
+                    report.add(path, "an empty list would be met by everybody", Some(hint.to_owned()));
+                }
                 let Some(item_schema) = schema.get("items") else { return };
                 for (at, item) in items.iter().enumerate() {
                     self.value(item, item_schema, &format!("{path}[{at}]"), report);

@@ -241,7 +241,7 @@ pub(crate) struct Api {
     pub(crate) name: String,
     /// A dialect that ships with the gate, or the path of a dialect file.
     pub(crate) dialect: String,
-    /// Where it is: prefixes, or hosts and prefixes.
+    /// Where it is: prefixes, or hosts and prefixes. A host's places come first there, whatever the prefixes of others.
     pub(crate) at: Vec<Place>,
     /// On which listeners; all of them if it is not given.
     #[serde(default)]
@@ -289,8 +289,9 @@ pub(crate) struct Api {
     /// answers instead of the gate.
     #[serde(default)]
     pub(crate) left_to_upstream: Vec<String>,
-    /// Whose accounts may use it; all tenants' if it is empty.
+    /// Whose accounts may use it; all tenants' if it is not given.
     #[serde(default)]
+    #[schemars(length(min = 1))]
     pub(crate) tenants: Vec<String>,
     /// Errors may tell more than clients should know.
     #[serde(default)]
@@ -447,12 +448,15 @@ pub(crate) enum AllowWord {
 pub(crate) struct AllowRule {
     /// Has one of these roles.
     #[serde(default)]
+    #[schemars(length(min = 1))]
     pub(crate) roles: Vec<String>,
     /// Acts for one of these tenants.
     #[serde(default)]
+    #[schemars(length(min = 1))]
     pub(crate) tenants: Vec<String>,
     /// Proved who he is by one of these schemes.
     #[serde(default)]
+    #[schemars(length(min = 1))]
     pub(crate) schemes: Vec<String>,
     /// Proved it no longer ago than this.
     #[serde(default)]
