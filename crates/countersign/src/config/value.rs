@@ -9,7 +9,7 @@ use std::time::Duration;
 use countersign_auth::canonical::host::canonical_host;
 use countersign_auth::canonical::method;
 use countersign_auth::dialect::pattern::Pattern;
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -133,6 +133,9 @@ impl fmt::Display for Period {
 }
 
 /// A network of addresses; a lone address is a network of one.
+///
+/// One of IPv4 in IPv6's notation (`::ffff:10.0.0.0/104`) is the network of IPv4 that it is: peers are compared so,
+/// however their listener sees them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Network(pub(crate) IpNet);
 
@@ -146,11 +149,22 @@ impl FromStr for Network {
         let net = net.ok_or_else(|| {
             format!("`{text}` is no network; write one like \"10.0.0.0/8\" or \"2001:db8::/32\"")
         })?;
+        let net = mapped(net).unwrap_or(net);
         if net.trunc() != net {
             return Err(format!("`{text}` has bits set behind its prefix; write \"{}\"", net.trunc()));
         }
         Ok(Self(net))
     }
+}
+
+/// Bits of an IPv6 address before those of the IPv4 address in it (RFC 4291, section 2.5.5.2).
+const MAPPED_PREFIX: u8 = 96;
+
+/// The network of IPv4 that one of IPv6 holds and nothing else.
+fn mapped(net: IpNet) -> Option<IpNet> {
+    let IpNet::V6(net) = net else { return None };
+    let prefix = net.prefix_len().checked_sub(MAPPED_PREFIX)?;
+    Ipv4Net::new(net.addr().to_ipv4_mapped()?, prefix).ok().map(IpNet::V4)
 }
 
 impl fmt::Display for Network {
@@ -409,6 +423,11 @@ mod tests {
         check("period", "120s", "2m");
         check("period", "24 h", "1d");
         check("network", "10.1.2.3", "10.1.2.3/32");
+        check("network", "::ffff:10.1.2.3", "10.1.2.3/32");
+        check("network", "::ffff:10.0.0.0/104", "10.0.0.0/8");
+        check("network", "::ffff:0:0/96", "0.0.0.0/0");
+        check("network", "::/0", "::/0");
+        check("network", "2001:db8::/32", "2001:db8::/32");
         check("place", "/", "/");
         check("place", "/a/b/", "/a/b");
         check("place", "EXAMPLE.com./a", "example.com/a");
@@ -426,6 +445,7 @@ mod tests {
         check("period", "99999999999d", "longer than");
         check("network", "10.0.0.0/33", "no network");
         check("network", "10.1.0.0/8", "write \"10.0.0.0/8\"");
+        check("network", "::ffff:10.1.0.0/104", "write \"10.0.0.0/8\"");
         check("address", "localhost:80", "no address");
         check("place", "system", "write \"/system\"");
         check("place", "/a//b", "plain segments");
