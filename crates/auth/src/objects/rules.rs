@@ -5,9 +5,11 @@ use std::sync::Arc;
 use http::HeaderName;
 
 use crate::account::Account;
+use crate::canonical::query::decode_form;
 use crate::dialect::pattern::{PathCase, Pattern, Patterns};
 use crate::objects::key::KeyRule;
 use crate::objects::kind::{Kind, Kinds};
+use crate::objects::name::steps;
 use crate::objects::place::{Message, Place};
 use crate::objects::pointer::Pointers;
 use crate::objects::{ANSWER_BYTES_MAX, BODY_BYTES_MAX, Foreign, RouteObjects};
@@ -173,7 +175,7 @@ impl Rules {
             match place {
                 Place::Path(variable) if at.has_variable(&variable) => self.paths.push((variable, number)),
                 Place::Path(variable) => return Err(format!("the path of the route has no {{{variable}}}")),
-                Place::Query(name) => self.query.add(&format!("/{}", escaped(&name)), number)?,
+                Place::Query(name) => self.query.add_parameter(&name, number)?,
                 Place::Header(name) => self.headers.push((name, number)),
                 Place::Body(pointer) => self.body.add(&pointer, number)?,
                 Place::Location(_) => return Err("a request has no location".to_owned()),
@@ -221,6 +223,22 @@ impl Pointed {
         let number = self.pointers.add(pointer)?;
         debug_assert_eq!(number, self.rules.len());
         self.rules.push(rule);
+        Ok(())
+    }
+
+    /// Adds a parameter of queries and forms, in all spellings that are read as it: `filter[customer]` and
+    /// `filter.customer` are one field of a field.
+    fn add_parameter(&mut self, name: &str, rule: usize) -> Result<(), String> {
+        let wrong =
+            || format!("`{name}` is no name of a parameter; write it as it reads, or %25 for a percent sign");
+        let decoded = if name.contains('%') { decode_form(name).map_err(|_| wrong())? } else { name.into() };
+        self.add(&format!("/{}", escaped(&decoded)), rule)?;
+        let steps: Vec<String> = steps(&decoded)
+            .map(|step| if step.is_empty() { "*".to_owned() } else { escaped(step) })
+            .collect();
+        if steps.len() > 1 {
+            self.add(&format!("/{}", steps.join("/")), rule)?;
+        }
         Ok(())
     }
 }

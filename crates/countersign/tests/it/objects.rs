@@ -73,6 +73,22 @@ at = "/nested"
 allow = "authenticated"
 ids = { customer = "body /customer/id" }
 [[api.route]]
+at = "/filter"
+allow = "authenticated"
+ids = { customer = "query filter[customer]" }
+[[api.route]]
+at = "/escaped"
+allow = "authenticated"
+ids = { customer = "query filter%5Bcustomer%5D" }
+[[api.route]]
+at = "/dotted"
+allow = "authenticated"
+ids = { customer = "query filter.customer" }
+[[api.route]]
+at = "/several"
+allow = "authenticated"
+ids = { customer = "query filter[customer][]" }
+[[api.route]]
 at = "/both/{customer}"
 allow = "authenticated"
 ids = { customer = ["path customer", "query customerId", "body /customerId"] }
