@@ -4,6 +4,7 @@
 mod pages;
 mod places;
 mod service_keys;
+mod upstreams;
 mod words;
 
 use std::collections::HashMap;
@@ -188,6 +189,7 @@ fn check_api(config: &Config, api: &Api, path: &str, folder: &Path, report: &mut
             );
         }
     }
+    upstreams::check(config, api, path, report);
     match &api.upstream {
         Upstream::One(_) => {}
         Upstream::Many(backends) => check_backends(backends, &format!("{path}.upstream"), folder, report),
@@ -226,6 +228,7 @@ fn check_api(config: &Config, api: &Api, path: &str, folder: &Path, report: &mut
             report.add(&format!("{path}.route[{at}].allow"), "asks for nothing", Some(hint.to_owned()));
         }
     }
+    spans(api, path, report);
     pages::check(api, path, report);
     service_keys::check(api, path, report);
     if api.digest.algorithms.as_ref().is_some_and(Vec::is_empty) {
@@ -241,6 +244,28 @@ fn check_api(config: &Config, api: &Api, path: &str, folder: &Path, report: &mut
         report.add(&format!("{path}.digest.nonce_lifetime"), message, None);
     }
     check_dialect(config, api, path, folder, report);
+}
+
+/// Times are kept in whole seconds, and nobody comes back sooner.
+const SPAN_MIN: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// Reports spans of time that are over before anybody could use them.
+fn spans(api: &Api, path: &str, report: &mut Report) {
+    let tokens = api.token.iter().flat_map(|(word, token)| {
+        let key = |name| format!("{path}.token.{word}.{name}");
+        [(key("idle"), token.idle), (key("lifetime"), token.lifetime)]
+    });
+    let routes = api.route.iter().enumerate().filter_map(|(at, route)| match &route.allow {
+        Allow::Rule(rule) => Some((format!("{path}.route[{at}].allow.max_age"), rule.max_age)),
+        Allow::Word(_) => None,
+    });
+    let objects =
+        api.object.iter().map(|(name, kind)| (format!("{path}.object.{name}.references"), kind.references));
+    for (key, span) in tokens.chain(routes).chain(objects) {
+        if span.is_some_and(|span| span.0 < SPAN_MIN) {
+            report.add(&key, "shorter than 1s: nobody could keep to it", None);
+        }
+    }
 }
 
 /// A slow client's round trip and its user typing are within it.
