@@ -32,7 +32,8 @@ pub fn answers(bytes: &[u8]) {
 fn about_a_token<'v>(heard: &Heard, said: &impl Fn(&str) -> Option<&'v Value>) {
     let terms = Arc::new(IssuerTerms { audience: Some(AUDIENCE.to_owned()), ..IssuerTerms::default() });
     let remembered = Duration::from_secs(REMEMBERED_SECS.unsigned_abs());
-    let expected = Expected { issuer: Some(ISSUER.to_owned()), terms, remembered };
+    let place = "https://a.example/ask".into();
+    let expected = Expected { place, issuer: Some(ISSUER.to_owned()), terms, remembered };
     let answer = expected.read(heard, NOW);
     let is_told = heard.status == StatusCode::OK && said("active").is_some_and(Value::is_boolean);
     assert!(is_told || answer.is_err(), "nobody said whether the token is active");

@@ -62,8 +62,6 @@ pub struct IntrospectionOptions {
 /// Whoever is asked about tokens.
 pub(crate) struct Introspection {
     endpoint: Endpoint,
-    /// The same in writing: whoever does not say who issues its tokens is told apart by where it is asked.
-    place: Arc<str>,
     authorization: HeaderValue,
     expected: Expected,
     patience: Duration,
@@ -78,10 +76,14 @@ impl Introspection {
         let IntrospectionOptions { endpoint, client, secret, issuer, terms, remembered, patience } = options;
         let authorization = login::basic(&client, &secret)?;
         Some(Self {
-            place: endpoint.to_string().into(),
+            expected: Expected {
+                place: endpoint.to_string().into(),
+                issuer,
+                terms: Arc::new(terms),
+                remembered,
+            },
             endpoint,
             authorization,
-            expected: Expected { issuer, terms: Arc::new(terms), remembered },
             patience,
             outbound,
             at_once: Turns::new(AT_ONCE),
@@ -133,6 +135,8 @@ impl Introspection {
 
 /// What an answer about a token has to say.
 pub struct Expected {
+    /// Where it is asked, in writing: whoever does not say who issues its tokens is told apart by that.
+    pub place: Arc<str>,
     /// `iss`, if it must be a certain one.
     pub issuer: Option<String>,
     /// What the token must be for, and how its claims are read.
@@ -213,6 +217,7 @@ mod tests {
 
     fn expected() -> Expected {
         Expected {
+            place: "https://a.example/ask".into(),
             issuer: Some("https://a.example".to_owned()),
             terms: Arc::new(IssuerTerms { audience: Some("api".to_owned()), ..IssuerTerms::default() }),
             remembered: Duration::from_secs(60),
