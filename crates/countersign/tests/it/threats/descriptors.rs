@@ -43,8 +43,9 @@ fn site() -> Site {
     Site::with(api, Vec::new())
 }
 
-/// The beginning of an answer to whoever is at another address.
-fn asked_from(client: Ipv4Addr, gate: SocketAddr) -> String {
+/// The beginning of an answer to whoever is at another address; none where the gate closes without one, as it does while it
+/// has more connections to turn away than it may have.
+fn asked_from(client: Ipv4Addr, gate: SocketAddr) -> Option<String> {
     let stream = runtime().block_on(async {
         let socket = TcpSocket::new_v4().unwrap();
         socket.bind(SocketAddr::from((client, 0))).unwrap();
@@ -53,10 +54,10 @@ fn asked_from(client: Ipv4Addr, gate: SocketAddr) -> String {
     stream.set_nonblocking(false).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
     let mut stream = stream;
-    stream.write_all(b"GET /x HTTP/1.1\r\nHost: a.example\r\n\r\n").unwrap();
+    stream.write_all(b"GET /x HTTP/1.1\r\nHost: a.example\r\n\r\n").ok()?;
     let mut status = [0; 12];
-    stream.read_exact(&mut status).unwrap();
-    String::from_utf8_lossy(&status).into_owned()
+    stream.read_exact(&mut status).ok()?;
+    Some(String::from_utf8_lossy(&status).into_owned())
 }
 
 #[test]
@@ -78,7 +79,14 @@ fn f2_no_more_connections_are_promised_than_there_are_files() {
         let _closed = stream.write_all(b"GET /x HTTP/1.1\r\n");
         begun.push(stream);
     }
-    assert_eq!(asked_from(Ipv4Addr::new(127, 0, 0, 2), gate.address), "HTTP/1.1 200");
+    let answer = (0..50).find_map(|_| {
+        let answer = asked_from(Ipv4Addr::new(127, 0, 0, 2), gate.address);
+        if answer.is_none() {
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        answer
+    });
+    assert_eq!(answer.as_deref(), Some("HTTP/1.1 200"));
     drop(begun);
 
     let output = Command::new("sh")
