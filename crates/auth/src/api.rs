@@ -354,6 +354,16 @@ impl Api {
         }
     }
 
+    /// The call of the gate's own at a path that everybody may make, by its endpoint's name, where nothing else of a request
+    /// decides whether it is that.
+    pub(crate) fn everybodys_call_at(&self, method: &Method, path: &str) -> Option<String> {
+        let segments = Segments::of(path);
+        let mut sites = self.dialect.sites.matching(method, &segments).map(|(site, _)| site);
+        let site = sites.find(|site| self.is_there(site))?;
+        let endpoint = site.endpoint.as_ref().filter(|endpoint| endpoint.when.is_empty())?;
+        site.is_everybodys().then(|| endpoint.name.to_string())
+    }
+
     pub(crate) fn is_on(&self, rule: &CredentialRule) -> bool {
         self.on.get(rule.index) == Some(&true)
     }

@@ -328,6 +328,24 @@ impl Site {
         self.accepts.is_empty()
     }
 
+    /// Whether no route says who may make the call: people log in by it, or out, or see what they log in by.
+    pub(crate) fn is_everybodys(&self) -> bool {
+        self.endpoint.as_ref().is_some_and(|endpoint| match endpoint.operation {
+            Operation::Issue | Operation::IssuerLogin | Operation::End | Operation::Refuse => true,
+            Operation::Show => self.anonymous,
+            Operation::SessionList
+            | Operation::SessionShow
+            | Operation::KeyCreate
+            | Operation::KeyList
+            | Operation::KeyShow
+            | Operation::KeyUpdate
+            | Operation::KeyRotate
+            | Operation::KeyDelete
+            | Operation::PasswordChange
+            | Operation::Service(_) => false,
+        })
+    }
+
     /// Whether its credential, an input or a condition rides in the body.
     pub(crate) fn reads_body(&self) -> bool {
         self.endpoint.as_ref().is_some_and(|endpoint| !endpoint.reads.is_empty())

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use http::{HeaderName, Method};
 
-use crate::api::Api;
+use crate::api::{Api, Located};
 use crate::canonical::method::is_standard;
 use crate::dialect::Dialect;
 use crate::dialect::pattern::{Pattern, Patterns, Segments};
@@ -62,6 +62,8 @@ struct Route {
     allow: Allow,
     upgrade: bool,
     objects: Option<Arc<Rules>>,
+    /// Whether it is about all paths: what is not said of anything else.
+    is_for_all: bool,
 }
 
 /// Pairs of routes that do not go together are as many as the square of the routes; nobody reads more at once.
@@ -90,6 +92,7 @@ impl Policy {
                     }
                     let shared = Arc::new(Route {
                         at: route.at.as_str().into(),
+                        is_for_all: path_of(&route.at) == "/**",
                         beyond: pattern.methods().iter().filter(|own| !is_standard(own)).cloned().collect(),
                         allow: route.allow.clone(),
                         upgrade: route.upgrade,
@@ -267,6 +270,69 @@ pub fn decide(
         None => Decision::Permit(grant.permit(None)),
         Some(rules) => Decision::Objects(Pending::new(grant, rules, path, &variables)),
     })
+}
+
+/// Decides whether an identity may make a call that the gate answers itself: as the most exact route says, if that is about
+/// less than all paths. Where none is, the dialect's surface alone decides. Whatever people log in and out by is everybody's.
+///
+/// # Errors
+/// Those of [`decide`]; `forbidden` also where the route has object rules, which are not looked at in such calls.
+pub fn decide_own(
+    api: &Api,
+    located: &Located,
+    identity: &Identity,
+    method: &Method,
+    path: &str,
+    now: Time,
+) -> Result<(), Refusal> {
+    if located.site.is_everybodys() {
+        return Ok(());
+    }
+    let segments = Segments::of(path);
+    let Some((route, _)) = api.policy.routes.matching(method, &segments).next() else { return Ok(()) };
+    if route.is_for_all {
+        return Ok(());
+    }
+    if let Allow::Proven(conditions) = &route.allow
+        && let Err(mut refusal) = meets(identity, conditions, now)
+    {
+        refusal.dead_cookie = identity.dead_cookie().map(str::to_owned);
+        return Err(refusal);
+    }
+    match &route.objects {
+        None => Ok(()),
+        Some(_) => {
+            let cause = "the route has object rules, which calls of the gate's own are not checked by";
+            Err(Refusal::new(Reason::Forbidden, cause))
+        }
+    }
+}
+
+/// The call of the gate's own, by its name, that a route would be about and that is everybody's all the same; `None` if the
+/// route is about anything else.
+pub fn everybodys_call(api: &Api, at: &str) -> Option<String> {
+    let pattern = Pattern::parse(at).ok()?;
+    // What stands for a variable, and for any number of segments, is called like nothing that a dialect names.
+    let path = |rest: &str| {
+        let path = path_of(at).replace("/**", rest);
+        let segments = path.split('/').map(|segment| if segment.starts_with('{') { "~" } else { segment });
+        segments.collect::<Vec<_>>().join("/")
+    };
+    let paths = [path(""), path("/~/~/~")];
+    let call = |method: &Method| {
+        let mut calls = paths.iter().map(|path| api.everybodys_call_at(method, path));
+        let first = calls.next().flatten()?;
+        calls.all(|call| call.is_some()).then_some(first)
+    };
+    match pattern.methods() {
+        [] => [Method::GET, Method::POST, Method::PUT, Method::DELETE].iter().find_map(call),
+        methods => methods.iter().map(call).collect::<Option<Vec<_>>>()?.into_iter().next(),
+    }
+}
+
+/// What a route says beside its methods.
+fn path_of(at: &str) -> &str {
+    at.split_once(' ').map_or(at, |(_, path)| path)
 }
 
 /// Whether a method may be asked for at a path below an API's prefix, whoever asks: GET, HEAD, POST, PUT, PATCH, DELETE

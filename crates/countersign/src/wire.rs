@@ -22,7 +22,7 @@ use countersign_auth::api::digest::DigestOptions;
 use countersign_auth::api::{Api, ApiOptions, TokenSettings};
 use countersign_auth::dialect::Dialect;
 use countersign_auth::dialect::source::Problem;
-use countersign_auth::policy::{Allow, Conditions, RouteOptions};
+use countersign_auth::policy::{Allow, Conditions, RouteOptions, everybodys_call};
 use countersign_auth::scheme::digest::algorithm::Algorithm;
 use countersign_services::mounted;
 
@@ -66,6 +66,7 @@ pub(crate) fn problems(loaded: &Loaded) -> Vec<Mistake> {
         match settle(loaded, api) {
             Ok(Settled { api: settled, .. }) => {
                 mistakes.extend(issuers::problems(loaded, api, &settled, &path));
+                mistakes.extend(idle_routes(loaded, api, &settled, &path));
                 let found = mounted::problems(&settled);
                 mistakes.extend(found.into_iter().map(|problem| loaded.mistake(&path, problem)));
             }
@@ -73,6 +74,23 @@ pub(crate) fn problems(loaded: &Loaded) -> Vec<Mistake> {
         }
     }
     mistakes
+}
+
+/// Routes that ask for something where everybody may.
+fn idle_routes(loaded: &Loaded, api: &config::Api, settled: &Api, path: &str) -> Vec<Mistake> {
+    let asks = |route: &config::Route| !matches!(route.allow, config::Allow::Word(AllowWord::Anonymous));
+    let routes = api.route.iter().enumerate().filter(|(_, route)| asks(route));
+    let idle = routes.filter_map(|(at, route)| Some((at, everybodys_call(settled, &route.at.0)?)));
+    idle.map(|(at, call)| Mistake {
+        hint: Some("take it away, or name the methods and paths that go on to the service".to_owned()),
+        ..loaded.mistake(
+            &format!("{path}.route[{at}].at"),
+            format!(
+                "is about `{call}`, which the gate answers itself, for everybody: people log in and out so"
+            ),
+        )
+    })
+    .collect()
 }
 
 /// What is wrong with the directories of a checked configuration.

@@ -21,7 +21,7 @@ use countersign_auth::intake::Taken;
 use countersign_auth::link::Sharing;
 use countersign_auth::objects::answer::Follow;
 use countersign_auth::page::Page;
-use countersign_auth::policy::{Decision, Permit, decide, takes_method};
+use countersign_auth::policy::{Decision, Permit, decide, decide_own, takes_method};
 use countersign_auth::recognize::recognize;
 use countersign_auth::refusal::{Reason, Refusal};
 use countersign_auth::render::Rendered;
@@ -174,6 +174,9 @@ impl<'g> Visit<'g> {
         let presented = recognize(api, located, &request, &taken)?;
         let identity = authenticate(api, located, &request, &presented, &*gate.lookups, now).await?;
         self.facts.who = gate.access.is_some().then(|| identity.clone());
+        if !located.forwards() {
+            decide_own(api, located, &identity, &self.at.head.method, self.at.path_below(), now)?;
+        }
         if let Some(endpoint) = located.service().cloned() {
             return Box::pin(self.mounted(endpoint, identity)).await;
         }

@@ -341,6 +341,29 @@ fn log_ins_with_issuers_are_checked_before_anybody_is_sent_away() {
     check(&odd, "small letters, digits and `-`");
 }
 
+/// T-F11.
+#[test]
+fn a_route_about_what_people_log_in_by_is_told() {
+    let (_, page) = documented().into_iter().find(|(page, _)| page.ends_with("issuers.md")).unwrap();
+    let told = |at: &str, allow: &str| -> Vec<String> {
+        let text = format!("{page}\n[[api.route]]\nat = \"{at}\"\nallow = {allow}\n");
+        let loaded = Loaded::parse(Path::new("c.toml"), folder().path(), &text).unwrap();
+        crate::wire::problems(&loaded).iter().map(ToString::to_string).collect()
+    };
+    for at in ["POST /identity/token", "/identity/token"] {
+        let told = told(at, "{ roles = [\"ADMIN\"] }");
+        assert_eq!(told.len(), 1, "{at}: {told:#?}");
+        assert!(
+            told[0].contains("api[0].route[1].at: is about `token`, which the gate answers itself"),
+            "{told:#?}"
+        );
+    }
+    assert_eq!(told("POST /identity/token", "\"anonymous\""), [""; 0]);
+    for at in ["/identity/**", "GET /identity/token", "/identity/{what}", "/{a}/{b}", "POST /**"] {
+        assert_eq!(told(at, "\"authenticated\""), [""; 0], "{at}");
+    }
+}
+
 /// T-F10.
 #[test]
 fn an_issuer_says_whom_its_subjects_name_where_those_are_compared() {

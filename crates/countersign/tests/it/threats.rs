@@ -28,6 +28,7 @@ mod lasting;
 mod lockouts;
 mod logins;
 mod origins;
+mod own_calls;
 mod pages;
 mod people;
 mod proofs;
