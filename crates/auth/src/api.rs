@@ -15,8 +15,9 @@ use http::{HeaderName, Method};
 use crate::api::digest::DigestOptions;
 use crate::api::logins::LoginOption;
 use crate::api::switches::{deployment, switched_on};
+use crate::canonical::method::STANDARD;
 use crate::cookie::SameSite;
-use crate::dialect::pattern::{PathCase, Segments};
+use crate::dialect::pattern::{PathCase, Pattern, Segments};
 use crate::dialect::place::Place;
 use crate::dialect::service::{Service, ServiceOptions};
 use crate::dialect::source::{Problem, did_you_mean};
@@ -354,14 +355,23 @@ impl Api {
         }
     }
 
-    /// The call of the gate's own at a path that everybody may make, by its endpoint's name, where nothing else of a request
-    /// decides whether it is that.
-    pub(crate) fn everybodys_call_at(&self, method: &Method, path: &str) -> Option<String> {
-        let segments = Segments::of(path);
-        let mut sites = self.dialect.sites.matching(method, &segments).map(|(site, _)| site);
-        let site = sites.find(|site| self.is_there(site))?;
-        let endpoint = site.endpoint.as_ref().filter(|endpoint| endpoint.when.is_empty())?;
-        site.is_everybodys().then(|| endpoint.name.to_string())
+    /// The call of the gate's own, by its endpoint's name, that stands at every path of a route and is everybody's whatever
+    /// the route says: that of each method which the route names, or of some if it names none. `None` if the route is about
+    /// anything else, or is none.
+    pub fn everybodys_call(&self, route: &str) -> Option<&str> {
+        let route = Pattern::parse(route).ok()?;
+        let case = self.dialect.path_case;
+        let call = |method: &Method| {
+            let mut sites = self.dialect.sites.iter();
+            let (at, site) = sites
+                .find(|(at, site)| at.admits(method) && at.overlaps(&route, case) && self.is_there(site))?;
+            let endpoint = site.endpoint.as_ref().filter(|endpoint| endpoint.when.is_empty())?;
+            (site.is_everybodys() && at.covers_paths(&route, case)).then_some(&*endpoint.name)
+        };
+        match route.methods() {
+            [] => STANDARD.iter().find_map(call),
+            methods => methods.iter().map(call).collect::<Option<Vec<_>>>()?.into_iter().next(),
+        }
     }
 
     pub(crate) fn is_on(&self, rule: &CredentialRule) -> bool {

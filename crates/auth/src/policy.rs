@@ -62,7 +62,7 @@ struct Route {
     allow: Allow,
     upgrade: bool,
     objects: Option<Arc<Rules>>,
-    /// Whether it is about all paths: what is not said of anything else.
+    /// Whether it is about all paths, and so about nothing in particular.
     is_for_all: bool,
 }
 
@@ -92,7 +92,7 @@ impl Policy {
                     }
                     let shared = Arc::new(Route {
                         at: route.at.as_str().into(),
-                        is_for_all: path_of(&route.at) == "/**",
+                        is_for_all: pattern.is_for_all_paths(),
                         beyond: pattern.methods().iter().filter(|own| !is_standard(own)).cloned().collect(),
                         allow: route.allow.clone(),
                         upgrade: route.upgrade,
@@ -132,6 +132,14 @@ impl Route {
     /// A route that names no method is about the standard ones; about another it is silent, which means no.
     fn takes(&self, method: &Method) -> bool {
         is_standard(method) || self.beyond.contains(method)
+    }
+
+    fn lets_in(&self, identity: &Identity, now: Time) -> Result<(), Refusal> {
+        let Allow::Proven(conditions) = &self.allow else { return Ok(()) };
+        meets(identity, conditions, now).map_err(|mut refusal| {
+            refusal.dead_cookie = identity.dead_cookie().map(str::to_owned);
+            refusal
+        })
     }
 }
 
@@ -256,15 +264,7 @@ pub fn decide(
     if !route.takes(method) {
         return Err(unknown_method());
     }
-    match &route.allow {
-        Allow::Anonymous => {}
-        Allow::Proven(conditions) => {
-            if let Err(mut refusal) = meets(&identity, conditions, now) {
-                refusal.dead_cookie = identity.dead_cookie().map(str::to_owned);
-                return Err(refusal);
-            }
-        }
-    }
+    route.lets_in(&identity, now)?;
     let grant = Grant { identity, rule: Arc::clone(&route.at), upgrade: route.upgrade };
     Ok(match &route.objects {
         None => Decision::Permit(grant.permit(None)),
@@ -293,12 +293,7 @@ pub fn decide_own(
     if route.is_for_all {
         return Ok(());
     }
-    if let Allow::Proven(conditions) = &route.allow
-        && let Err(mut refusal) = meets(identity, conditions, now)
-    {
-        refusal.dead_cookie = identity.dead_cookie().map(str::to_owned);
-        return Err(refusal);
-    }
+    route.lets_in(identity, now)?;
     match &route.objects {
         None => Ok(()),
         Some(_) => {
@@ -306,33 +301,6 @@ pub fn decide_own(
             Err(Refusal::new(Reason::Forbidden, cause))
         }
     }
-}
-
-/// The call of the gate's own, by its name, that a route would be about and that is everybody's all the same; `None` if the
-/// route is about anything else.
-pub fn everybodys_call(api: &Api, at: &str) -> Option<String> {
-    let pattern = Pattern::parse(at).ok()?;
-    // What stands for a variable, and for any number of segments, is called like nothing that a dialect names.
-    let path = |rest: &str| {
-        let path = path_of(at).replace("/**", rest);
-        let segments = path.split('/').map(|segment| if segment.starts_with('{') { "~" } else { segment });
-        segments.collect::<Vec<_>>().join("/")
-    };
-    let paths = [path(""), path("/~/~/~")];
-    let call = |method: &Method| {
-        let mut calls = paths.iter().map(|path| api.everybodys_call_at(method, path));
-        let first = calls.next().flatten()?;
-        calls.all(|call| call.is_some()).then_some(first)
-    };
-    match pattern.methods() {
-        [] => [Method::GET, Method::POST, Method::PUT, Method::DELETE].iter().find_map(call),
-        methods => methods.iter().map(call).collect::<Option<Vec<_>>>()?.into_iter().next(),
-    }
-}
-
-/// What a route says beside its methods.
-fn path_of(at: &str) -> &str {
-    at.split_once(' ').map_or(at, |(_, path)| path)
 }
 
 /// Whether a method may be asked for at a path below an API's prefix, whoever asks: GET, HEAD, POST, PUT, PATCH, DELETE

@@ -22,7 +22,7 @@ use countersign_auth::api::digest::DigestOptions;
 use countersign_auth::api::{Api, ApiOptions, TokenSettings};
 use countersign_auth::dialect::Dialect;
 use countersign_auth::dialect::source::Problem;
-use countersign_auth::policy::{Allow, Conditions, RouteOptions, everybodys_call};
+use countersign_auth::policy::{Allow, Conditions, RouteOptions};
 use countersign_auth::scheme::digest::algorithm::Algorithm;
 use countersign_services::mounted;
 
@@ -80,7 +80,7 @@ pub(crate) fn problems(loaded: &Loaded) -> Vec<Mistake> {
 fn idle_routes(loaded: &Loaded, api: &config::Api, settled: &Api, path: &str) -> Vec<Mistake> {
     let asks = |route: &config::Route| !matches!(route.allow, config::Allow::Word(AllowWord::Anonymous));
     let routes = api.route.iter().enumerate().filter(|(_, route)| asks(route));
-    let idle = routes.filter_map(|(at, route)| Some((at, everybodys_call(settled, &route.at.0)?)));
+    let idle = routes.filter_map(|(at, route)| Some((at, settled.everybodys_call(&route.at.0)?)));
     idle.map(|(at, call)| Mistake {
         hint: Some("take it away, or name the methods and paths that go on to the service".to_owned()),
         ..loaded.mistake(

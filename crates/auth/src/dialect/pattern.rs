@@ -203,6 +203,11 @@ impl Pattern {
         Some(variables)
     }
 
+    /// Whether it is about all paths.
+    pub(crate) fn is_for_all_paths(&self) -> bool {
+        matches!(self.segments.as_slice(), [Segment::Rest])
+    }
+
     /// The path of some request that it matches, in its one spelling.
     pub fn sample_path(&self) -> String {
         let segments = self.segments.iter().flat_map(|segment| match segment {
