@@ -328,10 +328,17 @@ impl Site {
         self.accepts.is_empty()
     }
 
-    /// Whether no route says who may make the call: people log in by it, or out, or see what they log in by.
+    /// Whether no route says who may make the call: people log in by it, or out, or see what they log in by. Whoever is let in
+    /// by what the surface accepts elsewhere too does not log in: what he is handed is one thing more that he may have.
     pub(crate) fn is_everybodys(&self) -> bool {
         self.endpoint.as_ref().is_some_and(|endpoint| match endpoint.operation {
-            Operation::Issue | Operation::IssuerLogin | Operation::End | Operation::Refuse => true,
+            Operation::Issue => {
+                let is_for_all = |rule: &Arc<CredentialRule>| {
+                    self.surface.accepts.iter().any(|other| other.index == rule.index)
+                };
+                !self.accepts.iter().any(is_for_all)
+            }
+            Operation::IssuerLogin | Operation::End | Operation::Refuse => true,
             Operation::Show => self.anonymous,
             Operation::SessionList
             | Operation::SessionShow

@@ -276,7 +276,8 @@ pub fn decide(
 /// less than all paths. Where none is, the dialect's surface alone decides. Whatever people log in and out by is everybody's.
 ///
 /// # Errors
-/// Those of [`decide`]; `forbidden` also where the route has object rules, which are not looked at in such calls.
+/// `no-credential`, `stale-proof` and `forbidden` as of [`decide`], but that no route is no refusal; `forbidden` also where the
+/// route has object rules, which are not looked at in such calls. Whether the tenant is admitted is asked where they are served.
 pub fn decide_own(
     api: &Api,
     located: &Located,

@@ -86,7 +86,7 @@ fn idle_routes(loaded: &Loaded, api: &config::Api, settled: &Api, path: &str) ->
         ..loaded.mistake(
             &format!("{path}.route[{at}].at"),
             format!(
-                "is about `{call}`, which the gate answers itself, for everybody: people log in and out so"
+                "is about `{call}`, which the gate answers itself for everybody: nobody is kept from it by this"
             ),
         )
     })
