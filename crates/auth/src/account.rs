@@ -102,7 +102,21 @@ impl Account {
     /// little and in very many words.
     pub fn text_bytes(&self) -> usize {
         let Self {
-            tenant, roles, subject, name, full_name, first_name, last_name, email, keys, issuer, ..
+            id: _,
+            kind: _,
+            minted: _,
+            live: _,
+            proofs_from: _,
+            name,
+            tenant,
+            roles,
+            subject,
+            full_name,
+            first_name,
+            last_name,
+            email,
+            keys,
+            issuer,
         } = self;
         let fixed = [subject, full_name, first_name, last_name, email].into_iter().chain(tenant);
         let bytes = |text: &String| size_of::<String>() + text.len();

@@ -17,7 +17,7 @@ pub mod json;
 pub(crate) mod key;
 pub mod kind;
 mod name;
-mod place;
+pub(crate) mod place;
 pub mod pointer;
 mod read;
 pub mod reference;

@@ -190,10 +190,8 @@ impl Route<'_, '_> {
         };
         match wait.for_head(pulse, answer).await {
             Ok(Ok(mut response)) => {
-                if let Err(framing) = one_framing(&response) {
-                    self.failed(backend);
-                    return Err(ForwardError::Framing(framing));
-                }
+                // The backend is there, whatever it says: its other answers may be good.
+                one_framing(&response).map_err(ForwardError::Framing)?;
                 // The gate's answer to its own client, whatever the service speaks (RFC 9110 section 2.5).
                 *response.version_mut() = Version::HTTP_11;
                 backend.health.succeeded();

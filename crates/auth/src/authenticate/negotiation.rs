@@ -11,8 +11,8 @@ use http::header::{HeaderName, WWW_AUTHENTICATE};
 use super::{TOO_MANY, Verifier};
 use crate::dialect::{CredentialRule, Scheme};
 use crate::identity::Proven;
-use crate::link::{Bound, Sharing};
-use crate::port::negotiation::{Leg, LegAnswer};
+use crate::link::{Bound, Sharing, Slot};
+use crate::port::negotiation::{Exchange, Leg, LegAnswer};
 use crate::refusal::{Reason, Refusal};
 use crate::secret::Secret;
 
@@ -75,19 +75,9 @@ impl Verifier<'_> {
                 }
                 Ok(proven)
             }
-            LegAnswer::Continue { token, exchange } => match (link.slot, line(rule.scheme, &token)) {
-                (Some(slot), Some(line)) => {
-                    slot.wait(self.api.edition, &rule.name, exchange, self.now);
-                    let mut refusal =
-                        refuse(Reason::Unauthenticated, "the client is to answer a challenge".into());
-                    refusal.challenge = Some(Box::new(line));
-                    Err(refusal)
-                }
-                (_, _) => {
-                    let cause = "more than one message needs an HTTP/1.1 connection of its own";
-                    Err(refuse(Reason::NotAccepted, cause.into()))
-                }
-            },
+            LegAnswer::Continue { token, exchange } => {
+                Err(self.challenge(rule, link.slot, &token, exchange).carried_by(rule.carrier()))
+            }
             LegAnswer::Due(account) => {
                 let cause = "the password must be changed first";
                 Err(refuse(Reason::PasswordDue, cause.into()).of_account(Some(&account)))
@@ -97,6 +87,24 @@ impl Verifier<'_> {
             }
             LegAnswer::TooMany => Err(refuse(Reason::TooMany, TOO_MANY.into())),
         }
+    }
+
+    /// Asks for the client's next message, and keeps what it belongs to.
+    fn challenge(
+        &self,
+        rule: &CredentialRule,
+        slot: Option<&Slot>,
+        token: &[u8],
+        exchange: Exchange,
+    ) -> Refusal {
+        let (Some(slot), Some(line)) = (slot, line(rule.scheme, token)) else {
+            let cause = "more than one message needs an HTTP/1.1 connection of its own";
+            return Refusal::new(Reason::NotAccepted, cause);
+        };
+        slot.wait(self.api.edition, &rule.name, exchange, self.now);
+        let mut refusal = Refusal::new(Reason::Unauthenticated, "the client is to answer a challenge");
+        refusal.challenge = Some(Box::new(line));
+        refusal
     }
 
     /// Whom the connection belongs to, if that still holds: whoever was changed or disabled since has to prove

@@ -143,7 +143,9 @@ impl Pattern {
         }
         let shortest: usize = segments.iter().map(Segment::bytes_min).sum();
         if shortest > PATH_BYTES_MAX || segments.len() > SEGMENTS_MAX {
-            return Err("a path of the API is longer than any that the gate lets through".to_owned());
+            return Err(format!(
+                "`{text}`: no path that the gate lets through is so long, or of so many segments"
+            ));
         }
         let rest = segments.iter().position(|segment| *segment == Segment::Rest);
         Ok(Self { methods, segments, rest, text: text.to_owned() })

@@ -4,6 +4,10 @@
 //! Unicode (`ſ` for `s`), some read `customer[id]` and `customer.id` as a field of a field. A rule about a name is
 //! about all of them: checking one field too many refuses, checking one too few lets through.
 
+use std::borrow::Cow;
+
+use crate::canonical::query::{QueryError, decode_form};
+
 /// Whether some service takes `given` for `own`: equal but for letter case.
 pub(crate) fn same_name(own: &str, given: &str) -> bool {
     if own.is_ascii() && given.is_ascii() {
@@ -24,6 +28,14 @@ fn folded(char: char) -> impl Iterator<Item = char> {
 /// Brackets and dots part; `a[]` is `a` and an empty step.
 pub(crate) fn steps(name: &str) -> impl Iterator<Item = &str> {
     name.trim_start().split(['[', '.']).map(|step| step.strip_suffix(']').unwrap_or(step))
+}
+
+/// The name of a parameter as a rule may write it, which is as it reads or as it is escaped in requests.
+///
+/// # Errors
+/// If its escapes are none.
+pub(super) fn parameter(written: &str) -> Result<Cow<'_, str>, QueryError> {
+    if written.contains('%') { decode_form(written) } else { Ok(Cow::Borrowed(written)) }
 }
 
 /// The flat name that PHP makes of a parameter's: blanks before it go, blanks, dots and the first bracket are `_`.

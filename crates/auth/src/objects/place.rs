@@ -2,7 +2,9 @@
 
 use http::HeaderName;
 
+use crate::canonical::header_name::folded;
 use crate::dialect::pattern::Pattern;
+use crate::objects::name::{parameter, same_name, steps};
 
 /// Where an id stands.
 #[derive(Clone, Debug)]
@@ -66,6 +68,23 @@ impl Place {
             }
             (_, _) => Err(wrong()),
         }
+    }
+}
+
+/// Whether two places of one message, as rules write them, are one to whoever reads that: fields in any spelling, parameters
+/// by their steps. Variables of a path are told by where they stand, which their pattern knows.
+pub(crate) fn same_place(own: &str, other: &str) -> bool {
+    let read = |text| Place::parse(text, Message::Request).or_else(|_| Place::parse(text, Message::Answer));
+    match (read(own), read(other)) {
+        (Ok(Place::Header(own)), Ok(Place::Header(other))) => folded(own.as_str()) == folded(other.as_str()),
+        (Ok(Place::Query(own)), Ok(Place::Query(other))) => match (parameter(&own), parameter(&other)) {
+            (Ok(own), Ok(other)) => {
+                steps(&own).count() == steps(&other).count()
+                    && steps(&own).zip(steps(&other)).all(|(own, other)| same_name(own, other))
+            }
+            (_, _) => false,
+        },
+        (_, _) => own == other,
     }
 }
 

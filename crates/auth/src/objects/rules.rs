@@ -5,11 +5,10 @@ use std::sync::Arc;
 use http::HeaderName;
 
 use crate::account::Account;
-use crate::canonical::query::decode_form;
 use crate::dialect::pattern::{PathCase, Pattern, Patterns};
 use crate::objects::key::KeyRule;
 use crate::objects::kind::{Kind, Kinds};
-use crate::objects::name::steps;
+use crate::objects::name::{parameter, steps};
 use crate::objects::place::{Message, Place};
 use crate::objects::pointer::Pointers;
 use crate::objects::{ANSWER_BYTES_MAX, BODY_BYTES_MAX, Foreign, RouteObjects};
@@ -231,7 +230,7 @@ impl Pointed {
     fn add_parameter(&mut self, name: &str, rule: usize) -> Result<(), String> {
         let wrong =
             || format!("`{name}` is no name of a parameter; write it as it reads, or %25 for a percent sign");
-        let decoded = if name.contains('%') { decode_form(name).map_err(|_| wrong())? } else { name.into() };
+        let decoded = parameter(name).map_err(|_| wrong())?;
         self.add(&format!("/{}", escaped(&decoded)), rule)?;
         let steps: Vec<String> = steps(&decoded)
             .map(|step| if step.is_empty() { "*".to_owned() } else { escaped(step) })

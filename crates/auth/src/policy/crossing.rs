@@ -8,6 +8,7 @@ use super::{Allow, RouteOptions};
 use crate::canonical::method::is_standard;
 use crate::dialect::Dialect;
 use crate::dialect::pattern::{Pattern, Patterns};
+use crate::objects::place::same_place;
 
 /// What is wrong with the routes of a table, for people.
 pub(super) fn mistakes<T>(
@@ -108,7 +109,7 @@ fn is_as_strict(
             let ((a, a_end), (b, b_end)) = (at.place_of(&own), other_at.place_of(&wanted));
             (a.is_some() && a == b) || (a_end.is_some() && a_end == b_end)
         }
-        (None, None) => own == wanted,
+        (None, None) => same_place(own, wanted),
         (Some(_), None) | (None, Some(_)) => false,
     };
     // An id elsewhere makes up for none in a place of the other's, unless that one is always there.

@@ -110,7 +110,12 @@ fn a13_object_rules_count_where_routes_cross() {
     check("/a/**/{id} = proven, id customer path id", "/{kind}/b/{x} = proven, id customer path x", "");
     let header = "/a/** = proven, id customer header x-customer";
     check(header, "/**/b = proven, id customer header x-customer", "");
+    check(header, "/**/b = proven, id customer header X_Customer", "");
     check(header, "/**/b = proven, id customer header x-customer, id customer query c", "ids");
+    let parameter = "/a/** = proven, id customer query filter[id]";
+    check(parameter, "/**/b = proven, id customer query Filter.id", "");
+    check(parameter, "/**/b = proven, id customer query filter%5Bid%5D", "");
+    check(parameter, "/**/b = proven, id customer query filter", "ids");
     check(header, "/**/b = proven, id customer header x-other", "ids");
     let optional = "/a/** = proven, id customer? header x-customer";
     check(optional, "/**/b = proven, id customer header x-customer", "");

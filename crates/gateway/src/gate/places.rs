@@ -23,7 +23,7 @@ struct Entry {
 pub(super) struct Places {
     by_host: HashMap<Box<str>, Vec<Entry>, RandomState>,
     any_host: Vec<Entry>,
-    /// The listeners with an API whose service does not mind the letter case of paths; `None` for all of them. There
+    /// The listeners with an API whose service does not mind the letter case of paths, each once; `None` for all of them. There
     /// `/ADMIN` may be `/admin` to whoever is behind the gate, and no other place may decide about it.
     ignoring_case: Vec<Option<Box<str>>>,
 }
@@ -43,11 +43,11 @@ impl Places {
                         prefix: place.prefix.clone(),
                     });
                 }
-                if mount.api.path_case() == PathCase::Ignored {
-                    places.ignoring_case.push(place.listener.as_deref().map(Into::into));
+                let listener: Option<Box<str>> = place.listener.as_deref().map(Into::into);
+                if mount.api.path_case() == PathCase::Ignored && !places.ignoring_case.contains(&listener) {
+                    places.ignoring_case.push(listener.clone());
                 }
-                let entry =
-                    Entry { listener: place.listener.as_deref().map(Into::into), prefix: prefix.into(), api };
+                let entry = Entry { listener, prefix: prefix.into(), api };
                 let list = match &place.host {
                     Some(host) => match canonical_host(host) {
                         Ok(name) if name.port().is_none() => {

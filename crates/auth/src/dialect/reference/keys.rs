@@ -229,7 +229,11 @@ pub(super) const TABLES: [Described; 12] = [
         keys: &[
             ("at", "pattern or list, required", "To which requests."),
             ("for", "list of credentials", "Only for these. Without it: for all."),
-            ("headers", "list of `Name: template`", "A line whose only value is empty is left out."),
+            (
+                "headers",
+                "list of `Name: template`",
+                "A line whose only value is empty is left out. No `Content-Type`: that is the service's to say.",
+            ),
             (
                 "cookies",
                 "list of cookies",
@@ -301,7 +305,7 @@ pub(super) const TABLES: [Described; 12] = [
             (
                 "headers",
                 "list of `Name: template`",
-                "A line whose only value is empty is left out. `Location` stays on this host.",
+                "A line whose only value is empty is left out. `Location` stays on this host. `Content-Type` only in an answer with status 204: a body has that of its kind, or of `media`.",
             ),
             ("cookies", "list of cookies", "Set them."),
             ("clear", "list of cookies", "Make the browser forget them."),

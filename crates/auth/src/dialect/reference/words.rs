@@ -179,8 +179,8 @@ pub(super) const NOTATIONS: &str = r#"## Notations
 
 A list of places holds spellings of one place; a request that uses two of them is ambiguous.
 
-**pattern**: `[METHOD[|METHOD] ]/segment/{name}/**`, below the API's prefix. `{name}` is one segment, `**` any number
-of segments, and stands once at the most. GET includes HEAD; without a method all match, and GET, HEAD, POST, PUT,
+**pattern**: `[METHOD[|METHOD] ]/segment/{name}/**`, below the API's prefix. `{name}` is one segment, called by
+letters, digits, `-` and `_`, each name once; `**` is any number of segments, and stands once at the most. GET includes HEAD; without a method all match, and GET, HEAD, POST, PUT,
 PATCH, DELETE and OPTIONS where it is a route's. One request, one match, the most exact: no `**` before `**` inside
 before `**` at the end; then more literals, more segments, a method, a `when`.
 Two that are equally exact and match the same request are a mistake. A last `/` says nothing, in a request or in a

@@ -51,7 +51,30 @@ fn leads_to(origin: &Origin, listener: SocketAddr) -> bool {
     let meets = |address: &IpAddr| {
         *address == own
             || (own.is_unspecified() && address.is_loopback())
-            || (address.is_unspecified() && own.is_loopback())
+            || (address.is_unspecified() && (own.is_loopback() || own.is_unspecified()))
     };
     listener.port() != 0 && listener.port() == port && addresses.iter().any(meets)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::leads_to;
+
+    #[test]
+    fn whoever_connects_to_this_machine_gets_to_what_listens_there() {
+        let check = |origin: &str, listener: &str, expected: bool| {
+            let found = leads_to(&origin.parse().unwrap(), listener.parse().unwrap());
+            assert_eq!(found, expected, "{origin} {listener}");
+        };
+        check("http://127.0.0.1:8080", "127.0.0.1:8080", true);
+        check("http://127.0.0.1:8080", "0.0.0.0:8080", true);
+        check("http://0.0.0.0:8080", "127.0.0.1:8080", true);
+        check("http://0.0.0.0:8080", "[::]:8080", true);
+        check("http://[::]:8080", "0.0.0.0:8080", true);
+        check("http://localhost:8080", "[::1]:8080", true);
+        check("https://127.0.0.1", "127.0.0.1:443", true);
+        check("http://127.0.0.1:8081", "127.0.0.1:8080", false);
+        check("http://10.0.0.7:8080", "127.0.0.1:8080", false);
+        check("http://crm.internal:8080", "127.0.0.1:8080", false);
+    }
 }
