@@ -58,6 +58,8 @@ fn leads_to(origin: &Origin, listener: SocketAddr) -> bool {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
     use super::leads_to;
 
     #[test]
