@@ -50,11 +50,7 @@ impl Core {
         if record.account == 0 {
             return gone;
         }
-        let mut ends = HashSet::from([record::family_on(&record.token())]);
-        // Beside it may hang what was issued on the same token another time, and has nothing to do with it.
-        if record.family != 0 && (!record.hangs() || self.is_renewed(record)) {
-            ends.insert(record.family);
-        }
+        let mut ends = self.families_of(record, &[]);
         loop {
             let found = self.hanging(record.account, &ends);
             if found.is_empty() {
@@ -80,10 +76,49 @@ impl Core {
         held.filter(|record| families.contains(&record.family)).map(|record| record.token()).collect()
     }
 
+    /// The families that end with a token, where memory does not have all that was issued to its account, but some are in
+    /// hand: its own, and the one of what hangs on it.
+    fn families_of(&self, record: &Record, in_hand: &[Record]) -> HashSet<u64> {
+        let mut families = HashSet::from([record::family_on(&record.token())]);
+        // Beside it may hang what was issued on the same token another time, and has nothing to do with it.
+        if record.family != 0 && (!record.hangs() || self.is_renewed(record, in_hand)) {
+            families.insert(record.family);
+        }
+        families
+    }
+
     /// Whether a refresh token is in the family of a token.
-    fn is_renewed(&self, record: &Record) -> bool {
-        let is_of_it = |other: &Record| other.family == record.family && other.kind == TokenKind::Refresh;
-        is_of_it(record) || self.tokens.of_account(record.account).iter().any(is_of_it)
+    fn is_renewed(&self, record: &Record, in_hand: &[Record]) -> bool {
+        let is_of_it = |other: &Record| {
+            (other.account, other.family, other.kind) == (record.account, record.family, TokenKind::Refresh)
+        };
+        in_hand.iter().chain([record]).any(is_of_it)
+            || self.tokens.of_account(record.account).iter().any(is_of_it)
+    }
+
+    /// Puts back what was taken out, but for what somebody else has ended since the note of that number, and what was issued
+    /// with that or on it: whoever ended it did not find it, and the store was not told.
+    pub(super) fn put_back(&self, ledger: &mut Ledger, taken: Vec<Record>, note: u64) {
+        let has_ended = |record: &Record| ledger.meanwhile.has_ended_since(record, note);
+        let mut end: Vec<_> = taken.iter().filter(|record| has_ended(record)).copied().collect();
+        let mut ended = HashSet::new();
+        while let Some(record) = end.pop() {
+            if !ended.insert(record.digest) || record.account == 0 {
+                continue;
+            }
+            let families = self.families_of(&record, &taken);
+            ledger.meanwhile.end_families(record.account, &families);
+            let ends = |other: &&Record| other.account == record.account && families.contains(&other.family);
+            end.extend(taken.iter().filter(ends).copied());
+        }
+        for record in taken {
+            if ended.contains(&record.digest) {
+                ledger.unwritten_ends.push(record.digest);
+                self.tell(Ended::Token(record.token()));
+            } else {
+                self.tokens.insert(record);
+            }
+        }
     }
 
     /// Waits for the store to learn of ends. If it cannot, they are told to it later: memory has them already.

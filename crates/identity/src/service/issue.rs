@@ -35,6 +35,8 @@ struct Work {
     rows: Vec<TokenRow>,
     added: Vec<TokenDigest>,
     gone: Vec<Record>,
+    /// The number of the last note of what ended when it had been worked on.
+    noted: u64,
     /// A refresh token that this order marked as spent, as it was before.
     spent: Option<Record>,
 }
@@ -79,7 +81,9 @@ impl Core {
         let begun = {
             let mut ledger = self.ledger();
             let mut work = Work::default();
-            match self.prepare(&mut ledger, &mut work, &order, spends, now) {
+            let prepared = self.prepare(&mut ledger, &mut work, &order, spends, now);
+            work.noted = ledger.meanwhile.notes();
+            match prepared {
                 Ok(()) => {
                     let changes = changes(&mut work, now);
                     let write = (!changes.is_empty()).then(|| self.store.write(changes));
@@ -124,14 +128,7 @@ impl Core {
         for digest in work.added {
             self.tokens.remove(&digest);
         }
-        for record in work.gone {
-            if ledger.meanwhile.take_back(&record) {
-                self.tokens.insert(record);
-            } else {
-                // Whoever ended it did not find it, and the store was not told.
-                ledger.unwritten_ends.push(record.digest);
-            }
-        }
+        self.put_back(ledger, work.gone, work.noted);
         if let Some(before) = work.spent {
             self.tokens.change(&before.token(), |record| {
                 record.marks = record.marks.without(Marks::SPENT);

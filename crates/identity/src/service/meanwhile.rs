@@ -5,22 +5,21 @@
 
 use countersign_auth::account::AccountId;
 use countersign_auth::token::TokenDigest;
-use hashbrown::hash_map::Entry;
 use hashbrown::{HashMap, HashSet};
 
 use super::Core;
 use crate::tokens::record::Record;
 
-/// What ended in a while, and how many began then who still have something in hand.
+/// What ended in a while, each with the number of the last note of it, and how many began then who still have something in
+/// hand.
 #[derive(Default)]
 struct While {
     readers: usize,
-    /// And how often: an order that fails takes its own end back, and no other.
-    tokens: HashMap<[u8; 32], u32>,
+    tokens: HashMap<[u8; 32], u64>,
     /// By account and number: a row that was not in memory may be of one.
-    families: HashSet<(u64, u64)>,
+    families: HashMap<(u64, u64), u64>,
     /// And which token stayed.
-    accounts: HashMap<u64, Option<[u8; 32]>>,
+    accounts: HashMap<u64, (Option<[u8; 32]>, u64)>,
 }
 
 /// What has ended since those began who still have something in hand.
@@ -33,6 +32,8 @@ pub(super) struct Meanwhile {
     number: u64,
     older: While,
     younger: While,
+    /// Notes that were made.
+    notes: u64,
 }
 
 impl Meanwhile {
@@ -61,9 +62,15 @@ impl Meanwhile {
         }
     }
 
-    /// Where ends are noted, if somebody has something in hand.
-    fn noted(&mut self) -> Option<&mut While> {
-        (self.older.readers > 0).then_some(&mut self.younger)
+    /// Where ends are noted, if somebody has something in hand, and under which number.
+    fn noted(&mut self) -> Option<(&mut While, u64)> {
+        self.notes += 1;
+        (self.older.readers > 0).then_some((&mut self.younger, self.notes))
+    }
+
+    /// The number of the last note: what is noted from here on has a greater one.
+    pub(super) fn notes(&self) -> u64 {
+        self.notes
     }
 
     fn whiles(&self) -> [&While; 2] {
@@ -71,47 +78,46 @@ impl Meanwhile {
     }
 
     pub(super) fn ends(&mut self, token: TokenDigest) {
-        if let Some(noted) = self.noted() {
-            *noted.tokens.entry(token.0).or_default() += 1;
+        if let Some((noted, note)) = self.noted() {
+            noted.tokens.insert(token.0, note);
         }
     }
 
     pub(super) fn end_families(&mut self, account: u64, families: &HashSet<u64>) {
-        if let Some(noted) = self.noted() {
-            noted.families.extend(families.iter().map(|family| (account, *family)));
+        if let Some((noted, note)) = self.noted() {
+            noted.families.extend(families.iter().map(|family| ((account, *family), note)));
         }
     }
 
     pub(super) fn end_account(&mut self, account: AccountId, keep: Option<TokenDigest>) {
-        if let Some(noted) = self.noted() {
-            noted.accounts.insert(account.0, keep.map(|token| token.0));
+        if let Some((noted, note)) = self.noted() {
+            noted.accounts.insert(account.0, (keep.map(|token| token.0), note));
         }
     }
 
-    /// An end was none: the order that wanted it has failed. Whether nothing else has ended the token.
-    pub(super) fn take_back(&mut self, record: &Record) -> bool {
-        let noted =
-            if self.older.tokens.contains_key(&record.digest) { &mut self.older } else { &mut self.younger };
-        if let Entry::Occupied(mut times) = noted.tokens.entry(record.digest) {
-            *times.get_mut() -= 1;
-            if *times.get() == 0 {
-                times.remove();
-            }
-        }
-        !self.has_ended(record.digest, record.account)
+    /// Whether anything was noted after the note of that number which has ended a token, alone, with its family or with its
+    /// account: an order that fails brings back what it took out itself, and nothing else has ended.
+    pub(super) fn has_ended_since(&self, record: &Record, note: u64) -> bool {
+        self.whiles().into_iter().any(|noted| {
+            let token = noted.tokens.get(&record.digest);
+            let family = noted.families.get(&(record.account, record.family));
+            let account = noted.accounts.get(&record.account);
+            let account = account.filter(|(keep, _)| *keep != Some(record.digest)).map(|(_, number)| number);
+            [token, family, account].into_iter().flatten().any(|number| *number > note)
+        })
     }
 
     /// Whether a token has ended, or all of its account.
     pub(super) fn has_ended(&self, token: [u8; 32], account: u64) -> bool {
         self.whiles().into_iter().any(|noted| {
             let kept = noted.accounts.get(&account);
-            kept.is_some_and(|keep| *keep != Some(token)) || noted.tokens.contains_key(&token)
+            kept.is_some_and(|(keep, _)| *keep != Some(token)) || noted.tokens.contains_key(&token)
         })
     }
 
     /// Whether a token has ended with its family.
     pub(super) fn has_ended_family(&self, account: u64, family: u64) -> bool {
-        self.whiles().into_iter().any(|noted| noted.families.contains(&(account, family)))
+        self.whiles().into_iter().any(|noted| noted.families.contains_key(&(account, family)))
     }
 }
 

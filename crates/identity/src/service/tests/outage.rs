@@ -97,6 +97,59 @@ async fn an_order_that_fails_brings_nothing_back_that_was_ended_meanwhile() {
 }
 
 #[tokio::test]
+async fn an_order_that_fails_brings_nothing_back_that_was_issued_with_what_was_ended_meanwhile_or_on_it() {
+    let bench = Bench::new().await;
+    let ann = bench.account("users", "ann").await;
+    let on = |on: TokenDigest, plans| Issue { on: Some(on), ..order(Some(&ann), plans, at(0)) };
+    let issue = async |order| -> Vec<_> { bench.issue(order, at(0)).await.iter().map(digest).collect() };
+    // A session with a refresh token and one token on it, of which one ends, and of another none.
+    let family = async || {
+        let mut family = issue(order(Some(&ann), vec![session(), refresh()], at(0))).await;
+        family.extend(issue(on(family[0], vec![access()])).await);
+        family
+    };
+    let [by_session, by_refresh, stays] = [family().await, family().await, family().await];
+    // Tokens on sessions, of which one session ends.
+    let [ends, lives] =
+        [bench.token(&ann, session(), at(0)).await, bench.token(&ann, session(), at(0)).await];
+    let [child, brother] =
+        [issue(on(ends, vec![session()])).await[0], issue(on(lives, vec![session()])).await[0]];
+    let grandchild = issue(on(child, vec![access()])).await[0];
+    // Beside that of which the order takes the place, and no further than that.
+    let sister = issue(on(lives, vec![session()])).await[0];
+    let replaced = [by_session[0], by_refresh[0], stays[0], child, brother, sister];
+    bench.store.hold_failures();
+    bench.store.switch(Power::Off);
+    let log_in = |replaces| {
+        let order = Issue { replaces: Some(replaces), ..order(Some(&ann), vec![session()], at(1)) };
+        bench.service.issue(order, at(1))
+    };
+    let orders = replaced.map(log_in);
+    until(async || bench.store.failures_held() == orders.len()).await;
+    bench.store.switch(Power::On);
+    for token in [by_session[0], by_refresh[1], ends, sister] {
+        bench.service.end(token, at(2)).await.unwrap();
+    }
+    bench.store.release_failures();
+    for order in orders {
+        assert!(order.await.is_err());
+    }
+    bench.service.flush().await.unwrap();
+    let ended = [&by_session[..], &by_refresh, &[ends, child, grandchild, sister]].concat();
+    let live = [&stays[..], &[lives, brother]].concat();
+    let says = async |bench: &Bench| {
+        for token in &ended {
+            assert_eq!(bench.says(*token, at(3)).await, "unknown");
+        }
+        for token in &live {
+            assert_eq!(bench.says(*token, at(3)).await, "live");
+        }
+    };
+    says(&bench).await;
+    says(&bench.reopen().await).await;
+}
+
+#[tokio::test]
 async fn a_row_that_was_read_before_its_token_ended_brings_nothing_back() {
     let bench = Bench::new().await;
     let ann = bench.account("users", "ann").await;
