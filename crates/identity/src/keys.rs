@@ -294,10 +294,16 @@ impl Core {
         let Some((row, owner)) = self.key_of(&asking, &name) else { return Ok(KeyAnswer::NotFound) };
         let owner = Arc::clone(&owner.account);
         let mut row = (*row).clone();
+        let (digest, end) = (TokenDigest(row.digest), row.expires_at);
         apply(&mut row, change);
         row.updated_at = now.unix_ms();
+        let ends_sooner = row.expires_at.is_some_and(|sooner| end.is_none_or(|end| sooner < end));
         let shown = info(&row, &owner);
         self.key_write(row, &asking.by(), "key.changed", &owner, now).await?;
+        if ends_sooner {
+            // What was issued on it reaches as far as it did.
+            self.end_hanging(digest, owner.id).await?;
+        }
         Ok(KeyAnswer::Done(shown, None))
     }
 

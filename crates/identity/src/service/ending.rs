@@ -163,7 +163,7 @@ impl Core {
         self.finish_end(gone, write).await
     }
 
-    /// Ends what was issued on an API key that is gone.
+    /// Ends what was issued on an API key that is gone, or ends sooner than it did.
     pub(crate) async fn end_hanging(&self, key: TokenDigest, account: AccountId) -> Result<(), Unavailable> {
         let (gone, write) = {
             let mut ledger = self.ledger();

@@ -16,7 +16,7 @@ use super::ending::still_loading;
 use super::issue::Lifetimes;
 use super::{By, Core, Ended, Service};
 use crate::keys::Asking;
-use crate::tokens::record::{self, Marks, NEVER};
+use crate::tokens::record::{self, Marks, NEVER, Record};
 
 impl Core {
     /// Opens a session in memory alone.
@@ -52,10 +52,11 @@ impl Core {
             drop(ledger);
             gone.iter().for_each(|record| self.tell(Ended::Token(record.token())));
         }
-        // An account that was disabled while this went on has ended all sessions but this one, and a token that ended what
-        // hung on it.
+        // An account that was disabled while this went on has ended all sessions but this one, and a token that ended, or ends
+        // sooner than it did, what hung on it.
+        let reaches_further = |parent: Option<Record>| parent.is_none_or(|parent| parent.ends < ends);
         let has_ended = account.is_some_and(|account| !self.may_still_act(account, proven_at, now))
-            || on.map(parent).is_some_and(|parent| parent.is_none());
+            || on.map(parent).is_some_and(reaches_further);
         if has_ended {
             self.tokens.remove(&digest);
             return Ok(None);

@@ -124,6 +124,41 @@ async fn a_key_lives_changes_rotates_and_dies() {
 }
 
 #[tokio::test]
+async fn a_key_that_ends_sooner_takes_with_it_what_was_issued_on_it() {
+    let cast = cast().await;
+    let (info, value) = cast.create(&cast.admin, "crm", None).await.unwrap();
+    let issued = async || {
+        let on = Some(digest_of(&value));
+        let issue = Issue { on, ..order(Some(&cast.crm), vec![access()], at(2)) };
+        digest(&cast.bench.issue(issue, at(2)).await[0])
+    };
+    let change = async |expires_at: Option<Option<i64>>| {
+        let expires_at = expires_at.map(|end| end.map(at));
+        let change = KeyChange { label: None, description: None, expires_at };
+        done(
+            cast.bench
+                .service
+                .key_update(caller(&cast.crm), KeyName::Id(info.id), change, at(3))
+                .await
+                .unwrap(),
+        );
+    };
+    for (change_to, expected) in [
+        (None, "live"),
+        (Some(Some(100)), "unknown"),
+        (Some(Some(100)), "live"),
+        (Some(Some(200)), "live"),
+        (Some(Some(150)), "unknown"),
+        (Some(None), "live"),
+    ] {
+        let token = issued().await;
+        change(change_to).await;
+        assert_eq!(cast.bench.says(token, at(4)).await, expected, "{change_to:?}");
+        assert_eq!(cast.bench.says(digest_of(&value), at(4)).await, "live");
+    }
+}
+
+#[tokio::test]
 async fn who_may_touch_whose_keys() {
     let cast = cast().await;
     let check = |by: Arc<Account>, owner: &'static str, allowed: bool| {
