@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use countersign_auth::source::Source;
 use countersign_auth::time::Time;
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 
 use self::account::Account;
 use self::addresses::Addresses;
@@ -86,7 +86,7 @@ pub(crate) enum Verdict {
 /// logged in.
 pub(crate) struct Lockout {
     patience: Patience,
-    accounts: Mutex<HashMap<u64, Account>>,
+    accounts: Mutex<Accounts>,
     /// Copies of the accounts with a locked bucket: whoever asks about an account, on each of its requests, takes no
     /// mutex. Changed under that of `accounts`.
     locked: Rcu<HashMap<u64, Arc<Account>>>,
@@ -94,6 +94,13 @@ pub(crate) struct Lockout {
     pub(crate) addresses: Arc<Addresses>,
     /// Ids and references from addresses that were not the caller's.
     pub(crate) guesses: Addresses,
+}
+
+#[derive(Default)]
+struct Accounts {
+    all: HashMap<u64, Account>,
+    /// Those with failures: a few of all that have logged in.
+    struck: HashSet<u64>,
 }
 
 impl Lockout {
@@ -107,14 +114,14 @@ impl Lockout {
         }
     }
 
-    fn accounts(&self) -> MutexGuard<'_, HashMap<u64, Account>> {
+    fn accounts(&self) -> MutexGuard<'_, Accounts> {
         self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The bucket that an attempt on an account counts in.
     pub(crate) fn bucket(&self, account: u64, address: IpAddr) -> Bucket {
         let source = Source::of(address);
-        let source = self.accounts().get(&account).and_then(|account| account.bucket(source));
+        let source = self.accounts().all.get(&account).and_then(|account| account.bucket(source));
         Bucket { account, source }
     }
 
@@ -142,7 +149,8 @@ impl Lockout {
     /// Changes an account, and the copy that is read of it.
     fn change<R>(&self, number: u64, now: Time, work: impl FnOnce(&mut Account) -> R) -> R {
         let mut accounts = self.accounts();
-        let account = accounts.entry(number).or_default();
+        let Accounts { all, struck } = &mut *accounts;
+        let account = all.entry(number).or_default();
         let answer = work(account);
         let is_locked = account.locked_until(now).is_some();
         if is_locked || self.locked.read().contains_key(&number) {
@@ -155,8 +163,13 @@ impl Lockout {
                 }
             });
         }
-        if account.is_nobodys() {
-            accounts.remove(&number);
+        if account.is_struck() {
+            struck.insert(number);
+        } else {
+            struck.remove(&number);
+            if account.is_nobodys() {
+                all.remove(&number);
+            }
         }
         answer
     }
@@ -168,6 +181,12 @@ impl Lockout {
             let factor = 1_u32.checked_shl(failures.checked_sub(free)?).unwrap_or(u32::MAX);
             Some(delay_first.saturating_mul(factor).min(delay_max))
         };
+        // Guesses at a locked account go on, and each change would be a copy of all that are locked.
+        let at_hand = self.locked.read().get(&bucket.account).cloned();
+        let strikes = at_hand.as_ref().and_then(|account| account.strikes(bucket.source));
+        if strikes.and_then(|strikes| strikes.are_locked(now)) == Some(true) {
+            return Err(Locked);
+        }
         match self.change(bucket.account, now, |account| account.strike(bucket.source, now, delay)) {
             Some(failures) if failures == free => Ok(Verdict::NowLocked),
             Some(_) => Ok(Verdict::Counted),
@@ -194,7 +213,7 @@ impl Lockout {
         self.change(bucket.account, now, |account| {
             if let Some(strikes) = account.strikes_mut(bucket.source) {
                 strikes.failures = strikes.failures.saturating_sub(1);
-                strikes.locked_until = strikes.last;
+                strikes.locked_until = None;
             }
         });
     }
@@ -207,17 +226,21 @@ impl Lockout {
     /// Forgets what is over.
     pub(crate) fn sweep(&self, now: Time) {
         let mut accounts = self.accounts();
-        accounts.retain(|_, account| {
+        let Accounts { all, struck } = &mut *accounts;
+        let mut still_locked = HashMap::new();
+        struck.retain(|number| {
+            let Some(account) = all.get_mut(number) else { return false };
             account.sweep(now);
-            !account.is_nobodys()
+            if account.locked_until(now).is_some() {
+                still_locked.insert(*number, Arc::new(account.clone()));
+            }
+            let is_struck = account.is_struck();
+            if account.is_nobodys() {
+                all.remove(number);
+            }
+            is_struck
         });
-        self.locked.change(|locked| {
-            *locked = accounts
-                .iter()
-                .filter(|(_, account)| account.locked_until(now).is_some())
-                .map(|(number, account)| (*number, Arc::new(account.clone())))
-                .collect();
-        });
+        self.locked.change(|locked| *locked = still_locked);
     }
 }
 
@@ -263,6 +286,28 @@ mod tests {
         lockout.unlock(7, at(now));
         assert!(!is_locked(7, now));
         assert!(lockout.begin(bucket, at(now)).is_ok());
+    }
+
+    /// Requests take the time before they take their turn.
+    #[test]
+    fn who_is_overtaken_by_a_failure_is_not_locked_out() {
+        let lockout = Lockout::new(Patience::default());
+        let bucket = lockout.bucket(7, ip("10.0.0.1"));
+        let is_locked = |now| lockout.is_locked(7, Source::of(ip("10.0.0.1")), at(now));
+        lockout.begin(bucket, at(2)).unwrap();
+        lockout.begin(bucket, at(1)).unwrap();
+        assert!(!is_locked(0));
+        lockout.undo(bucket, at(2));
+        lockout.begin(bucket, at(1)).unwrap();
+        for now in [3, 2] {
+            lockout.begin(bucket, at(now)).unwrap();
+        }
+        // The fifth was given back.
+        lockout.begin(bucket, at(5)).unwrap();
+        lockout.undo(bucket, at(5));
+        assert!(!is_locked(4));
+        assert_eq!(lockout.begin(bucket, at(4)).unwrap(), Verdict::NowLocked);
+        assert!(is_locked(1) && is_locked(1004) && !is_locked(1005));
     }
 
     #[test]
@@ -322,9 +367,10 @@ mod tests {
         let asked = Arc::clone(&lockout);
         std::thread::spawn(move || {
             let is_locked = |address| asked.is_locked(7, Source::of(ip(address)), at(0));
-            said.send([is_locked("10.0.0.1"), is_locked("10.9.9.9")])
+            let stranger = Bucket { account: 7, source: None };
+            said.send([is_locked("10.0.0.1"), is_locked("10.9.9.9"), asked.begin(stranger, at(0)).is_err()])
         });
-        assert_eq!(answer.recv_timeout(Duration::from_secs(60)).unwrap(), [false, true]);
+        assert_eq!(answer.recv_timeout(Duration::from_secs(60)).unwrap(), [false, true, true]);
         drop(held);
     }
 
@@ -351,8 +397,46 @@ mod tests {
             assert!(lockout.is_locked(7, Source::of(address), at(63_999)));
             assert!(!lockout.is_locked(7, Source::of(address), at(64_000)));
             lockout.sweep(at(64_000 + hour));
-            assert!(lockout.accounts().is_empty() && lockout.locked.read().is_empty());
+            assert!(lockout.accounts().all.is_empty() && lockout.locked.read().is_empty());
         }
+    }
+
+    /// The sweeper looks at these alone, however many have logged in.
+    #[test]
+    fn accounts_with_failures_are_told_from_those_that_are_known() {
+        let lockout = Lockout::new(Patience::default());
+        let home = ip("10.0.0.1");
+        for known in 0..100 {
+            lockout.know(known, Source::of(home), at(0));
+        }
+        let struck = |numbers: &[u64]| {
+            assert_eq!(lockout.accounts().struck, numbers.iter().copied().collect());
+            // All that have failures, and no others.
+            let accounts = lockout.accounts();
+            let mut have = accounts.all.iter().filter(|(_, account)| account.is_struck());
+            assert!(
+                have.clone().count() == numbers.len() && have.all(|(number, _)| numbers.contains(number))
+            );
+        };
+        let fails = |account| {
+            lockout.begin(lockout.bucket(account, home), at(1)).unwrap();
+        };
+        [7, 8, 9, 10, 200, 201].into_iter().for_each(fails);
+        struck(&[7, 8, 9, 10, 200, 201]);
+        lockout.succeeded(lockout.bucket(7, home), home, at(1));
+        lockout.unlock(8, at(1));
+        lockout.unlock(200, at(1));
+        struck(&[9, 10, 201]);
+        [10; 3].into_iter().for_each(fails);
+        lockout.sweep(at(3_599_000));
+        struck(&[9, 10, 201]);
+        // A stranger's is a bucket beside it.
+        lockout.begin(lockout.bucket(10, ip("10.9.9.9")), at(3_599_000)).unwrap();
+        lockout.sweep(at(3_601_000));
+        struck(&[10]);
+        lockout.sweep(at(2 * 3_600_000));
+        struck(&[]);
+        assert_eq!(lockout.accounts().all.len(), 100);
     }
 
     #[test]
@@ -366,6 +450,6 @@ mod tests {
             assert_eq!(lockout.begin(bucket, at(3_600_000 + attempt)).unwrap(), Verdict::Counted);
         }
         lockout.sweep(at(2 * 3_600_000 + 10));
-        assert!(lockout.accounts().is_empty() && lockout.locked.read().is_empty());
+        assert!(lockout.accounts().all.is_empty() && lockout.locked.read().is_empty());
     }
 }
