@@ -143,9 +143,7 @@ impl Identities {
         let api = &settled.api;
         let said = Declared::of(loaded, settled);
         self.declared.lock().unwrap_or_else(PoisonError::into_inner).insert(config.name.clone(), said);
-        for issuer in api.own_issuers() {
-            self.service.trust_issuer(&config.name, issuer, TrustedIssuer::Ours);
-        }
+        self.trust_own(config, settled);
         objects::apply(config, &self.service, outbound).map_err(|error| anyhow!(error))?;
         issuers::apply(loaded, config, &self.service, outbound).map_err(|error| anyhow!(error))?;
         if let Some(settings) = negotiation::settings(loaded, config) {
@@ -176,6 +174,14 @@ impl Identities {
             self.set_shared(&config.name, word, kind, value).await?;
         }
         Ok(())
+    }
+
+    /// Takes the tokens that the gate signs for an API, whose dialect says in whose name; where the configuration says where
+    /// the keys of that issuer are, that counts.
+    pub(super) fn trust_own(&self, config: &config::Api, settled: &Settled) {
+        for issuer in settled.api.own_issuers().filter(|issuer| !config.issuers.contains_key(*issuer)) {
+            self.service.trust_issuer(&config.name, issuer, TrustedIssuer::Ours);
+        }
     }
 
     /// Whoever holds an operator-set value acts as an account of its own, which is made when it is first needed.

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::plane::{self, Present};
 use super::{Identities, Running, Settled, directories, problems, settle_all};
-use crate::config::{Config, Contents, Loaded, Mistake};
+use crate::config::{self, Config, Contents, Loaded, Mistake};
 use crate::output::Failure;
 
 /// Tables of the configuration that are read at the start only.
@@ -121,6 +121,9 @@ impl Running {
             }
         }
         // From here on nothing fails.
+        for (config, api) in after.config.api.iter().zip(&settled) {
+            identities.trust_own(config, api);
+        }
         let calls = plane::calls(&after.config, identities, Arc::clone(&present.services));
         identities.adopt(settled);
         self.data.replace(gate);
@@ -163,11 +166,24 @@ fn fixed(
         let said = Declared::of(after, settled);
         mistakes.extend(said.changed_since(&declared).map(|key| told(&format!("api[{at}].{key}"))));
     }
+    // Whose account a value of the operator's is was said when the value was.
+    for (at, (api, settled)) in after.config.api.iter().zip(settled).enumerate() {
+        let before = known.iter().find(|before| before.api.name() == settled.api.name());
+        if before.is_some_and(|before| shared_values(api, before) != shared_values(api, settled)) {
+            mistakes.push(told(&format!("api[{at}].dialect")));
+        }
+    }
     // What is kept of a password for Digest is what was declared when it was set.
     if mistakes.is_empty() && digest_places(known) != digest_places(settled) {
         mistakes.push(told("api"));
     }
     Ok(mistakes)
+}
+
+/// The values of the operator's that an API has, each with the kind of account that it proves.
+fn shared_values(api: &config::Api, settled: &Settled) -> BTreeSet<(String, String)> {
+    let said = settled.api.shared_words().filter(|(word, _)| api.shared.contains_key(&***word));
+    said.map(|(word, kind)| (word.to_string(), kind.to_string())).collect()
 }
 
 fn digest_places(apis: &[Settled]) -> BTreeSet<String> {

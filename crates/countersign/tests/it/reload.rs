@@ -58,6 +58,44 @@ fn hang_up(gate: &mut Gate) -> (String, Vec<Value>) {
     (last["message"].as_str().unwrap().to_owned(), errors)
 }
 
+/// The gate takes what it signs, also where a reload changes in whose name it does.
+#[test]
+fn tokens_of_the_gates_own_go_by_the_dialect_that_is_in_force() {
+    let ann =
+        AccountDraft { password: Some(Secret::new("wonderland-7")), ..AccountDraft::new("customers", "ann") };
+    let apis = |upstream| {
+        format!(
+            "[[api]]\nname = \"shop\"\ndialect = \"./mine.toml\"\nat = [\"/\"]\nupstream = \"http://{upstream}\"\n{}",
+            "[[api.route]]\nat = \"/**\"\nallow = \"authenticated\"\n"
+        )
+    };
+    let site = Site::with(apis, vec![ann]);
+    let dialect = Setting::dialect_text("enactor");
+    site.write("mine.toml", &dialect);
+    let mut gate = site.start();
+    let address = gate.address;
+    let send = |lines: &[&str], body: &str| {
+        let lines: Vec<String> = lines.iter().map(|line| (*line).to_owned()).collect();
+        Client::new(address).exchange(0, &raw::bytes(&lines, body)).unwrap()
+    };
+    let log_in = || {
+        let head = ["POST /identity/token HTTP/1.1", "Host: a.example", "Content-Type: application/json"];
+        let told = send(&head, "{\"userName\":\"ann\",\"password\":\"wonderland-7\"}");
+        let told: Value = serde_json::from_slice(&told.body).unwrap();
+        format!("Authorization: Bearer {}", told["access_token"].as_str().unwrap())
+    };
+    let ask = |token: &str| send(&["GET /x HTTP/1.1", "Host: a.example", token], "").head.status();
+    let old = log_in();
+    assert_eq!(ask(&old), 200);
+    let issuer = "\"http://www.enactor.co/\"";
+    assert!(dialect.contains(issuer));
+    site.write("mine.toml", &dialect.replace(issuer, "\"https://id.shop.example/\""));
+    gate.hang_up();
+    assert_eq!(gate.says_next(&[TAKEN, KEPT_OUT])["message"], TAKEN);
+    assert_eq!(ask(&log_in()), 200);
+    assert_eq!(ask(&old), 401, "in another's name");
+}
+
 #[test]
 fn a_route_is_added_and_what_was_begun_ends_as_it_began() {
     let site = site();

@@ -28,6 +28,12 @@ pub enum KeySetError {
     /// Not PEM with a public key in it.
     #[error("could not read a public key from PEM")]
     Pem,
+    /// More than one block, of which the others would be passed over.
+    #[error("the PEM holds more than one key; write a file with one, or a key set (`jwks_file`)")]
+    SeveralPem,
+    /// A private key stands in it, beside another or alone.
+    #[error("the PEM holds a private key: keep it where it signs")]
+    PrivatePem,
     /// More than 1 MiB, or more than 64 keys.
     #[error("the key set is too large")]
     TooLarge,
@@ -197,6 +203,13 @@ fn from_spki(bytes: &[u8]) -> Option<PublicKey> {
 /// # Errors
 /// See [`KeySetError`].
 pub fn parse_pem(text: &str) -> Result<IssuerKey, KeySetError> {
+    let blocks = || text.split("-----BEGIN ").skip(1);
+    if blocks().any(|block| block.split("-----").next().is_some_and(|label| label.ends_with("PRIVATE KEY"))) {
+        return Err(KeySetError::PrivatePem);
+    }
+    if blocks().count() > 1 {
+        return Err(KeySetError::SeveralPem);
+    }
     let body = ["PUBLIC KEY", "RSA PUBLIC KEY"].iter().find_map(|label| {
         let (_, rest) = text.split_once(&format!("-----BEGIN {label}-----"))?;
         Some(rest.split_once(&format!("-----END {label}-----"))?.0)

@@ -147,7 +147,9 @@ fn pem_keys_are_pinned_to_one_algorithm() {
     check(P256_PEM, Ok(Algorithm::ES256));
     check(ED25519_PEM, Ok(Algorithm::EdDSA));
     check(&ED25519_PEM.replace("MCow", "MCox"), Err(KeySetError::Pem));
-    check(&ED25519_PEM.replace("PUBLIC", "PRIVATE"), Err(KeySetError::Pem));
+    check(&ED25519_PEM.replace("PUBLIC", "PRIVATE"), Err(KeySetError::PrivatePem));
+    check(&[P256_PEM, &ED25519_PEM.replace("PUBLIC", "EC PRIVATE")].concat(), Err(KeySetError::PrivatePem));
+    check(&[P256_PEM, ED25519_PEM].concat(), Err(KeySetError::SeveralPem));
     check("", Err(KeySetError::Pem));
 }
 
