@@ -288,6 +288,22 @@ impl Api {
         self.dialect.credentials.iter().filter_map(|rule| rule.jwt.as_ref()).map(|jwt| jwt.issuer.as_str())
     }
 
+    /// Whether a credential of that name is on.
+    pub fn has_on(&self, credential: &str) -> bool {
+        self.dialect.credentials.iter().any(|rule| *rule.name == *credential && self.is_on(rule))
+    }
+
+    /// Whether signed tokens are taken here.
+    pub fn has_jwt_on(&self) -> bool {
+        self.dialect.credentials.iter().any(|rule| rule.scheme == Scheme::Jwt && self.is_on(rule))
+    }
+
+    /// Whether some claim fills a field of an identity where only the dialect says which.
+    pub fn jwt_fills(&self, field: &str) -> bool {
+        let claims = self.dialect.credentials.iter().filter_map(|rule| rule.jwt.as_ref());
+        claims.flat_map(|jwt| &jwt.claims).any(|(target, _)| target == field)
+    }
+
     /// Whether an identity that a front proved is taken here.
     pub fn takes_fronts(&self) -> bool {
         self.dialect.credentials.iter().any(|rule| rule.scheme == Scheme::Front && self.is_on(rule))

@@ -13,7 +13,7 @@ use crate::time::Time;
 use crate::token::{LiveToken, TokenDigest, TokenRef};
 
 /// The fields of an identity that a claim of a token may fill; any other name is a key's.
-pub(crate) const CLAIM_FIELDS: [&str; 7] =
+pub const CLAIM_FIELDS: [&str; 7] =
     ["subject", "tenant", "roles", "name", "email", "first_name", "last_name"];
 
 /// A caller whose credential was verified, or one who was let in without any.

@@ -302,6 +302,21 @@ fn directories_are_checked_before_anything_is_asked() {
         "[directory.portal.http]\nurl = \"https://login.example/x\"\nid = \"user.id\"",
         "directory.portal.http.id: is no JSON pointer; it begins with `/`, like \"/user/mail\"",
     );
+    let twice = |more: &str| {
+        format!("[directory.portal.http]\nurl = \"https://login.example/x\"\nbody = \"form\"\n{more}")
+    };
+    check(
+        &twice("fields = { password = \"x\" }"),
+        "directory.portal.http.fields.password: is `password_field`, which the gate fills in; take it out",
+    );
+    check(
+        &twice("fields = { Login = \"x\" }\nuser_field = \"login\""),
+        "directory.portal.http.fields.Login: is `user_field`, which the gate fills in; take it out",
+    );
+    check(
+        &twice("user_field = \"pass\"\npassword_field = \"pass\""),
+        "directory.portal.http.password_field: is `user_field` as well; each has a name of its own",
+    );
     check("[directory.none]", "directory.none: needs exactly one of `ldap` and `http`");
     check("[[api.directory]]\nname = \"corp\"", "api[1].directory[0].name: no directory is called `corp`");
 }
@@ -361,6 +376,42 @@ fn a_route_about_what_people_log_in_by_is_told() {
     assert_eq!(told("POST /identity/token", "\"anonymous\""), [""; 0]);
     for at in ["/identity/**", "GET /identity/token", "/identity/{what}", "/{a}/{b}", "POST /**"] {
         assert_eq!(told(at, "\"authenticated\""), [""; 0], "{at}");
+    }
+}
+
+#[test]
+fn what_of_an_issuer_is_never_looked_at_is_told() {
+    let (_, page) = documented().into_iter().find(|(page, _)| page.ends_with("issuers.md")).unwrap();
+    let told = |changes: &[(&str, &str)]| -> Vec<String> {
+        let mut text = page.clone();
+        for (old, new) in changes {
+            assert_eq!(text.matches(old).count(), 1, "{old}");
+            text = text.replace(old, new);
+        }
+        let loaded = Loaded::parse(Path::new("c.toml"), folder().path(), &text).unwrap();
+        let problems = crate::wire::problems(&loaded);
+        let shown = |mistake: &super::Mistake| {
+            let key = mistake.key.split("shop\"").last().unwrap_or_default();
+            format!("{key}: {}; {}", mistake.message, mistake.hint.as_deref().unwrap_or_default())
+        };
+        problems.iter().map(shown).collect()
+    };
+    assert_eq!(told(&[]), [""; 0]);
+    let roles = ", roles = \"/realm_access/roles\"";
+    assert_eq!(
+        told(&[(roles, "")]),
+        [
+            ".roles: is never looked at: no claim fills the roles; say which one, like claims = { roles = \"groups\" }"
+        ]
+    );
+    for (wrong, meant) in [("tenent", "tenant"), ("Tenant", "tenant"), ("tennant", "tenant")] {
+        assert_eq!(
+            told(&[("tenant = ", &format!("{wrong} = "))]),
+            [format!(".claims.{wrong}: would be a key of that name; did you mean `{meant}`?")]
+        );
+    }
+    for key in ["mail", "company", "merchant", "sub"] {
+        assert_eq!(told(&[("tenant = ", &format!("{key} = "))]), [""; 0], "{key}");
     }
 }
 

@@ -269,6 +269,16 @@ fn http_options(
     if let Some(both) = http.right.iter().find(|status| http.wrong.contains(status)) {
         return Err(wrong("http.right", format!("{both} is in `wrong` as well")));
     }
+    // A service that reads the first of two fields of one name would check another password, or let everybody in.
+    if http.user_field == http.password_field {
+        return Err(wrong("http.password_field", "is `user_field` as well; each has a name of its own"));
+    }
+    for (field, key) in [(&http.user_field, "user_field"), (&http.password_field, "password_field")] {
+        if let Some(name) = http.fields.keys().find(|name| name.eq_ignore_ascii_case(field)) {
+            let message = format!("is `{key}`, which the gate fills in; take it out");
+            return Err(wrong(&format!("http.fields.{name}"), message));
+        }
+    }
     let authorization = match &http.authorization_file {
         Some(file) => Some(secret(loaded, file, "http.authorization_file")?),
         None => None,

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use countersign_auth::account::People;
 use countersign_auth::api::Api;
+use countersign_auth::identity::CLAIM_FIELDS;
 use countersign_auth::port::foreign::{CertificateName, FrontProof, FrontTerms, IssuerTerms};
 use countersign_identity::issuers::TrustedIssuer;
 use countersign_identity::issuers::introspection::IntrospectionOptions;
@@ -31,6 +32,7 @@ pub(super) fn problems(loaded: &Loaded, api: &config::Api, settled: &Api, path: 
         if let Err(problem) = trusted(loaded, name, issuer, &outbound) {
             mistakes.push(loaded.mistake(&path, problem));
         }
+        mistakes.extend(idle(loaded, api, name, issuer, settled, &path));
         let is_the_dialects = settled.jwt_issuers().any(|known| known == name);
         if let Issuer::Foreign(foreign) = issuer
             && foreign.audience.is_none()
@@ -60,10 +62,16 @@ pub(super) fn problems(loaded: &Loaded, api: &config::Api, settled: &Api, path: 
     }
     for (credential, introspection) in &api.introspection {
         let path = format!("{path}.introspection.{credential}");
+        if settled.takes_tokens(credential) && !settled.has_on(credential) {
+            let message = format!("credential `{credential}` is off: nobody would be asked");
+            let hint = Some(format!("add enable = [\"{credential}\"], or take this away"));
+            mistakes.push(Mistake { hint, ..loaded.mistake(&path, message) });
+        }
         if !settled.takes_tokens(credential) {
             let message = format!("the dialect has no credential `{credential}` that is a token");
             mistakes.push(loaded.mistake(&path, message));
         }
+        mistakes.extend(mapped(loaded, &introspection.claims, (&introspection.roles, false), &path));
         if let Err(problem) = introspected(loaded, introspection) {
             mistakes.push(loaded.mistake(&path, problem));
         }
@@ -94,6 +102,72 @@ fn unsaid(loaded: &Loaded, api: &config::Api, path: &str) -> Vec<Mistake> {
         )
     };
     issuers.chain(asked).map(told).collect()
+}
+
+/// What of an issuer would never be looked at.
+fn idle(
+    loaded: &Loaded,
+    api: &config::Api,
+    name: &str,
+    issuer: &Issuer,
+    settled: &Api,
+    path: &str,
+) -> Vec<Mistake> {
+    let Issuer::Foreign(foreign) = issuer else { return Vec::new() };
+    let mut mistakes = Vec::new();
+    let is_the_fronts = api.front.as_ref().is_some_and(|front| front.issuer.as_deref() == Some(name));
+    if foreign.login.is_none() && !is_the_fronts && !settled.has_jwt_on() {
+        let hint = "enable one, or take the issuer away";
+        mistakes.push(Mistake {
+            hint: Some(hint.to_owned()),
+            ..loaded.mistake(path, "no credential with scheme `jwt` is on: no token of it would be taken")
+        });
+    }
+    let fills_roles = foreign.claims.is_empty() && (foreign.login.is_some() || settled.jwt_fills("roles"));
+    mistakes.extend(mapped(loaded, &foreign.claims, (&foreign.roles, fills_roles), path));
+    mistakes
+}
+
+/// What is wrong with how claims are read; whether they fill roles where none are named is said beside the roles.
+fn mapped(
+    loaded: &Loaded,
+    claims: &Filled,
+    (roles, fills_roles): (&Roles, bool),
+    path: &str,
+) -> Vec<Mistake> {
+    let told = |key: &str, message: String, hint: String| Mistake {
+        hint: Some(hint),
+        ..loaded.mistake(&format!("{path}.{key}"), message)
+    };
+    let mut mistakes = Vec::new();
+    if !roles.is_empty() && !fills_roles && claims.pairs().all(|(target, _)| target != "roles") {
+        mistakes.push(told(
+            "roles",
+            String::from("is never looked at: no claim fills the roles"),
+            String::from("say which one, like claims = { roles = \"groups\" }"),
+        ));
+    }
+    for (target, _) in claims.pairs().filter(|(target, _)| !CLAIM_FIELDS.contains(target)) {
+        if let Some(near) = misspelt(target) {
+            mistakes.push(told(
+                &format!("claims.{target}"),
+                String::from("would be a key of that name"),
+                format!("did you mean `{near}`?"),
+            ));
+        }
+    }
+    mistakes
+}
+
+/// The field that a key was probably meant to be.
+fn misspelt(key: &str) -> Option<&'static str> {
+    let plain = |name: &str| name.to_ascii_lowercase().replace(['-', '_'], "");
+    CLAIM_FIELDS.into_iter().find(|field| {
+        let (key, field) = (plain(key), plain(field));
+        let most = if field.len() > 5 { 2 } else { 1 };
+        // `mail` may well be a key.
+        key.chars().next() == field.chars().next() && strsim::osa_distance(&key, &field) <= most
+    })
 }
 
 /// Tells a service of the issuers of an API that was checked.

@@ -3,7 +3,7 @@
 use super::{SHORT_SHARED_VALUE, UNPROVEN_FROM_ANYWHERE, suggestion};
 use crate::config::report::Report;
 use crate::config::tree::{Allow, Api};
-use crate::dialects::Outline;
+use crate::dialects::{CredentialOutline, Outline};
 
 /// What `dangerous` says beside `csrf = false`.
 const CSRF: &str = "csrf";
@@ -88,7 +88,19 @@ fn schemes(api: &Api, outline: &Outline, path: &str, report: &mut Report) {
     for (number, route) in api.route.iter().enumerate() {
         let Allow::Rule(rule) = &route.allow else { continue };
         for (at, name) in rule.schemes.iter().enumerate() {
-            if !known.contains(&name.as_str()) {
+            let named =
+                |credential: &&CredentialOutline| credential.scheme == *name || credential.name == *name;
+            let deployment = api.deployment.as_deref().or(outline.deployments.first().map(String::as_str));
+            let is_on =
+                |credential: &CredentialOutline| credential.is_on(deployment, &api.enable, &api.disable);
+            let mut meant = outline.credentials.iter().filter(named);
+            if let Some(off) = meant.clone().next().filter(|_| !meant.any(is_on)) {
+                report.add(
+                    &format!("{path}.route[{number}].allow.schemes[{at}]"),
+                    format!("`{name}` is off: nobody could come by it"),
+                    Some(format!("write enable = [\"{}\"], or take it out", off.name)),
+                );
+            } else if !known.contains(&name.as_str()) {
                 report.add(
                     &format!("{path}.route[{number}].allow.schemes[{at}]"),
                     format!("the dialect has neither a scheme nor a credential `{name}`"),
