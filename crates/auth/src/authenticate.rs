@@ -261,12 +261,15 @@ impl Verifier<'_> {
         }
     }
 
+    /// A proof that was found right of this copy of the account. What brought the copy about may be later than the request:
+    /// the log-in itself, by what a directory says of him, or another first request of the same person. It is a proof of the
+    /// copy all the same.
     fn proven(&self, rule: &CredentialRule, account: Arc<Account>, proven_at: Time) -> Proven {
         Proven {
+            proven_at: proven_at.max(account.proofs_from),
             account: Some(account),
             credential: Arc::clone(&rule.name),
             scheme: Some(rule.scheme),
-            proven_at,
             session: None,
             token: None,
             lasts: Lasts::Bound,
@@ -308,8 +311,7 @@ impl Verifier<'_> {
         }
     }
 
-    /// A password that was found right of this copy of the account, and is remembered. The log-in itself may have brought the
-    /// copy about, by what a directory says of it, later than the request came: the proof is of the copy all the same.
+    /// A password that was found right of this copy of the account, and is remembered.
     fn right(
         &self,
         rule: &CredentialRule,
@@ -317,8 +319,8 @@ impl Verifier<'_> {
         account: Arc<Account>,
         remembered: std::time::Duration,
     ) -> Proven {
-        let proven_at = self.now.max(account.proofs_from);
-        let (until, keys, after) = (self.now.plus(remembered), SmallVec::new(), After::Unverified);
+        let (proven_at, until) = (self.now, self.now.plus(remembered));
+        let (keys, after) = (SmallVec::new(), After::Unverified);
         let verified = Verified { account: Arc::clone(&account), proven_at, until, keys, after };
         self.lookups.remember(key, verified, self.now);
         self.proven(rule, account, proven_at)

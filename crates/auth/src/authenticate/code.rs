@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::issued::{Demands, account_of};
 use super::{TOO_MANY, Verifier};
-use crate::account::{Account, People};
+use crate::account::People;
 use crate::credential::Return;
 use crate::dialect::CredentialRule;
 use crate::identity::Proven;
@@ -83,8 +83,7 @@ impl Verifier<'_> {
             Ok(account) => account,
             Err(why) => return Err(bad(why)),
         };
-        let proven_at = proven_at(&claims, &account, self.now);
-        let mut proven = self.proven(rule, account, proven_at);
+        let mut proven = self.proven(rule, account, proven_at(&claims, self.now));
         proven.back = (!back.is_empty()).then(|| back.into());
         Ok(proven)
     }
@@ -122,11 +121,10 @@ impl Verifier<'_> {
     }
 }
 
-/// When the person proved who he is, if the issuer says so: its own session may be old. The token was issued just now,
-/// so no change of the account comes after it, that of its own claims included, though that be later than the request.
-fn proven_at(claims: &VerifiedClaims, account: &Account, now: Time) -> Time {
+/// When the person proved who he is, if the issuer says so: its own session may be old.
+fn proven_at(claims: &VerifiedClaims, now: Time) -> Time {
     let at = claims.claims().get("auth_time").and_then(Value::as_i64).map(Time::from_unix_secs);
-    at.unwrap_or(now).min(now).max(account.proofs_from)
+    at.unwrap_or(now).min(now)
 }
 
 /// A word of an issuer, as far as the log takes it.

@@ -17,7 +17,7 @@ use crate::credential::{Credential, TokenValues};
 use crate::dialect::{CredentialRule, JwtCredential, Scheme};
 use crate::identity::{CLAIM_FIELDS, Lasts, Proven};
 use crate::port::foreign::{Asker, IssuerTerms, OpaqueAnswer, OpaqueClaim};
-use crate::port::{After, ProofKey, Remembered, Verified};
+use crate::port::{After, IssuerKeys, ProofKey, Remembered, Verified};
 use crate::refusal::{Reason, Refusal};
 use crate::scheme::jwt::{JwtError, JwtRule, UnverifiedJwt, VerifiedClaims};
 use crate::secret::Secret;
@@ -168,7 +168,7 @@ impl Verifier<'_> {
         };
         let demanded = JwtRule { issuer, audience: demands.audience, leeway_secs: LEEWAY_SECS };
         if !token.is_of_known_key(&keys)
-            && let Some(newer) = self.lookups.renewed_keys(api, issuer).await?
+            && let Some(newer) = self.newer_keys(issuer, &keys).await?
         {
             keys = newer;
         }
@@ -176,7 +176,7 @@ impl Verifier<'_> {
         let again = token.names_no_key_of(&keys).then(|| token.clone());
         let claims = match (token.verify(&keys, &demanded, self.now), again) {
             (Err(JwtError::Algorithm | JwtError::Signature), Some(again))
-                if let Some(newer) = self.lookups.renewed_keys(api, issuer).await? =>
+                if let Some(newer) = self.newer_keys(issuer, &keys).await? =>
             {
                 keys = newer;
                 again.verify(&keys, &demanded, self.now)
@@ -184,6 +184,19 @@ impl Verifier<'_> {
             (outcome, _) => outcome,
         };
         Ok((claims.map_err(|error| refused(rule, error))?, keys.ours))
+    }
+
+    /// Keys of an issuer that are newer than those: fetched now, or by somebody else since they were looked at.
+    async fn newer_keys(
+        &self,
+        issuer: &str,
+        than: &Arc<IssuerKeys>,
+    ) -> Result<Option<Arc<IssuerKeys>>, Refusal> {
+        let api = &*self.api.name;
+        if let Some(newer) = self.lookups.renewed_keys(api, issuer).await? {
+            return Ok(Some(newer));
+        }
+        Ok(self.lookups.issuer_keys(api, issuer)?.filter(|there| !Arc::ptr_eq(there, than)))
     }
 
     /// The account of the gate that a token of the gate's own is for, and when its holder had proven himself.

@@ -194,17 +194,19 @@ impl Directory {
         all
     }
 
-    /// Puts an account in the place of what was there; every copy of that falls out of date.
+    /// Puts an account in the place of what was there; every copy of that falls out of date. Whoever asks meanwhile finds one
+    /// or the other by a name that they share, and by one that they do not share at the most too many.
     pub(crate) fn put(&self, entry: Entry) {
         let _one_at_a_time = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
-        let id = entry.account.id.0;
-        if let Some(old) = self.find(id) {
-            self.names.remove(&old.account);
-        }
-        self.names.add(&entry.account);
-        let old = self.entries.shard(&id).change(|shard| shard.insert(id, Known::from(entry)));
+        let account = Arc::clone(&entry.account);
+        let id = account.id.0;
+        let old = self.find(id);
+        let old = old.as_ref().map(|old| &*old.account);
+        self.names.add(&account, old);
+        self.entries.shard(&id).change(|shard| shard.insert(id, Known::from(entry)));
         if let Some(old) = old {
-            old.entry.account.live.fall();
+            self.names.remove(old, Some(&account));
+            old.live.fall();
         }
     }
 
@@ -212,36 +214,41 @@ impl Directory {
     pub(crate) fn remove(&self, id: AccountId) {
         let _one_at_a_time = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(old) = self.entries.shard(&id.0).change(|shard| shard.remove(&id.0)) {
-            self.names.remove(&old.entry.account);
+            self.names.remove(&old.entry.account, None);
             old.entry.account.live.fall();
         }
     }
 }
 
 impl Names {
-    fn add(&self, account: &Account) {
+    /// Adds what an account is called and `known`, the same account before, was not.
+    fn add(&self, account: &Account, known: Option<&Account>) {
         let id = account.id.0;
-        for (map, name) in [
-            (&self.by_name, folded(&account.kind, &account.name)),
-            (&self.by_subject, exact(&account.kind, &account.subject)),
-        ] {
-            map.shard(name.as_str()).change(|shard| shard.insert(name.into(), id));
+        for (map, called) in [(&self.by_name, name_of as Called), (&self.by_subject, subject_of)] {
+            let name = called(account);
+            if known.map(called).as_ref() != Some(&name) {
+                map.shard(name.as_str()).change(|shard| shard.insert(name.as_str().into(), id));
+            }
         }
-        if !account.email.is_empty() {
-            let email = folded(&account.kind, &account.email);
+        let email = email_of(account);
+        if !account.email.is_empty() && known.map(email_of).as_ref() != Some(&email) {
             let shard = self.by_email.shard(email.as_str());
-            shard.change(|shard| shard.entry(email.into()).or_default().push(id));
+            shard.change(|shard| shard.entry(email.as_str().into()).or_default().push(id));
         }
     }
 
-    fn remove(&self, account: &Account) {
-        for (map, name) in [
-            (&self.by_name, folded(&account.kind, &account.name)),
-            (&self.by_subject, exact(&account.kind, &account.subject)),
-        ] {
-            map.shard(name.as_str()).change(|shard| shard.remove(name.as_str()));
+    /// Takes away what an account was called and `now`, the same account after, is not.
+    fn remove(&self, account: &Account, now: Option<&Account>) {
+        for (map, called) in [(&self.by_name, name_of as Called), (&self.by_subject, subject_of)] {
+            let name = called(account);
+            if now.map(called).as_ref() != Some(&name) {
+                map.shard(name.as_str()).change(|shard| shard.remove(name.as_str()));
+            }
         }
-        let email = folded(&account.kind, &account.email);
+        let email = email_of(account);
+        if now.map(email_of).as_ref() == Some(&email) {
+            return;
+        }
         self.by_email.shard(email.as_str()).change(|shard| {
             if let Some(ids) = shard.get_mut(email.as_str()) {
                 ids.retain(|id| *id != account.id.0);
@@ -251,4 +258,19 @@ impl Names {
             }
         });
     }
+}
+
+/// A key that an account is found by.
+type Called = fn(&Account) -> String;
+
+fn name_of(account: &Account) -> String {
+    folded(&account.kind, &account.name)
+}
+
+fn subject_of(account: &Account) -> String {
+    exact(&account.kind, &account.subject)
+}
+
+fn email_of(account: &Account) -> String {
+    folded(&account.kind, &account.email)
 }

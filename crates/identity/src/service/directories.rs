@@ -267,7 +267,14 @@ impl Core {
             None => {
                 let draft = overlaid(AccountDraft::new(kind, &person.name), &person);
                 let tie = Tie { home: &home.name, person: &person.id };
-                self.create_account(draft, Some(tie), &by, now).await?.id
+                match self.create_account(draft, Some(tie), &by, now).await {
+                    Ok(account) => account.id,
+                    // Another log-in of his may have been a moment earlier.
+                    Err(taken @ AccountError::Taken(_)) => {
+                        self.tied(home, kind, &person, &by, now).await?.ok_or(taken)?
+                    }
+                    Err(error) => return Err(error.into()),
+                }
             }
         };
         let entry = self.entry(id)?;
@@ -303,6 +310,10 @@ impl Core {
             return Err(Unmapped::Refused("an account of that name has a password of its own"));
         }
         if self.links.is_tied(entry.account.id.0) {
+            // His own, since the look above: links are there before the accounts that are made with them.
+            if self.links.account(&row.mac) == Some(entry.account.id.0) {
+                return Ok(Some(entry.account.id));
+            }
             return Err(Unmapped::Refused("the account of that name is somebody else's"));
         }
         self.tie(home, entry.account.id, kind, person).await?;

@@ -15,7 +15,7 @@ use countersign_auth::time::Time;
 use hashbrown::HashMap;
 
 use super::directories::Tie;
-use super::{By, Service};
+use super::{By, Core, Service};
 use crate::accounts::{AccountDraft, AccountError};
 use crate::issuers::TrustedIssuer;
 use crate::issuers::introspection::{Introspection, IntrospectionOptions};
@@ -77,6 +77,13 @@ impl BelievedFronts {
     }
 }
 
+impl Core {
+    fn enabled_of(&self, kind: &str, name: &str) -> Option<Arc<Account>> {
+        let entry = self.directory.named(kind, name)?;
+        (!entry.disabled).then(|| Arc::clone(&entry.account))
+    }
+}
+
 impl Service {
     /// Says on what terms an API believes its front.
     pub fn believe_front(&self, api: &str, terms: FrontTerms) {
@@ -90,8 +97,7 @@ impl Foreign for Service {
     }
 
     fn account_by_name(&self, kind: &str, name: &str) -> Option<Arc<Account>> {
-        let entry = self.core.directory.named(kind, name)?;
-        (!entry.disabled).then(|| Arc::clone(&entry.account))
+        self.core.enabled_of(kind, name)
     }
 
     fn introduced(
@@ -105,13 +111,14 @@ impl Foreign for Service {
             return Box::pin(std::future::ready(Ok(None)));
         }
         let (by, home) = (By::new(format!("front of {api}"), None), format!("front {api}"));
-        let (draft, name) = (AccountDraft::new(kind, name), name.to_owned());
+        let (draft, kind, name) = (AccountDraft::new(kind, name), kind.to_owned(), name.to_owned());
         self.run(move |core| async move {
             let tie = Tie { home: &home, person: &name };
             match core.create_account(draft, Some(tie), &by, now).await {
                 Ok(account) => Ok(Some(account)),
-                // It is there and disabled, or came into being meanwhile: the next request finds it.
-                Err(AccountError::Taken(_) | AccountError::Unfit { .. } | AccountError::NotFound) => Ok(None),
+                // It is there and disabled, or another request of his brought it about meanwhile.
+                Err(AccountError::Taken(_)) => Ok(core.enabled_of(&kind, &name)),
+                Err(AccountError::Unfit { .. } | AccountError::NotFound) => Ok(None),
                 Err(AccountError::TooMany) => Err(Unavailable("too many passwords".to_owned())),
                 Err(AccountError::Unavailable(error)) => Err(error),
             }

@@ -2,6 +2,7 @@ use countersign_auth::account::AccountId;
 use countersign_auth::port::{ApplicationAnswer, PasswordChange, SharedAnswer};
 
 use super::*;
+use crate::accounts::directory::Entry;
 use crate::accounts::{AccountError, AccountView, Standing};
 use crate::service::Ended;
 use crate::service::equivalents::NewPassword;
@@ -311,4 +312,49 @@ async fn an_account_that_lives_elsewhere_is_not_taken_for_nobody() {
     assert!(bench.service.issue(order(Some(&foreign), vec![session()], at(1)), at(1)).await.is_err());
     assert!(bench.open(Some(&foreign), session(), at(1), None, at(1)).is_none());
     assert_eq!(bench.service.tokens_in_memory(), 0);
+}
+
+/// Whoever logs in while something of an account is changed is no stranger for that moment.
+#[tokio::test]
+async fn an_account_that_changes_is_found_all_the_while() {
+    let bench = Bench::new().await;
+    let draft = |email: &str| AccountDraft { email: email.to_owned(), ..AccountDraft::new("users", "dora") };
+    let dora = bench.service.create_account(draft("dora@example.com"), By::gate(), at(0)).await.unwrap();
+    let done = std::sync::atomic::AtomicBool::new(false);
+    let directory = &bench.service.core.directory;
+    let looks = std::thread::scope(|scope| {
+        let looking = scope.spawn(|| {
+            let mut looks = 0;
+            while !done.load(std::sync::atomic::Ordering::Relaxed) || looks == 0 {
+                assert!(directory.named("users", "Dora").is_some());
+                assert!(directory.login("users", "dora@example.com").is_some());
+                assert!(directory.subject("users", &dora.subject).is_some());
+                looks += 1;
+            }
+            looks
+        });
+        for _ in 0..20_000 {
+            directory.put(Entry {
+                account: Arc::clone(&dora),
+                disabled: false,
+                password: None,
+                password_due: false,
+                created_at: at(0),
+                updated_at: at(0),
+            });
+        }
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+        looking.join().unwrap()
+    });
+    assert!(looks > 0);
+    // Of the names that it had nothing is left.
+    let change = move |_: &AccountView| {
+        Ok::<_, AccountError>(AccountDraft { name: "Dorothea".to_owned(), ..draft("thea@example.com") })
+    };
+    bench.service.update_account(dora.id, change, By::gate(), at(1)).await.unwrap();
+    assert!(
+        directory.named("users", "dora").is_none() && directory.login("users", "dora@example.com").is_none()
+    );
+    assert!(directory.named("users", "dorothea").is_some());
+    assert!(directory.login("users", "thea@example.com").is_some());
 }

@@ -8,6 +8,7 @@ use tokio::sync::Notify;
 use super::*;
 use crate::directory::person::Person;
 use crate::directory::{Directory, DirectorySettings, FirstSight, Route, Trouble, Verdict};
+use crate::service::directories::Home;
 
 /// Knows one person, needs a while to say so, and longer than anybody waits for whoever is called `slow`.
 struct Corp {
@@ -227,4 +228,42 @@ async fn what_a_directory_says_nothing_of_any_more_is_gone() {
     assert_eq!(bench.says(token, at(-5)).await, "unknown", "what was proven with more than that");
     // By the service's own clock the log-in came a while ago: the change that it made is not one after it.
     bench.token(&dora, session(), at(-6)).await;
+}
+
+/// The first requests of somebody come at once: a page asks for several things, or a log-in is ended in two tabs.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn first_requests_of_one_person_at_once_are_all_his() {
+    use countersign_auth::port::foreign::{Foreign as _, FrontProof, FrontTerms};
+    let bench = Bench::new().await;
+    let terms = FrontTerms {
+        networks: Vec::new(),
+        proof: FrontProof::Secret(Secret::new("secret")),
+        domains: Vec::new(),
+        create: true,
+    };
+    bench.service.believe_front("crm", terms);
+    for round in 0..20 {
+        let name = format!("rosa{round}");
+        let (crm, at_corp) = (&bench.service, format!("dora{round}"));
+        let home = Home {
+            name: "corp".to_owned(),
+            actor: "directory corp".to_owned(),
+            first_sight: FirstSight::Create,
+        };
+        let person = || Person { id: at_corp.clone(), name: at_corp.clone(), ..Person::default() };
+        let by_front = (0..4).map(|ago| crm.introduced("crm", "users", &name, at(round - ago)));
+        let by_directory = (0..4).map(|ago| crm.core.account_at(&home, "users", person(), at(round - ago)));
+        let (by_front, by_directory) = tokio::join!(
+            futures_util::future::join_all(by_front),
+            futures_util::future::join_all(by_directory)
+        );
+        let made = crm.account_by_name("users", &name).unwrap();
+        for account in by_front {
+            assert_eq!(account.unwrap().unwrap().id, made.id);
+        }
+        let made = crm.account_by_name("users", &at_corp).unwrap();
+        for entry in by_directory {
+            assert_eq!(entry.map(|entry| entry.account.id).ok(), Some(made.id));
+        }
+    }
 }
