@@ -187,10 +187,13 @@ pub trait Lookups: foreign::Foreign {
     /// Looks a token up wherever it is kept.
     fn find_token(&self, digest: TokenDigest, now: Time) -> Answer<Result<TokenAnswer, Unavailable>>;
 
-    /// Whether a token that was live has ended: it was revoked, its time is over, or nobody may act as its account
-    /// any more. Asked about channels that it opened, on every beat, so it does not wait and counts as no use. What
-    /// memory cannot tell has not ended.
-    fn has_ended(&self, digest: &TokenDigest, now: Time) -> bool;
+    /// Whether a token that was live was ended: it was revoked, or nobody may act as its account any more, or its time has
+    /// been over for so long that nothing is known of it. Asked about what it opened, on every beat, so it does not wait
+    /// and counts as no use. What memory cannot tell has not ended.
+    fn has_ended(&self, digest: &TokenDigest) -> bool;
+
+    /// Whether the time of a token that is known was over at a moment; asked as [`has_ended`](Self::has_ended) is.
+    fn has_expired(&self, digest: &TokenDigest, at: Time) -> bool;
 
     /// Checks a password: one KDF run, whoever the user is; counts failures.
     fn check_password(&self, claim: PasswordClaim, now: Time) -> Answer<Result<PasswordAnswer, Unavailable>>;

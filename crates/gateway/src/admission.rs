@@ -8,7 +8,7 @@ use countersign_auth::identity::Identity;
 use countersign_auth::port::Answer;
 use countersign_auth::port::services::ServiceAnswer;
 use countersign_auth::refusal::{Cause, Reason, Refusal, Tried};
-use http::{HeaderMap, Response, request, response};
+use http::{HeaderMap, Response, StatusCode, request, response};
 
 use crate::address::Peer;
 use crate::body::{Body, Inbound, ReadError};
@@ -131,6 +131,11 @@ pub(crate) trait Finishing: 'static {
         gate: &Gate,
         head: &mut response::Parts,
     ) -> impl Future<Output = Option<Response<Bytes>>>;
+
+    /// Whether an answer with that status ends what its caller was proven by, so that its own body comes after that end.
+    fn is_last_of_session(&self, _status: StatusCode) -> bool {
+        false
+    }
 
     /// Makes what a named service says the client's answer; a refusal comes back for the log.
     fn served(

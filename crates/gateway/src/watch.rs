@@ -2,7 +2,8 @@
 //! request that opened it.
 //!
 //! Nothing is registered anywhere. A channel asks memory about its tokens on every beat, so that requests which are
-//! over before the next beat pay nothing, and an end by time is found as well as a revocation.
+//! over before the next beat pay nothing, and an end by time is found as well as a revocation. What ends by itself is cut
+//! by a revocation alone.
 //!
 //! A token that only its issuer can read has an issuer's word behind it, which is good for a time. A channel that goes on for
 //! longer has the issuer asked again, as the next request with that token would.
@@ -105,11 +106,7 @@ impl Watch {
     /// That a token's own time is over is none of it: it was good when the request was made, and who has to make the same
     /// request again with a newer one would order twice.
     pub(crate) fn is_revoked(&self, gate: &Gate) -> bool {
-        self.has_fallen()
-            || (!self.held.is_empty() && {
-                let now = gate.clock.now();
-                self.held.iter().any(|digest| gate.lookups.has_ended(digest, now))
-            })
+        self.has_fallen() || self.held.iter().any(|digest| gate.lookups.has_ended(digest))
     }
 
     /// Whether anything has ended that it lives on, as far as it does not end by itself.
@@ -119,6 +116,10 @@ impl Watch {
 
     /// Whether the time of what opened it has been over for so long, or its issuer says that it is good no more.
     fn has_expired(&self, gate: &Gate, beyond: Duration) -> bool {
+        let is_over = |digest| gate.lookups.has_expired(digest, gate.clock.now().minus(beyond));
+        if self.held.iter().any(is_over) {
+            return true;
+        }
         match &self.end {
             End::Bound => false,
             End::At(end) => end.plus(beyond) <= gate.clock.now(),

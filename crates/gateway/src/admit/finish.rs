@@ -14,7 +14,7 @@ use countersign_auth::render::Here;
 use countersign_auth::serve;
 use countersign_auth::time::Time;
 use http::header::{ACCEPT, HeaderName};
-use http::{HeaderMap, HeaderValue, Response, request, response};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, request, response};
 
 use super::seen::{Arrival, below, here, world};
 use super::{empty_head, response as answer, service};
@@ -151,8 +151,7 @@ impl Finish {
 
     /// A call that the upstream answers ends the session once it succeeded.
     async fn end(&self, gate: &Gate, head: &response::Parts) -> Result<(), Refusal> {
-        let ends = self.located.as_ref().is_some_and(|located| located.endpoint().is_some());
-        if ends && head.status.is_success() {
+        if self.is_last_of_session(head.status) {
             let budget = gate.openings.of(self.address);
             serve::end(&self.identity, world(gate, &budget, gate.clock.now())).await?;
         }
@@ -204,6 +203,10 @@ impl Finishing for Finish {
             }
             Err(error) => Some(self.refuse(gate, &error.into())),
         }
+    }
+
+    fn is_last_of_session(&self, status: StatusCode) -> bool {
+        status.is_success() && self.located.as_ref().is_some_and(|located| located.endpoint().is_some())
     }
 
     async fn served(

@@ -68,7 +68,10 @@ impl Lookups for Nobody {
         false
     }
     fn remember(&self, _key: ProofKey, _proof: Verified, _now: Time) {}
-    fn has_ended(&self, _digest: &TokenDigest, _now: Time) -> bool {
+    fn has_ended(&self, _digest: &TokenDigest) -> bool {
+        false
+    }
+    fn has_expired(&self, _digest: &TokenDigest, _at: Time) -> bool {
         false
     }
     fn derivation_key(&self) -> &DerivationKey {

@@ -19,7 +19,7 @@ use countersign_auth::token::{LiveToken, TokenDigest, TokenKind};
 
 use super::{Core, Service, unavailable};
 use crate::tokens::Found;
-use crate::tokens::record::{self, Record};
+use crate::tokens::record::{self, Marks, Record};
 use crate::tokens::table::Read;
 
 impl Core {
@@ -54,9 +54,10 @@ impl Core {
         }
     }
 
-    fn is_over(&self, record: &Record, now: Time) -> bool {
+    /// Whether a token is spent, or nobody may act as its account.
+    fn is_ended(&self, record: &Record) -> bool {
         let may_act = record.account == 0 || self.directory.enabled(record.account).is_some();
-        !may_act || !record.is_live(record::floor(now))
+        !may_act || record.marks.has(Marks::SPENT)
     }
 
     /// The token with its account as it is now; unknown if nobody may act as that.
@@ -69,8 +70,8 @@ impl Core {
             },
         };
         let proven_at = match record.kind {
-            // A key is a proof each time that it is presented.
-            TokenKind::Key => now,
+            // A key is a proof each time that it is presented, of its holder as he is now, however late that came about.
+            TokenKind::Key => account.as_ref().map_or(now, |account| now.max(account.proofs_from)),
             TokenKind::Session
             | TokenKind::Access
             | TokenKind::Refresh
@@ -88,10 +89,12 @@ impl Core {
 }
 
 impl Service {
-    /// What [`Lookups::has_ended`] says, for those who ask once and may wait for whoever changes the memory just now.
+    /// Whether a token that was live was ended or has expired, for those who ask once and may wait for whoever changes the
+    /// memory just now.
     pub fn is_over(&self, digest: &TokenDigest, now: Time) -> bool {
         let loaded = self.core.is_loaded();
-        self.core.tokens.get(digest).map_or(loaded, |record| self.core.is_over(&record, now))
+        let is_over = |record: Record| self.core.is_ended(&record) || !record.is_live(record::floor(now));
+        self.core.tokens.get(digest).map_or(loaded, is_over)
     }
 }
 
@@ -120,15 +123,22 @@ impl Lookups for Service {
         })
     }
 
-    fn has_ended(&self, digest: &TokenDigest, now: Time) -> bool {
+    fn has_ended(&self, digest: &TokenDigest) -> bool {
         let core = &self.core;
         // Asked before memory is, as above.
         let loaded = core.is_loaded();
         match core.tokens.read(digest) {
-            Read::Found(record) => core.is_over(&record, now),
+            Read::Found(record) => core.is_ended(&record),
             Read::Missing => loaded,
             // Somebody changes that part of the memory just now: the next beat asks again.
             Read::Busy => false,
+        }
+    }
+
+    fn has_expired(&self, digest: &TokenDigest, at: Time) -> bool {
+        match self.core.tokens.read(digest) {
+            Read::Found(record) => !record.is_live(record::floor(at)),
+            Read::Missing | Read::Busy => false,
         }
     }
 

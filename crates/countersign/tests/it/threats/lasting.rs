@@ -2,6 +2,7 @@
 //! when its issuer says so.
 
 mod issuer;
+mod sessions;
 mod turns;
 
 use std::io::Write as _;
@@ -64,8 +65,12 @@ const SILENCE: Duration = Duration::from_millis(300);
 const DEADLINE: Duration = Duration::from_secs(20);
 
 fn ground() -> Ground {
+    ground_of("enactor", WORLD)
+}
+
+fn ground_of(dialect: &str, world: &str) -> Ground {
     let limits = Limits { tick: Duration::from_millis(20), ..Limits::default() };
-    let ground = Ground::limited_in("enactor", WORLD, limits, DEADLINE * 10);
+    let ground = Ground::limited_in(dialect, world, limits, DEADLINE * 10);
     ground.world.stop_clock();
     ground
 }
@@ -85,14 +90,17 @@ struct Open {
 impl Open {
     /// Opens everything with a token.
     fn with(ground: &Ground, token: &str) -> Self {
+        Self::showing(ground, &format!("Authorization: Bearer {token}"))
+    }
+
+    /// Opens everything with what stands on a line.
+    fn showing(ground: &Ground, credential: &str) -> Self {
         let upstream = &ground.world.upstream;
         let send = |path: &str, more: &str| {
             let stream = TcpStream::connect(ground.world.address).unwrap();
             stream.set_read_timeout(Some(DEADLINE)).unwrap();
             let mut wire = Wire::new(stream);
-            let request = format!(
-                "GET {path} HTTP/1.1\r\nHost: a.example\r\nAuthorization: Bearer {token}\r\n{more}\r\n"
-            );
+            let request = format!("GET {path} HTTP/1.1\r\nHost: a.example\r\n{credential}\r\n{more}\r\n");
             wire.send(request.as_bytes()).unwrap();
             wire
         };

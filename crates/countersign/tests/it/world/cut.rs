@@ -132,8 +132,12 @@ impl Lookups for Cut {
         self.ask(|service| service.find_token(digest, now))
     }
 
-    fn has_ended(&self, digest: &TokenDigest, now: Time) -> bool {
-        self.service.has_ended(digest, now)
+    fn has_ended(&self, digest: &TokenDigest) -> bool {
+        self.service.has_ended(digest)
+    }
+
+    fn has_expired(&self, digest: &TokenDigest, at: Time) -> bool {
+        self.service.has_expired(digest, at)
     }
 
     fn check_password(&self, claim: PasswordClaim, now: Time) -> Answer<Result<PasswordAnswer, Unavailable>> {
