@@ -56,8 +56,9 @@ pub(super) fn decoded(text: &str) -> Option<String> {
 
 /// The client's end in a PROXY header of version 1: six words, one blank between them, CRLF.
 pub(super) fn proxied_text(header: &[u8]) -> Option<SocketAddr> {
-    let line = std::str::from_utf8(header).ok()?;
-    let line = line.split("\r\n").next()?;
+    // What comes behind the line is not its own.
+    let end = header.windows(2).position(|pair| pair == b"\r\n")?;
+    let line = std::str::from_utf8(&header[..end]).ok()?;
     let [_, family, source, destination, source_port, destination_port] =
         line.split(' ').collect::<Vec<_>>()[..]
     else {
