@@ -69,9 +69,9 @@ impl Assertion {
         &self.jwt
     }
 
-    /// Whether it may still be handed out.
+    /// Whether it may still be handed out, to requests as well that the one overtook which it was signed for.
     pub fn is_fresh(&self, now: Time) -> bool {
-        now >= self.minted_at && now.since(self.minted_at) < REUSED
+        !now.is_set_back_from(self.minted_at) && now.since(self.minted_at) < REUSED
     }
 }
 

@@ -301,9 +301,18 @@ impl Call<'_> {
         else {
             return Err(Refusal::new(Reason::Internal, "a jwt without its credential, holder or lifetime"));
         };
-        if !account.live.is_up() {
-            return Err(Refusal::new(Reason::Unavailable, "the account was changed while it logged in"));
-        }
+        let present;
+        let account = if account.live.is_up() {
+            account
+        } else {
+            // Changed meanwhile: what was proven of it is good of what it is now, unless proofs have ended since.
+            let found = self.world.lookups.account_by_number(account.id);
+            present =
+                found.filter(|present| present.proofs_from == account.proofs_from).ok_or_else(|| {
+                    Refusal::new(Reason::Unavailable, "the account was changed while it logged in")
+                })?;
+            &present
+        };
         let (now, proven_at) = (self.world.now, self.identity.proven_at());
         let expires_at = plan.proof_lifetime.map(|span| proven_at.plus(span)).into_iter();
         let expires_at = expires_at.fold(now.plus(lifetime), Time::min);

@@ -134,11 +134,7 @@ impl<A: Authority> Server<A> {
         let id = message.client_id.as_deref().and_then(ClientId::parse);
         let known = id.filter(|id| self.is_there(who, *id, now_ms));
         match (known, channel) {
-            (None, _) => {
-                let revoked = id.is_some_and(|id| self.fate(id) == Some(Fate::Revoked));
-                let reconnect = if revoked { Reconnect::None } else { Reconnect::Handshake };
-                answer.push(&Reply::unknown_client(&cut(channel), message.id, reconnect));
-            }
+            (None, _) => self.unknown(id, message, answer),
             (Some(id), CONNECT) => {
                 held = self.connect(who, id, message, is_alone, now_ms, answer, &mut wakers)
             }
@@ -152,6 +148,12 @@ impl<A: Authority> Server<A> {
         }
         wakers.into_iter().for_each(Waker::wake);
         held
+    }
+
+    fn unknown(&self, id: Option<ClientId>, message: &Message<'_>, answer: &mut Answer) {
+        let revoked = id.is_some_and(|id| self.fate(id) == Some(Fate::Revoked));
+        let reconnect = if revoked { Reconnect::None } else { Reconnect::Handshake };
+        answer.push(&Reply::unknown_client(&cut(&message.channel), message.id, reconnect));
     }
 
     fn is_there(&self, who: &A::Principal, id: ClientId, now_ms: u64) -> bool {
@@ -179,7 +181,12 @@ impl<A: Authority> Server<A> {
         }
         let mut shard = self.shard_of(who);
         let crowded = shard.is_crowded(who.session(), id);
-        let client = shard.client_of(who.session(), id)?;
+        let Some(client) = shard.client_of(who.session(), id) else {
+            // It left since it was looked for.
+            drop(shard);
+            self.unknown(Some(id), message, answer);
+            return None;
+        };
         client.queue.acknowledged(message.acked_batch());
         let is_first = !std::mem::replace(&mut client.connected, true);
         let changed = std::mem::replace(&mut client.crowded, crowded) != crowded;

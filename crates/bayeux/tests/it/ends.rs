@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use countersign_bayeux::{Options, To};
+use countersign_bayeux::{Options, Received, To};
 use serde_json::json;
 
 use crate::world::{Who, connect, handshake, world, world_with};
@@ -141,4 +141,28 @@ fn when_the_server_closes_everybody_is_answered() {
     world.server.close();
     assert_eq!(held.answer()[0]["successful"], true);
     assert_eq!(world.say(ANN, &connect(&id, 3))[0]["successful"], true, "not held any more");
+}
+
+/// A page that goes says so while its last connect is on its way.
+#[test]
+fn a_connect_that_meets_the_end_of_its_client_is_answered() {
+    for _ in 0..500 {
+        let world = world();
+        let id = world.client(ANN);
+        let go = std::sync::Barrier::new(2);
+        let received = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                go.wait();
+                world.say(ANN, &json!({"channel":"/meta/disconnect","clientId":id}))
+            });
+            go.wait();
+            world.server.receive(&ANN, None, connect(&id, 3).to_string().as_bytes(), world.now).unwrap()
+        });
+        match received {
+            Received::Answer(answer) => assert!(answer.contains("402::Unknown client"), "{answer}"),
+            // Told by the one who ended it.
+            Received::Held(_) => {}
+            Received::Greeting { answer, .. } => panic!("{answer}"),
+        }
+    }
 }

@@ -78,7 +78,7 @@ pub(crate) fn forget_stale_assertions(now: Time) {
 }
 
 fn forget(minted: &mut Minted, now: Time) {
-    let is_useless = |at: Time| now < at || now.since(at) >= REUSED;
+    let is_useless = |at: Time| now.is_set_back_from(at) || now.since(at) >= REUSED;
     while minted.front().is_some_and(|(at, _)| is_useless(*at)) || minted.len() > MINTED_MAX {
         if let Some((at, account)) = minted.pop_front() {
             account.minted.forget_until(at);

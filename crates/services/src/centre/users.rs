@@ -183,8 +183,10 @@ impl Centre {
             self.service.renew_password(id, new, me.by(), now).await.map_err(account_failure)?;
         }
         let standing = enabled.map(|enabled| if enabled { Standing::Enabled } else { Standing::Disabled });
+        // What he is now: somebody else may have said otherwise since he was looked at.
+        let view = self.service.account(id).ok_or_else(Failure::user_not_found)?;
         if let Some(standing) = standing.filter(|standing| *standing != view.standing) {
-            right.covers(&self.service.account(id).ok_or_else(Failure::user_not_found)?)?;
+            right.covers(&view)?;
             self.service.set_standing(id, standing, me.by(), now).await.map_err(account_failure)?;
         }
         Ok(done())
