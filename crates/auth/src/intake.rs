@@ -77,7 +77,7 @@ pub fn tells_identity(name: &str) -> bool {
 }
 
 fn is_own(name: &str) -> bool {
-    name.len() > OWN_PREFIX.len() && starts_folded(name, OWN_PREFIX)
+    name.len() >= OWN_PREFIX.len() && starts_folded(name, OWN_PREFIX)
 }
 
 /// Which headers and cookies of a dialect are taken.
