@@ -302,7 +302,7 @@ impl Core {
         self.key_write(row, &asking.by(), "key.changed", &owner, now).await?;
         if ends_sooner {
             // What was issued on it reaches as far as it did.
-            self.end_hanging(digest, owner.id).await?;
+            self.end_hanging(digest, owner.id).await;
         }
         Ok(KeyAnswer::Done(shown, None))
     }
@@ -324,7 +324,7 @@ impl Core {
         row.updated_at = now.unix_ms();
         let shown = info(&row, &owner);
         self.key_write(row, &asking.by(), "key.rotated", &owner, now).await?;
-        self.end_hanging(before, owner.id).await?;
+        self.end_hanging(before, owner.id).await;
         Ok(KeyAnswer::Done(shown, Some(value)))
     }
 
@@ -341,7 +341,7 @@ impl Core {
         let changes = vec![Change::DeleteKey(row.id), Change::Audit(event)];
         self.store.write(changes).await.map_err(unavailable)?;
         self.keys.remove(&row.id, &self.tokens);
-        self.end_hanging(TokenDigest(row.digest), owner.id).await?;
+        self.end_hanging(TokenDigest(row.digest), owner.id).await;
         Ok(KeyAnswer::Done(info(&row, owner), None))
     }
 

@@ -337,7 +337,8 @@ impl Core {
         self.equivalents.remove(id.0);
         self.links.remove_account(id.0);
         self.lockout.unlock(id.0, now);
-        Ok(self.end_all(id, None, Scope::Everything, now).await?)
+        self.end_all(id, None, Scope::Everything, now).await;
+        Ok(())
     }
 
     async fn end_sessions(&self, id: AccountId, by: &By, now: Time) -> Result<(), AccountError> {
@@ -405,7 +406,7 @@ impl Core {
         }
         self.directory.put(entry);
         if let Proofs::End(keep) = proofs {
-            self.end_all(id, keep, Scope::Proofs, account.proofs_from).await?;
+            self.end_all(id, keep, Scope::Proofs, account.proofs_from).await;
         }
         Ok(account)
     }

@@ -136,6 +136,14 @@ impl Core {
         })
     }
 
+    /// The same after a change that the store has taken: that is made, whether or not it can be told at once what ended with
+    /// it, and whoever asked for it hears so.
+    async fn finish_end_later(&self, gone: Vec<Record>, write: StoreFuture<()>) {
+        if let Err(error) = self.finish_end(gone, write).await {
+            tracing::warn!(%error, "could not tell the store what ended with a change, will go on trying");
+        }
+    }
+
     /// Ends a token, its family and what hangs on it. An API key is ended by the key operations alone.
     pub(super) async fn end(self: Arc<Self>, digest: TokenDigest) -> Result<(), Unavailable> {
         self.end_one(digest, None).await
@@ -164,7 +172,7 @@ impl Core {
     }
 
     /// Ends what was issued on an API key that is gone, or ends sooner than it did.
-    pub(crate) async fn end_hanging(&self, key: TokenDigest, account: AccountId) -> Result<(), Unavailable> {
+    pub(crate) async fn end_hanging(&self, key: TokenDigest, account: AccountId) {
         let (gone, write) = {
             let mut ledger = self.ledger();
             let families = HashSet::from([record::family_on(&key)]);
@@ -176,12 +184,12 @@ impl Core {
                 }
             }
             if gone.is_empty() {
-                return Ok(());
+                return;
             }
             let digests = gone.iter().map(|record| record.digest).collect();
             (gone, self.store.write(vec![Change::DeleteTokens(digests)]))
         };
-        self.finish_end(gone, write).await
+        self.finish_end_later(gone, write).await;
     }
 
     /// Ends a token of an account by its public name. `by`: who else than its holder does so, for the audit.
@@ -250,7 +258,7 @@ impl Core {
         keep: Option<TokenDigest>,
         scope: Scope,
         now: Time,
-    ) -> Result<(), Unavailable> {
+    ) {
         let (gone, write) = {
             let mut ledger = self.ledger();
             ledger.meanwhile.end_account(account, keep);
@@ -276,7 +284,7 @@ impl Core {
             (gone, self.store.write(changes))
         };
         self.tell(Ended::Account(account));
-        self.finish_end(gone, write).await
+        self.finish_end_later(gone, write).await;
     }
 }
 

@@ -1,7 +1,7 @@
 //! A store that can be switched off: for fault runs, not for production.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tokio::sync::watch;
 
@@ -16,6 +16,8 @@ use super::{
 pub struct Switchable {
     inner: Arc<dyn Store>,
     off: AtomicBool,
+    /// Writes until it is switched off by itself.
+    writes_left: AtomicUsize,
     pages_held: Arc<watch::Sender<bool>>,
     rows_held: Arc<watch::Sender<bool>>,
     failures_held: Arc<watch::Sender<bool>>,
@@ -34,13 +36,25 @@ impl Switchable {
     /// Wraps a store; it is on.
     pub fn new(inner: Arc<dyn Store>) -> Arc<Self> {
         let open = || Arc::new(watch::Sender::new(false));
-        let off = AtomicBool::new(false);
-        Arc::new(Self { inner, off, pages_held: open(), rows_held: open(), failures_held: open() })
+        Arc::new(Self {
+            inner,
+            off: AtomicBool::new(false),
+            writes_left: AtomicUsize::new(usize::MAX),
+            pages_held: open(),
+            rows_held: open(),
+            failures_held: open(),
+        })
     }
 
     /// Switches it on or off, for all calls from now on.
     pub fn switch(&self, power: Power) {
+        self.writes_left.store(usize::MAX, Ordering::SeqCst);
         self.off.store(power == Power::Off, Ordering::SeqCst);
+    }
+
+    /// Switches it off once so many more writes have been begun: those go through, and nothing after them.
+    pub fn switch_off_after(&self, writes: usize) {
+        self.writes_left.store(writes, Ordering::SeqCst);
     }
 
     /// Holds pages of tokens back after they were read: loading stands still, and what is delivered at last is
@@ -101,6 +115,10 @@ async fn released(held: &watch::Sender<bool>) {
 
 impl Store for Switchable {
     fn write(&self, changes: Vec<Change>) -> StoreFuture<()> {
+        let one_less = |left: usize| left.checked_sub(1);
+        if self.writes_left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less).is_err() {
+            self.switch(Power::Off);
+        }
         let write = self.pass(|store| store.write(changes));
         let held = Arc::clone(&self.failures_held);
         Box::pin(async move {

@@ -3,6 +3,7 @@ use countersign_auth::port::keys::{KeyAnswer, KeyCaller, KeyChange, KeyInfo, Key
 use super::*;
 use crate::accounts::Standing;
 use crate::keys::KeysOf;
+use crate::store::switchable::Power;
 
 struct Cast {
     bench: Bench,
@@ -156,6 +157,42 @@ async fn a_key_that_ends_sooner_takes_with_it_what_was_issued_on_it() {
         assert_eq!(cast.bench.says(token, at(4)).await, expected, "{change_to:?}");
         assert_eq!(cast.bench.says(digest_of(&value), at(4)).await, "live");
     }
+}
+
+/// The new value is told once: whoever heard 503 would have neither the old one nor the new.
+#[tokio::test]
+async fn a_change_that_is_written_is_made_although_the_store_cannot_be_told_what_ended_with_it() {
+    let cast = cast().await;
+    let Cast { bench, crm, .. } = &cast;
+    let (info, value) = cast.create(&cast.admin, "crm", None).await.unwrap();
+    let service = &bench.service;
+    let issued = async |on: &Secret| {
+        let on = Some(digest_of(on));
+        bench.issue(Issue { on, ..order(Some(crm), vec![access()], at(2)) }, at(2)).await
+    };
+    let name = || KeyName::Id(info.id);
+    let mut dead = vec![digest(&issued(&value).await[0])];
+    bench.store.switch_off_after(1);
+    let (_, new) = done(service.key_rotate(caller(crm), name(), key(), at(3)).await.unwrap());
+    let new = new.unwrap();
+    assert_eq!(bench.says(digest_of(&value), at(3)).await, "unknown");
+    bench.store.switch(Power::On);
+    dead.push(digest(&issued(&new).await[0]));
+    bench.store.switch_off_after(1);
+    done(service.key_update(caller(crm), name(), change("x", Some(100)), at(3)).await.unwrap());
+    bench.store.switch(Power::On);
+    dead.push(digest(&issued(&new).await[0]));
+    bench.store.switch_off_after(1);
+    done(service.key_delete(caller(crm), name(), at(3)).await.unwrap());
+    let says_unknown = async |bench: &Bench| {
+        for token in &dead {
+            assert_eq!(bench.says(*token, at(4)).await, "unknown");
+        }
+    };
+    says_unknown(bench).await;
+    bench.store.switch(Power::On);
+    service.flush().await.unwrap();
+    says_unknown(&cast.bench.reopen().await).await;
 }
 
 #[tokio::test]

@@ -63,6 +63,23 @@ async fn what_ended_during_an_outage_stays_ended() {
 }
 
 #[tokio::test]
+async fn a_password_that_is_written_is_changed_although_the_store_cannot_be_told_what_ended_with_it() {
+    let bench = Bench::new().await;
+    let ann = bench.account("users", "ann").await;
+    let token = bench.token(&ann, session(), at(0)).await;
+    bench.store.switch_off_after(1);
+    let changed =
+        bench.service.password_change(claim("ann", PASSWORD), Secret::new("another one"), None, at(6));
+    assert_eq!(changed.await.unwrap(), PasswordChange::Done);
+    assert!(bench.store.is_failing());
+    assert_eq!(bench.says(token, at(7)).await, "unknown");
+    assert!(matches!(bench.login(claim("ann", "another one"), at(7)).await, PasswordAnswer::Proven(_)));
+    bench.store.switch(Power::On);
+    bench.service.flush().await.unwrap();
+    assert_eq!(bench.reopen().await.says(token, at(8)).await, "unknown");
+}
+
+#[tokio::test]
 async fn an_order_that_fails_brings_nothing_back_that_was_ended_meanwhile() {
     let bench = Bench::new().await;
     let (ann, bob) = (bench.account("users", "ann").await, bench.account("users", "bob").await);
