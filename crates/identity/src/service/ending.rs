@@ -113,12 +113,39 @@ impl Core {
         }
         for record in taken {
             if ended.contains(&record.digest) {
-                ledger.unwritten_ends.push(record.digest);
-                self.tell(Ended::Token(record.token()));
+                self.finish_end_unwritten(ledger, record.token());
             } else {
                 self.tokens.insert(record);
             }
         }
+    }
+
+    /// Leaves it to the next flush to tell the store of an end.
+    pub(super) fn finish_end_unwritten(&self, ledger: &mut Ledger, token: TokenDigest) {
+        ledger.unwritten_ends.push(token.0);
+        self.tell(Ended::Token(token));
+    }
+
+    /// Ends a token whose family ended while it was in the store alone, and what was issued on it, of which some may have come
+    /// into memory before.
+    pub(super) fn end_unloaded(&self, ledger: &mut Ledger, token: TokenDigest, account: u64) {
+        self.finish_end_unwritten(ledger, token);
+        for record in self.take_out_issued_on(ledger, token, account) {
+            self.finish_end_unwritten(ledger, record.token());
+        }
+    }
+
+    /// Takes out what was issued on a token, and whatever hangs on that; it need not be in memory itself.
+    fn take_out_issued_on(&self, ledger: &mut Ledger, token: TokenDigest, account: u64) -> Vec<Record> {
+        let families = HashSet::from([record::family_on(&token)]);
+        ledger.meanwhile.end_families(account, &families);
+        let mut gone = Vec::new();
+        for digest in self.hanging(account, &families) {
+            if let Some(record) = self.tokens.get(&digest) {
+                gone.extend(self.take_out_family(ledger, &record));
+            }
+        }
+        gone
     }
 
     /// Waits for the store to learn of ends. If it cannot, they are told to it later: memory has them already.
@@ -175,14 +202,7 @@ impl Core {
     pub(crate) async fn end_hanging(&self, key: TokenDigest, account: AccountId) {
         let (gone, write) = {
             let mut ledger = self.ledger();
-            let families = HashSet::from([record::family_on(&key)]);
-            ledger.meanwhile.end_families(account.0, &families);
-            let mut gone = Vec::new();
-            for digest in self.hanging(account.0, &families) {
-                if let Some(record) = self.tokens.get(&digest) {
-                    gone.extend(self.take_out_family(&mut ledger, &record));
-                }
-            }
+            let gone = self.take_out_issued_on(&mut ledger, key, account.0);
             if gone.is_empty() {
                 return;
             }

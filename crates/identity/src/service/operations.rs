@@ -14,7 +14,7 @@ use countersign_auth::token::{TokenDigest, TokenKind, TokenPlan, TokenRef};
 
 use super::ending::still_loading;
 use super::issue::Lifetimes;
-use super::{By, Core, Ended, Service};
+use super::{By, Core, Service};
 use crate::keys::Asking;
 use crate::tokens::record::{self, Marks, NEVER, Record};
 
@@ -45,12 +45,10 @@ impl Core {
             let mut ledger = self.ledger();
             let hanging = self.take_out_hanging(&mut ledger, gone.iter());
             gone.extend(hanging);
-            for record in &gone {
+            for record in gone {
                 ledger.meanwhile.ends(record.token());
-                ledger.unwritten_ends.push(record.digest);
+                self.finish_end_unwritten(&mut ledger, record.token());
             }
-            drop(ledger);
-            gone.iter().for_each(|record| self.tell(Ended::Token(record.token())));
         }
         // An account that was disabled while this went on has ended all sessions but this one, and a token that ended, or ends
         // sooner than it did, what hung on it.

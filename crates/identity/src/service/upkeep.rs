@@ -7,7 +7,6 @@ use std::time::Duration;
 use countersign_auth::port::{Answer, Unavailable};
 use countersign_auth::time::Time;
 use countersign_auth::token::TokenDigest;
-use hashbrown::HashSet;
 
 use super::{Core, Ledger, Service, TRIED, Upkeep, unavailable};
 use crate::store::{Change, TokenRow};
@@ -154,10 +153,7 @@ impl Core {
                 continue;
             }
             if ledger.meanwhile.has_ended_family(row.account, row.family) {
-                // It was not in memory when its family ended, so the store was not told.
-                ledger.unwritten_ends.push(row.digest);
-                let hanging = HashSet::from([record::family_on(&TokenDigest(row.digest))]);
-                ledger.meanwhile.end_families(row.account, &hanging);
+                self.end_unloaded(ledger, TokenDigest(row.digest), row.account);
                 continue;
             }
             if row.account != 0 && !self.directory.has(row.account) {

@@ -2,6 +2,7 @@ use countersign_auth::port::{PasswordChange, TokenInfo};
 
 use super::*;
 use crate::accounts::{AccountError, Standing};
+use crate::service::Ended;
 use crate::store::switchable::Power;
 
 #[tokio::test]
@@ -198,6 +199,41 @@ async fn what_hangs_on_a_token_that_ends_while_tokens_are_loaded_is_not_loaded()
     }
     bench.service.flush().await.unwrap();
     assert!(bench.store.tokens(0, 10).await.unwrap().0.is_empty());
+}
+
+#[tokio::test]
+async fn what_is_in_memory_ends_with_what_it_hangs_on_although_that_is_loaded_later() {
+    let bench = Bench::new().await;
+    let ann = bench.account("users", "ann").await;
+    let on = |on| Issue { on: Some(on), ..order(Some(&ann), vec![session()], at(0)) };
+    let token = bench.token(&ann, session(), at(0)).await;
+    let hanging = digest(&bench.issue(on(token), at(0)).await[0]);
+    let third = digest(&bench.issue(on(hanging), at(0)).await[0]);
+    let last = digest(&bench.issue(on(third), at(0)).await[0]);
+    let other = bench.token(&ann, session(), at(0)).await;
+    let bench = Bench::still_loading(bench.close().await).await;
+    // Two are presented before what they hang on is loaded.
+    for token in [third, last] {
+        assert_eq!(bench.says(token, at(1)).await, "live");
+    }
+    let mut told = bench.service.ended();
+    bench.service.end(token, at(1)).await.unwrap();
+    bench.loaded().await;
+    let mut ended = Vec::new();
+    while let Ok(Ended::Token(token)) = told.try_recv() {
+        ended.push(token);
+    }
+    let says = async |bench: &Bench| {
+        for token in [token, hanging, third, last] {
+            assert_eq!(bench.says(token, at(2)).await, "unknown");
+        }
+        assert_eq!(bench.says(other, at(2)).await, "live");
+    };
+    says(&bench).await;
+    assert!([token, third, last].iter().all(|token| ended.contains(token)), "streams on them hear of it");
+    bench.service.flush().await.unwrap();
+    assert_eq!(bench.store.tokens(0, 10).await.unwrap().0.len(), 1);
+    says(&bench.reopen().await).await;
 }
 
 #[tokio::test]
