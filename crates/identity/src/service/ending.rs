@@ -129,6 +129,10 @@ impl Core {
     /// Ends a token whose family ended while it was in the store alone, and what was issued on it, of which some may have come
     /// into memory before.
     pub(super) fn end_unloaded(&self, ledger: &mut Ledger, token: TokenDigest, account: u64) {
+        if self.tokens.get(&token).is_some() {
+            // Issued since: a key goes on that ends sooner than it did.
+            return;
+        }
         self.finish_end_unwritten(ledger, token);
         for record in self.take_out_issued_on(ledger, token, account) {
             self.finish_end_unwritten(ledger, record.token());

@@ -159,6 +159,28 @@ async fn a_key_that_ends_sooner_takes_with_it_what_was_issued_on_it() {
     }
 }
 
+#[tokio::test]
+async fn what_is_issued_on_a_key_after_its_end_was_moved_lives_although_tokens_are_still_loaded() {
+    let Cast { bench, crm, admin, .. } = cast().await;
+    let made = bench.service.key_create(caller(&admin), "crm".to_owned(), key(), change("d", None), at(1));
+    let (info, value) = done(made.await.unwrap());
+    let value = value.unwrap();
+    let issued = async |bench: &Bench| {
+        let on = Some(digest_of(&value));
+        digest(&bench.issue(Issue { on, ..order(Some(&crm), vec![access()], at(2)) }, at(2)).await[0])
+    };
+    let before = issued(&bench).await;
+    let bench = Bench::still_loading(bench.close().await).await;
+    let update = bench.service.key_update(caller(&crm), KeyName::Id(info.id), change("x", Some(100)), at(3));
+    done(update.await.unwrap());
+    let after = issued(&bench).await;
+    bench.loaded().await;
+    bench.service.flush().await.unwrap();
+    let says = async |bench: &Bench| [bench.says(before, at(4)).await, bench.says(after, at(4)).await];
+    assert_eq!(says(&bench).await, ["unknown", "live"]);
+    assert_eq!(says(&bench.reopen().await).await, ["unknown", "live"]);
+}
+
 /// The new value is told once: whoever heard 503 would have neither the old one nor the new.
 #[tokio::test]
 async fn a_change_that_is_written_is_made_although_the_store_cannot_be_told_what_ended_with_it() {
