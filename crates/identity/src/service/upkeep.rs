@@ -97,9 +97,10 @@ async fn load(core: Weak<Core>) {
             {
                 let mut ledger = core.ledger();
                 let loader = ledger.loader;
+                // Before ends are noted for it no more: whoever asks from here on has to find it loaded.
+                core.loaded.store(true, Ordering::Release);
                 ledger.meanwhile.finish(loader);
             }
-            core.loaded.store(true, Ordering::Release);
             let took = clock.now().since(started);
             tracing::info!(
                 tokens.loaded = rows,
