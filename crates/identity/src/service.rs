@@ -57,7 +57,7 @@ use crate::password::{PasswordOptions, Passwords};
 use crate::proofs::Proofs;
 use crate::signing::{SigningKeys, SigningOptions};
 use crate::store::sqlite::SqliteStore;
-use crate::store::{Change, Store, StoreError};
+use crate::store::{AuditRow, Change, Store, StoreError};
 use crate::tokens::Tokens;
 use crate::values::Values;
 use crate::world::{OsRandom, WallClock};
@@ -173,6 +173,8 @@ pub(crate) struct Ledger {
     loader: u64,
     /// Ends that memory knows and the store could not be told.
     unwritten_ends: Vec<[u8; 32]>,
+    /// What the audit has to say of them.
+    unwritten_events: Vec<AuditRow>,
 }
 
 pub(crate) struct Core {
@@ -288,7 +290,12 @@ impl Service {
             issuers: Issuers::default(),
             negotiations: Negotiations::default(),
             tickets: Arc::new(Semaphore::new(TICKETS_AT_ONCE)),
-            ledger: Mutex::new(Ledger { meanwhile, loader, unwritten_ends: Vec::new() }),
+            ledger: Mutex::new(Ledger {
+                meanwhile,
+                loader,
+                unwritten_ends: Vec::new(),
+                unwritten_events: Vec::new(),
+            }),
             administration: tokio::sync::Mutex::new(last_account),
             loaded: AtomicBool::new(false),
             ended: broadcast::Sender::new(ENDED_BACKLOG),

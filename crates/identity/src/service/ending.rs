@@ -152,17 +152,21 @@ impl Core {
         gone
     }
 
-    /// Waits for the store to learn of ends. If it cannot, they are told to it later: memory has them already.
-    pub(super) async fn finish_end(
+    /// Waits for the store to learn of ends. If it cannot, they are told to it later, with what the audit has to say of them:
+    /// memory has them already.
+    async fn finish_end(
         &self,
         gone: Vec<Record>,
+        event: Option<AuditRow>,
         write: StoreFuture<()>,
     ) -> Result<(), Unavailable> {
         for record in &gone {
             self.tell(Ended::Token(record.token()));
         }
         write.await.map_err(|error| {
-            self.ledger().unwritten_ends.extend(gone.iter().map(|record| record.digest));
+            let mut ledger = self.ledger();
+            ledger.unwritten_ends.extend(gone.iter().map(|record| record.digest));
+            ledger.unwritten_events.extend(event);
             unavailable(error)
         })
     }
@@ -170,7 +174,7 @@ impl Core {
     /// The same after a change that the store has taken: that is made, whether or not it can be told at once what ended with
     /// it, and whoever asked for it hears so.
     async fn finish_end_later(&self, gone: Vec<Record>, write: StoreFuture<()>) {
-        if let Err(error) = self.finish_end(gone, write).await {
+        if let Err(error) = self.finish_end(gone, None, write).await {
             tracing::warn!(%error, "could not tell the store what ended with a change, will go on trying");
         }
     }
@@ -196,10 +200,10 @@ impl Core {
             let gone = self.take_out_family(&mut ledger, &record);
             let digests = gone.iter().map(|record| record.digest).collect();
             let mut changes = vec![Change::DeleteTokens(digests)];
-            changes.extend(event.map(Change::Audit));
+            changes.extend(event.clone().map(Change::Audit));
             (gone, self.store.write(changes))
         };
-        self.finish_end(gone, write).await
+        self.finish_end(gone, event, write).await
     }
 
     /// Ends what was issued on an API key that is gone, or ends sooner than it did.
@@ -236,16 +240,16 @@ impl Core {
     /// (RFC 9700 section 4.14.2).
     pub(super) async fn end_reused(self: Arc<Self>, record: Record, now: Time) -> Result<(), Unavailable> {
         match self.take_reused(&record, now) {
-            Some((gone, write)) => self.finish_end(gone, write).await,
+            Some(Reused { gone, event, write }) => self.finish_end(gone, Some(event), write).await,
             None => Ok(()),
         }
     }
 
     /// The same without waiting for the store: memory refuses the whole family from here on.
     pub(super) fn begin_end_reused(self: &Arc<Self>, record: &Record, now: Time) {
-        if let Some((gone, write)) = self.take_reused(record, now) {
+        if let Some(Reused { gone, event, write }) = self.take_reused(record, now) {
             let core = Arc::clone(self);
-            self.handle.spawn(async move { core.finish_end(gone, write).await });
+            self.handle.spawn(async move { core.finish_end(gone, Some(event), write).await });
         }
     }
 
@@ -257,7 +261,7 @@ impl Core {
         })
     }
 
-    fn take_reused(&self, record: &Record, now: Time) -> Option<(Vec<Record>, StoreFuture<()>)> {
+    fn take_reused(&self, record: &Record, now: Time) -> Option<Reused> {
         let mut ledger = self.ledger();
         let gone = self.take_out_family(&mut ledger, record);
         if gone.is_empty() {
@@ -271,8 +275,8 @@ impl Core {
         );
         let event = audit::row(&By::gate(), "refresh.reused", self.audited(record), now);
         let digests = gone.iter().map(|record| record.digest).collect();
-        let write = self.store.write(vec![Change::DeleteTokens(digests), Change::Audit(event)]);
-        Some((gone, write))
+        let write = self.store.write(vec![Change::DeleteTokens(digests), Change::Audit(event.clone())]);
+        Some(Reused { gone, event, write })
     }
 
     /// Ends what an account holds in memory, after its rows have gone. API keys stay unless the account goes.
@@ -310,6 +314,14 @@ impl Core {
         self.tell(Ended::Account(account));
         self.finish_end_later(gone, write).await;
     }
+}
+
+/// The family of a refresh token that came back, taken out.
+struct Reused {
+    gone: Vec<Record>,
+    event: AuditRow,
+    /// Tells the store both.
+    write: StoreFuture<()>,
 }
 
 /// What of an account ends.

@@ -183,26 +183,31 @@ impl Core {
     }
 
     pub(super) async fn flush(&self) -> Result<(), Unavailable> {
-        let (dirty, ends, write) = {
+        let (dirty, ends, events, write) = {
             let mut ledger = self.ledger();
             let ends = std::mem::take(&mut ledger.unwritten_ends);
+            let events = std::mem::take(&mut ledger.unwritten_events);
             let dirty = self.tokens.take_dirty();
-            if dirty.is_empty() && ends.is_empty() {
+            if dirty.is_empty() && ends.is_empty() && events.is_empty() {
                 return Ok(());
             }
             let unstored = |record: &&Record| record.marks.has(Marks::UNSTORED);
             let put = dirty.iter().filter(unstored).filter_map(|record| self.row(*record)).collect();
             let touched = dirty.iter().filter(|record| !unstored(record));
             let touched = touched.map(|record| (record.digest, record::to_unix(record.used))).collect();
-            let changes = vec![
+            let mut changes = vec![
                 Change::PutTokens(put),
                 Change::TouchTokens(touched),
                 Change::DeleteTokens(ends.clone()),
             ];
-            (dirty, ends, self.store.write(changes))
+            changes.extend(events.iter().cloned().map(Change::Audit));
+            (dirty, ends, events, self.store.write(changes))
         };
         write.await.map_err(|error| {
-            self.ledger().unwritten_ends.extend(ends);
+            let mut ledger = self.ledger();
+            ledger.unwritten_ends.extend(ends);
+            ledger.unwritten_events.extend(events);
+            drop(ledger);
             self.tokens.put_back_dirty(&dirty);
             unavailable(error)
         })

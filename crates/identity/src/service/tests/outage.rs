@@ -64,6 +64,40 @@ async fn what_ended_during_an_outage_stays_ended() {
 }
 
 #[tokio::test]
+async fn what_the_audit_has_to_say_of_an_end_is_written_after_an_outage() {
+    let bench = Bench::new().await;
+    let ann = bench.account("users", "ann").await;
+    let token = bench.token(&ann, session(), at(0)).await;
+    let issued = bench.issue(order(Some(&ann), vec![access(), refresh()], at(0)), at(0)).await;
+    let pays = || Some((Arc::from("refresh"), Secret::new(issued[1].value.expose())));
+    let renewal = Issue { spends: pays(), ..order(Some(&ann), vec![access(), refresh()], at(1)) };
+    bench.issue(renewal, at(1)).await;
+    let events = async |bench: &Bench| {
+        let ends = ["session.ended", "refresh.reused"];
+        let events = bench.service.audit(100).await.unwrap().into_iter();
+        let said: Vec<_> = events.filter(|event| ends.contains(&&*event.event)).collect();
+        said.into_iter().rev().map(|event| (event.event, event.actor, event.at)).collect::<Vec<_>>()
+    };
+    bench.store.switch(Power::Off);
+    let by = By::new("users/root", None);
+    assert!(bench.service.end_session(ann.id, token.reference(), by, at(2)).await.is_err());
+    // A thief comes, or the one who was robbed.
+    let again = Issue { spends: pays(), ..order(Some(&ann), vec![access(), refresh()], at(1000)) };
+    assert!(bench.service.issue(again, at(1000)).await.is_err());
+    assert!(bench.service.flush().await.is_err());
+    bench.store.switch(Power::On);
+    assert_eq!(events(&bench).await, []);
+    for _ in 0..2 {
+        bench.service.flush().await.unwrap();
+    }
+    let expected = [("session.ended", "users/root", at(2)), ("refresh.reused", "countersign", at(1000))];
+    assert_eq!(
+        events(&bench).await,
+        expected.map(|(event, actor, at)| (event.to_owned(), actor.to_owned(), at))
+    );
+}
+
+#[tokio::test]
 async fn a_password_that_is_written_is_changed_although_the_store_cannot_be_told_what_ended_with_it() {
     let bench = Bench::new().await;
     let ann = bench.account("users", "ann").await;
