@@ -35,15 +35,23 @@ pub(crate) struct Bounds {
     fresh_per_account: usize,
     /// Tokens of one account where the dialect names no limit: one account cannot fill the memory.
     held: usize,
-    /// Anonymous sessions that were never presented. The oldest goes.
+    /// See [`ANONYMOUS_FRESH_MAX`].
     anonymous_fresh: usize,
-    /// Anonymous sessions that live on; one source may have a part of them. Beyond it a session keeps to its first five
-    /// minutes.
+    /// See [`ANONYMOUS_KEPT_MAX`].
     anonymous_kept: usize,
 }
 
-const BOUNDS: Bounds =
-    Bounds { fresh_per_account: 100, held: 10_000, anonymous_fresh: 100_000, anonymous_kept: 100_000 };
+/// Strangers open them without an end, and present few; the oldest goes.
+const ANONYMOUS_FRESH_MAX: usize = 100_000;
+/// Of more visitors at once a session keeps to its first five minutes; so it does beyond the part of one source.
+const ANONYMOUS_KEPT_MAX: usize = 100_000;
+
+const BOUNDS: Bounds = Bounds {
+    fresh_per_account: 100,
+    held: 10_000,
+    anonymous_fresh: ANONYMOUS_FRESH_MAX,
+    anonymous_kept: ANONYMOUS_KEPT_MAX,
+};
 /// An expired token is told apart from an unknown one for so long.
 const EXPIRED_SECS: u32 = 60 * 60;
 

@@ -1,6 +1,7 @@
 //! `docs/limits.md` is made from the limits themselves: keys, defaults and bounds of the configuration's schema, and the
 //! reasons that stand beside the constants. Every limit names the test that tries its edge. `UPDATE=1` writes the page.
 
+mod issuers;
 mod keyless;
 mod unlisted;
 
@@ -13,6 +14,7 @@ use countersign_gateway::limits::Limits;
 use countersign_gateway::upstream::Times;
 use serde_json::Value;
 
+use self::issuers::OF_ISSUERS;
 use self::keyless::{FIXED, Fixed};
 use self::unlisted::UNLISTED;
 use crate::shape::all_sources;
@@ -344,7 +346,7 @@ fn page() -> String {
     page.push_str("\n## With a key of an API's `upstream = { ... }`\n\n");
     rows(&mut page, "Backends", &UPSTREAM_ROWS);
     page.push_str("\n## Without a key\n\n| what | limit | reason |\n|---|---|---|\n");
-    for Fixed { what, constant: place, .. } in FIXED {
+    for Fixed { what, constant: place, .. } in FIXED.iter().chain(OF_ISSUERS) {
         let (value, reason) = constant(*place);
         let value = match value.strip_prefix("Duration::from_secs(").and_then(|rest| rest.strip_suffix(')')) {
             Some(secs) => format!("{secs}s"),
@@ -376,7 +378,7 @@ fn updates() -> bool {
 fn every_constant_that_is_the_most_of_something_is_listed() {
     let rows = ROWS.iter().chain(&UPSTREAM_ROWS).map(|row| row.constant);
     let listed: BTreeSet<(String, String)> = rows
-        .chain(FIXED.iter().map(|fixed| fixed.constant))
+        .chain(FIXED.iter().chain(OF_ISSUERS).map(|fixed| fixed.constant))
         .map(|(file, name)| (file.trim_start_matches("crates/").to_owned(), name.to_owned()))
         .collect();
     let unlisted: BTreeSet<(String, String)> =
@@ -437,8 +439,9 @@ fn every_limit_has_its_constant_and_its_test() {
         assert_eq!(default(&Limits::default()), keys[key]["default"], "{key}");
     }
     let with_keys = ROWS.iter().chain(&UPSTREAM_ROWS);
-    let tests =
-        with_keys.map(|row| (row.key, row.test)).chain(FIXED.iter().map(|fixed| (fixed.what, fixed.test)));
+    let tests = with_keys
+        .map(|row| (row.key, row.test))
+        .chain(FIXED.iter().chain(OF_ISSUERS).map(|fixed| (fixed.what, fixed.test)));
     for (what, (file, name)) in tests {
         let tests = source(file);
         assert!(

@@ -1,6 +1,7 @@
 //! P-OIDC, E, F: log-ins with a foreign issuer in a browser.
 
 mod told;
+mod turns;
 
 use std::time::Duration;
 

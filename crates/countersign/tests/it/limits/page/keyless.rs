@@ -2,12 +2,13 @@
 
 use super::{FIXED_HERE, HERE, OBJECTS, TIMES};
 
-const ASKED: &str = "crates/countersign/tests/it/threats/lasting.rs";
+pub(super) const ASKED: &str = "crates/countersign/tests/it/threats/lasting.rs";
 const BAYEUX: &str = "crates/bayeux/src/limits.rs";
 const FRAMES: &str = "crates/gateway/src/listen/frames.rs";
 const SEATS: &str = "crates/identity/src/negotiation/helper/seats.rs";
 const SIGNING: &str = "crates/identity/src/service/tests/signing.rs";
-const INTROSPECTION: &str = "crates/identity/src/issuers/introspection.rs";
+const TOKENS: &str = "crates/identity/src/tokens.rs";
+const ANONYMOUS: &str = "crates/identity/src/tokens/anonymous.rs";
 
 /// A limit that no key changes.
 pub(super) struct Fixed {
@@ -17,7 +18,7 @@ pub(super) struct Fixed {
     pub(super) test: (&'static str, &'static str),
 }
 
-const fn fixed(
+pub(super) const fn fixed(
     what: &'static str,
     constant: (&'static str, &'static str),
     test: (&'static str, &'static str),
@@ -261,57 +262,6 @@ pub(super) const FIXED: &[Fixed] = &[
         (FRAMES, "requests_answers_and_time_explain_some"),
     ),
     fixed(
-        "bytes of an issuer's key set or discovery document",
-        ("crates/identity/src/issuers/remote.rs", "ANSWER_BYTES_MAX"),
-        ("crates/countersign/tests/it/threats/issuers.rs", "f2_key_sets_of_some_length_alone_are_read"),
-    ),
-    fixed(
-        "bytes of an issuer's answer when it is shown the code of a log-in",
-        ("crates/identity/src/issuers/login.rs", "ANSWER_BYTES_MAX"),
-        ("crates/countersign/tests/it/threats/logins.rs", "f2_answers_of_some_length_alone_end_a_log_in"),
-    ),
-    fixed(
-        "bytes of the answer of a login service, which is a directory over HTTP",
-        ("crates/identity/src/directory/http.rs", "ANSWER_BYTES_MAX"),
-        (
-            "crates/countersign/tests/it/threats/directories.rs",
-            "f2_answers_of_login_services_are_read_up_to_a_length",
-        ),
-    ),
-    fixed(
-        "bytes of the head of an issuer's or a login service's answer",
-        ("crates/identity/src/outbound.rs", "HEAD_BYTES_MAX"),
-        ("crates/identity/src/outbound.rs", "heads_of_answers_are_read_up_to_a_length"),
-    ),
-    fixed(
-        "bytes of an LDAP directory's answer to StartTLS",
-        ("crates/identity/src/directory/ldap/link.rs", "ANSWER_BYTES_MAX"),
-        ("crates/identity/src/directory/ldap/link.rs", "an_answer_to_start_tls_is_read_up_to_a_length"),
-    ),
-    fixed(
-        "questions about tokens to one issuer at once",
-        (INTROSPECTION, "AT_ONCE"),
-        (
-            "crates/countersign/tests/it/threats/lasting/turns.rs",
-            "f2_an_issuer_is_asked_so_many_questions_at_once",
-        ),
-    ),
-    fixed(
-        "questions about tokens that streams and WebSockets live on to one issuer at once",
-        (INTROSPECTION, "CHANNELS_AT_ONCE"),
-        (ASKED, "f2_channels_wait_for_their_turn_to_have_an_issuer_asked"),
-    ),
-    fixed(
-        "bytes of a token that its issuer is asked about",
-        (INTROSPECTION, "TOKEN_BYTES_MAX"),
-        (ASKED, "f2_an_issuer_is_asked_about_tokens_and_answers_of_some_length_alone"),
-    ),
-    fixed(
-        "bytes of its answer",
-        (INTROSPECTION, "ANSWER_BYTES_MAX"),
-        (ASKED, "f2_an_issuer_is_asked_about_tokens_and_answers_of_some_length_alone"),
-    ),
-    fixed(
         "places of passwords and tokens that are remembered as verified",
         ("crates/identity/src/proofs.rs", "PLACES_MAX"),
         ("crates/identity/src/proofs.rs", "no_more_is_remembered_than_there_are_places_for"),
@@ -448,6 +398,24 @@ pub(super) const FIXED: &[Fixed] = &[
         "bytes of a key set, wherever it is from",
         ("crates/identity/src/signing/public.rs", "SET_BYTES_MAX"),
         (SIGNING, "keys_of_a_set_are_counted_and_its_bytes"),
+    ),
+    fixed(
+        "anonymous sessions that nobody has presented yet",
+        (TOKENS, "ANONYMOUS_FRESH_MAX"),
+        (TOKENS, "anonymous_sessions_are_bounded_fresh_and_kept"),
+    ),
+    fixed(
+        "anonymous sessions that live on",
+        (TOKENS, "ANONYMOUS_KEPT_MAX"),
+        (TOKENS, "anonymous_sessions_are_bounded_fresh_and_kept"),
+    ),
+    fixed(
+        "sources that it takes to fill their places",
+        (ANONYMOUS, "SOURCES"),
+        (
+            "crates/identity/src/service/tests/sessions.rs",
+            "anonymous_sessions_are_written_once_they_are_presented_and_each_source_has_its_share",
+        ),
     ),
     // Which of them gives way is not to be told from outside, and one is gone without a sign.
     fixed(

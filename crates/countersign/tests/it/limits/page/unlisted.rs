@@ -88,7 +88,6 @@ pub(super) const UNLISTED: &[(&str, &str, Because)] = &[
     ("identity/src/tokens/record.rs", "IDLE_SECS_MAX", Because::Forms),
     ("identity/src/tokens/record.rs", "STORED_USE_SECS_MAX", Because::OwnWork),
     ("identity/src/tokens/table.rs", "READS_MAX", Because::OwnWork),
-    ("identity/src/turns.rs", "WAITING_MAX", Because::OwnWork),
     ("negotiate/src/helper.rs", "LINE_BYTES_MAX", Because::Trusted),
     ("negotiate/src/kerberos/ffi.rs", "LINES_MAX", Because::Forms),
     ("negotiate/src/ntlm/message.rs", "TYPE_1_BYTES_MAX", Because::Forms),
