@@ -23,6 +23,7 @@ mod notes;
 mod objects;
 mod operations;
 mod passwords;
+mod successors;
 #[cfg(test)]
 mod tests;
 mod upkeep;

@@ -1,4 +1,4 @@
-//! How tokens are issued, and refresh tokens turned into their successors.
+//! How tokens are issued.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -19,9 +19,6 @@ use crate::store::{Change, TokenRow};
 use crate::tokens::record::{self, Marks, NEVER, Record};
 use crate::values::framed_mac;
 
-/// Spent refresh tokens that are remembered in a family. An older one that comes back is refused like a value
-/// that never was; it opens nothing either way.
-const SPENT_KEPT: usize = 32;
 /// 9999-12-31T23:59:59Z: the end of what has none, where a moment must be told.
 const END_OF_TIME_UNIX_SECS: i64 = 253_402_300_799;
 
@@ -30,11 +27,11 @@ const AHEAD: Duration = Duration::from_secs(60);
 
 /// What memory looked like before an order was worked on.
 #[derive(Default)]
-struct Work {
+pub(super) struct Work {
     issued: Vec<Issued>,
     rows: Vec<TokenRow>,
     added: Vec<TokenDigest>,
-    gone: Vec<Record>,
+    pub(super) gone: Vec<Record>,
     /// The number of the last note of what ended when it had been worked on.
     noted: u64,
     /// A refresh token that this order marked as spent, as it was before.
@@ -42,14 +39,14 @@ struct Work {
 }
 
 /// The refresh token that pays for an order.
-struct Payment {
+pub(super) struct Payment {
     record: Record,
-    word: Arc<str>,
-    value: Secret,
+    pub(super) word: Arc<str>,
+    pub(super) value: Secret,
 }
 
 /// Why nothing is issued.
-enum Denied {
+pub(super) enum Denied {
     AtLimit,
     Spent,
     Ended,
@@ -263,7 +260,7 @@ impl Core {
     ) -> Result<(), Denied> {
         let account = order.account.as_deref();
         let value = match payment.filter(|_| plan.kind == TokenKind::Refresh) {
-            Some(paid) => self.successor(&order.api, &paid.word, &paid.value, &plan.form, account)?,
+            Some(paid) => self.unspent_successor(order, plan, paid, now)?,
             None => self.fresh_value(&plan.form, account, "")?,
         };
         let digest = TokenDigest::of(&order.api, &plan.word, value.expose());
@@ -310,20 +307,6 @@ impl Core {
         let mut bytes = Zeroizing::new(vec![0; form.bytes_wanted()]);
         self.random.fill(&mut bytes)?;
         fill(form, &bytes, account, label)
-    }
-
-    /// The one value that a spent refresh token turns into, however often it is asked for.
-    fn successor(
-        &self,
-        api: &str,
-        word: &str,
-        spent: &Secret,
-        form: &Form,
-        account: Option<&Account>,
-    ) -> Result<Secret, Unavailable> {
-        let parts = [api, word, spent.expose()];
-        let bytes = derive::derive(&self.derivation_key, "refresh successor", &parts, form.bytes_wanted());
-        fill(form, &bytes, account, "")
     }
 
     /// What is told of a token once, to whom it is issued.
@@ -388,17 +371,6 @@ impl Core {
             kind: plan.kind,
             marks: Marks::NONE,
         })
-    }
-
-    /// Bounds what a family remembers of its past.
-    fn forget_old_spent(&self, ledger: &mut Ledger, work: &mut Work, order: &Issue, family: u64) {
-        let Some(account) = &order.account else { return };
-        let mut spent: Vec<_> = self.tokens.of_account(account.id.0);
-        spent.retain(|record| record.family == family && record.marks.has(Marks::SPENT));
-        spent.sort_by_key(|record| record.used);
-        let surplus = spent.len().saturating_sub(SPENT_KEPT);
-        let digests: Vec<_> = spent.iter().take(surplus).map(|record| record.token()).collect();
-        work.gone.extend(self.take_out(ledger, digests));
     }
 }
 

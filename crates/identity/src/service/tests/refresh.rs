@@ -72,6 +72,32 @@ async fn parallel_refreshes_get_the_same_successor() {
 }
 
 #[tokio::test]
+async fn a_late_parallel_refresh_gets_what_was_not_spent_yet() {
+    let bench = Bench::new().await;
+    let ann = bench.account("users", "ann").await;
+    let first = login(&bench, &ann, at(0)).await;
+    let second = renew(&bench, &ann, &first.refresh, at(5)).await.unwrap();
+    let third = renew(&bench, &ann, &second.refresh, at(6)).await.unwrap();
+    // Another tab had read the first one, and stores what it gets.
+    let late = renew(&bench, &ann, &first.refresh, at(15)).await.unwrap();
+    assert!(late.refresh.matches(third.refresh.expose()));
+    let fourth = renew(&bench, &ann, &late.refresh, at(1000)).await.unwrap();
+    assert_eq!(bench.says(fourth.access, at(1001)).await, "live", "nobody was taken for a thief");
+
+    // Those between have to be in their grace themselves, where requests overtook each other.
+    let fifth = renew(&bench, &ann, &fourth.refresh, at(2005)).await.unwrap();
+    let sixth = renew(&bench, &ann, &fifth.refresh, at(2001)).await.unwrap();
+    assert!(
+        renew(&bench, &ann, &fourth.refresh, at(2011)).await.unwrap().refresh.matches(sixth.refresh.expose())
+    );
+    assert!(renew(&bench, &ann, &fourth.refresh, at(2012)).await.is_none());
+    assert_eq!(bench.says(sixth.access, at(2012)).await, "live");
+    // The reuse of the first of them is what it was.
+    assert!(renew(&bench, &ann, &fourth.refresh, at(2016)).await.is_none());
+    assert_eq!(bench.says(sixth.access, at(2017)).await, "unknown");
+}
+
+#[tokio::test]
 async fn reuse_after_the_grace_ends_the_family() {
     for by_look_up in [false, true] {
         let bench = Bench::new().await;
