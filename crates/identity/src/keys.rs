@@ -61,15 +61,23 @@ impl Keys {
         Ok(keys)
     }
 
-    /// Puts a key in the place of what had its id; an old value is refused from then on.
+    /// Puts a key in the place of what had its id; an old value is refused from then on. Whoever presents it meanwhile is
+    /// known: a value that stays is changed where it is, and another one is there before the old one goes.
     fn put(&self, row: KeyRow, tokens: &Tokens) -> Result<(), Unavailable> {
         let record = record_of(&row, tokens);
         let record = record.ok_or_else(|| Unavailable("too many different words of tokens".to_owned()))?;
-        self.remove(&row.id, tokens);
         let mut inner = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if tokens.change(&record.token(), |there| *there = record).is_none() {
+            tokens.insert(record);
+        }
         inner.by_digest.insert(row.digest, row.id);
-        inner.by_id.insert(row.id, Arc::new(row));
-        tokens.insert(record);
+        let (id, digest) = (row.id, row.digest);
+        if let Some(before) = inner.by_id.insert(id, Arc::new(row))
+            && before.digest != digest
+        {
+            inner.by_digest.remove(&before.digest);
+            tokens.remove(&TokenDigest(before.digest));
+        }
         Ok(())
     }
 
@@ -388,5 +396,59 @@ fn info(row: &KeyRow, owner: &Account) -> KeyInfo {
         created_at: Time::from_unix_ms(row.created_at),
         updated_at: Time::from_unix_ms(row.updated_at),
         expires_at: row.expires_at.map(Time::from_unix_ms),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    fn row(value: u8, label: &str) -> KeyRow {
+        KeyRow {
+            id: [7; 12],
+            digest: [value; 32],
+            api: Arc::from("shop"),
+            word: Arc::from("key"),
+            account: 1,
+            label: label.to_owned(),
+            description: String::new(),
+            created_at: 1_800_000_000_000,
+            updated_at: 1_800_000_000_000,
+            expires_at: None,
+        }
+    }
+
+    #[test]
+    fn a_key_that_is_changed_is_known_at_every_moment() {
+        let (keys, tokens, done) = (Keys(RwLock::default()), Tokens::new(), AtomicBool::new(false));
+        let is_known = |value: u8| tokens.get(&TokenDigest([value; 32])).is_some();
+        keys.put(row(1, "0"), &tokens).unwrap();
+        std::thread::scope(|threads| {
+            threads.spawn(|| {
+                for label in 0..20_000 {
+                    keys.put(row(1, &label.to_string()), &tokens).unwrap();
+                }
+                for value in 2..=u8::MAX {
+                    keys.put(row(value, "rotated"), &tokens).unwrap();
+                }
+                done.store(true, Ordering::Release);
+            });
+            let (mut value, mut gaps) = (1, 0);
+            while !done.load(Ordering::Acquire) {
+                // Once it is gone, the next one is there.
+                if !is_known(value) {
+                    value += 1;
+                    gaps += usize::from(!is_known(value) && (value..=u8::MAX).all(|value| !is_known(value)));
+                }
+            }
+            assert_eq!(gaps, 0);
+        });
+        assert!(!is_known(1) && is_known(u8::MAX));
+        assert_eq!(keys.find(&KeyName::Digest(TokenDigest([u8::MAX; 32]))).unwrap().label, "rotated");
+        assert!(keys.find(&KeyName::Digest(TokenDigest([1; 32]))).is_none());
+        assert_eq!((keys.all().len(), tokens.len(), tokens.of_account(1).len()), (1, 1, 1));
     }
 }
