@@ -331,13 +331,12 @@ impl Core {
         let event = audit::row(by, "account.deleted", audit::name_of(&entry.account), now);
         let changes = vec![Change::DeleteAccount(id.0), Change::Audit(event)];
         self.store.write(changes).await.map_err(account_error)?;
-        self.directory.remove(id);
         self.keys.remove_account(id.0);
         self.values.remove_account(id.0);
         self.equivalents.remove(id.0);
         self.links.remove_account(id.0);
         self.lockout.unlock(id.0, now);
-        self.end_all(id, None, Scope::Everything, now).await;
+        self.end_all(id, None, Scope::Everything, || self.directory.remove(id), now).await;
         Ok(())
     }
 
@@ -404,9 +403,12 @@ impl Core {
         if let Some(kept) = kept {
             self.equivalents.put(kept);
         }
-        self.directory.put(entry);
-        if let Proofs::End(keep) = proofs {
-            self.end_all(id, keep, Scope::Proofs, account.proofs_from).await;
+        match proofs {
+            Proofs::Stay => self.directory.put(entry),
+            Proofs::End(keep) => {
+                let put = || self.directory.put(entry);
+                self.end_all(id, keep, Scope::Proofs, put, account.proofs_from).await;
+            }
         }
         Ok(account)
     }

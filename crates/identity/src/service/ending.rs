@@ -280,15 +280,20 @@ impl Core {
     }
 
     /// Ends what an account holds in memory, after its rows have gone. API keys stay unless the account goes.
+    ///
+    /// `change` makes the account what it is from here on, and must not wait: what is issued to that is issued when the rest
+    /// is gone.
     pub(super) async fn end_all(
         &self,
         account: AccountId,
         keep: Option<TokenDigest>,
         scope: Scope,
+        change: impl FnOnce(),
         now: Time,
     ) {
         let (gone, write) = {
             let mut ledger = self.ledger();
+            change();
             ledger.meanwhile.end_account(account, keep);
             let held = self.tokens.of_account(account.0).into_iter();
             let goes = |record: &Record| {

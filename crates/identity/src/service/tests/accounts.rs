@@ -166,6 +166,34 @@ async fn rights_that_change_end_what_was_proven() {
     assert!(matches!(bench.login(claim("ann", PASSWORD), at(8)).await, PasswordAnswer::Proven(_)));
 }
 
+/// A log-in as what an account has become is none of what ends with the change.
+#[test]
+fn what_an_account_becomes_is_not_seen_before_what_it_was_has_ended() {
+    let control = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let bench = control.block_on(Bench::new());
+    let ann = control.block_on(bench.account("users", "ann"));
+    let token = control.block_on(bench.token(&ann, session(), at(0)));
+    let core = bench.service.core();
+    let proofs_from = || core.directory.enabled(ann.id.0).unwrap().proofs_from;
+    // Somebody changes tokens all the time until the store has the change.
+    let held = core.ledger();
+    let changed = bench.service.end_sessions(ann.id, By::gate(), at(5));
+    let is_stored = || async { bench.store.accounts().await.unwrap()[0].proofs_from == at(5).unix_ms() };
+    control.block_on(until(is_stored));
+    for _ in 0..100_000 {
+        assert_eq!(proofs_from(), ann.proofs_from);
+        std::thread::yield_now();
+    }
+    drop(held);
+    control.block_on(changed).unwrap();
+    assert_eq!(proofs_from(), at(5));
+    assert_eq!(control.block_on(bench.says(token, at(6))), "unknown");
+    let now = core.directory.enabled(ann.id.0).unwrap();
+    let token = control.block_on(bench.token(&now, session(), at(6)));
+    assert_eq!(control.block_on(bench.says(token, at(7))), "live");
+    control.block_on(bench.close());
+}
+
 #[tokio::test]
 async fn a_disabled_account_is_dead_at_once_and_everywhere() {
     let bench = Bench::new().await;
