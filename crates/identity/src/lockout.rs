@@ -6,9 +6,11 @@
 //! each one locks the bucket for twice as long, 1 s to 15 min. *Addresses*: so many failures a minute, whoever
 //! the user; an IPv6 subscriber is his /64.
 //!
-//! An attempt is counted before it is made and given back when it succeeds: a thousand guesses at once are not
-//! all the first. Unknown names need no bucket: a locked account looks to clients like a wrong password, at the
-//! same cost, so there is nothing to tell the two apart by.
+//! An attempt that takes time is counted before it is made and given back when it succeeds: a thousand guesses at once are
+//! not all the first. One that is checked in one go is [looked at](Lockout::is_locked) first and counted when it
+//! [has failed](Lockout::failed): no thread has more than one in hand, so that no more are looked at than lock the bucket,
+//! and one for each thread beside; and whoever is right is in nobody's way. Unknown names need no bucket: a locked account
+//! looks to clients like a wrong password, at the same cost, so there is nothing to tell the two apart by.
 
 pub(crate) mod account;
 pub(crate) mod addresses;
@@ -174,24 +176,37 @@ impl Lockout {
         answer
     }
 
+    /// For how long so many failures lock a bucket.
+    fn delay(&self, failures: u32) -> Option<Duration> {
+        let Patience { failures: free, delay_first, delay_max, .. } = self.patience;
+        let factor = 1_u32.checked_shl(failures.checked_sub(free)?).unwrap_or(u32::MAX);
+        Some(delay_first.saturating_mul(factor).min(delay_max))
+    }
+
+    fn verdict(&self, failures: u32) -> Verdict {
+        if failures == self.patience.failures { Verdict::NowLocked } else { Verdict::Counted }
+    }
+
     /// Counts an attempt as failed before it is made.
     pub(crate) fn begin(&self, bucket: Bucket, now: Time) -> Result<Verdict, Locked> {
-        let Patience { failures: free, delay_first, delay_max, .. } = self.patience;
-        let delay = |failures: u32| {
-            let factor = 1_u32.checked_shl(failures.checked_sub(free)?).unwrap_or(u32::MAX);
-            Some(delay_first.saturating_mul(factor).min(delay_max))
-        };
         // Guesses at a locked account go on, and each change would be a copy of all that are locked.
         let at_hand = self.locked.read().get(&bucket.account).cloned();
         let strikes = at_hand.as_ref().and_then(|account| account.strikes(bucket.source));
         if strikes.and_then(|strikes| strikes.are_locked(now)) == Some(true) {
             return Err(Locked);
         }
-        match self.change(bucket.account, now, |account| account.strike(bucket.source, now, delay)) {
-            Some(failures) if failures == free => Ok(Verdict::NowLocked),
-            Some(_) => Ok(Verdict::Counted),
-            None => Err(Locked),
-        }
+        let strike =
+            |account: &mut Account| account.strike(bucket.source, now, |failures| self.delay(failures));
+        self.change(bucket.account, now, strike).map(|failures| self.verdict(failures)).ok_or(Locked)
+    }
+
+    /// Counts an attempt that failed, after it was asked whether the account [is locked](Self::is_locked), and nothing was
+    /// waited for since. It counts also if others have locked the bucket meanwhile: guesses that are made at the same time
+    /// wait no less for the next ones than if they came one after the other.
+    pub(crate) fn failed(&self, bucket: Bucket, now: Time) -> Verdict {
+        let count =
+            |account: &mut Account| account.count(bucket.source, now, |failures| self.delay(failures));
+        self.verdict(self.change(bucket.account, now, count))
     }
 
     /// The attempt succeeded: the bucket is empty again, and the address is known from now on.
@@ -308,6 +323,36 @@ mod tests {
         assert!(!is_locked(4));
         assert_eq!(lockout.begin(bucket, at(4)).unwrap(), Verdict::NowLocked);
         assert!(is_locked(1) && is_locked(1004) && !is_locked(1005));
+    }
+
+    #[test]
+    fn guesses_at_once_are_no_more_than_lock_the_bucket_and_one_a_thread() {
+        const THREADS: usize = 8;
+        let lockout = Lockout::new(Patience::default());
+        let (address, threads) = (ip("10.0.0.1"), std::sync::Barrier::new(THREADS));
+        let burst = |now: i64| {
+            let guess = || {
+                threads.wait();
+                let look = || !lockout.is_locked(7, Source::of(address), at(now));
+                (0..1000)
+                    .filter(|_| {
+                        look() && lockout.failed(lockout.bucket(7, address), at(now)) != Verdict::NowLocked
+                    })
+                    .count()
+            };
+            std::thread::scope(|scope| {
+                let guesses: Vec<_> = (0..THREADS).map(|_| scope.spawn(guess)).collect();
+                guesses.into_iter().map(|guesses| guesses.join().unwrap()).sum::<usize>()
+            })
+        };
+        // The one that locked it is not among them.
+        let first = burst(0);
+        assert!((4..4 + THREADS).contains(&first), "{first}");
+        // All of them count towards the next lock.
+        let end = lockout.locked_until(7, at(0)).unwrap();
+        assert_eq!(end.since(at(0)), Duration::from_secs(1 << (first - 4)));
+        let second = burst(end.unix_ms() - at(0).unix_ms());
+        assert!((1..=THREADS).contains(&second), "{second}");
     }
 
     #[test]

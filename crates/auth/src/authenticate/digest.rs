@@ -17,7 +17,7 @@ use super::{Proven, TOO_MANY, Verifier};
 use crate::account::{Account, AccountId};
 use crate::assertion::Minted;
 use crate::dialect::CredentialRule;
-use crate::port::digest::{Attempt, DigestClaim, DigestHolder, DigestSecret, Digests, Settled};
+use crate::port::digest::{Attempt, DigestClaim, DigestHolder, DigestSecret, Digests};
 use crate::refusal::{Reason, Refusal};
 use crate::scheme::digest::algorithm::Protection;
 use crate::scheme::digest::hash::Hashed;
@@ -48,15 +48,9 @@ impl Verifier<'_> {
         let found = self.found(digests, rule, &response, &nonce)?;
         let key = found.key.ok_or_else(|| found.refused())?;
         let account = found.account()?;
-        let settle = |end| digests.settle(&found.secret, self.request.address, self.now, end);
-        if let Err(refusal) = self.use_up(digests, &response, &nonce, &found, account) {
-            if found.was_counted {
-                settle(Settled::Void);
-            }
-            return Err(refusal);
-        }
-        if found.was_counted {
-            settle(Settled::Succeeded);
+        self.use_up(digests, &response, &nonce, &found, account)?;
+        if found.was_looked_up {
+            digests.succeeded(&found.secret, self.request.address, self.now);
         }
         let next = (self.now.since(nonce.made_at) > self.api.digest.nonce_lifetime / 2)
             .then(|| digests.nonces().make(place, self.now));
@@ -113,7 +107,8 @@ impl Verifier<'_> {
             found.key = self.right_key(response, &found);
             // A wrong response to a nonce that somebody proved is a guess like any other.
             if found.key.is_none() {
-                self.count(digests, &mut found)?;
+                self.admitted(digests, &found.secret)?;
+                digests.failed(&found.secret, address, self.now, Attempt::Open);
             }
             return Ok(found);
         }
@@ -125,22 +120,22 @@ impl Verifier<'_> {
         let is_his =
             |(id, _): &(AccountId, _)| matches!(&secret.whose, DigestHolder::Account(own) if own.id == *id);
         let session = begun.filter(is_his).and_then(|(_, session)| session);
-        let mut found = Found { is_renewal, ..Found::new(secret, session) };
-        self.count(digests, &mut found)?;
+        let attempt = self.admitted(digests, &secret)?;
+        let is_locked = attempt == Attempt::Locked;
+        let mut found = Found { is_renewal, is_locked, was_looked_up: true, ..Found::new(secret, session) };
         found.key = self.right_key(response, &found);
+        if is_locked || found.key.is_none() {
+            digests.failed(&found.secret, address, self.now, attempt);
+        }
         Ok(found)
     }
 
-    /// Counts an attempt before it is looked at.
-    fn count(&self, digests: &dyn Digests, found: &mut Found) -> Result<(), Refusal> {
-        match digests.begin(&found.secret, self.request.address, self.now) {
-            Attempt::Open => found.was_counted = true,
-            Attempt::Locked => found.is_locked = true,
-            Attempt::TooMany => {
-                return Err(Refusal::new(Reason::TooMany, TOO_MANY));
-            }
+    /// Whether an attempt may be looked at, or looks like a wrong password whatever it is.
+    fn admitted(&self, digests: &dyn Digests, secret: &DigestSecret) -> Result<Attempt, Refusal> {
+        match digests.admits(secret, self.request.address, self.now) {
+            attempt @ (Attempt::Open | Attempt::Locked) => Ok(attempt),
+            Attempt::TooMany => Err(Refusal::new(Reason::TooMany, TOO_MANY)),
         }
-        Ok(())
     }
 
     /// The key that the response was made from, if it was made from what is kept.
@@ -197,13 +192,14 @@ struct Found {
     key: Option<Hashed>,
     /// What the nonce proved before is out of date.
     is_renewal: bool,
-    was_counted: bool,
+    /// It was not proved by its nonce before.
+    was_looked_up: bool,
     is_locked: bool,
 }
 
 impl Found {
     fn new(secret: DigestSecret, session: Option<Hashed>) -> Self {
-        Self { secret, session, key: None, is_renewal: false, was_counted: false, is_locked: false }
+        Self { secret, session, key: None, is_renewal: false, was_looked_up: false, is_locked: false }
     }
 
     /// Why a response is refused that is wrong, or would be right if its account were.

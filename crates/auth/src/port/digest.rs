@@ -66,20 +66,16 @@ pub trait Digests: Send + Sync {
     /// Finds what a response is verified with; takes the same time for everybody.
     fn find(&self, claim: DigestClaim<'_>) -> DigestSecret;
 
-    /// Counts an attempt as failed, in the one bucket of its account whatever the dialect (T-D4), before it is looked
-    /// at.
-    fn begin(&self, secret: &DigestSecret, address: IpAddr, now: Time) -> Attempt;
+    /// Whether an attempt may be looked at; counts nothing.
+    fn admits(&self, secret: &DigestSecret, address: IpAddr, now: Time) -> Attempt;
 
-    /// Ends a counted attempt whose response was right.
-    fn settle(&self, secret: &DigestSecret, address: IpAddr, now: Time, end: Settled);
-}
+    /// Counts an attempt that failed, in the one bucket of its account whatever the dialect (T-D4); of one that was not to
+    /// be looked at the address alone. Nothing may be waited for between [`Self::admits`] and this: as many guesses more than
+    /// lock an account are looked at as there are threads that do so.
+    fn failed(&self, secret: &DigestSecret, address: IpAddr, now: Time, attempt: Attempt);
 
-/// How a counted attempt with a right response ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Settled {
-    /// It proved something: its account's bucket is empty again.
-    Succeeded,
-    /// Its nonce was stale or its counter used: the attempt is given back, and nothing else. A recorded response
-    /// that is played again must not empty the bucket of whoever guesses.
-    Void,
+    /// An attempt proved something: its account's bucket is empty again. One with a right response to a stale nonce, or
+    /// with a counter that was used, proves nothing: a recorded response that is played again must not empty the bucket of
+    /// whoever guesses.
+    fn succeeded(&self, secret: &DigestSecret, address: IpAddr, now: Time);
 }

@@ -43,6 +43,19 @@ impl Strikes {
         }
     }
 
+    /// Counts a failure, from a number on with a lock, as `delay` says; what is answered is its number.
+    fn count(&mut self, now: Time, delay: impl FnOnce(u32) -> Option<Duration>) -> u32 {
+        if now.since(self.last) >= FORGOTTEN_AFTER {
+            self.failures = 0;
+        }
+        self.failures = self.failures.saturating_add(1);
+        self.last = now.max(self.last);
+        if let Some(delay) = delay(self.failures) {
+            self.locked_until = Some(self.last.plus(delay));
+        }
+        self.failures
+    }
+
     /// When the lock ends that there is.
     fn locked_at(&self, now: Time) -> Option<Time> {
         self.locked_until.filter(|end| now < *end)
@@ -76,31 +89,38 @@ impl Account {
         self.struck.iter_mut().find(|(other, _)| *other == bucket).map(|(_, strikes)| strikes)
     }
 
-    /// Counts a failure, from the one numbered `failures` on with a lock that `delay` says; what is `None` if it is locked
-    /// already is otherwise the number of the failure.
+    /// Counts an attempt as failed, unless its bucket is locked already.
     pub(super) fn strike(
         &mut self,
         bucket: Option<Source>,
         now: Time,
         delay: impl FnOnce(u32) -> Option<Duration>,
     ) -> Option<u32> {
-        if self.strikes(bucket).is_none() {
+        let strikes = self.current(bucket, now);
+        strikes.locked_at(now).is_none().then(|| strikes.count(now, delay))
+    }
+
+    /// Counts a failure also if its bucket is locked already.
+    pub(super) fn count(
+        &mut self,
+        bucket: Option<Source>,
+        now: Time,
+        delay: impl FnOnce(u32) -> Option<Duration>,
+    ) -> u32 {
+        self.current(bucket, now).count(now, delay)
+    }
+
+    /// The failures of a bucket, by the clock as it is now.
+    fn current(&mut self, bucket: Option<Source>, now: Time) -> &mut Strikes {
+        let at = self.struck.iter().position(|(other, _)| *other == bucket);
+        let at = at.unwrap_or_else(|| {
             self.struck.push((bucket, Strikes { failures: 0, last: now, locked_until: None }));
-        }
-        let strikes = self.strikes_mut(bucket)?;
+            self.struck.len() - 1
+        });
+        #[expect(clippy::indexing_slicing, reason = "it was found there, or put there")]
+        let (_, strikes) = &mut self.struck[at];
         strikes.follow_clock(now);
-        if strikes.locked_at(now).is_some() {
-            return None;
-        }
-        if now.since(strikes.last) >= FORGOTTEN_AFTER {
-            strikes.failures = 0;
-        }
-        strikes.failures = strikes.failures.saturating_add(1);
-        strikes.last = now.max(strikes.last);
-        if let Some(delay) = delay(strikes.failures) {
-            strikes.locked_until = Some(strikes.last.plus(delay));
-        }
-        Some(strikes.failures)
+        strikes
     }
 
     pub(super) fn forget(&mut self, bucket: Option<Source>) {

@@ -5,12 +5,12 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use countersign_auth::account::AccountId;
 use countersign_auth::derive::derive;
-use countersign_auth::port::digest::{Attempt, DigestClaim, DigestHolder, DigestSecret, Digests, Settled};
+use countersign_auth::port::digest::{Attempt, DigestClaim, DigestHolder, DigestSecret, Digests};
 use countersign_auth::scheme::digest::hash::{Ha1, Hashed};
 use countersign_auth::scheme::digest::nonce::Nonces;
 use countersign_auth::scheme::digest::response::User;
+use countersign_auth::source::Source;
 use countersign_auth::time::Time;
 
 use super::nobody::nobodys_bucket;
@@ -82,30 +82,33 @@ impl Digests for Service {
         self.core.secret(claim)
     }
 
-    fn begin(&self, secret: &DigestSecret, address: IpAddr, now: Time) -> Attempt {
-        let core = &self.core;
-        if core.lockout.addresses.begin(address, now).is_err() {
+    fn admits(&self, secret: &DigestSecret, address: IpAddr, now: Time) -> Attempt {
+        let lockout = &self.core.lockout;
+        if lockout.addresses.is_spent(address, now) {
             return Attempt::TooMany;
         }
-        match core.lockout.begin(core.digest_bucket(secret, address), now) {
-            Err(_) => Attempt::Locked,
-            Ok(Verdict::Counted) => Attempt::Open,
-            Ok(Verdict::NowLocked) => {
-                if let Some(entry) = core.directory.find(AccountId(secret.bucket).0) {
-                    core.note_lock(audit::name_of(&entry.account), address, now);
-                }
-                Attempt::Open
-            }
+        if lockout.is_locked(secret.bucket, Source::of(address), now) {
+            Attempt::Locked
+        } else {
+            Attempt::Open
         }
     }
 
-    fn settle(&self, secret: &DigestSecret, address: IpAddr, now: Time, end: Settled) {
+    fn failed(&self, secret: &DigestSecret, address: IpAddr, now: Time, attempt: Attempt) {
         let core = &self.core;
-        let bucket = core.digest_bucket(secret, address);
-        core.lockout.addresses.forgive(address, now);
-        match end {
-            Settled::Succeeded => core.lockout.succeeded(bucket, address, now),
-            Settled::Void => core.lockout.undo(bucket, now),
+        // Others may have used it up meanwhile: then it is.
+        let _spent = core.lockout.addresses.begin(address, now);
+        if attempt != Attempt::Open {
+            return;
         }
+        if core.lockout.failed(core.digest_bucket(secret, address), now) == Verdict::NowLocked
+            && let Some(entry) = core.directory.find(secret.bucket)
+        {
+            core.note_lock(audit::name_of(&entry.account), address, now);
+        }
+    }
+
+    fn succeeded(&self, secret: &DigestSecret, address: IpAddr, now: Time) {
+        self.core.lockout.succeeded(self.core.digest_bucket(secret, address), address, now);
     }
 }

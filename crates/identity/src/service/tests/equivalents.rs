@@ -1,10 +1,12 @@
 //! What is kept of passwords for weaker schemes: only where it was asked for, sealed, and gone in time.
 
 use countersign_auth::port::PasswordChange;
+use countersign_auth::port::digest::{Attempt, DigestClaim, Digests as _};
 use countersign_auth::scheme::digest::hash::{DigestHash, Ha1};
+use countersign_auth::scheme::digest::response::User;
 
 use super::*;
-use crate::accounts::{AccountError, AccountView};
+use crate::accounts::{AccountError, AccountView, Standing};
 use crate::equivalents::WeakerScheme;
 use crate::service::equivalents::NewPassword;
 use crate::store::Change;
@@ -133,4 +135,41 @@ async fn a_row_that_was_moved_opens_for_nobody() {
     bench.store.write(vec![Change::PutEquivalent(row)]).await.unwrap();
     let folder = bench.close().await;
     assert!(Service::open(options(&folder), Handle::current()).await.is_err());
+}
+
+/// How often an account was locked, by the audit.
+async fn locks(bench: &Bench) -> usize {
+    bench.events().await.iter().filter(|event| event.starts_with("account.locked")).count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn digest_counts_what_was_wrong_and_nothing_before() {
+    let bench = Bench::new().await;
+    let ann = opted_in(&bench, "ann", &[WeakerScheme::Digest]).await;
+    let service = &*bench.service;
+    let user = User::Named("ann".into());
+    let claim = DigestClaim { kind: "users", user: &user, realm: REALM, hash: DigestHash::Sha256 };
+    let secret = service.find(claim);
+    let admits = || service.admits(&secret, home(), at(1));
+    let fail = || service.failed(&secret, home(), at(1), Attempt::Open);
+    for _ in 0..3 {
+        // Four are mistyped. Then there are some at once that are right.
+        (0..4).for_each(|_| fail());
+        let at_once: Vec<_> = (0..20).map(|_| admits()).collect();
+        assert_eq!(at_once, [Attempt::Open; 20]);
+        at_once.iter().for_each(|_| service.succeeded(&secret, home(), at(1)));
+    }
+    assert!(service.locked_until(ann.id, at(1)).is_none());
+    bench.service.set_standing(ann.id, Standing::Enabled, By::gate(), at(1)).await.unwrap();
+    assert_eq!(locks(&bench).await, 0);
+    // Five are mistyped, and one beside them.
+    (0..6).for_each(|_| fail());
+    assert_eq!(admits(), Attempt::Locked);
+    bench.noted("account.locked users/ann").await;
+    bench.service.set_standing(ann.id, Standing::Enabled, By::gate(), at(1)).await.unwrap();
+    assert_eq!(locks(&bench).await, 1);
+    // What is not looked at counts at its address alone, until that has no attempts left.
+    let end = service.locked_until(ann.id, at(1));
+    (0..50).for_each(|_| service.failed(&secret, home(), at(1), Attempt::Locked));
+    assert_eq!((service.locked_until(ann.id, at(1)), admits()), (end, Attempt::TooMany));
 }
