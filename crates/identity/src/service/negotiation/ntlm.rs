@@ -9,6 +9,7 @@ use countersign_auth::account::Account;
 use countersign_auth::link::Sharing;
 use countersign_auth::port::Unavailable;
 use countersign_auth::port::negotiation::LegAnswer;
+use countersign_auth::source::Source;
 use countersign_auth::time::Time;
 use countersign_negotiate::helper::without_domain;
 use countersign_negotiate::ntlm::{Challenge, Claim, Demands, NtHash, NtlmError, Session, challenge, named};
@@ -209,7 +210,7 @@ impl Core {
         let nobodys = self.nobodys_bucket(&client.accounts, claim.user());
         let number = found.as_ref().map_or(nobodys, |entry| entry.account.id.0);
         let bucket = self.lockout.bucket(number, client.address);
-        let begun = self.lockout.begin(bucket, now);
+        let is_locked = self.lockout.is_locked(number, Source::of(client.address), now);
         let kept = self.equivalents.of(found.as_ref().map_or(NOBODY, |entry| entry.account.id.0));
         let hash = kept.as_ref().and_then(|kept| kept.nt_hash.as_ref());
         let has_hash = hash.is_some();
@@ -219,22 +220,30 @@ impl Core {
         let demands = Demands { mic: settings.mic, binding: settings.binding, channel: channel.as_ref() };
         let verdict = claim.verify(&hash, &demands);
         let verdict = verdict.and_then(|session| envelope.map_or(Ok(None), |own| signed(&session, own)));
+        // Nothing was waited for since it was asked whether the account is locked.
+        let failed = || self.lockout.failed(bucket, now) == Verdict::NowLocked;
         let Some(entry) = found else {
+            if !is_locked {
+                failed();
+            }
             return match verdict {
                 Err(error) => refused(format!("ntlm: no such user, {error}")),
                 Ok(_) => refused("ntlm: no such user"),
             };
         };
-        match (begun, verdict) {
-            (Err(_), _) => refused("locked after failed attempts"),
-            (_, _) if !has_hash => refused("the account keeps nothing that ntlm could be checked with"),
-            (begun, Err(error)) => {
-                if matches!(begun, Ok(Verdict::NowLocked)) {
+        match verdict {
+            _ if is_locked => refused("locked after failed attempts"),
+            _ if !has_hash => {
+                failed();
+                refused("the account keeps nothing that ntlm could be checked with")
+            }
+            Err(error) => {
+                if failed() {
                     self.note_lock(audit::name_of(&entry.account), client.address, now);
                 }
                 refused(format!("ntlm: {error}"))
             }
-            (_, Ok(token)) => {
+            Ok(token) => {
                 self.lockout.succeeded(bucket, client.address, now);
                 if entry.password_due {
                     return Ok(LegAnswer::Due(Arc::clone(&entry.account)));

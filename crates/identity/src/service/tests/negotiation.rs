@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -9,6 +10,7 @@ use countersign_auth::dialect::Scheme;
 use countersign_auth::link::Sharing;
 use countersign_auth::port::Unavailable;
 use countersign_auth::port::negotiation::{Exchange, Leg, LegAnswer, Negotiation as _};
+use countersign_auth::source::Source;
 use countersign_negotiate::binding::Demand;
 use countersign_negotiate::ntlm::{Mic, Names, NtHash};
 use hmac::digest::Digest as _;
@@ -412,4 +414,44 @@ async fn an_account_that_one_source_made_is_no_other_sources() {
     let made = bench.service.create_account(AccountDraft::new("users", "rosa"), By::gate(), at(2));
     let made = made.await.unwrap();
     assert_eq!(by_directory(&bench).await, Ok(made.id));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ntlm_counts_what_was_wrong_and_nothing_before() {
+    let bench = bench(NtlmVerifier::Store).await;
+    let alice = bench.service.account_named("users", "alice").unwrap().account.id;
+    let fail = || {
+        let lockout = &bench.service.core.lockout;
+        let bucket = lockout.bucket(alice.0, home());
+        for _ in 0..4 {
+            lockout.failed(bucket, at(0));
+        }
+    };
+    let log_in = async |spoil: u8| {
+        let (token, exchange) = go_on(bench.leg(type_1(), None).await);
+        let (mut answer, _) = type_3(&token);
+        // The first byte of the proof.
+        answer[88] ^= spoil;
+        word(bench.leg(answer, Some(exchange)).await)
+    };
+    // Whoever is right after four who were not locks nobody out, at no moment.
+    let done = Arc::new(AtomicBool::new(false));
+    let (service, is_done) = (Arc::clone(&bench.service), Arc::clone(&done));
+    let watch = std::thread::spawn(move || {
+        let mut locked = 0;
+        while !is_done.load(Ordering::Acquire) {
+            locked += usize::from(service.core.lockout.is_locked(alice.0, Source::of(home()), at(0)));
+        }
+        locked
+    });
+    for _ in 0..1000 {
+        fail();
+        assert_eq!(log_in(0).await, "alice");
+    }
+    done.store(true, Ordering::Release);
+    assert_eq!(watch.join().unwrap(), 0);
+    fail();
+    assert!(log_in(1).await.starts_with("ntlm: "));
+    assert_eq!(log_in(0).await, "locked after failed attempts");
+    bench.noted("account.locked users/alice").await;
 }
