@@ -45,6 +45,7 @@ use tokio::sync::{Semaphore, broadcast};
 
 use self::flights::Flights;
 use self::meanwhile::Meanwhile;
+use self::successors::Successors;
 use crate::accounts::directory::{Directory, Entry};
 use crate::accounts::rows;
 use crate::directory::Directories;
@@ -172,6 +173,7 @@ pub(crate) struct Ledger {
     meanwhile: Meanwhile,
     /// The number there of whoever loads the store's tokens.
     loader: u64,
+    successors: Successors,
     /// Ends that memory knows and the store could not be told.
     unwritten_ends: Vec<[u8; 32]>,
     /// What the audit has to say of them.
@@ -294,6 +296,7 @@ impl Service {
             ledger: Mutex::new(Ledger {
                 meanwhile,
                 loader,
+                successors: Successors::default(),
                 unwritten_ends: Vec::new(),
                 unwritten_events: Vec::new(),
             }),

@@ -36,11 +36,15 @@ pub(super) struct Work {
     noted: u64,
     /// A refresh token that this order marked as spent, as it was before.
     spent: Option<Record>,
+    /// One that a parallel order marked, which pays for this one too.
+    spent_before: Option<Record>,
+    /// What that turned into, see [`Successors`](super::successors::Successors).
+    successors: Vec<TokenDigest>,
 }
 
 /// The refresh token that pays for an order.
 pub(super) struct Payment {
-    record: Record,
+    pub(super) record: Record,
     pub(super) word: Arc<str>,
     pub(super) value: Secret,
 }
@@ -108,6 +112,9 @@ impl Core {
         };
         match written {
             Ok(()) => {
+                if !work.successors.is_empty() {
+                    self.ledger().successors.keep(&work.successors);
+                }
                 for record in &work.gone {
                     self.tell(Ended::Token(record.token()));
                 }
@@ -126,7 +133,19 @@ impl Core {
             self.tokens.remove(&digest);
         }
         self.put_back(ledger, work.gone, work.noted);
-        if let Some(before) = work.spent {
+        if work.successors.is_empty() {
+            self.unspend(work.spent);
+        }
+        for successor in work.successors {
+            if let Some(left) = ledger.successors.leave(successor, work.spent) {
+                self.tokens.remove(&successor);
+                self.unspend(left.spent);
+            }
+        }
+    }
+
+    fn unspend(&self, before: Option<Record>) {
+        if let Some(before) = before {
             self.tokens.change(&before.token(), |record| {
                 record.marks = record.marks.without(Marks::SPENT);
                 record.used = before.used;
@@ -186,7 +205,7 @@ impl Core {
                 return Err(Denied::Spent);
             }
             let before = work.gone.len();
-            self.add(work, order, plan, record, payment.as_ref(), now)?;
+            self.add(ledger, work, order, plan, record, payment.as_ref())?;
             work.gone.iter().skip(before).for_each(|gone| ledger.meanwhile.ends(gone.token()));
         }
         // What had to make room takes with it what hangs on it, but for what was just issued on it.
@@ -251,27 +270,31 @@ impl Core {
     /// Makes the value of a token and adds it.
     fn add(
         &self,
+        ledger: &mut Ledger,
         work: &mut Work,
         order: &Issue,
         plan: &TokenPlan,
         mut record: Record,
         payment: Option<&Payment>,
-        now: Time,
     ) -> Result<(), Denied> {
+        let now = record.issued;
         let account = order.account.as_deref();
-        let value = match payment.filter(|_| plan.kind == TokenKind::Refresh) {
-            Some(paid) => self.unspent_successor(order, plan, paid, now)?,
-            None => self.fresh_value(&plan.form, account, "")?,
+        let (value, spent) = match payment.filter(|_| plan.kind == TokenKind::Refresh) {
+            Some(paid) => {
+                let (value, spent) = self.unspent_successor(order, plan, paid, now)?;
+                (value, Some(spent))
+            }
+            None => (self.fresh_value(&plan.form, account, "")?, None),
         };
         let digest = TokenDigest::of(&order.api, &plan.word, value.expose());
         record.digest = digest.0;
         if let Some(there) = self.tokens.get(&digest) {
-            // A parallel refresh was here first: the same successor, and its row once more, so that neither
-            // order depends on the other's write.
+            // A parallel refresh was here first: the same successor, and its row and that of what was spent for it once
+            // more, so that neither order depends on the other's write.
             record = there;
+            work.spent_before = spent.filter(|spent| spent.marks.has(Marks::SPENT));
         } else {
             let limit = plan.per_account.map(|most| (most, plan.at_limit));
-            let now = record::floor(now);
             let gone = if order.account.is_some() {
                 self.tokens.issue(record, limit, now)
             } else {
@@ -281,7 +304,13 @@ impl Core {
             };
             let gone = gone.map_err(|_| Denied::AtLimit)?;
             work.gone.extend(gone);
-            work.added.push(digest);
+            if spent.is_none() {
+                work.added.push(digest);
+            }
+        }
+        if spent.is_some() {
+            ledger.successors.join(digest);
+            work.successors.push(digest);
         }
         if !record.marks.has(Marks::UNSTORED) {
             work.rows.extend(self.row(record));
@@ -390,6 +419,9 @@ fn changes(work: &mut Work, now: Time) -> Vec<Change> {
     let mut changes = Vec::with_capacity(3);
     if let Some(record) = &work.spent {
         changes.push(Change::SpendToken(record.digest, record::to_unix(record::floor(now))));
+    }
+    if let Some(record) = &work.spent_before {
+        changes.push(Change::SpendToken(record.digest, record::to_unix(record.used)));
     }
     if !work.gone.is_empty() {
         changes.push(Change::DeleteTokens(work.gone.iter().map(|record| record.digest).collect()));

@@ -1,6 +1,7 @@
 use countersign_auth::port::{IssueAnswer, Operations as _};
 
 use super::*;
+use crate::store::switchable::Power;
 
 /// A family: the refresh token in clear and the digests of both.
 struct Pair {
@@ -95,6 +96,45 @@ async fn a_late_parallel_refresh_gets_what_was_not_spent_yet() {
     // The reuse of the first of them is what it was.
     assert!(renew(&bench, &ann, &fourth.refresh, at(2016)).await.is_none());
     assert_eq!(bench.says(sixth.access, at(2017)).await, "unknown");
+}
+
+#[tokio::test]
+async fn parallel_refreshes_do_not_depend_on_each_others_writes() {
+    let bench = Bench::new().await;
+    let ann = bench.account("users", "ann").await;
+    let [mut one, mut two] = [login(&bench, &ann, at(0)).await, login(&bench, &ann, at(0)).await];
+    let unwritten = |value: &Secret| {
+        bench.store.switch(Power::Off);
+        bench.service.issue(renewal(&ann, value, at(5)), at(5))
+    };
+    let held = async |failures: usize| {
+        until(async || bench.store.failures_held() == failures).await;
+        bench.store.switch(Power::On);
+    };
+    bench.store.hold_failures();
+    // Of the first one the first write fails, and is heard of when the second is made; of the other both.
+    let mut failing = vec![unwritten(&one.refresh)];
+    held(1).await;
+    let first = renew(&bench, &ann, &one.refresh, at(6)).await.unwrap();
+    failing.extend([unwritten(&two.refresh), unwritten(&two.refresh)]);
+    held(3).await;
+    let in_memory = bench.service.tokens_in_memory();
+    bench.store.release_failures();
+    for order in failing {
+        assert!(order.await.is_err());
+    }
+    // Their access tokens are gone, and the one successor.
+    assert_eq!(bench.service.tokens_in_memory(), in_memory - 3 - 1);
+    assert_eq!(bench.says(first.refresh_digest, at(7)).await, "live");
+    assert!(bench.store.token(one.refresh_digest.0).await.unwrap().unwrap().spent);
+    assert!(!bench.store.token(two.refresh_digest.0).await.unwrap().unwrap().spent);
+    let bench = bench.reopen().await;
+    assert_eq!(bench.says(first.refresh_digest, at(1000)).await, "live");
+    two = renew(&bench, &ann, &two.refresh, at(1000)).await.unwrap();
+    assert_eq!(bench.says(two.access, at(1001)).await, "live", "it was not spent");
+    one = renew(&bench, &ann, &first.refresh, at(1000)).await.unwrap();
+    assert_eq!(bench.says(one.access, at(1001)).await, "live");
+    assert!(renew(&bench, &ann, &first.refresh, at(1011)).await.is_none(), "it was spent");
 }
 
 #[tokio::test]
