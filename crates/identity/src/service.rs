@@ -23,6 +23,7 @@ mod notes;
 mod objects;
 mod operations;
 mod passwords;
+mod replaced;
 mod successors;
 #[cfg(test)]
 mod tests;
@@ -45,6 +46,7 @@ use tokio::sync::{Semaphore, broadcast};
 
 use self::flights::Flights;
 use self::meanwhile::Meanwhile;
+use self::replaced::Replaced;
 use self::successors::Successors;
 use crate::accounts::directory::{Directory, Entry};
 use crate::accounts::rows;
@@ -173,6 +175,7 @@ pub(crate) struct Ledger {
     meanwhile: Meanwhile,
     /// The number there of whoever loads the store's tokens.
     loader: u64,
+    replaced: Replaced,
     successors: Successors,
     /// Ends that memory knows and the store could not be told.
     unwritten_ends: Vec<[u8; 32]>,
@@ -296,6 +299,7 @@ impl Service {
             ledger: Mutex::new(Ledger {
                 meanwhile,
                 loader,
+                replaced: Replaced::default(),
                 successors: Successors::default(),
                 unwritten_ends: Vec::new(),
                 unwritten_events: Vec::new(),

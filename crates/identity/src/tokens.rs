@@ -201,6 +201,12 @@ impl Tokens {
         marks.into_iter().filter_map(|mark| self.table.find(mark, account)).collect()
     }
 
+    /// How many an account holds of a word that could be presented now.
+    pub(crate) fn live_of(&self, account: u64, word: u16, now: u32) -> usize {
+        let held = self.of_account(account).into_iter();
+        held.filter(|record| record.word == word && record.is_live(now)).count()
+    }
+
     /// Adds a token within the limits of its account; what had to go for it is handed out. Those of nobody are
     /// [opened](Self::open).
     pub(crate) fn issue(&self, record: Record, limit: Limit, now: u32) -> Result<Vec<Record>, Full> {

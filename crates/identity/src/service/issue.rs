@@ -172,7 +172,10 @@ impl Core {
         if let Some(digest) = order.replaces {
             match self.tokens.get(&digest).filter(|record| record.kind != TokenKind::Key) {
                 Some(record) => work.gone.extend(self.take_out_family(ledger, &record)),
-                None => ledger.meanwhile.ends(digest),
+                None => {
+                    ledger.meanwhile.ends(digest);
+                    work.gone.extend(self.take_out_replacement(ledger, digest, order, now));
+                }
             }
         }
         let parent = match order.on {
@@ -214,6 +217,9 @@ impl Core {
         work.gone.extend(hanging);
         if payment.is_some() {
             self.forget_old_spent(ledger, work, order, family);
+        }
+        if let Some(gone) = order.replaces {
+            self.note_replacement(ledger, gone, order, &work.issued);
         }
         Ok(())
     }

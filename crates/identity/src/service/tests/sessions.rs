@@ -158,6 +158,44 @@ async fn a_login_replaces_the_session_before_it() {
     assert_eq!(bench.says(new, at(2)).await, "live");
 }
 
+/// Somebody clicks twice: both log-ins present the session that there was.
+#[tokio::test]
+async fn log_ins_that_replace_the_same_session_take_one_place() {
+    for at_limit in [AtLimit::Refuse, AtLimit::EndOldest] {
+        let bench = Bench::new().await;
+        let (ann, bob) = (bench.account("users", "ann").await, bench.account("users", "bob").await);
+        let two = || TokenPlan { per_account: Some(2), at_limit, ..session() };
+        let elsewhere = bench.token(&ann, two(), at(0)).await;
+        let old = bench.token(&ann, two(), at(1)).await;
+        let log_in = async |account: &Arc<Account>, plan, now| {
+            let order = Issue { replaces: Some(old), ..order(Some(account), vec![plan], at(now)) };
+            match bench.service.issue(order, at(now)).await.unwrap() {
+                IssueAnswer::Issued(issued) => Some(digest(&issued[0])),
+                IssueAnswer::AtLimit => None,
+                other => panic!("{other:?}"),
+            }
+        };
+        let says = async |token: Option<TokenDigest>| bench.says(token.unwrap(), at(9)).await;
+        let first = log_in(&ann, two(), 2).await;
+        // Another one's takes nothing of hers, nor does another word, nor where there is room.
+        let of_bob = log_in(&bob, two(), 3).await;
+        let other_word = log_in(&ann, TokenPlan { per_account: Some(1), ..access() }, 3).await;
+        let three = log_in(&ann, TokenPlan { per_account: Some(3), ..session() }, 3).await;
+        for token in [first, of_bob, other_word, three] {
+            assert_eq!(says(token).await, "live");
+        }
+        bench.service.end(first.unwrap(), at(4)).await.unwrap();
+        let second = log_in(&ann, two(), 5).await;
+        assert_eq!([says(three).await, says(second).await], ["unknown", "live"]);
+        assert_eq!(says(Some(elsewhere)).await, "live", "another device");
+        // Later it is a log-in like any other.
+        let late = log_in(&ann, two(), 16).await;
+        assert_eq!((late.is_some(), says(second).await), (at_limit == AtLimit::EndOldest, "live"));
+        let expected = if at_limit == AtLimit::EndOldest { "unknown" } else { "live" };
+        assert_eq!(says(Some(elsewhere)).await, expected);
+    }
+}
+
 #[tokio::test]
 async fn anonymous_sessions_are_written_once_they_are_presented_and_each_source_has_its_share() {
     // The twentieth part of all.
