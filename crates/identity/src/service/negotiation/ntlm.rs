@@ -1,5 +1,6 @@
 //! NTLM: by the hashes of accounts that opted in, or by a domain's program.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -231,18 +232,16 @@ impl Core {
                 Ok(_) => refused("ntlm: no such user"),
             };
         };
+        let wrong = |cause: Cow<'static, str>| {
+            if failed() {
+                self.note_lock(audit::name_of(&entry.account), client.address, now);
+            }
+            refused(cause)
+        };
         match verdict {
             _ if is_locked => refused("locked after failed attempts"),
-            _ if !has_hash => {
-                failed();
-                refused("the account keeps nothing that ntlm could be checked with")
-            }
-            Err(error) => {
-                if failed() {
-                    self.note_lock(audit::name_of(&entry.account), client.address, now);
-                }
-                refused(format!("ntlm: {error}"))
-            }
+            _ if !has_hash => wrong("the account keeps nothing that ntlm could be checked with".into()),
+            Err(error) => wrong(format!("ntlm: {error}").into()),
             Ok(token) => {
                 self.lockout.succeeded(bucket, client.address, now);
                 if entry.password_due {

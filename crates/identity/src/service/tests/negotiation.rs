@@ -454,4 +454,12 @@ async fn ntlm_counts_what_was_wrong_and_nothing_before() {
     assert!(log_in(1).await.starts_with("ntlm: "));
     assert_eq!(log_in(0).await, "locked after failed attempts");
     bench.noted("account.locked users/alice").await;
+    // Nor does it matter to the audit what an account keeps.
+    bench.account("users", "bob").await;
+    for _ in 0..5 {
+        let (token, exchange) = go_on(bench.leg(type_1(), None).await);
+        let (answer, _) = type_3_of("bob", "", &token);
+        assert!(word(bench.leg(answer, Some(exchange)).await).starts_with("the account keeps nothing"));
+    }
+    bench.noted("account.locked users/bob").await;
 }
