@@ -63,8 +63,12 @@ pub(crate) struct Which {
     id: String,
 }
 
-/// Objects that are set in one order: a second of writing, and a megabyte on its way.
+/// Objects that are set in one order: a second of writing.
 const AT_ONCE: usize = 5000;
+/// What their texts may come to: a gate takes orders of twice as much, and JSON adds to them.
+const BYTES_AT_ONCE: usize = 256 * 1024;
+/// What JSON writes about each.
+const FRAME_BYTES: usize = 40;
 
 /// Does what it says.
 pub(super) fn run(command: Command, output: Output) -> Result<(), Failure> {
@@ -78,9 +82,8 @@ pub(super) fn run(command: Command, output: Output) -> Result<(), Failure> {
         Command::Import { of, file } => {
             let objects = read(&file)?;
             let count = objects.len();
-            let mut objects = objects.into_iter().peekable();
-            while objects.peek().is_some() {
-                let () = set(&of, objects.by_ref().take(AT_ONCE).collect())?;
+            for piece in pieces(objects) {
+                let () = set(&of, piece)?;
             }
             Ok(output.answer(&serde_json::json!({ "imported": count }), |_| format!("{count} imported"))?)
         }
@@ -103,6 +106,24 @@ pub(super) fn run(command: Command, output: Output) -> Result<(), Failure> {
 
 fn set(of: &Of, objects: Vec<NewObject>) -> Result<(), Failure> {
     of.config.order(Order::SetObjects { api: of.api.clone(), kind: of.kind.clone(), objects })
+}
+
+/// In their order, as many together as one order holds.
+fn pieces(objects: Vec<NewObject>) -> Vec<Vec<NewObject>> {
+    let mut pieces = Vec::new();
+    let (mut piece, mut bytes) = (Vec::new(), 0);
+    for object in objects {
+        let NewObject { id, owner, tenant } = &object;
+        let own = FRAME_BYTES + id.len() + owner.len() + tenant.as_ref().map_or(0, String::len);
+        if !piece.is_empty() && (piece.len() >= AT_ONCE || bytes + own > BYTES_AT_ONCE) {
+            pieces.push(std::mem::take(&mut piece));
+            bytes = 0;
+        }
+        bytes += own;
+        piece.push(object);
+    }
+    pieces.extend((!piece.is_empty()).then_some(piece));
+    pieces
 }
 
 /// The objects of a file.

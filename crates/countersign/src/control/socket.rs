@@ -27,8 +27,9 @@ use super::order::{Order, perform};
 use crate::output::Failure;
 use crate::wire::Identities;
 
-/// An order is a few fields; a password of 4,096 bytes may be six times as long in JSON.
-const ORDER_BYTES_MAX: u64 = 64 * 1024;
+/// An order is a few fields, a password of 4,096 bytes among them that may be six times as long in JSON, or objects that are
+/// imported, which come in pieces (`cli/object.rs`).
+const ORDER_BYTES_MAX: u64 = 2 * 1024 * 1024;
 
 /// Lists of accounts may be long: a hundred thousand of them are 30 MB.
 const ANSWER_BYTES_MAX: u64 = 256 * 1024 * 1024;
@@ -251,7 +252,11 @@ async fn serve(stream: UnixStream, identities: &Identities, told: &Told) -> io::
     let (reader, mut writer) = stream.into_split();
     let mut said = String::new();
     timeout(ORDER_TIMEOUT, BufReader::new(reader.take(ORDER_BYTES_MAX)).read_line(&mut said)).await??;
+    let is_cut = !said.ends_with('\n') && u64::try_from(said.len()).is_ok_and(|read| read == ORDER_BYTES_MAX);
     let reply = match serde_json::from_str(&said) {
+        Err(_) if is_cut => {
+            Reply::Error(format!("the order is longer than the {ORDER_BYTES_MAX} bytes that a gate reads"))
+        }
         Ok(Line::Order(order)) => match perform(identities, *order).await {
             Ok(value) => Reply::Done(value),
             Err(failure) => Reply::Error(failure.to_string()),

@@ -418,3 +418,39 @@ fn an_administrator_reads_whom_ntlm_named() {
         assert!(!line.to_string().contains("hunter2") && !line.to_string().contains("bob"), "{line}");
     }
 }
+
+/// Where a gate runs, what a file says goes through its socket in pieces.
+#[test]
+fn a_long_file_of_objects_is_imported_beside_a_running_gate() {
+    let apis = |upstream| {
+        format!(
+            "[[api]]\nname = \"shop\"\ndialect = \"voltmx\"\ndeployment = \"onprem\"\nat = [\"/\"]\n\
+             upstream = \"http://{upstream}\"\n[[api.route]]\nat = \"/**\"\nallow = \"authenticated\"\n\
+             [api.object.order]\nowner = \"customer\"\n"
+        )
+    };
+    let site = Site::with(apis, Vec::new());
+    let gate = site.start();
+    // Short ones, more than one order holds, and long ones, of which the texts alone are too many.
+    let long = "ö\"".repeat(60);
+    let line = |number: usize| match number {
+        0..6000 => format!("{number},4711\n"),
+        _ => format!("{number}-{long},{long}\n"),
+    };
+    let text: String = (0..8000).map(line).collect();
+    assert!(text.len() > 256 * 1024);
+    site.write("orders.csv", &text);
+    let file = site.store().with_file_name("orders.csv");
+    let of = ["--api", "shop", "--kind", "order"];
+    let import = [&["object", "import"], &of[..], &[file.to_str().unwrap()]].concat();
+    assert_eq!(told(&site, &import)["imported"], 8000);
+    for (number, owner) in [(0, "4711"), (4999, "4711"), (5999, "4711"), (7999, &long)] {
+        let id = line(number).split(',').next().unwrap().to_owned();
+        let shown = told(&site, &[&["object", "show"], &of[..], &[&id]].concat());
+        assert_eq!(
+            (&shown["id"], &shown["owner"]),
+            (&Value::from(id), &Value::from(format!("customer={owner}")))
+        );
+    }
+    drop(gate);
+}
