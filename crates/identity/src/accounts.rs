@@ -46,6 +46,8 @@ pub struct AccountDraft {
     pub password: Option<Secret>,
     /// The password that is set here is to be changed at the first log-in.
     pub password_due: bool,
+    /// Nobody may act as it when it is made; a change leaves that as it is.
+    pub disabled: bool,
     /// What the password that is set here is kept for beside log-ins: password-equivalents, marked weaker.
     pub weaker: Vec<WeakerScheme>,
 }

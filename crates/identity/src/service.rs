@@ -22,6 +22,7 @@ mod nobody;
 mod notes;
 mod objects;
 mod operations;
+pub mod orders;
 mod passwords;
 mod replaced;
 mod successors;

@@ -260,6 +260,7 @@ impl Identities {
             keys: account.keys,
             password: Some(password),
             password_due: false,
+            disabled: false,
             weaker: weaker_schemes(&account.weaker)?,
         };
         let made = self.service.create_account(draft, by(), now()).await;

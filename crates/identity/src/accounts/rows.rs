@@ -97,7 +97,7 @@ pub(crate) fn new_row(draft: &AccountDraft, id: u64, password: Option<String>, n
         keys: String::new(),
         password_due: password.is_some() && draft.password_due,
         password_hash: password,
-        disabled: false,
+        disabled: draft.disabled,
         proofs_from: now.unix_ms(),
         created_at: now.unix_ms(),
         updated_at: now.unix_ms(),

@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 
 use super::directories::Tie;
 use super::ending::Scope;
+use super::orders::Orders;
 use super::{By, Core, LAST_ACCOUNT, Service, unavailable};
 use crate::accounts::directory::Entry;
 use crate::accounts::{AccountDraft, AccountError, AccountView, Standing, rows};
@@ -60,7 +61,9 @@ impl Service {
     where
         E: From<AccountError> + From<Unavailable> + Send + 'static,
     {
-        self.run(move |core| async move { core.update_account(id, change, &by, now).await })
+        self.run(
+            move |core| async move { core.change_account(id, change, Orders::default(), &by, now).await },
+        )
     }
 
     /// Disables an account, which ends its sessions and tokens, or enables it again. Its API keys are refused
@@ -224,7 +227,7 @@ impl Service {
 }
 
 impl Core {
-    fn view(&self, entry: &Entry) -> AccountView {
+    pub(super) fn view(&self, entry: &Entry) -> AccountView {
         entry.view(self.equivalents.schemes(entry.account.id.0))
     }
 
@@ -232,9 +235,13 @@ impl Core {
         self.directory.find(id.0).ok_or(AccountError::NotFound)
     }
 
-    pub(super) async fn hashed(&self, password: &Secret, names: &[&str]) -> Result<String, AccountError> {
+    pub(super) fn fits(&self, password: &Secret, names: &[&str]) -> Result<(), AccountError> {
         let fit = self.passwords.check_new(password.expose(), names);
-        fit.map_err(|problem| AccountError::Unfit { field: "password", problem })?;
+        fit.map_err(|problem| AccountError::Unfit { field: "password", problem })
+    }
+
+    pub(super) async fn hashed(&self, password: &Secret, names: &[&str]) -> Result<String, AccountError> {
+        self.fits(password, names)?;
         let password = Zeroizing::new(password.expose().to_owned());
         let run = self.passwords.hash(password).map_err(|_| AccountError::TooMany)?;
         let lost = |_| Unavailable("a password could not be hashed: the pool has ended".to_owned());
@@ -279,35 +286,6 @@ impl Core {
         Ok(account)
     }
 
-    pub(super) async fn update_account<E: From<AccountError>>(
-        &self,
-        id: AccountId,
-        change: impl FnOnce(&AccountView) -> Result<AccountDraft, E>,
-        by: &By,
-        now: Time,
-    ) -> Result<Arc<Account>, E> {
-        let guard = self.administration.lock().await;
-        let entry = self.entry(id)?;
-        let draft = change(&self.view(&entry))?;
-        draft.check()?;
-        if draft.password.is_some() {
-            return Err(AccountError::Unfit { field: "password", problem: "is set by itself" }.into());
-        }
-        if draft.is_as(&entry.account) {
-            return Ok(Arc::clone(&entry.account));
-        }
-        let before = rows::row(&entry);
-        let mut row = before.clone();
-        rows::fill(&mut row, &draft);
-        row.kind.clone_from(&before.kind);
-        let rights =
-            |row: &AccountRow| (row.subject.clone(), row.tenant.clone(), row.roles.clone(), row.keys.clone());
-        let renamed = || self.equivalents.renamed(id.0, (&row.kind, &row.name), &*self.random);
-        let kept = (row.name != before.name).then(renamed).transpose().map_err(AccountError::from)?;
-        let proofs = if rights(&row) == rights(&before) { Proofs::Stay } else { Proofs::End(None) };
-        Ok(self.replace(guard, Next { row, proofs, kept }, "account.changed", by, now).await?)
-    }
-
     async fn set_standing(
         &self,
         id: AccountId,
@@ -322,7 +300,7 @@ impl Core {
             Standing::Disabled => (Proofs::End(None), "account.disabled"),
             Standing::Enabled => (Proofs::Stay, "account.enabled"),
         };
-        self.replace(guard, Next { row, proofs, kept: None }, event, by, now).await.map(|_| ())
+        self.replace(guard, Next { row, proofs, kept: None }, &[event], by, now).await.map(|_| ())
     }
 
     async fn delete_account(&self, id: AccountId, by: &By, now: Time) -> Result<(), AccountError> {
@@ -344,7 +322,7 @@ impl Core {
         let guard = self.administration.lock().await;
         let row = rows::row(&*self.entry(id)?);
         let next = Next { row, proofs: Proofs::End(None), kept: None };
-        self.replace(guard, next, "sessions.ended", by, now).await.map(|_| ())
+        self.replace(guard, next, &["sessions.ended"], by, now).await.map(|_| ())
     }
 
     async fn set_value(
@@ -379,7 +357,7 @@ impl Core {
         &self,
         _one_at_a_time: MutexGuard<'_, u64>,
         next: Next,
-        event: &str,
+        events: &[&str],
         by: &By,
         now: Time,
     ) -> Result<Arc<Account>, AccountError> {
@@ -393,7 +371,9 @@ impl Core {
             changes.push(Change::DeleteTokensOf { account: id.0, keep: keep.map(|digest| digest.0) });
         }
         changes.push(Change::UpdateAccount(Box::new(row.clone())));
-        changes.push(Change::Audit(audit::row(by, event, format!("{}/{}", row.kind, row.name), now)));
+        let told =
+            |event: &&str| Change::Audit(audit::row(by, event, format!("{}/{}", row.kind, row.name), now));
+        changes.extend(events.iter().map(told));
         if let Some(kept) = &mut kept {
             changes.append(&mut kept.changes);
         }

@@ -17,6 +17,7 @@ use countersign_auth::time::Time;
 use icu_normalizer::DecomposingNormalizerBorrowed;
 
 use super::flights::TooMany;
+use super::orders::Orders;
 use super::passwords::{Checked, is_of_another};
 use super::{By, Core, Service, unavailable};
 use crate::accounts::directory::Entry;
@@ -287,7 +288,7 @@ impl Core {
             return Ok(entry);
         }
         let change = |view: &AccountView| Ok::<_, AccountError>(described(&view.account));
-        self.update_account(id, change, &by, now).await?;
+        self.change_account(id, change, Orders::default(), &by, now).await?;
         Ok(self.entry(id)?)
     }
 

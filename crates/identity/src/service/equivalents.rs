@@ -30,6 +30,19 @@ pub enum NewPassword {
     None,
 }
 
+impl NewPassword {
+    pub(super) const fn secret(&self) -> Option<&Secret> {
+        match self {
+            Self::Lasting(secret) | Self::Due(secret) => Some(secret),
+            Self::None => None,
+        }
+    }
+
+    pub(super) const fn is_due(&self) -> bool {
+        matches!(self, Self::Due(_))
+    }
+}
+
 impl Service {
     /// Sets an account's password, unlocks it and ends its sessions and tokens. What was kept of the old one for
     /// weaker schemes goes; what `weaker` names is kept of the new one, and that is told in the audit.
@@ -85,33 +98,38 @@ impl Core {
         by: &By,
         now: Time,
     ) -> Result<(), AccountError> {
-        let entry = self.entry(id)?;
-        let names = [&*entry.account.name, &*entry.account.email];
-        let (hash, due) = match &password {
-            NewPassword::Lasting(secret) => (Some(self.hashed(secret, &names).await?), false),
-            NewPassword::Due(secret) => (Some(self.hashed(secret, &names).await?), true),
-            NewPassword::None => (None, false),
-        };
-        let clear = match &password {
-            NewPassword::Lasting(secret) | NewPassword::Due(secret) => Some(secret.expose()),
-            NewPassword::None => None,
-        };
+        let hash = self.hash_of(id, &password).await?;
         let guard = self.administration.lock().await;
         let now = self.by_now(now);
         let mut row = rows::row(&*self.entry(id)?);
         let weaker = weaker.map_or_else(|| self.equivalents.schemes(id.0), <[WeakerScheme]>::to_vec);
-        let kept = self.kept(id.0, (&row.kind, &row.name), clear, &weaker, by, now)?;
+        let names = (&*row.kind, &*row.name);
+        let kept = self.kept(id.0, names, password.secret().map(Secret::expose), &weaker, by, now)?;
         row.password_hash = hash;
-        row.password_due = due;
+        row.password_due = password.is_due();
         let next = Next { row, proofs: Proofs::End(None), kept: Some(kept) };
-        self.replace(guard, next, "password.set", by, now).await?;
+        self.replace(guard, next, &["password.set"], by, now).await?;
         self.lockout.unlock(id.0, now);
         Ok(())
     }
 
+    /// The hash of a new password, if it is fit for an account as that is called now.
+    pub(super) async fn hash_of(
+        &self,
+        id: AccountId,
+        password: &NewPassword,
+    ) -> Result<Option<String>, AccountError> {
+        let entry = self.entry(id)?;
+        let names = [&*entry.account.name, &*entry.account.email];
+        match password.secret() {
+            Some(secret) => Ok(Some(self.hashed(secret, &names).await?)),
+            None => Ok(None),
+        }
+    }
+
     /// The moment for a change that was ordered at `now`: a password was hashed and others waited for, and all that time
     /// the old one was good.
-    fn by_now(&self, now: Time) -> Time {
+    pub(super) fn by_now(&self, now: Time) -> Time {
         now.max(self.clock.now())
     }
 
@@ -121,7 +139,7 @@ impl Core {
         let kept = self.kept(id.0, (&row.kind, &row.name), None, &[], by, now)?;
         // The account's copy falls out of date, and with it what was proven by a weaker scheme; sessions stay.
         let next = Next { row, proofs: Proofs::Stay, kept: Some(kept) };
-        self.replace(guard, next, "password.strengthened", by, now).await.map(|_| ())
+        self.replace(guard, next, &["password.strengthened"], by, now).await.map(|_| ())
     }
 
     /// What is kept of a password that a draft sets.
@@ -137,7 +155,7 @@ impl Core {
     }
 
     /// What is kept of a password, with an audit row for each scheme that it is kept for.
-    fn kept(
+    pub(super) fn kept(
         &self,
         account: u64,
         names: (&str, &str),
@@ -206,7 +224,7 @@ impl Core {
         let kept = self.kept(account.id.0, names, Some(new.expose()), &weaker, &by, now);
         let kept = kept.map_err(unavailable)?;
         let next = Next { row, proofs: Proofs::End(keep), kept: Some(kept) };
-        self.replace(guard, next, "password.changed", &by, now).await.map_err(unavailable)?;
+        self.replace(guard, next, &["password.changed"], &by, now).await.map_err(unavailable)?;
         Ok(PasswordChange::Done)
     }
 }

@@ -23,11 +23,23 @@ impl Service {
         account: AccountId,
         text: Option<String>,
     ) -> Answer<Result<(), Unavailable>> {
-        let service = service.to_owned();
-        let change = match text {
-            Some(text) => Change::PutNote(NoteRow { service, account: account.0, text }),
-            None => Change::DeleteNote(service, account.0),
+        self.note_all(service, vec![(account, text)])
+    }
+
+    /// The same of several accounts: all of it is noted, or nothing.
+    pub fn note_all(
+        &self,
+        service: &str,
+        notes: Vec<(AccountId, Option<String>)>,
+    ) -> Answer<Result<(), Unavailable>> {
+        let change = |(account, text): (AccountId, Option<String>)| {
+            let service = service.to_owned();
+            match text {
+                Some(text) => Change::PutNote(NoteRow { service, account: account.0, text }),
+                None => Change::DeleteNote(service, account.0),
+            }
         };
-        self.run(move |core| async move { core.store.write(vec![change]).await.map_err(unavailable) })
+        let changes = notes.into_iter().map(change).collect();
+        self.run(move |core| async move { core.store.write(changes).await.map_err(unavailable) })
     }
 }

@@ -161,14 +161,14 @@ impl Centre {
         if loser == Some(user.id) {
             return Ok(done());
         }
-        if let Some(loser) = loser {
+        let left = loser.map(|loser| {
             let mut left = self.devices().of(loser);
             left.retain(|other| other.id != device.id);
-            self.keep(loser, left).await?;
-        }
+            (loser, left)
+        });
         let id = device.id.clone();
         own.push(device);
-        self.keep(user.id, own).await?;
+        self.keep(left.into_iter().chain([(user.id, own)]).collect()).await?;
         let path = format!("/devices/{id}");
         Ok(done_with(json!({ "id": id, "uri": format!("{}{path}", me.base), "path": path })))
     }
@@ -181,16 +181,19 @@ impl Centre {
         if own.len() == before {
             return Err(Failure::new(Code::NotFound, "Device not found"));
         }
-        self.keep(user.id, own).await?;
+        self.keep(vec![(user.id, own)]).await?;
         Ok(done())
     }
 
-    /// Notes a user's devices, and then shows them.
-    async fn keep(&self, user: AccountId, devices: Vec<Device>) -> Result<(), Failure> {
-        let note = if devices.is_empty() { None } else { Some(json!(devices).to_string()) };
-        let noted = self.service.note(&self.names.device_notes(), user, note).await;
+    /// Notes what users have now, of all of them or of none, and then shows it.
+    async fn keep(&self, changed: Vec<(AccountId, Vec<Device>)>) -> Result<(), Failure> {
+        let note = |(user, devices): &(AccountId, Vec<Device>)| {
+            (*user, (!devices.is_empty()).then(|| json!(devices).to_string()))
+        };
+        let notes = changed.iter().map(note).collect();
+        let noted = self.service.note_all(&self.names.device_notes(), notes).await;
         noted.map_err(|error| Failure::Gate(error.into()))?;
-        self.devices().0.insert(user, devices);
+        self.devices().0.extend(changed);
         Ok(())
     }
 

@@ -7,6 +7,7 @@ use countersign_auth::secret::Secret;
 use countersign_auth::token::TokenRef;
 use countersign_identity::accounts::{AccountDraft, AccountError, AccountView, PasswordState, Standing};
 use countersign_identity::service::equivalents::NewPassword;
+use countersign_identity::service::orders::Orders;
 use serde_json::{Map, Value, json};
 
 use super::agents::object;
@@ -120,6 +121,7 @@ impl Centre {
             roles: self.roles(&body)?.ok_or_else(|| Failure::missing("roles"))?,
             email: text(&body, "emailAddress")?.unwrap_or_default().to_owned(),
             password_due: flag(&body, "changePasswordOnFirstLogin")?.unwrap_or(false),
+            disabled: flag(&body, "enabled")? == Some(false),
             tenant: me.account.tenant.clone(),
             ..AccountDraft::new(KIND, name)
         };
@@ -133,11 +135,6 @@ impl Centre {
             | AccountError::TooMany
             | AccountError::Unavailable(_) => account_failure(error),
         })?;
-        if flag(&body, "enabled")? == Some(false) {
-            let disabled =
-                self.service.set_standing(account.id, Standing::Disabled, me.by(), self.clock.now());
-            disabled.await.map_err(account_failure)?;
-        }
         let id = self.names.user(account.id);
         let path = format!("/users/{id}");
         Ok(done_with(json!({ "id": id, "uri": format!("{}{path}", me.base), "path": path })))
@@ -170,25 +167,16 @@ impl Centre {
         }
         // In the meantime he may have lost his right, or the user have become somebody whom it does not cover.
         let (id, now, right) = (view.account.id, self.clock.now(), self.right_of(me));
-        let still = right.clone();
         let change = move |view: &AccountView| {
-            still.covers(view)?;
+            right.covers(view)?;
             Ok::<_, Failure>(changes.made(&view.account))
         };
-        self.service.update_account(id, change, me.by(), now).await?;
-        if let Some(password) = password {
-            right.covers(&self.service.account(id).ok_or_else(Failure::user_not_found)?)?;
-            let new = Secret::new(password);
-            let new = if due == Some(true) { NewPassword::Due(new) } else { NewPassword::Lasting(new) };
-            self.service.renew_password(id, new, me.by(), now).await.map_err(account_failure)?;
-        }
+        let password = password.map(Secret::new);
+        let password = password
+            .map(|new| if due == Some(true) { NewPassword::Due(new) } else { NewPassword::Lasting(new) });
         let standing = enabled.map(|enabled| if enabled { Standing::Enabled } else { Standing::Disabled });
-        // What he is now: somebody else may have said otherwise since he was looked at.
-        let view = self.service.account(id).ok_or_else(Failure::user_not_found)?;
-        if let Some(standing) = standing.filter(|standing| *standing != view.standing) {
-            right.covers(&view)?;
-            self.service.set_standing(id, standing, me.by(), now).await.map_err(account_failure)?;
-        }
+        let orders = Orders { password, standing };
+        self.service.change_account(id, change, orders, me.by(), now).await?;
         Ok(done())
     }
 
