@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{
-    ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, WWW_AUTHENTICATE,
+    ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE,
     X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
@@ -272,6 +272,14 @@ impl Api {
         if refusal.reason == Reason::Method {
             self.allow(here, &mut rendered.headers);
         }
+        let again = match rendered.status {
+            StatusCode::TOO_MANY_REQUESTS => Some(TOO_MANY_FOR),
+            StatusCode::SERVICE_UNAVAILABLE => Some(AWAY_FOR),
+            _ => None,
+        };
+        if let Some(again) = again {
+            rendered.headers.entry(RETRY_AFTER).or_insert(again);
+        }
         Ok(rendered)
     }
 
@@ -324,6 +332,11 @@ impl Api {
         }
     }
 }
+
+/// When whoever came too often may try again, in seconds: attempts are counted by the minute, and a queue is through in less.
+const TOO_MANY_FOR: HeaderValue = HeaderValue::from_static("10");
+/// The same where something was away: nearly always for longer than a blink, and nobody waits for more.
+const AWAY_FOR: HeaderValue = HeaderValue::from_static("5");
 
 /// Why a text cannot be the realm of a challenge, if it cannot.
 pub(crate) fn no_realm(text: &str) -> Option<&'static str> {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::header::{PROXY_AUTHENTICATE, SET_COOKIE, WWW_AUTHENTICATE};
+use http::header::{CACHE_CONTROL, PROXY_AUTHENTICATE, SET_COOKIE, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use smallvec::SmallVec;
 
@@ -32,17 +32,23 @@ impl Api {
         here: &Here<'_>,
         headers: &mut HeaderMap,
     ) -> Result<(), Unavailable> {
-        self.add_stamp(method, path, identity, world, here, headers)?;
+        let mut is_his = self.add_stamp(method, path, identity, world, here, headers)?;
         for (name, value) in identity.answers() {
             headers.append(name.clone(), value.clone());
+            is_his = true;
         }
         if let Some(dead) = identity.dead_cookie() {
             let caller = Caller { prefix: here.prefix, ..Caller::bare(self, Some(identity)) };
             self.clear_dead(headers, dead, &caller, here);
+            is_his = true;
+        }
+        if is_his {
+            keep_to_caller(headers);
         }
         Ok(())
     }
 
+    /// Whether anything was added.
     fn add_stamp(
         &self,
         method: &Method,
@@ -51,8 +57,8 @@ impl Api {
         world: World<'_>,
         here: &Here<'_>,
         headers: &mut HeaderMap,
-    ) -> Result<(), Unavailable> {
-        let Some(stamp) = self.stamp_for(method, path, identity) else { return Ok(()) };
+    ) -> Result<bool, Unavailable> {
+        let Some(stamp) = self.stamp_for(method, path, identity) else { return Ok(false) };
         let opened = if stamp.opens_session && identity.session().is_none() {
             self.open(identity, world)?
         } else {
@@ -83,7 +89,7 @@ impl Api {
             }
         }
         self.append_cookies(headers, &stamp.cookies, &caller, here);
-        Ok(())
+        Ok(true)
     }
 
     fn stamp_for(&self, method: &Method, path: &str, identity: &Identity) -> Option<Arc<StampRule>> {
@@ -158,4 +164,58 @@ impl Api {
 fn speaks_of_credentials(name: &HeaderName) -> bool {
     const OTHERS: [&str; 3] = ["authentication-info", "proxy-authentication-info", "persistent-auth"];
     matches!(*name, WWW_AUTHENTICATE | PROXY_AUTHENTICATE) || OTHERS.contains(&name.as_str())
+}
+
+/// What an answer says to one caller no shared cache may say to another, whatever its service thinks of it: the credential may
+/// stand where caches do not look (RFC 9111 section 3.5).
+pub(crate) fn keep_to_caller(headers: &mut HeaderMap) {
+    for own_word in ["cdn-cache-control", "surrogate-control"] {
+        headers.remove(own_word);
+    }
+    let lines = || headers.get_all(CACHE_CONTROL).iter().filter_map(|line| line.to_str().ok());
+    let directives = || lines().flat_map(|line| line.split(',')).map(str::trim).filter(|one| !one.is_empty());
+    let is_one_of = |directive: &str, names: &[&str]| {
+        let name = directive.split('=').next().unwrap_or_default().trim();
+        names.iter().any(|other| name.eq_ignore_ascii_case(other))
+    };
+    // `private` with the names of fields is about these alone.
+    let is_kept = |one: &str| one.eq_ignore_ascii_case("private") || is_one_of(one, &["no-store"]);
+    if directives().any(is_kept) {
+        return;
+    }
+    let mut line = String::new();
+    for directive in directives().filter(|one| !is_one_of(one, &["public", "s-maxage", "private"])) {
+        line.push_str(directive);
+        line.push_str(", ");
+    }
+    line.push_str("private");
+    let line = HeaderValue::from_str(&line).unwrap_or(HeaderValue::from_static("private"));
+    headers.insert(CACHE_CONTROL, line);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_said_to_one_caller_is_kept_by_no_shared_cache() {
+        for (said, left) in [
+            (&[][..], &["private"][..]),
+            (&["max-age=60"], &["max-age=60, private"]),
+            (&["public, max-age=60", "s-maxage = 9 , immutable"], &["max-age=60, immutable, private"]),
+            (&["PUBLIC"], &["private"]),
+            (&["private=\"set-cookie\""], &["private"]),
+            (&["max-age=5, Private"], &["max-age=5, Private"]),
+            (&["no-cache", "No-Store"], &["no-cache", "No-Store"]),
+        ] {
+            let mut headers = HeaderMap::new();
+            for line in said {
+                headers.append(CACHE_CONTROL, HeaderValue::from_static(line));
+            }
+            headers.insert("cdn-cache-control", HeaderValue::from_static("max-age=60"));
+            keep_to_caller(&mut headers);
+            assert!(headers.get_all(CACHE_CONTROL).iter().eq(left.iter()), "{said:?}: {headers:?}");
+            assert_eq!(headers.len(), left.len());
+        }
+    }
 }

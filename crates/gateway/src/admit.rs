@@ -15,7 +15,7 @@ use bytes::Bytes;
 use countersign_auth::api::{Api, Located};
 use countersign_auth::authenticate::authenticate;
 use countersign_auth::canonical::host::name_of;
-use countersign_auth::canonical::path::CanonicalPath;
+use countersign_auth::canonical::path::{CanonicalPath, PathError};
 use countersign_auth::fields::Fields;
 use countersign_auth::intake::Taken;
 use countersign_auth::link::Sharing;
@@ -57,8 +57,8 @@ impl Handler for Admit {
         peer: &Peer,
     ) -> Admission<Finish> {
         let now = gate.clock.now();
-        let mut visit = match Visit::arrive(gate, head, body, peer, now) {
-            Ok(visit) => visit,
+        let (mut visit, fault) = match Visit::arrive(gate, head, body, peer, now) {
+            Ok(arrived) => arrived,
             Err(answer) => return answer,
         };
         let cors = &visit.at.mount.cors;
@@ -66,7 +66,11 @@ impl Handler for Admit {
             return Admission::Answer(answer, std::mem::take(&mut visit.facts));
         }
         let origin = cors.asked_by(&visit.at.head.headers);
-        let admission = match visit.admit().await {
+        let admitted = match fault {
+            None => visit.admit().await,
+            Some(error) => Err(Refusal::new(Reason::Malformed, error.to_string())),
+        };
+        let admission = match admitted {
             Ok(admission) => admission,
             Err(refusal) => match Box::pin(visit.last_word(&refusal)).await {
                 Some(word) => word,
@@ -98,7 +102,7 @@ struct Visit<'g> {
 }
 
 impl<'g> Visit<'g> {
-    /// Finds the API that a request is for.
+    /// Finds the API that a request is for, and what is wrong with its path, which is told in that API's words.
     #[expect(
         clippy::result_large_err,
         reason = "an answer is made once, and moved into the connection's answer"
@@ -109,7 +113,7 @@ impl<'g> Visit<'g> {
         body: Inbound,
         peer: &'g Peer,
         now: Time,
-    ) -> Result<Self, Admission<Finish>> {
+    ) -> Result<(Self, Option<PathError>), Admission<Finish>> {
         let (path, fault): (Arc<str>, _) = match CanonicalPath::parse(head.uri.path()) {
             Ok(path) => (path.as_str().into(), None),
             Err(error) => (head.uri.path().into(), Some(error)),
@@ -140,10 +144,7 @@ impl<'g> Visit<'g> {
             upgrade,
             body: Some(if body.is_end_stream() { Body::full(Bytes::new()) } else { Body::streaming(body) }),
         };
-        match fault {
-            None => Ok(visit),
-            Some(error) => Err(visit.refused_early(&Refusal::new(Reason::Malformed, error.to_string()))),
-        }
+        Ok((visit, fault))
     }
 
     /// The flow: take credentials out, locate, recognize, authenticate, then serve or authorize and forward.
@@ -274,10 +275,6 @@ impl<'g> Visit<'g> {
         }))
     }
 
-    fn refused_early(mut self, refusal: &Refusal) -> Admission<Finish> {
-        self.refuse(refusal)
-    }
-
     fn refuse(&mut self, refusal: &Refusal) -> Admission<Finish> {
         self.facts.refused(refusal, self.at.gate.access.is_some());
         let here = self.at.here(self.now);
@@ -352,6 +349,7 @@ fn empty_head() -> request::Parts {
 fn plain(status: StatusCode, facts: LogFacts) -> Admission<Finish> {
     let mut response = Response::new(Bytes::new());
     *response.status_mut() = status;
+    strict::kept_by_nobody(response.headers_mut());
     Admission::Answer(response, facts)
 }
 

@@ -193,7 +193,10 @@ impl Route<'_, '_> {
                 // The backend is there, whatever it says: its other answers may be good.
                 one_framing(&response).map_err(ForwardError::Framing)?;
                 // The gate's answer to its own client, whatever the service speaks (RFC 9110 section 2.5).
-                *response.version_mut() = Version::HTTP_11;
+                if response.version() != Version::HTTP_11 {
+                    sender.is_last();
+                    *response.version_mut() = Version::HTTP_11;
+                }
                 backend.health.succeeded();
                 Ok((response, sender))
             }

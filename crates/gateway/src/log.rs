@@ -41,6 +41,8 @@ pub(crate) struct Tail {
     /// Whether the request was counted as begun, at the API that it turned out to be for.
     begun: bool,
     broke_off: Option<&'static str>,
+    /// Whether the head of the answer is all that is asked for.
+    is_head: bool,
     /// `None` where nobody reads.
     line: Option<Line>,
 }
@@ -67,12 +69,19 @@ impl Tail {
             facts: LogFacts::default(),
             begun: false,
             broke_off: None,
+            is_head: false,
             line: None,
         }
     }
 
-    /// Notes who asks, where somebody reads.
+    /// Whether nothing may follow the answer's head that the engine would send: over HTTP/2 it does not look at the method.
+    pub(crate) fn ends_with_head(&self) -> bool {
+        self.is_head && self.connection.is_shared()
+    }
+
+    /// Notes what is asked, and by whom where somebody reads that.
     pub(crate) fn asked(&mut self, method: &Method, peer: &Peer) {
+        self.is_head = *method == Method::HEAD;
         if self.gate.access.is_some() {
             self.line = Some(Line {
                 id: peer.request,

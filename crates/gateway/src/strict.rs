@@ -130,6 +130,7 @@ impl Fault {
     pub(crate) fn answer(self, words: Option<Response<Bytes>>) -> Response<Bytes> {
         let mut response = words.unwrap_or_else(|| self.plain());
         *response.status_mut() = self.status();
+        kept_by_nobody(response.headers_mut());
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         if self == Self::Method {
             response.headers_mut().insert(
@@ -141,9 +142,22 @@ impl Fault {
     }
 }
 
-/// Whether a request asks to leave HTTP for something other than HTTP/2 in clear, which is ignored (T-G6).
+/// An answer of the gate's own holds for one request: caches keep some of them for minutes if nothing is said (RFC 9111
+/// section 4.2.2).
+pub(crate) fn kept_by_nobody(headers: &mut HeaderMap) {
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+}
+
+/// Whether a request asks to leave HTTP for something other than HTTP in another dress, which is ignored: HTTP/2 in clear
+/// (T-G6), and TLS on this connection (RFC 2817), which some clients offer with each request and go on without.
 pub(crate) fn wants_upgrade(head: &request::Parts) -> bool {
-    head.headers.get_all(header::UPGRADE).iter().any(|value| !value.as_bytes().eq_ignore_ascii_case(b"h2c"))
+    let is_dress = |name: &[u8]| {
+        let name = name.trim_ascii();
+        name.eq_ignore_ascii_case(b"h2c")
+            || name.get(..4).is_some_and(|beginning| beginning.eq_ignore_ascii_case(b"TLS/"))
+    };
+    let mut offered = head.headers.get_all(header::UPGRADE).iter();
+    !offered.all(|value| value.as_bytes().split(|byte| *byte == b',').all(is_dress))
 }
 
 /// Checks a head, and leaves it with exactly one `Host`, in its one spelling, and at most one `Cookie` field.

@@ -27,6 +27,7 @@ use crate::objects::rules::{AnswerRules, Must, Rules};
 use crate::objects::settle::{SEGMENT, own_of};
 use crate::port::objects::{Binding, Bound, NewBinding, ObjectDigest, Objects};
 use crate::refusal::{Reason, Refusal};
+use crate::stamp::keep_to_caller;
 use crate::time::Time;
 
 /// Different objects that one answer shows: a page of a list. Each is looked up.
@@ -136,6 +137,8 @@ impl Follow {
         let edited = edit(rules, headers, &seen, &known, &items)?;
         match text {
             Some(text) if !edited.is_empty() => {
+                // References are one caller's.
+                keep_to_caller(headers);
                 forget_body(headers);
                 Ok(Some(edited.apply(text).into()))
             }
@@ -447,11 +450,12 @@ fn is_plain_json(headers: &HeaderMap) -> bool {
     json && second.is_none() && !headers.contains_key(CONTENT_ENCODING)
 }
 
-/// What was said of a body that the client does not get.
-fn forget_body(headers: &mut HeaderMap) {
-    const OF_THE_BODY: [HeaderName; 5] = [
+/// Takes out what is said of a body in whose place another one goes on: of its bytes, not of its kind.
+pub fn forget_body(headers: &mut HeaderMap) {
+    const OF_THE_BODY: [HeaderName; 6] = [
         CONTENT_LENGTH,
         ETAG,
+        HeaderName::from_static("digest"),
         HeaderName::from_static("content-md5"),
         HeaderName::from_static("content-digest"),
         HeaderName::from_static("repr-digest"),

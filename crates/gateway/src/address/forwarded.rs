@@ -163,10 +163,12 @@ fn node(text: &str) -> Option<IpAddr> {
     inner.parse::<std::net::Ipv6Addr>().ok().map(|address| IpAddr::V6(address).to_canonical())
 }
 
+/// Some fronts call that of a WebSocket's handshake after the WebSocket.
 fn scheme(text: &str) -> Option<Scheme> {
-    if text.eq_ignore_ascii_case("https") {
+    let is_one_of = |names: [&str; 2]| names.iter().any(|name| text.eq_ignore_ascii_case(name));
+    if is_one_of(["https", "wss"]) {
         Some(Scheme::Https)
-    } else if text.eq_ignore_ascii_case("http") {
+    } else if is_one_of(["http", "ws"]) {
         Some(Scheme::Http)
     } else {
         None
@@ -286,6 +288,10 @@ mod tests {
         headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("https"));
         assert_eq!(x_forwarded(&headers).scheme_at(Some(0)), Some(Scheme::Https));
         assert_eq!(x_forwarded(&headers).scheme_at(None), Some(Scheme::Https));
+        for (said, meant) in [("wss", Scheme::Https), ("WS", Scheme::Http)] {
+            headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(said));
+            assert_eq!(x_forwarded(&headers).scheme_at(None), Some(meant));
+        }
     }
 
     #[test]

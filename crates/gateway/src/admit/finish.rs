@@ -23,6 +23,7 @@ use crate::admission::Finishing;
 use crate::body::ReadError;
 use crate::forward::ForwardError;
 use crate::gate::{ApiIndex, Gate};
+use crate::strict;
 
 /// What is remembered of a request until its answer comes.
 pub(crate) struct Finish {
@@ -146,6 +147,7 @@ impl Finish {
             &mut headers,
         )?;
         self.tell_pages(gate, &mut headers);
+        strict::kept_by_nobody(&mut headers);
         Ok(service::answer(status, headers, body))
     }
 

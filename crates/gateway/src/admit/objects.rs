@@ -1,12 +1,12 @@
 //! Requests whose objects are checked: the body is read where ids may be in it, references become ids.
 
 use bytes::Bytes;
-use countersign_auth::objects::answer::{Answered, Follow};
+use countersign_auth::objects::answer::{Answered, Follow, forget_body};
 use countersign_auth::objects::settle::{Cleared, Pending, Rewritten};
 use countersign_auth::policy::Permit;
 use countersign_auth::refusal::{Reason, Refusal};
 use http::header::{ACCEPT_ENCODING, Entry, IF_RANGE, RANGE};
-use http::{HeaderMap, Uri, response};
+use http::{HeaderMap, HeaderValue, Uri, response};
 
 use super::{Finish, Visit, call_body, canonical_uri};
 use crate::body::{Body, Bound, ReadError};
@@ -41,6 +41,7 @@ impl Visit<'_> {
         let Rewritten { path, query, headers, body } = rewritten.unwrap_or_default();
         if let Some(body) = body {
             self.body = Some(Body::full(body));
+            forget_body(&mut self.at.head.headers);
         }
         for (name, nth, value) in headers {
             if let Entry::Occupied(mut entry) = self.at.head.headers.entry(name)
@@ -61,9 +62,11 @@ impl Visit<'_> {
 
 /// What is compressed or a piece cannot be read.
 fn ask_for_whole_text(headers: &mut HeaderMap) {
-    for name in [ACCEPT_ENCODING, RANGE, IF_RANGE] {
+    for name in [RANGE, IF_RANGE] {
         headers.remove(name);
     }
+    // Without a word any coding would do (RFC 9110 section 12.5.3).
+    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
 }
 
 impl Finish {

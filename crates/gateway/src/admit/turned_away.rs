@@ -35,7 +35,9 @@ pub(super) fn words(
         None => gate.find_whatever_host(peer.listener(), path)?,
     };
     let here = here(gate, head, (path, prefix), peer.scheme, Sharing::Shared, gate.clock.now());
-    Some(response(mount.api.refuse_at(None, refusal, &here)))
+    let mut response = response(mount.api.refuse_at(None, refusal, &here));
+    mount.cors.finish(mount.cors.asked_by(&head.headers).as_ref(), response.headers_mut());
+    Some(response)
 }
 
 /// The host that the client asked for when it began TLS: it has come no further than to the request line.

@@ -135,7 +135,12 @@ async fn begun<H: Handler>(
 /// An answer that the gate made.
 fn own(response: Response<Bytes>, mut tail: Box<Tail>) -> Response<AnswerBody> {
     tail.answered(response.status());
-    response.map(|bytes| AnswerBody::full(bytes, tail))
+    let (mut head, mut bytes) = response.into_parts();
+    if tail.ends_with_head() && !bytes.is_empty() {
+        head.headers.entry(header::CONTENT_LENGTH).or_insert_with(|| bytes.len().into());
+        bytes = Bytes::new();
+    }
+    Response::from_parts(head, AnswerBody::full(bytes, tail))
 }
 
 async fn pass_on<F: Finishing>(

@@ -25,11 +25,18 @@ pub(crate) struct Sender {
     task: AbortHandle,
     /// Let go, it ends when what is going on has ended.
     abort: bool,
+    is_last: bool,
 }
 
 impl Sender {
     pub(crate) fn new(requests: SendRequest<Outgoing>, task: AbortHandle, trace: Arc<Trace>) -> Self {
-        Self { requests, trace, task, abort: true }
+        Self { requests, trace, task, abort: true, is_last: false }
+    }
+
+    /// After this answer the connection is not used again: to a service that spoke HTTP/1.0 on it the engine would speak so
+    /// as well, which has no bodies of unknown length.
+    pub(crate) fn is_last(&mut self) {
+        self.is_last = true;
     }
 
     /// Lets the connection go on without its pool: it has left HTTP.
@@ -167,7 +174,7 @@ impl Lease {
 
     /// The answer was read to its end: the connection may serve again, unless the request is still being sent.
     pub(crate) fn give_back(self) {
-        if self.request.as_ref().is_none_or(|request| request.is_done()) {
+        if !self.sender.is_last && self.request.as_ref().is_none_or(|request| request.is_done()) {
             let expires = self.pulse.now_ms().saturating_add(millis(self.upstream.times.pool_idle));
             self.flight.pools.put(self.backend, self.sender, self.upstream.pool_size, expires);
         }

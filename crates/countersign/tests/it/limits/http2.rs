@@ -56,6 +56,32 @@ fn resets_of_http2_clients_are_counted() {
     assert_eq!(burst(4), Err(ENHANCE_YOUR_CALM));
 }
 
+/// What the gate says itself has a body, of which somebody who asks for the head alone gets the length (RFC 9110 section
+/// 9.3.2): clients take frames of data there for a broken connection.
+#[test]
+fn who_asks_for_a_head_gets_a_head() {
+    let ground = small_http2();
+    let mut client = frames(&ground);
+    for (stream, method) in [(1, &b"HEAD"[..]), (3, b"GET")] {
+        let asked = fields(&[
+            (b":method", method),
+            (b":scheme", b"http"),
+            (b":authority", b"a.example"),
+            (b":path", b"/x"),
+        ]);
+        client.send(&frame(HEADERS, END_HEADERS | END_STREAM, stream, &asked)).unwrap();
+        let head = client.next().unwrap();
+        assert_eq!((head.kind, head.stream), (HEADERS, stream));
+        let text = String::from_utf8_lossy(&head.payload).into_owned();
+        assert!(text.contains("content-length") || head.payload.contains(&0x5c) || stream == 3, "{head:?}");
+        let is_all = head.flags & END_STREAM != 0;
+        assert_eq!(is_all, stream == 1, "{head:?}");
+        if !is_all {
+            assert_eq!(client.next().map(|body| (body.kind, body.payload.is_empty())), Some((DATA, false)));
+        }
+    }
+}
+
 #[test]
 fn errors_of_http2_clients_are_counted() {
     let ground = small_http2();

@@ -77,18 +77,20 @@ fn heads_have_limits() {
 }
 
 #[test]
-fn http2_in_clear_is_not_upgraded_to() {
+fn http_in_another_dress_is_not_upgraded_to() {
     let upstream = Server::echo();
     let plane = Setup::before(&[upstream.address]).start();
-    let mut client = Wire::connect(plane.address);
-    client.send(
-        "GET /x HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n",
-    );
-    let answer = client.answer();
-    assert_eq!(answer.status(), 200);
-    let told = answer.text();
-    assert!(!told.contains("upgrade") && !told.contains("http2-settings"), "{told}");
-    assert_eq!(client.get("/again").status(), 200);
+    for offered in ["h2c", "TLS/1.2", "TLS/1.0, h2c"] {
+        let mut client = Wire::connect(plane.address);
+        client.send(format!(
+            "GET /x HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: {offered}\r\nHTTP2-Settings: AAMAAABk\r\n\r\n",
+        ));
+        let answer = client.answer();
+        assert_eq!((answer.status(), answer.field("connection")), (200, None), "{offered}");
+        let told = answer.text();
+        assert!(!told.contains("upgrade") && !told.contains("http2-settings"), "{told}");
+        assert_eq!(client.get("/again").status(), 200, "{offered}");
+    }
 }
 
 #[test]

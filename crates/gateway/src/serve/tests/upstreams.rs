@@ -163,6 +163,26 @@ fn a_connection_that_closed_while_idle_is_not_used() {
     assert_eq!(upstream.connections(), 2);
 }
 
+/// To a service that spoke HTTP/1.0 the engine would speak so as well, and HTTP/1.0 has no chunks.
+#[test]
+fn a_body_reaches_a_service_that_answered_in_http_1_0() {
+    let (said, heard) = mpsc::channel();
+    let upstream = Server::start(move |mut wire, _| {
+        while let Some(message) = wire.message() {
+            said.send(message.body).unwrap();
+            wire.send("HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 1\r\n\r\nx");
+        }
+    });
+    let plane = Setup::before(&[upstream.address]).start();
+    let mut client = Wire::connect(plane.address);
+    for _ in 0..2 {
+        client
+            .send("POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n");
+        assert_eq!(client.answer().status(), 200);
+        assert_eq!(heard.recv_timeout(Duration::from_secs(60)).unwrap(), b"body");
+    }
+}
+
 #[test]
 fn a_dead_backend_is_passed_over() {
     let dead = Dead::new();
