@@ -14,6 +14,8 @@ use crate::address::canonical;
 
 /// Longest header of version 1, as its text says.
 const TEXT_MAX: usize = 107;
+/// `PROXY`, the family, two addresses and two ports.
+const TEXT_PARTS: usize = 6;
 const BINARY_HEAD: usize = 16;
 /// Two IPv6 ends take 36 bytes; the rest is for what cloud balancers add (an endpoint's id, a checksum).
 const BINARY_BODY_MAX: usize = 1024;
@@ -74,8 +76,15 @@ async fn text(stream: &mut TcpStream) -> Result<Option<SocketAddr>, ProxyError> 
 /// # Errors
 /// [`ProxyError::Malformed`]
 pub fn parse_text(header: &[u8]) -> Result<Option<SocketAddr>, ProxyError> {
-    let parsed = ppp::v1::Header::try_from(header).map_err(|_| ProxyError::Malformed)?;
+    let end = header.windows(2).position(|pair| pair == b"\r\n").ok_or(ProxyError::Malformed)? + 2;
+    let line = header.get(..end).unwrap_or_default();
+    let parsed = ppp::v1::Header::try_from(line).map_err(|_| ProxyError::Malformed)?;
+    // The library takes a blank before the line's end for nothing.
+    let parts = line.split(|byte| *byte == b' ').count();
     match parsed.addresses {
+        ppp::v1::Addresses::Tcp4(_) | ppp::v1::Addresses::Tcp6(_) if parts != TEXT_PARTS => {
+            Err(ProxyError::Malformed)
+        }
         ppp::v1::Addresses::Tcp4(ends) => Ok(Some(SocketAddr::from((ends.source_address, ends.source_port)))),
         ppp::v1::Addresses::Tcp6(ends) => {
             Ok(Some(canonical(SocketAddr::from((ends.source_address, ends.source_port)))))
