@@ -83,13 +83,14 @@ pub struct Administration {
 /// # Errors
 /// If the address cannot be bound.
 pub fn start(runtime: &Handle, options: AdministrationOptions) -> io::Result<Administration> {
-    start_with(runtime, options, WRITE)
+    start_with(runtime, options, CONNECTIONS, WRITE)
 }
 
-/// Starts it with another patience for clients that take nothing.
+/// Starts it with room for so many connections, and another patience with clients that take nothing.
 fn start_with(
     runtime: &Handle,
     options: AdministrationOptions,
+    connections: usize,
     write: Duration,
 ) -> io::Result<Administration> {
     let socket = bind_alone(options.address)?;
@@ -97,7 +98,7 @@ fn start_with(
     let _inside = runtime.enter();
     let listener = TcpListener::from_std(socket)?;
     let (stop, stopped) = watch::channel(false);
-    let task = runtime.spawn(accept(listener, Arc::new(options), write, stopped));
+    let task = runtime.spawn(accept(listener, Arc::new(options), connections, write, stopped));
     Ok(Administration { address, stop, task })
 }
 
@@ -118,10 +119,11 @@ impl Administration {
 async fn accept(
     listener: TcpListener,
     options: Arc<AdministrationOptions>,
+    connections: usize,
     write: Duration,
     mut stopped: watch::Receiver<bool>,
 ) {
-    let room = Arc::new(Semaphore::new(CONNECTIONS));
+    let room = Arc::new(Semaphore::new(connections));
     let hosts = Arc::new(Hosts::new(options.hosts.clone()));
     loop {
         let accepted = tokio::select! {

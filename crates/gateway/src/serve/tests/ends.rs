@@ -154,9 +154,9 @@ fn a_gate_is_replaced_under_open_connections() {
 fn slow_heads_and_idle_connections_are_closed() {
     let upstream = Server::echo();
     let mut setup = Setup::before(&[upstream.address]);
-    setup.gate.limits.head = Duration::from_millis(300);
-    setup.gate.limits.handshake = Duration::from_millis(300);
-    setup.gate.limits.keep_alive = Duration::from_millis(300);
+    setup.gate.limits.head = Duration::from_secs(3);
+    setup.gate.limits.handshake = Duration::from_secs(3);
+    setup.gate.limits.keep_alive = Duration::from_secs(3);
     let plane = setup.start();
     let mut silent = Wire::connect(plane.address);
     let mut slow = Wire::connect(plane.address);
@@ -178,7 +178,7 @@ fn slow_handshakes_are_closed() {
     let pki = Pki::new();
     let mut setup = Setup::before(&[upstream.address]);
     setup.listener.tls = Some(pki.files());
-    setup.gate.limits.handshake = Duration::from_secs(2);
+    setup.gate.limits.handshake = Duration::from_secs(10);
     let plane = setup.start();
     let mut silent = Wire::connect(plane.address);
     // The beginning of a record that says it is longer.
@@ -205,7 +205,7 @@ fn slow_proxy_headers_are_closed_in_clear_as_well() {
     let upstream = Server::echo();
     let mut setup = Setup::before(&[upstream.address]);
     setup.listener.proxy_protocol = Networks::new(["127.0.0.0/8".parse().unwrap()]);
-    setup.gate.limits.handshake = Duration::from_millis(300);
+    setup.gate.limits.handshake = Duration::from_secs(3);
     setup.gate.limits.head = PATIENCE * 10;
     let plane = setup.start();
     let mut silent = Wire::connect(plane.address);

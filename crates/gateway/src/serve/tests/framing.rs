@@ -166,14 +166,14 @@ fn a_connection_on_which_too_much_is_left_of_a_body_ends_so_that_its_client_read
 #[test]
 fn a_connection_whose_body_was_left_idles_as_any_other() {
     let mut setup = own();
-    setup.gate.limits.head = std::time::Duration::from_millis(100);
+    setup.gate.limits.head = std::time::Duration::from_secs(1);
     let plane = setup.start();
     let mut client = Wire::connect(plane.address);
     client.send("POST /own HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n");
     assert_eq!(client.answer().text(), "own");
     client.send("xx");
     // Its end begins no head that has to end in time.
-    std::thread::park_timeout(std::time::Duration::from_millis(500));
+    std::thread::park_timeout(std::time::Duration::from_secs(3));
     assert_eq!(client.get("/own").text(), "own");
 }
 
@@ -182,7 +182,7 @@ fn what_the_gate_reads_whole_has_limits() {
     let upstream = Server::echo();
     let mut setup = Setup::before(&[upstream.address]);
     setup.rules.buffered = true;
-    setup.gate.limits.own_body = std::time::Duration::from_millis(500);
+    setup.gate.limits.own_body = std::time::Duration::from_secs(3);
     let plane = setup.start();
     let ask = |request: String| {
         let mut client = Wire::connect(plane.address);

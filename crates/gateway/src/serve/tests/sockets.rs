@@ -65,7 +65,7 @@ fn a_websocket_ends_soon_after_one_of_its_ends_and_not_at_once() {
         said.send("the end".to_owned()).unwrap();
     });
     let mut setup = before(&upstream);
-    setup.gate.limits.half_closed = SHORT;
+    setup.gate.limits.half_closed = 10 * SHORT;
     let plane = setup.start();
     let mut client = open(&plane);
     // What is under way arrives.

@@ -200,7 +200,7 @@ fn a_backend_that_answers_nothing_is_left_alone() {
     let silent = Server::start(|mut wire, _| while wire.line().is_some() {});
     let well = Server::echo();
     let mut setup = Setup::before(&[silent.address, well.address]);
-    setup.upstream.times.head = Duration::from_millis(400);
+    setup.upstream.times.head = Duration::from_secs(2);
     let plane = setup.start();
     let mut client = Wire::connect(plane.address);
     let statuses: Vec<u16> = (0..8).map(|_| client.get("/x").status()).collect();
