@@ -185,14 +185,14 @@ impl Bench {
     }
 }
 
-/// Waits for a condition, ten seconds at most.
+/// Waits for a condition, a minute at most.
 pub(super) async fn until<F: Future<Output = bool>>(condition: impl Fn() -> F) {
     let met = async {
         while !condition().await {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(10), met).await.expect("the condition was not met");
+    tokio::time::timeout(Duration::from_secs(60), met).await.expect("the condition was not met");
 }
 
 pub(super) fn claim(user: &str, password: &str) -> PasswordClaim {
