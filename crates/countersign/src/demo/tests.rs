@@ -145,9 +145,11 @@ async fn a_service_believes_nothing_but_a_good_assertion() {
 #[tokio::test]
 async fn a_service_that_cannot_fetch_keys_lets_nobody_in() {
     let mut world = world().await;
-    let gone = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    // Somebody has the port, and does not listen on it.
+    let gone = tokio::net::TcpSocket::new_v4().unwrap();
+    gone.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     world.keys = Arc::new(Keyring::default());
-    world.keys.publish(gone);
+    world.keys.publish(gone.local_addr().unwrap());
     let sample = (FAMILIES[0].sample)();
     world.servers[0] = service::start(sample, FAMILIES[0].name, Arc::clone(&world.keys)).await.unwrap();
     assert_eq!(world.call(FAMILIES[0].name, Some("anna"), "GET /x", "").await.0, 500);

@@ -17,7 +17,7 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use serde_json::Value;
 
 use crate::ntlm;
-use crate::process::{CONFIG, Gate, Site};
+use crate::process::{CONFIG, Gate, Site, free_port};
 use crate::raw::{self, Client};
 use crate::threats::basic;
 
@@ -214,7 +214,7 @@ fn what_is_called_good_can_be_started() {
         assert_eq!(problems(&site), [], "{path}");
     }
     // A port that nobody has, twice.
-    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let free = free_port();
     for (one, other) in [
         ("0.0.0.0", "127.0.0.1"),
         ("127.0.0.1", "0.0.0.0"),

@@ -1,9 +1,10 @@
 //! The gate as a process: the binary itself, on a configuration and a store of the test's.
 
 use std::io::{BufRead as _, BufReader};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
@@ -24,6 +25,19 @@ const DEADLINE: Duration = Duration::from_secs(60);
 /// The name of the configuration file.
 pub(crate) const CONFIG: &str = "countersign.toml";
 const STORE: &str = "gate.db";
+
+/// A port of loopback that nobody has, for programs that cannot say which one they were given. It is none of those that the
+/// system gives away by itself, and none that another process of these tests would take: it stays free until it is taken, and
+/// when it is let go for a while.
+pub(crate) fn free_port() -> u16 {
+    /// Ports of one process.
+    const SHARE: u32 = 16;
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let first = 10_000 + SHARE * (std::process::id() % 1250);
+    let own = (first..30_000).map(|_| first + NEXT.fetch_add(1, Ordering::SeqCst) % (30_000 - first));
+    let mut own = own.map(|port| u16::try_from(port).unwrap());
+    own.find(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok()).expect("a port that nobody has")
+}
 
 /// A folder with a configuration and a store, and a service to stand in front of.
 pub(crate) struct Site {
@@ -193,6 +207,16 @@ impl Gate {
     pub(crate) fn listens(&mut self) {
         let listening = self.said("listening for clients");
         self.address = listening["listener.address"].as_str().unwrap().parse().unwrap();
+    }
+
+    /// Where its listener of that name is, of which nobody has looked at the line yet.
+    pub(crate) fn listens_at(&mut self, name: &str) -> SocketAddr {
+        loop {
+            let line = self.says_next(&["listening for clients"]);
+            if line["listener.name"] == name {
+                return line["listener.address"].as_str().unwrap().parse().unwrap();
+            }
+        }
     }
 
     /// The first line of the log with this message; waits for it.

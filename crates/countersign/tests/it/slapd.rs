@@ -1,19 +1,21 @@
 //! A throwaway directory: `slapd` of Debian's package, on loopback and in clear. TLS is driven in `clients/`.
 
 use std::fmt::Write as _;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use crate::process::free_port;
+
 /// Where everything is.
 pub(crate) const BASE: &str = "dc=example,dc=test";
 /// Who may search.
 pub(crate) const SEARCHER: (&str, &str) = ("cn=gate,dc=example,dc=test", "gatesecret");
 /// Longer than a start takes on a machine that compiles beside it.
-const DEADLINE: Duration = Duration::from_secs(30);
+const DEADLINE: Duration = Duration::from_secs(120);
 
 /// The server; it is killed when it is dropped.
 pub(crate) struct Slapd {
@@ -62,8 +64,7 @@ impl Slapd {
         let added = command("slapadd", folder.path()).arg("-l").arg(folder.path().join("data.ldif")).output();
         let added = added.unwrap_or_else(|error| panic!("slapadd: {error}; install the package slapd"));
         assert!(added.status.success(), "{}", String::from_utf8_lossy(&added.stderr));
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
-        let mut slapd = Self { folder, port, child: None };
+        let mut slapd = Self { folder, port: free_port(), child: None };
         slapd.resume();
         slapd
     }
@@ -77,11 +78,14 @@ impl Slapd {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        self.child = Some(child);
+        let address = self.address();
+        let child = self.child.insert(child);
         let until = Instant::now() + DEADLINE;
-        while TcpStream::connect(self.address()).is_err() {
+        while TcpStream::connect(address).is_err() {
+            let ended = child.try_wait().unwrap();
+            assert!(ended.is_none(), "slapd has ended: {ended:?}");
             assert!(Instant::now() < until, "slapd does not listen");
-            std::thread::yield_now();
+            std::thread::sleep(Duration::from_millis(5));
         }
     }
 
