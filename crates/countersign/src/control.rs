@@ -135,6 +135,9 @@ mod tests {
     use super::*;
     use crate::record::{Account, NewAccount, Whose};
 
+    /// Longer than anything here takes, on a machine that has other things to do.
+    const MINUTE: Duration = Duration::from_secs(60);
+
     fn loaded(folder: &Path) -> Loaded {
         let text = format!(
             "[[listener]]\nname = \"main\"\naddress = \"127.0.0.1:0\"\n[[api]]\nname = \"one\"\ndialect = \"{}\"\n\
@@ -182,7 +185,8 @@ mod tests {
         let loaded_again = self::loaded(folder.path());
         let socket = socket_of(&loaded);
         let waits = tokio::spawn(async move {
-            let given = give::<()>(&loaded, add("ben")).await.map_err(|error| error.to_string());
+            let given =
+                give_within::<()>(MINUTE, &loaded, add("ben")).await.map_err(|error| error.to_string());
             (loaded, given)
         });
         tokio::task::yield_now().await;
@@ -206,7 +210,8 @@ mod tests {
         assert!(late.contains("did not let it go in time"), "{late}");
         // It takes orders to its end, and is waited for by the next one.
         let next = tokio::spawn(async move {
-            let next = take_store(&loaded_again).await.unwrap_or_else(|error| panic!("{error}"));
+            let next =
+                take_store_within(MINUTE, &loaded_again).await.unwrap_or_else(|error| panic!("{error}"));
             next.close().await.unwrap_or_else(|error| panic!("{error}"));
         });
         assert_eq!(names(&loaded).await, ["ann", "ben"]);
@@ -235,7 +240,7 @@ mod tests {
         door.stops(Duration::from_secs(3600));
         // Whoever waits has no patience of his own, and gives up as soon as he finds no reason to wait.
         let next = tokio::spawn(async move { take_store_within(Duration::ZERO, &again).await.map(drop) });
-        tokio::time::sleep(3 * AGAIN).await;
+        tokio::time::sleep(40 * AGAIN).await;
         assert!(!next.is_finished());
         door.close().await;
         identities.close().await.unwrap_or_else(|error| panic!("{error}"));
