@@ -9,7 +9,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 /// Longer than any frame takes to come on a busy machine.
-const DEADLINE: Duration = Duration::from_secs(10);
+const DEADLINE: Duration = Duration::from_secs(60);
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const HEAD_BYTES: usize = 9;
 
@@ -145,6 +145,29 @@ impl Frames {
         let bytes: Vec<u8> = self.buffer.drain(..payload).collect();
         let stream = u32::from_be_bytes([bytes[5] & 0x7f, bytes[6], bytes[7], bytes[8]]);
         Some(Frame { kind: bytes[3], flags: bytes[4], stream, payload: bytes[HEAD_BYTES..].to_vec() })
+    }
+
+    /// Whether the gate has ended the connection, or said that it does, by what has come so far.
+    pub(crate) fn is_over(&mut self) -> bool {
+        self.stream.set_nonblocking(true).unwrap();
+        let mut chunk = [0; 16 * 1024];
+        let is_closed = loop {
+            match self.stream.read(&mut chunk) {
+                Ok(0) => break true,
+                Ok(read) => self.buffer.extend(&chunk[..read]),
+                Err(error) => break error.kind() != ErrorKind::WouldBlock,
+            }
+        };
+        self.stream.set_nonblocking(false).unwrap();
+        let mut rest = self.buffer.as_slice();
+        while let [a, b, c, kind, ..] = *rest {
+            if kind == GO_AWAY {
+                return true;
+            }
+            let length = usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c);
+            rest = rest.get(HEAD_BYTES + length..).unwrap_or_default();
+        }
+        is_closed
     }
 
     fn length(&self) -> usize {

@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 /// Longer than any answer takes on a busy machine; what takes longer hangs.
-const DEADLINE: Duration = Duration::from_secs(5);
+const DEADLINE: Duration = Duration::from_secs(60);
 /// What is read at once.
 const CHUNK: usize = 16 * 1024;
 
@@ -119,6 +119,7 @@ impl Wire {
     /// Whether the connection is open and nothing comes for so long, but for what came already.
     pub(crate) fn is_silent(&mut self, span: Duration) -> bool {
         self.deadline = None;
+        let before = self.stream.read_timeout().unwrap();
         self.stream.set_read_timeout(Some(span)).unwrap();
         let is_silent = loop {
             match self.fill() {
@@ -127,7 +128,7 @@ impl Wire {
                 Err(error) => break !error.contains("reset"),
             }
         };
-        self.stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        self.stream.set_read_timeout(before.or(Some(DEADLINE))).unwrap();
         is_silent
     }
 
@@ -208,7 +209,7 @@ impl Client {
         Self { address, wires: HashMap::new() }
     }
 
-    /// Sends a request on one of the connections and reads its answer, within 5 seconds.
+    /// Sends a request on one of the connections and reads its answer, within a minute.
     ///
     /// # Errors
     /// What happened to the connection.

@@ -2,7 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use countersign_auth::secret::Secret;
 use countersign_identity::accounts::AccountDraft;
@@ -105,12 +105,17 @@ fn a_route_is_added_and_what_was_begun_ends_as_it_began() {
     assert_eq!(ask(&mut client, "/api/v1/Person/1").0, 403);
     // Half of a request is on its way to the service.
     let mut begun = TcpStream::connect(gate.address).unwrap();
-    begun.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    begun.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     let head = format!(
         "POST /api/v1/Contact/2 HTTP/1.1\r\nHost: crm.example\r\nAuthorization: {}\r\nContent-Length: 8\r\n\r\nhalf",
         basic("alice", "wonderland-7")
     );
     begun.write_all(head.as_bytes()).unwrap();
+    let until = Instant::now() + Duration::from_secs(60);
+    while site.upstream.halves() == 0 {
+        assert!(Instant::now() < until, "it was not admitted");
+        std::thread::sleep(Duration::from_millis(5));
+    }
 
     let text = site.configuration();
     site.write(CONFIG, &text.replace(ROUTE, PERSON));

@@ -129,6 +129,8 @@ pub(crate) fn replay(transcript: &Transcript, setting: &Setting, world: &mut Wor
         let differences = vec![format!("{}: no api of the world is called {api}", transcript.file)];
         return Err(Failure { exchange: 0, differences });
     }
+    // Time passes as the transcript says, however slow the machine is.
+    world.stop_clock();
     let mut client = Client::new(world.address);
     let keys = world.assertion_keys();
     let mut count = 0;

@@ -50,11 +50,12 @@ use base64::engine::general_purpose::STANDARD;
 use countersign_auth::dialect::Dialect;
 use countersign_gateway::address::{ForwardingFields, Fronts, Networks};
 use countersign_gateway::limits::Limits;
+use countersign_gateway::upstream::Times;
 
 use crate::raw::{Answer, Client};
 use crate::upstream::Received;
 use crate::world::setting::Setting;
-use crate::world::{ASSERTION, Keeping, SHORT_PATIENCE, World};
+use crate::world::{ASSERTION, Keeping, World};
 
 /// A gate under attack.
 pub(crate) struct Ground {
@@ -98,9 +99,9 @@ impl Ground {
         Self::made(dialect, Setting::of(dialect), &Setting::dialect_text(dialect), fronts)
     }
 
-    /// Another world, behind other limits; a service that says nothing is waited for only briefly.
+    /// Another world, behind other limits; a service that says nothing is waited for as long as by default.
     pub(crate) fn limited(dialect: &str, world: &str, limits: Limits) -> Self {
-        Self::limited_in(dialect, world, limits, SHORT_PATIENCE)
+        Self::limited_in(dialect, world, limits, Times::default().head)
     }
 
     /// The same, with a service that may say nothing for so long.

@@ -152,7 +152,9 @@ fn serve(stream: TcpStream, state: &Mutex<State>) {
         if bodiless && let Some(end) = reply.windows(4).position(|bytes| bytes == b"\r\n\r\n") {
             reply.truncate(end + 4);
         }
-        let ends = reply.windows(19).any(|bytes| bytes.eq_ignore_ascii_case(b"\r\nConnection: close"));
+        let head = reply.windows(4).position(|bytes| bytes == b"\r\n\r\n").unwrap_or(reply.len());
+        let mut lines = reply[..head].windows(19);
+        let ends = lines.any(|bytes| bytes.eq_ignore_ascii_case(b"\r\nConnection: close"));
         if wire.send(&reply).is_err() || ends {
             return;
         }

@@ -55,7 +55,7 @@ static CONTROL: LazyLock<Runtime> =
 pub(crate) const ASSERTION: &str = "Countersign-Assertion";
 
 /// How long the gate waits for a service that says nothing.
-pub(crate) const SHORT_PATIENCE: Duration = Duration::from_millis(500);
+const SHORT_PATIENCE: Duration = Duration::from_secs(2);
 
 /// The sweeps guess from one address, more than any that is to be served may.
 fn guesses_go_on() -> Patience {

@@ -82,7 +82,7 @@ fn hurting() -> [Hurting; 8] {
 
 /// What is said to a request; `None` if that was lost because the gate closed with bytes unread.
 fn heard(stream: TcpStream, request: &str) -> Option<(u16, String)> {
-    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     let mut writer = stream.try_clone().unwrap();
     std::thread::scope(|scope| {
         scope.spawn(move || writer.write_all(request.as_bytes()));

@@ -337,7 +337,8 @@ fn all_windows_of_an_http2_client_together_are_what_is_said() {
         |_| {
             format!(
                 "[[api]]\nname = \"shop\"\ndialect = \"enactor\"\nenable = [\"basic\"]\nat = [\"/\"]\n\
-                 upstream = \"http://{}\"\n[[api.route]]\nat = \"/**\"\nallow = \"authenticated\"\n\
+                 upstream = {{ backends = [\"http://{}\"], connect_timeout = \"60s\" }}\n\
+                 [[api.route]]\nat = \"/**\"\nallow = \"authenticated\"\n\
                  [limits]\nstream_window = {STREAM}\nconnection_window = {CONNECTION}\n",
                 stuck.address
             )

@@ -15,10 +15,10 @@ use crate::threats::{Ground, basic};
 use crate::transcript::Manners;
 
 /// Each limit of time. Whoever is in time rests for a quarter of it at most.
-const LIMIT: Duration = Duration::from_secs(3);
-const REST: Duration = Duration::from_millis(700);
+const LIMIT: Duration = Duration::from_secs(10);
+const REST: Duration = Duration::from_secs(2);
 /// Longer than anything takes that ends by a limit.
-const DEADLINE: Duration = Duration::from_secs(30);
+const DEADLINE: Duration = Duration::from_secs(120);
 
 fn ground() -> Ground {
     let limits = Limits {
@@ -45,10 +45,10 @@ fn head(first: &str, more: &str) -> String {
 }
 
 /// Sends the pieces with a rest between each two.
-fn slowly(stream: &mut TcpStream, pieces: &[&str]) {
+fn slowly(stream: &mut TcpStream, rest: Duration, pieces: &[&str]) {
     for (at, piece) in pieces.iter().enumerate() {
         if at > 0 {
-            std::thread::park_timeout(REST);
+            std::thread::park_timeout(rest);
         }
         stream.write_all(piece.as_bytes()).unwrap();
     }
@@ -93,7 +93,7 @@ fn a_slow_head_is_served_in_time_and_no_byte_now_and_then_prolongs_it() {
     std::thread::scope(|scope| {
         scope.spawn(|| {
             let mut slow = connect(&ground);
-            slowly(&mut slow, &[begun, "\r\n", rest, "\r\n"]);
+            slowly(&mut slow, REST / 2, &[begun, "\r\n", rest, "\r\n"]);
             assert_eq!(status(&mut slow), Some(200));
         });
         scope.spawn(|| {
@@ -209,7 +209,7 @@ fn a_body_may_rest_between_its_pieces_and_one_that_the_gate_reads_has_a_time_for
         // Together the rests are longer than the limit.
         scope.spawn(|| {
             let mut slow = connect(&ground);
-            slowly(&mut slow, &[&upload, "1", "2", "3", "4", "5", "6"]);
+            slowly(&mut slow, REST, &[&upload, "1", "2", "3", "4", "5", "6"]);
             assert_eq!(status(&mut slow), Some(200), "a body for the service");
         });
         scope.spawn(|| {
@@ -219,7 +219,7 @@ fn a_body_may_rest_between_its_pieces_and_one_that_the_gate_reads_has_a_time_for
         });
         scope.spawn(|| {
             let mut slow = connect(&ground);
-            slowly(&mut slow, &[&call(body), &body[..10], &body[10..20], &body[20..]]);
+            slowly(&mut slow, REST / 2, &[&call(body), &body[..10], &body[10..20], &body[20..]]);
             assert_eq!(status(&mut slow), Some(200), "a call");
         });
         scope.spawn(|| {
@@ -273,7 +273,12 @@ fn whoever_takes_a_little_of_an_answer_gets_all_of_it() {
         });
         scope.spawn(|| {
             let mut sleeping = ask();
-            std::thread::park_timeout(LIMIT + 3 * REST);
+            let until = Instant::now() + DEADLINE;
+            let cut = "connections_cut_total{limit=\"write_timeout\"} 1\n";
+            while !ground.world.metrics().contains(cut) {
+                assert!(Instant::now() < until, "whoever takes nothing is not cut off");
+                std::thread::sleep(Duration::from_millis(50));
+            }
             // What the systems between keep still comes, and then the end.
             let mut rest = Vec::new();
             if let Err(error) = sleeping.read_to_end(&mut rest) {
@@ -335,7 +340,7 @@ fn an_answer_may_rest_between_its_pieces_and_one_that_stands_still_breaks_off() 
         }
     });
     // Together the rests are longer than the limit.
-    let site = behind(address, "body_timeout = \"3s\"");
+    let site = behind(address, "body_timeout = \"10s\"");
     let mut gate = site.start();
     let address = gate.address;
     std::thread::scope(|scope| {

@@ -52,7 +52,7 @@ fn asked_from(client: Ipv4Addr, gate: SocketAddr) -> Option<String> {
         socket.connect(gate).await.unwrap().into_std().unwrap()
     });
     stream.set_nonblocking(false).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     let mut stream = stream;
     stream.write_all(b"GET /x HTTP/1.1\r\nHost: a.example\r\n\r\n").ok()?;
     let mut status = [0; 12];

@@ -31,7 +31,7 @@ fn options(server: SocketAddr, privacy: Privacy, way: Way) -> LdapOptions {
             roles: None,
         },
         groups: None,
-        patience: Duration::from_secs(5),
+        patience: Duration::from_secs(60),
         idle_most: 2,
     }
 }
@@ -247,7 +247,7 @@ fn asked_at(address: SocketAddr) -> Box<dyn Directory> {
         id: Some("/uid".to_owned()),
         mapping: Mapping { fields: vec![(Field::named("tenant"), "/company".to_owned())], roles: None },
         groups: None,
-        patience: Duration::from_secs(5),
+        patience: Duration::from_secs(60),
     };
     let outbound = Outbound::new(&tls::client(&[]).unwrap());
     Box::new(HttpDirectory::new(options, outbound).unwrap())

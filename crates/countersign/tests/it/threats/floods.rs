@@ -40,11 +40,8 @@ const ENHANCE_YOUR_CALM: u32 = 11;
 const INITIAL_WINDOW: u16 = 4;
 
 fn ground() -> Ground {
-    let limits = Limits {
-        write_stall: Duration::from_millis(400),
-        tick: Duration::from_millis(20),
-        ..Limits::default()
-    };
+    let limits =
+        Limits { write_stall: Duration::from_secs(2), tick: Duration::from_millis(20), ..Limits::default() };
     Ground::limited("enactor", WORLD, limits)
 }
 
@@ -112,7 +109,7 @@ fn g5_more_streams_than_allowed_are_refused() {
         frames.send(&frame(HEADERS, END_HEADERS | END_STREAM, 2 * number + 1, &get("/x"))).unwrap();
     }
     assert_eq!(frames.ended(2 * allowed + 1), Err(REFUSED_STREAM), "the first beyond the limit");
-    let until = Instant::now() + Duration::from_secs(10);
+    let until = Instant::now() + Duration::from_secs(60);
     let mut waiting = 0;
     while waiting < usize::try_from(allowed).unwrap() {
         waiting += ground.world.upstream.waiting();
@@ -270,7 +267,7 @@ fn large(ground: &Ground, bytes: usize) -> Vec<u8> {
 /// Asks until something ends, and says now and then that all is alive: the code of the stream's reset, or nothing where the
 /// connection ends.
 fn ends(frames: &mut Frames, stream: u32, alive: impl Fn(&mut Frames)) -> Option<u32> {
-    let until = Instant::now() + Duration::from_secs(8);
+    let until = Instant::now() + Duration::from_secs(60);
     while Instant::now() < until {
         std::thread::park_timeout(Duration::from_millis(20));
         alive(frames);
@@ -312,7 +309,7 @@ fn g5_whoever_takes_nothing_of_an_answer_is_cut_off() {
     frames.send(&frame(HEADERS, END_HEADERS | END_STREAM, 1, &get("/big"))).unwrap();
     assert_eq!(frames.next().unwrap().kind, HEADERS);
     for _ in 0..12 {
-        std::thread::park_timeout(Duration::from_millis(100));
+        std::thread::park_timeout(Duration::from_millis(250));
         frames.send(&frame(WINDOW_UPDATE, 0, 1, &1000_u32.to_be_bytes())).unwrap();
         assert_eq!(frames.next().unwrap().kind, DATA, "still served after {:?}", began.elapsed());
     }
@@ -374,7 +371,7 @@ fn g5_what_cannot_be_ended_by_itself_waits_for_others() {
     };
     // The second user takes a little now and then, and all a while after the connection was asked to finish.
     let (mut taken, mut since_asked) = (1, None);
-    for round in 0..400 {
+    for round in 0..2000 {
         std::thread::park_timeout(Duration::from_millis(20));
         take(&mut frames, 10);
         let came = frames.next().expect("the second user's answer goes on");
@@ -382,7 +379,7 @@ fn g5_what_cannot_be_ended_by_itself_waits_for_others() {
         if came.kind == GO_AWAY {
             since_asked.get_or_insert(round);
         }
-        if since_asked.is_some_and(|asked| round > asked + 50) {
+        if since_asked.is_some_and(|asked| round > asked + 250) {
             break;
         }
     }
@@ -411,14 +408,14 @@ fn g5_an_answer_that_waits_for_its_service_is_no_fault_of_the_client() {
         }
         stream.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n").unwrap();
         // Far longer than the gate waits for a client.
-        std::thread::park_timeout(Duration::from_secs(4));
+        std::thread::park_timeout(Duration::from_secs(8));
         stream.write_all(b"5\r\nworld\r\n0\r\n\r\n").unwrap();
     });
     let site = Site::with(
         |_| {
             format!(
                 "[[api]]\nname = \"a\"\ndialect = \"enactor\"\nat = [\"/\"]\nupstream = \"http://{address}\"\n\
-                 [[api.route]]\nat = \"/**\"\nallow = \"anonymous\"\n[limits]\nwrite_timeout = \"1s\"\n"
+                 [[api.route]]\nat = \"/**\"\nallow = \"anonymous\"\n[limits]\nwrite_timeout = \"2s\"\n"
             )
         },
         Vec::new(),

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use countersign_gateway::limits::Limits;
+
 use super::{Ground, Told};
 use crate::raw::Held;
 
@@ -11,6 +13,17 @@ const ADDRESS_FAILURES: usize = 50;
 const FAILURES: u32 = 5;
 /// How long an attacker holds something back: within the time that the gate waits for a whole body.
 const HELD: [Duration; 3] = [Duration::from_millis(1), Duration::from_secs(1), Duration::from_secs(29)];
+const LONG: Duration = Duration::from_secs(3600);
+
+/// The world that the transcripts assume. Its clock is turned by hand alone; what the gate waits for by its own is waited
+/// for as long as it takes.
+fn ground() -> Ground {
+    let path = crate::transcript::root().join("dialects/superoffice/transcripts/world.toml");
+    let limits = Limits { body_idle: LONG, own_body: LONG, ..Limits::default() };
+    let ground = Ground::limited("superoffice", &std::fs::read_to_string(path).unwrap(), limits);
+    ground.world.stop_clock();
+    ground
+}
 
 fn form(user: &str, password: &str) -> String {
     format!("userName={user}&password={password}")
@@ -33,8 +46,7 @@ fn hold(ground: &Ground, user: &str, password: &str) -> Held {
 #[test]
 fn d4_log_ins_that_were_held_back_begin_no_count_of_an_address_anew() {
     for held_for in HELD {
-        let ground = Ground::of("superoffice");
-        ground.world.stop_clock();
+        let ground = ground();
         let held: Vec<Held> =
             (0..3).map(|number| hold(&ground, &format!("held-{number}"), "guess")).collect();
         ground.world.wait(held_for);
@@ -56,8 +68,7 @@ fn d4_log_ins_that_were_held_back_begin_no_count_of_an_address_anew() {
 
 #[test]
 fn d4_log_ins_that_were_held_back_count_in_the_minute_in_which_they_end() {
-    let ground = Ground::of("superoffice");
-    ground.world.stop_clock();
+    let ground = ground();
     let held: Vec<Held> =
         (0..ADDRESS_FAILURES).map(|number| hold(&ground, &format!("held-{number}"), "guess")).collect();
     ground.world.wait(Duration::from_secs(29));
@@ -73,8 +84,7 @@ fn d4_log_ins_that_were_held_back_count_in_the_minute_in_which_they_end() {
 
 #[test]
 fn d4_log_ins_that_were_held_back_shorten_no_lock() {
-    let ground = Ground::of("superoffice");
-    ground.world.stop_clock();
+    let ground = ground();
     let held: Vec<Held> = (0..3).map(|number| hold(&ground, "alice", &format!("held-{number}"))).collect();
     for failure in 1..FAILURES {
         log_in(&ground, "alice", &format!("guess-{failure}")).refused(401);

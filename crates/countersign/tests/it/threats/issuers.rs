@@ -156,11 +156,13 @@ fn f1_keys_that_cannot_be_fetched_are_neither_right_nor_wrong() {
     ] {
         let site = Site::new();
         site.says(status, body);
+        let begun = Instant::now();
         let ground = ground(&site);
         for _ in 0..20 {
             call(&ground, &minted(&ground, "one", &pair)).refused(503);
         }
-        assert!(site.fetched() <= 2, "{status}: {} fetches", site.fetched());
+        let windows = usize::try_from(begun.elapsed().as_secs() / WINDOW_SECS).unwrap();
+        assert!(site.fetched() <= 2 + windows, "{status}: {} fetches", site.fetched());
     }
 }
 
@@ -317,7 +319,7 @@ fn c6_a_remembered_token_ends_with_its_issuers_key() {
         let begun = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n".to_vec();
         ground.world.upstream.reply(begun);
         let stream = TcpStream::connect(ground.world.address).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
         let mut wire = Wire::new(stream);
         wire.send(format!("{}\r\n\r\n", request(token).replace('\n', "\r\n")).as_bytes()).unwrap();
         assert_eq!(wire.head().unwrap().unwrap().status(), 200);

@@ -62,7 +62,7 @@ const MOMENT: Duration = Duration::from_secs(2);
 /// Many beats of the gate.
 const SILENCE: Duration = Duration::from_millis(300);
 /// Longer than anything takes that has to come.
-const DEADLINE: Duration = Duration::from_secs(20);
+const DEADLINE: Duration = Duration::from_secs(60);
 
 fn ground() -> Ground {
     ground_of("enactor", WORLD)

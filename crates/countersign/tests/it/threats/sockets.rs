@@ -120,7 +120,7 @@ fn e7_a_page_of_another_origin_opens_no_websocket() {
 }
 
 /// Longer than anything takes that a limit ends.
-const DEADLINE: Duration = Duration::from_secs(20);
+const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Reads a head.
 fn head(stream: &mut TcpStream) -> String {

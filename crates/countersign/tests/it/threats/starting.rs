@@ -16,7 +16,7 @@ use crate::raw::Client;
 use crate::reload::{KEPT_OUT, TAKEN};
 
 /// Longer than a start takes on a machine that compiles beside it.
-const DEADLINE: Duration = Duration::from_secs(30);
+const DEADLINE: Duration = Duration::from_secs(120);
 
 /// How `serve` ended, and what it said; nothing where it did not end.
 fn serve(site: &Site) -> Option<(bool, String)> {

@@ -39,6 +39,6 @@ pub(crate) fn options(redirect: &str) -> LoginOptions {
             token: Endpoint::parse(&token).unwrap(),
         },
         first_sight: FirstSight::Create,
-        patience: Duration::from_secs(5),
+        patience: Duration::from_secs(60),
     }
 }

@@ -18,13 +18,13 @@ fn ask_and_take_back(ground: &Ground, frames: &mut Frames, first: u32, count: u3
         let asked = frame(HEADERS, END_HEADERS | END_STREAM, stream, &get("/x"));
         frames.send(&asked).map_err(|error| error.to_string())?;
     }
-    let (mut waiting, until) = (0, Instant::now() + Duration::from_secs(5));
+    let (mut waiting, until) = (0, Instant::now() + Duration::from_secs(30));
     while waiting < usize::try_from(count).unwrap() {
         waiting += ground.world.upstream.waiting();
-        if Instant::now() > until {
+        if Instant::now() > until || frames.is_over() {
             return Err(format!("{waiting} of {count} reached the service"));
         }
-        std::thread::yield_now();
+        std::thread::sleep(Duration::from_millis(2));
     }
     for stream in streams() {
         let taken_back = frame(RST_STREAM, 0, stream, &CANCEL.to_be_bytes());

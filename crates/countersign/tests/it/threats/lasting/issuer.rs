@@ -23,7 +23,7 @@ pub(super) struct Asked {
 #[derive(Default)]
 pub(super) struct Shared {
     answer: Mutex<(&'static str, String)>,
-    /// Questions that came, and that were answered.
+    /// Questions that came, and that have an answer.
     pub(super) begun: AtomicUsize,
     answered: AtomicUsize,
     /// The tokens that the questions were about.
@@ -72,12 +72,13 @@ impl Asked {
                         true => ("200 OK", json!({ "active": false }).to_string()),
                         false => shared.answer.lock().unwrap().clone(),
                     };
+                    // Whoever has the answer may ask how many there were.
+                    shared.answered.fetch_add(1, Ordering::SeqCst);
                     let _gone = write!(
                         stream,
                         "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
                         body.len()
                     );
-                    shared.answered.fetch_add(1, Ordering::SeqCst);
                 });
             }
         });

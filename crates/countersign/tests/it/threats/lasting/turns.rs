@@ -61,8 +61,7 @@ fn f2_one_address_has_a_quarter_of_the_questions_and_the_others_go_on() {
     issuer.says("200 OK", &json!({ "active": true, "sub": "7" }));
     let held = issuer.shared.held.lock().unwrap();
     let begun = |questions: usize| issuer.shared.begun.load(Ordering::SeqCst) == questions;
-    let many: Vec<Wire> =
-        (0..MOST + SHARE).map(|number| present(&ground, 2, &format!("t-{number}"))).collect();
+    let many: Vec<Wire> = (0..SHARE + 2).map(|number| present(&ground, 2, &format!("t-{number}"))).collect();
     until("its own are asked about", || begun(SHARE));
     let others: Vec<Wire> = (3..6).map(|last| present(&ground, last, &format!("of-{last}"))).collect();
     until("those of others are asked about", || begun(SHARE + others.len()));
