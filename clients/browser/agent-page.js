@@ -34,7 +34,7 @@ const told = (page) => page.evaluate(() => log);
 
 // The first entry from `from` on that `is` true of.
 async function wait(page, is, from = 0) {
-  const end = Date.now() + 20_000;
+  const end = Date.now() + 120_000;
   for (;;) {
     const found = (await told(page)).slice(from).find(is);
     if (found) return found;

@@ -7,7 +7,7 @@ const path = require("node:path");
 const { chromium } = require("playwright-core");
 
 const PICTURES = path.resolve(__dirname, "../../.cache/screenshots");
-const TIMEOUT_MS = 30_000;
+const TIMEOUT_MS = 120_000;
 
 const OPTIONS = {
   executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",

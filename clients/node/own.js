@@ -2,22 +2,27 @@
 "use strict";
 
 const { execFileSync, spawn } = require("node:child_process");
+const crypto = require("node:crypto");
 const fs = require("node:fs");
 const net = require("node:net");
 const os = require("node:os");
 const path = require("node:path");
 
 const COUNTERSIGN = process.env.COUNTERSIGN ?? "target/debug/countersign";
-const START_MS = 30_000;
+const START_MS = 120_000;
 
-// A port that nobody has at this moment.
-function freePort() {
-  return new Promise((resolve) => {
-    const server = net.createServer().listen(0, "127.0.0.1", () => {
-      const { port } = server.address();
-      server.close(() => resolve(port));
+// A port that nobody has at this moment, and none of those that the system gives away by itself.
+async function freePort() {
+  for (let tries = 0; tries < 100; tries += 1) {
+    const port = 10_000 + crypto.randomInt(20_000);
+    const isFree = await new Promise((resolve) => {
+      const server = net.createServer();
+      server.once("error", () => resolve(false));
+      server.listen(port, "127.0.0.1", () => server.close(() => resolve(true)));
     });
-  });
+    if (isFree) return port;
+  }
+  throw new Error("no port is free");
 }
 
 async function start(config, administration) {

@@ -76,7 +76,7 @@ async function main() {
   };
 
   const until = async (what, holds) => {
-    const end = Date.now() + 20_000;
+    const end = Date.now() + 120_000;
     while (!holds()) {
       assert(Date.now() < end, `waited in vain: ${what}`);
       await new Promise((resolve) => setTimeout(resolve, 20));

@@ -6,8 +6,8 @@ const { assert, check, finish } = require("./gate.js");
 const { freePort, withGate } = require("./own.js");
 
 const AGENT = { user: "paveld@redwings.com", password: "a password of Paul's", roles: ["ROLE_AGENT"] };
-const PATIENCE_MS = 40_000;
-const WRITTEN_MS = 3000;
+const PATIENCE_MS = 120_000;
+const WRITTEN_MS = 10_000;
 
 function configuration(administration, listener) {
   return `

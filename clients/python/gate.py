@@ -4,6 +4,7 @@ import http.server
 import json
 import os
 import pathlib
+import random
 import socket
 import subprocess
 import sys
@@ -12,14 +13,20 @@ import threading
 import traceback
 
 # Well above what a debug build on a busy machine takes for a login.
-TIMEOUT_SECS = 30
+TIMEOUT_SECS = 120
 
 
 def free_port():
-    """A port of loopback that nobody listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
+    """A port of loopback that nobody listens on, and none of those that the system gives away by itself."""
+    for _ in range(100):
+        port = random.randrange(10_000, 30_000)
+        with socket.socket() as listener:
+            try:
+                listener.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise RuntimeError("no port is free")
 
 
 class Api:
