@@ -15,7 +15,7 @@ use crate::threats::basic;
 const STOPPING: &str = "stopping: no new connections, what runs may end";
 const WAITING: &str = "another gate is stopping on the store; waiting until what runs there has ended";
 /// Longer than a gate has patience with what does not say that it stops.
-const DRAIN_SECS: f64 = 45.0;
+const DRAIN_SECS: f64 = 120.0;
 const ENDLESS: &[u8] = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n";
 
 /// A service whose answers never end.

@@ -360,7 +360,7 @@ fn an_answer_may_rest_between_its_pieces_and_one_that_stands_still_breaks_off() 
 #[test]
 fn a_service_that_takes_no_connection_is_waited_for_so_long() {
     let stuck = Stuck::new();
-    let site = behind(stuck.address, "connect_timeout = \"1s\"");
+    let site = behind(stuck.address, "connect_timeout = \"3s\"");
     let mut gate = site.start();
     let told = answer(gate.address, "/x");
     assert!(told.starts_with("HTTP/1.1 504 "), "{told}");
@@ -373,10 +373,10 @@ fn a_service_that_takes_no_connection_is_waited_for_so_long() {
         let (mut stream, _) = open.accept().unwrap();
         let _request = stream.read(&mut [0; 4096]).unwrap();
         // Longer than a connection may take to be there.
-        std::thread::park_timeout(Duration::from_millis(1500));
+        std::thread::park_timeout(Duration::from_millis(4500));
         stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").unwrap();
     });
-    let site = behind(address, "connect_timeout = \"1s\"");
+    let site = behind(address, "connect_timeout = \"3s\"");
     let gate = site.start();
     let told = answer(gate.address, "/x");
     assert!(told.starts_with("HTTP/1.1 200 "), "{told}");

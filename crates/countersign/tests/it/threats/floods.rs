@@ -55,7 +55,10 @@ fn seen(ground: &Ground) -> usize {
 fn others_are_served(ground: &Ground) {
     let began = Instant::now();
     ground.world.upstream.take();
-    ground.send("GET /other HTTP/1.1\nHost: a.example").passed();
+    let mut told = ground.send("GET /other HTTP/1.1\nHost: a.example");
+    // What came in the flood may reach the service late.
+    told.seen.retain(|seen| seen.head.start.starts_with("GET /other "));
+    told.passed();
     let mut client = Frames::open(ground.world.address, &[]);
     client.send(&frame(HEADERS, END_HEADERS | END_STREAM, 1, &get("/other"))).unwrap();
     assert_eq!(client.ended(1), Ok(()));
