@@ -251,6 +251,7 @@ mod tests {
             "dialect show x",
             "dialect check x.toml",
             "user add ann --kind users --role admin --role agent --key customer=1 --generate",
+            "user add ann --no-password",
             "user set-password ann --password-stdin",
             "user set-password ann --generate --keep-for digest --keep-for ntlm",
             "user strengthen ann --kind users",
@@ -275,6 +276,9 @@ mod tests {
         let bad = [
             "user add ann --password secret",
             "user add ann --generate --password-stdin",
+            "user add ann --no-password --generate",
+            "user add ann --no-password --keep-for digest",
+            "user set-password ann --no-password",
             "user add ann --key customer",
             "user add ann --generate --keep-for basic",
             "session revoke --user ann",

@@ -159,7 +159,7 @@ mod tests {
             keys: std::collections::BTreeMap::new(),
             weaker: Vec::new(),
         };
-        Order::AddAccount { account, password: Secret::new("a long enough pass") }
+        Order::AddAccount { account, password: Some(Secret::new("a long enough pass")) }
     }
 
     async fn names(loaded: &Loaded) -> Vec<String> {

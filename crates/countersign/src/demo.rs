@@ -205,7 +205,7 @@ async fn add(
 ) -> Result<(), Failure> {
     if !known.contains(&account.whose) {
         known.push(account.whose.clone());
-        identities.add_account(account, countersign_auth::secret::Secret::new(password)).await?;
+        identities.add_account(account, Some(countersign_auth::secret::Secret::new(password))).await?;
     }
     Ok(())
 }

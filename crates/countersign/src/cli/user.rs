@@ -22,7 +22,8 @@ Examples:
   countersign user add ann --generate                         makes one and shows it once
   pass show ann | countersign user add ann --password-stdin
   countersign user add 4711 --kind customers --key customer=4711 --generate
-  countersign user add till --generate --keep-for digest      can answer Digest challenges as well")]
+  countersign user add till --generate --keep-for digest      can answer Digest challenges as well
+  countersign user add rosa --role agent --no-password        a directory or an issuer knows her password")]
     Add(Add),
     /// List accounts
     List {
@@ -91,6 +92,10 @@ pub(crate) struct Add {
     password: PasswordFrom,
     #[command(flatten)]
     weaker: Weaker,
+    /// Give it no password: for somebody whose password a directory or an issuer knows. His first log-in there makes it his;
+    /// until then nobody can log in to it
+    #[arg(long, conflicts_with_all = ["PasswordFrom", "schemes"])]
+    no_password: bool,
     /// What services are told; the name if it is not given
     #[arg(long)]
     subject: Option<String>,
@@ -165,7 +170,12 @@ pub(super) fn run(command: Command, output: Output) -> Result<(), Failure> {
 }
 
 fn add(add: Add, output: Output) -> Result<(), Failure> {
-    let (password, shown) = add.password.fetch(&add.which.name)?.into_parts();
+    let (password, shown) = if add.no_password {
+        (None, None)
+    } else {
+        let (password, shown) = add.password.fetch(&add.which.name)?.into_parts();
+        (Some(password), shown)
+    };
     let whose = add.which.whose();
     let account = NewAccount {
         whose: whose.clone(),

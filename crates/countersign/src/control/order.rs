@@ -21,9 +21,9 @@ pub(crate) enum Order {
     AddAccount {
         /// What it is to be.
         account: NewAccount,
-        /// Its password.
-        #[serde(with = "passed")]
-        password: Secret,
+        /// Its password; none where somebody else knows it.
+        #[serde(default, with = "passed_if_any")]
+        password: Option<Secret>,
     },
     /// A new password.
     SetPassword {
@@ -182,6 +182,25 @@ pub(super) async fn perform(identities: &Identities, order: Order) -> Result<Val
 
 fn with_value((key, value): (crate::record::Key, Secret)) -> Value {
     json!({ "key": key, "value": value.expose() })
+}
+
+/// The same where there may be none.
+mod passed_if_any {
+    use countersign_auth::secret::Secret;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(
+        secret: &Option<Secret>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        secret.as_ref().map(Secret::expose).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Secret>, D::Error> {
+        Ok(Option::<String>::deserialize(deserializer)?.map(Secret::new))
+    }
 }
 
 /// How a secret is written into an order.

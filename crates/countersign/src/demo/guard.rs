@@ -156,7 +156,7 @@ async fn administrator(
         keys: BTreeMap::new(),
         weaker: Vec::new(),
     };
-    identities.add_account(account, password).await?;
+    identities.add_account(account, Some(password)).await?;
     Ok(Some(shown))
 }
 

@@ -243,8 +243,12 @@ impl Identities {
             .collect())
     }
 
-    /// Adds an account with a password.
-    pub(crate) async fn add_account(&self, account: NewAccount, password: Secret) -> Result<(), Failure> {
+    /// Adds an account, with a password or for somebody whom a directory or an issuer knows.
+    pub(crate) async fn add_account(
+        &self,
+        account: NewAccount,
+        password: Option<Secret>,
+    ) -> Result<(), Failure> {
         let full_name = account.full_name();
         let whose = account.whose.clone();
         let draft = AccountDraft {
@@ -258,7 +262,7 @@ impl Identities {
             tenant: account.tenant,
             roles: account.roles,
             keys: account.keys,
-            password: Some(password),
+            password,
             password_due: false,
             disabled: false,
             weaker: weaker_schemes(&account.weaker)?,

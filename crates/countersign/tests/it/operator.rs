@@ -19,6 +19,7 @@ use serde_json::Value;
 use crate::ntlm;
 use crate::process::{CONFIG, Gate, Site, free_port};
 use crate::raw::{self, Client};
+use crate::slapd::{BASE, SEARCHER, Slapd, person};
 use crate::threats::basic;
 
 /// Longer than a gate waits for anything when it ends, on a machine that compiles beside it.
@@ -453,4 +454,39 @@ fn a_long_file_of_objects_is_imported_beside_a_running_gate() {
         );
     }
     drop(gate);
+
+#[test]
+fn who_is_known_elsewhere_gets_an_account_without_a_password() {
+    let slapd = Slapd::start(&[person("rosa", "rosapw"), person("alice", "alicepw")]);
+    let (name, secret) = SEARCHER;
+    let directory = format!(
+        "[directory.corp.ldap]\nservers = [\"ldap://{}\"]\nbase = \"{BASE}\"\nfilter = \"(uid={{user}})\"\n\
+         search_as = {{ name = \"{name}\", password_file = \"ldap.password\" }}\n",
+        slapd.address()
+    );
+    let api = |upstream| {
+        format!(
+            "{directory}[[api]]\nname = \"push\"\ndialect = \"voltmx\"\nat = [\"push.example/\"]\n\
+             upstream = \"http://{upstream}\"\n[[api.directory]]\nname = \"corp\"\n\
+             [[api.route]]\nat = \"/**\"\nallow = \"authenticated\"\n"
+        )
+    };
+    let site = Site::with(api, Vec::new());
+    site.write("ldap.password", &format!("{secret}\n"));
+    let gate = site.start();
+    let log_in = |user: &str, password: &str| {
+        let body = serde_json::json!({ "userid": user, "password": password }).to_string();
+        let head = "POST /authService/accounts/login HTTP/1.1\r\nHost: push.example\r\nContent-Type: application/json";
+        let request = format!("{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+        Client::new(gate.address).exchange(0, request.as_bytes()).unwrap().head.status()
+    };
+    assert_eq!(log_in("rosa", "rosapw"), 401, "nobody made an account, and the directory may not");
+    let added = told(&site, &["user", "add", "rosa", "--no-password"]);
+    assert_eq!(added, serde_json::json!({ "kind": "users", "name": "rosa" }));
+    assert_eq!([log_in("rosa", "x"), log_in("rosa", "rosapw")], [401, 200]);
+    told(&site, &["user", "add", "alice", "--generate"]);
+    assert_eq!(log_in("alice", "alicepw"), 401, "hers has a password of its own");
+    let events = told(&site, &["audit"]);
+    let tied = events.as_array().unwrap().iter().filter(|event| event["event"] == "account.tied");
+    assert_eq!(tied.map(|event| event["object"].clone()).collect::<Vec<_>>(), ["users/rosa"]);
 }
