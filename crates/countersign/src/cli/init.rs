@@ -86,24 +86,54 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
     use super::*;
+    use crate::config::Config;
 
     #[test]
     fn the_file_passes_the_check_for_every_dialect_with_and_without_its_comments() {
         let upstream: Origin = "http://127.0.0.1:9000".parse().unwrap();
         for dialect in EMBEDDED {
             let text = text(dialect.name, &upstream);
-            let loaded = Loaded::parse(Path::new("countersign.toml"), Path::new("."), &text).unwrap();
-            let at = loaded.config.api.first().unwrap().at.first().unwrap().to_string();
+            let parsed = |text: &str| {
+                Loaded::parse(Path::new("countersign.toml"), Path::new("."), text).unwrap().config
+            };
+            let config = parsed(&text);
+            let at = config.api.first().unwrap().at.first().unwrap().to_string();
             assert_eq!(at, demo::usual_prefix(dialect.name));
-            // `#key = value` is a default or an example that can be switched on; `# words` are words.
-            let live: String = text.lines().map(|line| format!("{}\n", uncommented(line))).collect();
-            let mistakes = Loaded::parse(Path::new("countersign.toml"), Path::new("."), &live);
-            assert!(mistakes.is_ok(), "{mistakes:?}");
+            let words = |config: &Config| serde_json::to_value(config).unwrap();
+            let live = |is_live: fn(&str) -> Option<&str>| -> String {
+                text.lines().map(|line| format!("{}\n", is_live(line).unwrap_or(line))).collect()
+            };
+            assert_eq!(words(&parsed(&live(default))), words(&config), "`#key = value` is a default");
+            assert_ne!(words(&parsed(&live(example))), words(&config), "`# key = value` is an example");
         }
     }
 
-    fn uncommented(line: &str) -> &str {
-        line.strip_prefix('#').filter(|rest| !rest.starts_with(' ')).unwrap_or(line)
+    fn default(line: &str) -> Option<&str> {
+        line.strip_prefix('#').filter(|rest| !rest.starts_with(' '))
+    }
+
+    /// Examples that are good for every dialect and name no file that must be there.
+    fn example(line: &str) -> Option<&str> {
+        const GOOD: [&str; 6] = ["proxy_protocol_from", "listeners", "realm", "tenants", "key", "workers"];
+        line.strip_prefix("# ").filter(|rest| GOOD.contains(&rest.split(' ').next().unwrap_or_default()))
+    }
+
+    #[test]
+    fn it_shows_every_key_of_its_tables() {
+        let config = toml::from_str::<Config>("").unwrap();
+        let tables = serde_json::to_value(&config).unwrap();
+        for table in
+            ["store", "administration", "network", "limits", "passwords", "lockout", "assertion", "log"]
+        {
+            let keys = tables.get(table).unwrap().as_object().unwrap();
+            let (_, rest) = TEMPLATE.split_once(&format!("\n[{table}]\n")).unwrap();
+            let shown = rest.split("\n[").next().unwrap();
+            for key in keys.keys() {
+                let is_shown =
+                    |line: &str| line.trim_start_matches(['#', ' ']).starts_with(&format!("{key} "));
+                assert!(shown.lines().any(is_shown), "[{table}] {key}");
+            }
+        }
     }
 
     #[test]
