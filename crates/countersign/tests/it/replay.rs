@@ -17,7 +17,9 @@ use crate::digest;
 use crate::raw::{self, Client};
 use crate::transcript::compare::{self, OF_ANSWERS, OF_REQUESTS};
 use crate::transcript::pattern::Bindings;
-use crate::transcript::{Claims, Exchange, Message, Step, Transcript, of_dialect};
+use crate::transcript::{
+    Claims, DIALECTS, Exchange, Message, Step, Transcript, of_dialect, with_transcripts,
+};
 use crate::upstream::Received;
 use crate::world::setting::Setting;
 use crate::world::{ASSERTION, Keeping, World};
@@ -48,6 +50,13 @@ fn superoffice() {
 #[test]
 fn enactor() {
     dialect("enactor");
+}
+
+/// Whoever writes a dialect of his own puts its folder beside these, and nothing else.
+#[test]
+fn every_other() {
+    let others = with_transcripts();
+    others.iter().filter(|name| !DIALECTS.contains(&name.as_str())).for_each(|name| dialect(name));
 }
 
 fn dialect(name: &str) {

@@ -14,11 +14,11 @@ pub(crate) struct Unlisted {
 
 /// Of answers.
 pub(crate) const OF_ANSWERS: Unlisted =
-    Unlisted { names: &["date", "content-length", "connection", "countersign-request-id"], beginning: None };
+    Unlisted { names: &["date", "content-length", "connection"], beginning: None };
 
 /// Of requests to the service.
 pub(crate) const OF_REQUESTS: Unlisted = Unlisted {
-    names: &["content-length", "connection", "forwarded", "via", "countersign-request-id"],
+    names: &["content-length", "connection", "forwarded", "via"],
     beginning: Some("x-forwarded-"),
 };
 
