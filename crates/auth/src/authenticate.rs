@@ -50,7 +50,7 @@ const LEEWAY_SECS: u32 = 30;
 
 /// Who makes this request.
 ///
-/// The order is that of DESIGN section 3: session look-up and CSRF first where the dialect says so, then the
+/// The order is that of docs/recognition.md: session look-up and CSRF first where the dialect says so, then the
 /// credential, then CSRF.
 ///
 /// # Errors

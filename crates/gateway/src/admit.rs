@@ -233,7 +233,7 @@ impl<'g> Visit<'g> {
         Ok(Read { fields: fields?, bytes: Some(bytes) })
     }
 
-    /// A browser opens a WebSocket for any page, with its cookies: only pages of this origin may (DESIGN section 9).
+    /// A browser opens a WebSocket for any page, with its cookies: only pages of this origin may (docs/recognition.md).
     fn admits_upgrade(&self, permit: &Permit) -> Result<(), Refusal> {
         if self.upgrade == Upgrade::No || !permit.upgrade() {
             return Ok(());

@@ -213,7 +213,7 @@ pub(crate) struct Log {
     pub(crate) format: LogFormat,
     /// A level (error, warn, info, debug, trace) or directives such as `info,countersign_gateway=debug`.
     pub(crate) level: String,
-    /// Whether each request gets a line.
+    /// Whether each request gets a line. It is of level `info`: where `level` lets only graver ones through there is none.
     pub(crate) access: bool,
 }
 
@@ -257,8 +257,8 @@ pub(crate) struct Api {
     /// Credentials that are on in its deployment and off here.
     #[serde(default)]
     pub(crate) disable: Vec<String>,
-    /// What has to be said twice: unproven credentials, CSRF checks that are switched off, and with
-    /// `short-shared-value` values of `shared` below 16 bytes.
+    /// What has to be said twice: the name of an unproven credential, and `unproven-from-anywhere` where other machines
+    /// can show it; `csrf` where that check is off; `short-shared-value` for values of `shared` below 16 bytes.
     #[serde(default)]
     pub(crate) dangerous: Vec<String>,
     /// Realm of its challenges.
@@ -366,7 +366,8 @@ pub(crate) struct Backends {
     /// Which host it is told: the one that the client named, or its own.
     #[serde(default)]
     pub(crate) host: HostFrom,
-    /// A path that answers 2xx while a server is well; asked of each.
+    /// A path that answers 2xx or 3xx while a server is well. Each is asked every 5 s and has 2 s; after two bad answers it
+    /// gets no requests until a good one.
     #[serde(default)]
     pub(crate) health: Option<String>,
 }

@@ -80,7 +80,11 @@ pub(super) const TABLES: [Described; 12] = [
                 "Ends so long after it was issued. `idle` or `lifetime` is required, but for `key` and `shared`; `lifetime` for `jwt`.",
             ),
             ("proof_lifetime", "time", "Renewals never reach further than this after the last real proof."),
-            ("per_account", "integer", "How many of one account may live at once."),
+            (
+                "per_account",
+                "integer",
+                "How many of one account may live at once. Without it 10,000 of all kinds together; the oldest makes room.",
+            ),
             (
                 "at_limit",
                 "`refuse` or `end-oldest`",
@@ -89,7 +93,7 @@ pub(super) const TABLES: [Described; 12] = [
             (
                 "credential",
                 "name of a credential",
-                "For `jwt`, required: the credential that reads these tokens; issuer, audience and claims are its own, in reverse. Beside them stand `api`, `account` and `proofs_from`, by which the gate knows its own.",
+                "For `jwt`, required: the credential that reads these tokens; issuer, audience and claims are its own, in reverse. Beside them stand `api`, `account`, `proofs_from` and `auth_time`, by which the gate knows its own.",
             ),
         ],
     },

@@ -22,7 +22,10 @@ pub(super) const fn of_token(kind: TokenKind) -> (&'static str, &'static str) {
             ("key", "An API key: made, listed and ended by the `key-` operations, and by the administrator.")
         }
         TokenKind::Shared => ("shared", "A value that an operator sets in the API's configuration."),
-        TokenKind::Jwt => ("jwt", "Signed by the gate and not stored: it cannot be ended before its time."),
+        TokenKind::Jwt => (
+            "jwt",
+            "Signed by the gate and not stored: a logout does not end it. A new password, a change of its account and its disabling do.",
+        ),
     }
 }
 
@@ -54,7 +57,7 @@ pub(super) const fn of_scheme(scheme: Scheme) -> &'static str {
         Scheme::Password => {
             "User and password: in `authorization Basic`, or in a table with `user` and `password`."
         }
-        Scheme::Digest => "Digest (RFC 7616). Not checked by this version.",
+        Scheme::Digest => "Digest (RFC 7616), for accounts that opted in ([digest.md](digest.md)).",
         Scheme::Negotiate => "Kerberos or NTLM in SPNEGO (RFC 4559).",
         Scheme::Ntlm => "NTLM, version 2 alone.",
         Scheme::Jwt => "A JWT of an issuer whose keys the API's configuration names.",
@@ -104,7 +107,9 @@ pub(super) const fn of_operation(operation: Operation) -> &'static str {
 
 pub(super) const fn of_reason(reason: Reason) -> &'static str {
     match reason {
-        Reason::BadRequest => "The request makes no sense.",
+        Reason::BadRequest => {
+            "The request makes no sense, or its head is beyond a limit: that is 414 or 431, whatever the file says."
+        }
         Reason::Malformed => "A header, cookie or body cannot be read.",
         Reason::Ambiguous => "Two credentials, or one thing twice.",
         Reason::MissingField => "A field that the call needs is not there (`detail` names it).",
@@ -125,12 +130,16 @@ pub(super) const fn of_reason(reason: Reason) -> &'static str {
         Reason::PasswordDue => "The password must be changed first.",
         Reason::NotFound => "No such path; also: another account's object.",
         Reason::Method => "The path is there for other methods.",
-        Reason::TooLarge => "The body that the gate reads is too large.",
+        Reason::TooLarge => "The body that the gate reads is too large or too deep, or names too many ids.",
         Reason::MediaType => "The call does not read this encoding.",
         Reason::TooMany => "The limits on unverified work are reached.",
         Reason::Internal => "A mistake of the gate.",
-        Reason::Upstream => "The service cannot be reached.",
-        Reason::Unavailable => "What had to be checked could not be.",
+        Reason::Upstream => {
+            "The service cannot be reached, or its answer cannot be used: broken, or beyond a limit."
+        }
+        Reason::Unavailable => {
+            "What had to be checked could not be, or the service has as many requests as it may."
+        }
         Reason::UpstreamTimeout => "The service did not answer in time.",
     }
 }

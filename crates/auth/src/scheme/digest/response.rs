@@ -45,7 +45,7 @@ pub enum ResponseError {
 }
 
 impl ResponseError {
-    /// What a client is told: two readings are 400-class, all else is a wrong credential (DESIGN section 3).
+    /// What a client is told: two readings are 400-class, all else is a wrong credential (docs/recognition.md).
     pub fn reason(self) -> Reason {
         match self {
             Self::Repeated | Self::TwoUsers => Reason::Ambiguous,

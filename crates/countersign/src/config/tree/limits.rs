@@ -56,7 +56,8 @@ pub(crate) struct Limits {
     pub(crate) header_timeout: Period,
     /// An idle connection is closed after this time.
     pub(crate) idle_timeout: Period,
-    /// A request's body that stands still for so long is given up.
+    /// A request's body that stands still for so long is given up; one that the gate itself reads, such as a login's, has that
+    /// time for all of it.
     pub(crate) body_timeout: Period,
     /// A client that takes nothing of an answer for so long is cut off, and a WebSocket of which one end takes nothing. Over
     /// HTTP/2 that answer ends alone: others on its connection, which may be other users' behind a front, go on.

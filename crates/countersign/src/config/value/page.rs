@@ -102,7 +102,11 @@ impl FromStr for Digest {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let bad = || format!("`{text}` is no SHA-256 digest; write its 64 hex digits");
+        let bad = || {
+            format!(
+                "`{text}` is no SHA-256 digest; write the 64 hex digits that `countersign service-key` prints"
+            )
+        };
         if text.len() != 64 || !text.is_ascii() {
             return Err(bad());
         }

@@ -327,8 +327,9 @@ fn rows(page: &mut String, table: &str, rows: &[Row]) {
 fn page() -> String {
     let mut page = "# Limits\n\nEverything that a client, a service or a file can make large or slow has a limit. What a \
         client meets beyond it is said in\nthe words of the dialect where there is a request to answer, and the access \
-        line names the limit (`auth.cause`, or\n`broke_off` where an answer had begun): `limits.KEY` or `upstream.KEY`, where it has a key. Clients\nthat are cut off without one are counted \
-        (`countersign_connections_cut_total`), and a line each second says how many were,\nand at which limit.\n\n\
+        line names the limit (`auth.cause`, or\n`broke_off` where an answer had begun): `limits.KEY` or `upstream.KEY`, where it has a key. Clients\nthat are cut off without one at `connections`, \
+        `connections_per_address`, `handshake_timeout`, `header_timeout`,\n`write_timeout` or `control_frames` are counted \
+        (`countersign_connections_cut_total`), and a line each second says how\nmany were, and at which limit.\n\n\
         The system has one as well: how many files a process may have open. A gate raises it to as much as it may be\n\
         (`ulimit -Hn`, `LimitNOFILE=`). Open at once may be a file for each of `connections`, for each of `upstream_requests` at\n\
         the service of each API (but where no listener speaks HTTP/2 no more in all than `connections`), for each connection\n\
