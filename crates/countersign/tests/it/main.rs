@@ -20,6 +20,7 @@ mod mutations;
 mod ntlm;
 mod objects;
 mod openmetrics;
+mod operating;
 mod operator;
 mod process;
 mod properties;
