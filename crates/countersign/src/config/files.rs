@@ -9,18 +9,10 @@ use serde_json::Value;
 
 use super::shape::quoted;
 
-/// The keys whose value is the path of a file. Those of `listener` are read again, and so is what `dialect` names.
-const KEYS: [&str; 9] = [
-    "authorization_file",
-    "ca",
-    "file",
-    "jwks_file",
-    "key",
-    "keytab",
-    "password_file",
-    "pem_file",
-    "secret_file",
-];
+/// The keys whose value is the path of a file that is read when the gate begins with it. Those of `listener` are read again,
+/// and so is what `dialect` names; a `keytab` is none of them, since every ticket has it read.
+const KEYS: [&str; 8] =
+    ["authorization_file", "ca", "file", "jwks_file", "key", "password_file", "pem_file", "secret_file"];
 
 /// A digest of a file, or that it cannot be read. Shows nothing: a secret that is short could be guessed by it.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -79,8 +71,8 @@ mod tests {
 
     use super::KEYS;
 
-    /// Read at other times than the start: the folder of the store, and what listeners read again.
-    const OTHERS: [&str; 3] = ["path", "certificate", "client_ca"];
+    /// Read at other times than the start: the folder of the store, what listeners read again, and what each ticket does.
+    const OTHERS: [&str; 4] = ["path", "certificate", "client_ca", "keytab"];
 
     #[test]
     fn every_key_that_names_a_file_is_known() {

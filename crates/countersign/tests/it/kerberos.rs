@@ -416,6 +416,11 @@ fn keys_are_read_with_each_ticket_and_what_was_made_for_others_is_refused() {
     realm.log_in("alice", "alicepw");
     assert_eq!(shown(&gate, "desk", &realm.token(None)).head.status(), 200, "without a restart");
     gate.says_next(&["request answered"]);
+    // Nothing that the gate began with is another: its configuration can be read again.
+    let taken = "took the configuration anew";
+    gate.hang_up();
+    let said = gate.says_next(&[taken, "the configuration was not taken; the gate runs on as it was"]);
+    assert_eq!(said["message"], taken);
     // A keytab that is not there or not to be read says nothing about anybody.
     let (keytab, token) = (realm.path("http.keytab"), realm.token(None));
     let keys = std::fs::read(&keytab).unwrap();
