@@ -6,11 +6,13 @@
 //! we                      the program
 //! YR <type 1>             TT <type 2>                  begins an exchange, whatever was before
 //! KK <type 3>             AF <user>                    known         (gss-spnego: AF <token or *> <user>)
-//!                         NA <why>                     refused
+//!                         NA <why>                     refused, or it could not find out
 //! either                  BH <why>                     it could not find out
 //! ```
 //!
-//! Tokens are in base64. The program makes the challenge, so that it drives the whole exchange; one at a time.
+//! Tokens are in base64. The program makes the challenge, so that it drives the whole exchange; one at a time. It says
+//! `NA` of nearly all that is no success, also where no domain controller answers: `why` names a status of Windows, and that
+//! says whether it is about the user.
 
 /// Which tokens the program is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +60,8 @@ pub enum Reply<'l> {
     },
     /// Refused, and why.
     Refused(&'l str),
+    /// The domain did not tell, and why; the program itself is well.
+    Unclear(&'l str),
     /// The program could not find out, and why; or said what nobody understands.
     Broken(&'l str),
 }
@@ -78,10 +82,40 @@ pub fn read(protocol: Protocol, line: &str) -> Reply<'_> {
             }
             Some(_) | None => Reply::Broken("it named no user"),
         },
-        ("NA", _) => Reply::Refused(rest),
+        ("NA", _) if is_about_the_user(rest) => Reply::Refused(rest),
+        ("NA", _) => Reply::Unclear(rest),
         ("BH", _) => Reply::Broken(rest),
         _ => Reply::Broken("it answered with something else"),
     }
+}
+
+/// Statuses of Windows that are about the user, or about what he sent ([MS-ERREF] section 2.3.1); without `NT_STATUS_`.
+const ABOUT_THE_USER: [&str; 10] = [
+    "LOGON_FAILURE",
+    "WRONG_PASSWORD",
+    "NO_SUCH_USER",
+    "INVALID_LOGON_HOURS",
+    "INVALID_WORKSTATION",
+    "LOGON_TYPE_NOT_GRANTED",
+    "LOGON_NOT_GRANTED",
+    "SMARTCARD_LOGON_REQUIRED",
+    "AUTHENTICATION_FIREWALL_FAILED",
+    // What a malformed message comes to.
+    "INVALID_PARAMETER",
+];
+/// And what such ones begin with: `ACCOUNT_LOCKED_OUT`, `PASSWORD_MUST_CHANGE`, `NOLOGON_SERVER_TRUST_ACCOUNT`.
+const ABOUT_THE_USER_FROM: [&str; 3] = ["ACCOUNT_", "PASSWORD_", "NOLOGON_"];
+
+/// Whether a refusal is about the user. One that names no status is; one whose status is another, or one that Samba has no
+/// name for, says nothing about him.
+fn is_about_the_user(why: &str) -> bool {
+    if why.contains("NT code 0x") {
+        return false;
+    }
+    let mut words = why.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    words.find_map(|word| word.strip_prefix("NT_STATUS_")).is_none_or(|status| {
+        ABOUT_THE_USER.contains(&status) || ABOUT_THE_USER_FROM.iter().any(|begin| status.starts_with(begin))
+    })
 }
 
 /// A user without his domain, which the helper's operator chose: `CORP\alice` is `alice`.
@@ -107,6 +141,37 @@ mod tests {
             assert!(matches!(read(Protocol::Ntlm, line), Reply::Broken(_)), "{line}");
         }
         assert!(matches!(read(Protocol::Spnego, "AF alice"), Reply::Broken(_)));
+    }
+
+    #[test]
+    fn only_what_is_about_the_user_is_a_refusal() {
+        for (why, refused) in [
+            ("NT_STATUS_LOGON_FAILURE", true),
+            ("* NT_STATUS_LOGON_FAILURE", true),
+            ("NT_STATUS_NO_SUCH_USER", true),
+            ("NT_STATUS_ACCOUNT_LOCKED_OUT", true),
+            ("NT_STATUS_PASSWORD_MUST_CHANGE", true),
+            ("NT_STATUS_NOLOGON_SERVER_TRUST_ACCOUNT", true),
+            ("NT_STATUS_INVALID_PARAMETER", true),
+            ("", true),
+            ("go away", true),
+            ("NT_STATUS_NO_LOGON_SERVERS", false),
+            ("* NT_STATUS_NO_LOGON_SERVERS", false),
+            ("NT_STATUS_IO_TIMEOUT", false),
+            ("NT_STATUS_DOMAIN_CONTROLLER_NOT_FOUND", false),
+            ("NT_STATUS_TRUSTED_RELATIONSHIP_FAILURE", false),
+            ("NT_STATUS_TRUSTED_DOMAIN_FAILURE", false),
+            ("NT_STATUS_PIPE_DISCONNECTED", false),
+            ("NT_STATUS_LOGON_FAILURES", false),
+            ("NT_STATUS_INVALID_PARAMETER_MIX", false),
+            ("NT_STATUS_", false),
+            ("NT code 0xc0990001", false),
+        ] {
+            for protocol in [Protocol::Ntlm, Protocol::Spnego] {
+                let expected = if refused { Reply::Refused(why) } else { Reply::Unclear(why) };
+                assert_eq!(read(protocol, format!("NA {why}").as_str()), expected, "{why}");
+            }
+        }
     }
 
     #[test]

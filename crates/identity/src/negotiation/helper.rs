@@ -9,7 +9,7 @@ mod seats;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use countersign_auth::port::Unavailable;
@@ -18,7 +18,7 @@ use countersign_negotiate::helper::{self, LINE_BYTES_MAX, Protocol, Reply};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
-use self::seats::{Seat, Seats, Slot};
+use self::seats::{Place, Seat, Seats, Slot};
 
 /// A domain that does not answer for so long is down.
 const ANSWER_TIME: Duration = Duration::from_secs(10);
@@ -54,7 +54,6 @@ pub(crate) enum Said {
 
 /// An exchange, with the process that drives it.
 pub(crate) struct Exchange {
-    /// `None` once its time is up.
     slot: Slot,
     helpers: Arc<Helpers>,
 }
@@ -74,6 +73,15 @@ struct Turn {
 /// More exchanges are under way than there may be.
 #[derive(Debug)]
 pub(crate) struct Busy;
+
+/// Why an exchange cannot be gone on with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lost {
+    /// Its client took too long.
+    Expired,
+    /// Another one has its process.
+    GaveWay,
+}
 
 impl Helpers {
     pub(crate) fn new(program: &Path, arguments: &[String], protocol: Protocol) -> Self {
@@ -116,21 +124,29 @@ impl Helpers {
         Ok(Ok((said, Some(Exchange { slot, helpers: Arc::clone(self) }))))
     }
 
-    /// Goes on with a client's next message; `None` if it took too long to come.
-    pub(crate) async fn go_on(&self, exchange: &Exchange, token: &str) -> Result<Option<Said>, Unavailable> {
-        let Some(Turn { process, seat }) = taken(&exchange.slot) else { return Ok(None) };
+    /// Goes on with a client's next message.
+    pub(crate) async fn go_on(
+        &self,
+        exchange: &Exchange,
+        token: &str,
+    ) -> Result<Result<Said, Lost>, Unavailable> {
+        let Turn { process, seat } = match std::mem::take(&mut *locked(&exchange.slot)) {
+            Place::Waits(turn) => turn,
+            Place::Nowhere => return Ok(Err(Lost::Expired)),
+            Place::GaveWay => return Ok(Err(Lost::GaveWay)),
+        };
         let (said, process) = self.ask(process, helper::go_on(token)).await?;
         if matches!(said, Said::Token(_)) {
             put(&exchange.slot, Turn { process, seat });
         } else {
             self.rest(process);
         }
-        Ok(Some(said))
+        Ok(Ok(said))
     }
 
     /// An exchange that nobody went on with: its process is free for the next one, which begins anew.
     fn end(&self, slot: &Slot) {
-        if let Some(turn) = taken(slot) {
+        if let Some(turn) = left(slot, Place::Nowhere) {
             self.rest(turn.process);
         }
     }
@@ -160,7 +176,7 @@ impl Helpers {
         }
     }
 
-    /// Writes a line and reads one. A process that fails at that is not used again.
+    /// Writes a line and reads one. A process that fails at that is not used again; one that says that its domain fails is.
     async fn ask(&self, mut process: Process, line: String) -> Result<(Said, Process), Unavailable> {
         let failed =
             |what: &dyn std::fmt::Display| Unavailable(format!("{}: {what}", self.program.display()));
@@ -184,15 +200,34 @@ impl Helpers {
                 Ok((Said::Known { user: user.to_owned(), token: token.map(str::to_owned) }, process))
             }
             Reply::Refused(why) => Ok((Said::Refused(why.to_owned()), process)),
+            Reply::Unclear(why) => {
+                self.rest(process);
+                Err(failed(&why))
+            }
             Reply::Broken(why) => Err(failed(&why)),
         }
     }
 }
 
 fn put(slot: &Slot, turn: Turn) {
-    slot.lock().unwrap_or_else(PoisonError::into_inner).replace(turn);
+    *locked(slot) = Place::Waits(turn);
 }
 
-fn taken(slot: &Slot) -> Option<Turn> {
-    slot.lock().unwrap_or_else(PoisonError::into_inner).take()
+/// Ends the exchange if it waits for its client, and leaves word of why.
+fn left(slot: &Mutex<Place>, why: Place) -> Option<Turn> {
+    let mut place = locked(slot);
+    match std::mem::take(&mut *place) {
+        Place::Waits(turn) => {
+            *place = why;
+            Some(turn)
+        }
+        other @ (Place::Nowhere | Place::GaveWay) => {
+            *place = other;
+            None
+        }
+    }
+}
+
+fn locked(slot: &Mutex<Place>) -> MutexGuard<'_, Place> {
+    slot.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -4,26 +4,39 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use countersign_auth::source::Source;
 
-use super::{Turn, taken};
+use super::{Turn, left};
 
 /// Exchanges at once, each of which keeps a process from its first message to its last.
 const EXCHANGES_MAX: usize = 32;
 /// Exchanges at once from one address. A browser opens six connections to a host, each with an exchange of its own.
 const PER_ADDRESS_MAX: usize = 8;
 
-/// Where the process of an exchange waits for its client; empty while it is at work, and when the exchange is over.
-pub(super) type Slot = Arc<Mutex<Option<Turn>>>;
+/// Where the process of an exchange waits for its client.
+#[derive(Default)]
+pub(super) enum Place {
+    /// It is at work, or the exchange is over.
+    #[default]
+    Nowhere,
+    /// Here.
+    Waits(Turn),
+    /// Another exchange has it.
+    GaveWay,
+}
+
+/// The place of one exchange.
+pub(super) type Slot = Arc<Mutex<Place>>;
 
 struct Taken {
     number: u64,
     source: Source,
-    slot: Weak<Mutex<Option<Turn>>>,
+    slot: Weak<Mutex<Place>>,
 }
 
 impl Taken {
     /// Ends the exchange if it waits for its client.
     fn give_way(&self) -> Option<Turn> {
-        taken(&self.slot.upgrade()?)
+        let slot = self.slot.upgrade()?;
+        left(&slot, Place::GaveWay)
     }
 }
 

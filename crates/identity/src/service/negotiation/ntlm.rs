@@ -22,7 +22,7 @@ use crate::accounts::directory::Entry;
 use crate::audit;
 use crate::equivalents::NOBODY;
 use crate::lockout::Verdict;
-use crate::negotiation::helper::{Exchange, Helpers, Said};
+use crate::negotiation::helper::{Exchange, Helpers, Lost, Said};
 use crate::negotiation::{DomainHelpers, Mechanisms, Ntlm, channel_binding};
 use crate::service::{Core, passwords};
 
@@ -185,13 +185,15 @@ impl Core {
             },
             Step::Helper(helpers, exchange) => {
                 match helpers.go_on(&exchange, &STANDARD.encode(message.whole)).await? {
-                    Some(Said::Token(token)) => {
+                    Ok(Said::Token(token)) => {
                         let step = Step::Helper(helpers, exchange);
                         let envelope = conversation.envelope;
                         Ok(go_on(decoded(&token)?, Waiting::Ntlm(Conversation { step, envelope })))
                     }
-                    Some(said) => self.helper_said(ntlm, client, said, now).await,
-                    None => refused("the challenge was answered too late"),
+                    Ok(said) => self.helper_said(ntlm, client, said, now).await,
+                    Err(Lost::Expired) => refused("the challenge was answered too late"),
+                    // Nobody failed: there were more exchanges than there may be.
+                    Err(Lost::GaveWay) => Ok(LegAnswer::TooMany),
                 }
             }
         }
