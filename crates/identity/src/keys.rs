@@ -168,7 +168,7 @@ impl Service {
     /// Makes a key for an application that is enabled; `by` is for the audit.
     ///
     /// # Errors
-    /// If it cannot be written, or the application has a thousand.
+    /// If it cannot be written.
     pub fn create_key(
         &self,
         of: KeysOf,
@@ -267,7 +267,7 @@ impl Core {
         };
         if self.keys.all().iter().filter(|row| row.account == owner.id.0).count() >= KEYS_PER_APPLICATION_MAX
         {
-            return Err(Unavailable("the application has a thousand keys already".to_owned()));
+            return Ok(KeyAnswer::AtLimit);
         }
         let label = change.label.clone().unwrap_or_default();
         let value = self.fresh_value(&plan.form, Some(&owner), &label)?;

@@ -52,6 +52,8 @@ pub enum KeyName {
 pub enum KeyAnswer {
     /// Done; the value only when one was made.
     Done(KeyInfo, Option<Secret>),
+    /// The application has as many keys as it may.
+    AtLimit,
     /// No such key, owner or application, or not the caller's to touch.
     NotFound,
 }

@@ -95,7 +95,9 @@ impl Call<'_> {
         if let Some(owner) = self.input("owner") {
             match operations.key_show(caller.clone(), named(), now).await? {
                 KeyAnswer::Done(info, _) if info.owner.eq_ignore_ascii_case(owner) => {}
-                KeyAnswer::Done(..) | KeyAnswer::NotFound => return Err(not_found("key")),
+                KeyAnswer::Done(..) | KeyAnswer::AtLimit | KeyAnswer::NotFound => {
+                    return Err(not_found("key"));
+                }
             }
         }
         let key = named();
@@ -125,6 +127,9 @@ impl Call<'_> {
         match answer {
             KeyAnswer::Done(info, value) => {
                 self.answer(&Caller { key: Some((&info, value.as_ref())), ..self.caller() })
+            }
+            KeyAnswer::AtLimit => {
+                Err(Refusal::new(Reason::SessionLimit, "the application has as many keys as it may"))
             }
             KeyAnswer::NotFound => Err(not_found("key")),
         }

@@ -56,7 +56,7 @@ impl Identities {
         let (of, _) = self.keys_of(api)?;
         match self.service.delete_key(of, reference(id)?, by(), now()).await? {
             KeyAnswer::Done(..) => Ok(()),
-            KeyAnswer::NotFound => Err(no_key(id)),
+            KeyAnswer::AtLimit | KeyAnswer::NotFound => Err(no_key(id)),
         }
     }
 
@@ -85,6 +85,9 @@ fn with_value(answer: KeyAnswer, owner: Standing) -> Result<Option<(Key, Secret)
     match answer {
         KeyAnswer::Done(info, Some(value)) => Ok(Some((key(&info, owner), value))),
         KeyAnswer::Done(_, None) => Err(Failure::Failed(anyhow!("the key was given no value"))),
+        KeyAnswer::AtLimit => Err(Failure::Failed(anyhow!(
+            "the application has as many keys as it may: delete those that nobody uses"
+        ))),
         KeyAnswer::NotFound => Ok(None),
     }
 }

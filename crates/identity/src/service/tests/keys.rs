@@ -51,7 +51,7 @@ fn change(description: &str, expires: Option<i64>) -> KeyChange {
 fn done(answer: KeyAnswer) -> (KeyInfo, Option<Secret>) {
     match answer {
         KeyAnswer::Done(info, value) => (info, value),
-        KeyAnswer::NotFound => panic!("not found"),
+        other @ (KeyAnswer::AtLimit | KeyAnswer::NotFound) => panic!("{other:?}"),
     }
 }
 
@@ -66,7 +66,7 @@ impl Cast {
             self.bench.service.key_create(caller(by), owner.to_owned(), key(), change("d", expires), at(1));
         match made.await.unwrap() {
             KeyAnswer::Done(info, value) => Some((info, value.unwrap())),
-            KeyAnswer::NotFound => None,
+            KeyAnswer::AtLimit | KeyAnswer::NotFound => None,
         }
     }
 }
@@ -329,4 +329,19 @@ async fn the_audit_tells_clients_and_administrators_apart() {
             ("key.created", "command line", ""),
         ]
     );
+}
+
+/// That is no outage, and no client is to try it again and again.
+#[tokio::test]
+async fn an_application_has_so_many_keys_and_is_told_so() {
+    let cast = cast().await;
+    let make = || {
+        let owner = "crm".to_owned();
+        cast.bench.service.key_create(caller(&cast.admin), owner, key(), change("d", None), at(1))
+    };
+    for _ in 0..1000 {
+        done(make().await.unwrap());
+    }
+    assert!(matches!(make().await.unwrap(), KeyAnswer::AtLimit));
+    assert!(cast.create(&cast.admin, "erp", None).await.is_some());
 }
