@@ -72,15 +72,18 @@ pub async fn serve(
     call.run().await
 }
 
-/// Ends what an identity holds; for calls that the upstream answers (`forward`), once it has.
+/// Ends what an identity holds; for calls that the upstream answers (`forward`), once it has. All of it, whatever became of the
+/// end of another part.
 ///
 /// # Errors
 /// `unavailable` if the store did not answer.
 pub async fn end(identity: &Identity, world: World<'_>) -> Result<(), Refusal> {
+    let mut outcome = Ok(());
     for held in [identity.session(), identity.token()].into_iter().flatten() {
-        world.operations.end(held.digest(), world.now).await?;
+        let ended = world.operations.end(held.digest(), world.now).await;
+        outcome = outcome.and(ended);
     }
-    Ok(())
+    Ok(outcome?)
 }
 
 /// A foreign page must not log its visitor in (login CSRF).

@@ -48,6 +48,8 @@ pub(crate) struct World {
     pub(crate) down: Down,
     /// Sessions that were opened, so that two never have one value.
     opened: Mutex<u64>,
+    /// What was to be ended.
+    pub(crate) ended: Mutex<Vec<TokenDigest>>,
 }
 
 impl World {
@@ -83,6 +85,7 @@ impl World {
             tokens: HashMap::new(),
             down: Down::Nothing,
             opened: Mutex::new(0),
+            ended: Mutex::default(),
         }
     }
 
@@ -257,7 +260,8 @@ impl Operations for World {
         Ok(self.made(opening.plan, now))
     }
 
-    fn end(&self, _digest: TokenDigest, _now: Time) -> Answer<Result<(), Unavailable>> {
+    fn end(&self, digest: TokenDigest, _now: Time) -> Answer<Result<(), Unavailable>> {
+        self.ended.lock().unwrap().push(digest);
         done(self.up(Down::Operations))
     }
 
