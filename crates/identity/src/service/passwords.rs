@@ -41,6 +41,7 @@ pub(super) enum Outcome {
     Wrong,
     Locked,
     Busy,
+    /// It could not be run, or the hash that is kept cannot be read.
     Lost,
 }
 
@@ -153,9 +154,7 @@ impl Core {
         let refused = |text| Ok(PasswordAnswer::Refused(text, tried()).into());
         match outcome {
             Err(TooMany) | Ok(Outcome::Busy) => Ok(PasswordAnswer::TooMany.into()),
-            Ok(Outcome::Lost) => {
-                Err(Unavailable("a password could not be verified: the pool has ended".to_owned()))
-            }
+            Ok(Outcome::Lost) => Err(Unavailable("a password could not be verified".to_owned())),
             Ok(Outcome::Locked) => refused("locked after failed attempts"),
             Ok(Outcome::Wrong) => refused(match &found {
                 None if named.is_some() => "the account is of another tenant",
@@ -221,16 +220,27 @@ impl Core {
         now: Time,
     ) -> Outcome {
         let begun = bucket.map(|bucket| self.lockout.begin(bucket, now));
-        let run = match self.passwords.verify(stored, password) {
-            Ok(run) => run,
+        let is_counted = matches!(begun, Some(Ok(_)));
+        // Nobody knows what the password is worth.
+        let unverified = |outcome| {
+            if let Some(bucket) = bucket.filter(|_| is_counted) {
+                self.lockout.undo(bucket, now);
+            }
+            outcome
+        };
+        let Ok(run) = self.passwords.verify(stored, password) else { return unverified(Outcome::Busy) };
+        let right = match run.await {
+            Ok(Some(right)) => right,
+            Ok(None) => {
+                let name = name.unwrap_or_default();
+                tracing::error!(account.name = %name, "could not read the hash of an account's password");
+                return unverified(Outcome::Lost);
+            }
             Err(_) => {
-                if let (Some(bucket), Some(Ok(_))) = (bucket, &begun) {
-                    self.lockout.undo(bucket, now);
-                }
-                return Outcome::Busy;
+                tracing::error!("a password could not be verified: the thread that did it has ended");
+                return unverified(Outcome::Lost);
             }
         };
-        let Ok(right) = run.await else { return Outcome::Lost };
         match (bucket, begun) {
             (_, Some(Err(_))) => Outcome::Locked,
             (Some(bucket), Some(Ok(_))) if right => {

@@ -209,3 +209,27 @@ async fn a_due_password_must_be_changed() {
     set(NewPassword::None).await.unwrap();
     assert_eq!(text(&bench.login(claim("ann", "second one"), at(3)).await), "the account has no password");
 }
+
+/// What is kept was spoiled: a restore of half a backup, or an edit by hand.
+#[tokio::test]
+async fn a_hash_that_cannot_be_read_is_no_wrong_password() {
+    let bench = Bench::new().await;
+    bench.account("users", "ann").await;
+    bench.account("users", "bob").await;
+    let spoil = |hash: &str| {
+        let database = rusqlite::Connection::open(options(&bench.folder).database).unwrap();
+        let spoiled = database.execute("UPDATE accounts SET password_hash = ?1 WHERE name = 'ann'", [hash]);
+        assert_eq!(spoiled.unwrap(), 1);
+    };
+    spoil("$argon2id$v=19$m=8,t=1,p=1$spoiled");
+    let bench = bench.reopen().await;
+    // More often than an account or an address may fail.
+    for _ in 0..60 {
+        assert!(bench.service.check_password(claim("ann", PASSWORD), at(1)).await.is_err());
+    }
+    assert_eq!(text(&bench.login(claim("bob", PASSWORD), at(1)).await), "proven");
+    let ann = bench.service.account_named("users", "ann").unwrap().account.id;
+    let password = NewPassword::Lasting(Secret::new(PASSWORD));
+    bench.service.set_password(ann, password, Vec::new(), By::gate(), at(1)).await.unwrap();
+    assert_eq!(text(&bench.login(claim("ann", PASSWORD), at(1)).await), "proven");
+}
