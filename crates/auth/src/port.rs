@@ -189,7 +189,7 @@ pub trait Lookups: foreign::Foreign {
 
     /// Whether a token that was live was ended: it was revoked, or nobody may act as its account any more, or its time has
     /// been over for so long that nothing is known of it. Asked about what it opened, on every beat, so it does not wait
-    /// and counts as no use. What memory cannot tell has not ended.
+    /// and counts as no use. What memory cannot tell just now has not ended.
     fn has_ended(&self, digest: &TokenDigest) -> bool;
 
     /// Whether the time of a token that is known was over at a moment; asked as [`has_ended`](Self::has_ended) is.

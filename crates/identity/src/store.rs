@@ -334,7 +334,8 @@ pub trait Store: Send + Sync {
     fn accounts(&self) -> StoreFuture<Vec<AccountRow>>;
 
     /// Up to `limit` tokens in a fixed order, after the place that the last page ended at (0 for the first);
-    /// the second value is the place that this page ends at.
+    /// the second value is the place that this page ends at: where the last one did if there are no more. Rows that cannot be
+    /// read are passed over.
     fn tokens(&self, after: i64, limit: u32) -> StoreFuture<(Vec<TokenRow>, i64)>;
 
     /// How many tokens there are, or nearly: for whoever makes room for all of them.

@@ -94,7 +94,8 @@ impl Core {
 
 impl Service {
     /// Whether a token that was live was ended or has expired, for those who ask once and may wait for whoever changes the
-    /// memory just now.
+    /// memory just now. It may have been live before the last start: while tokens are loaded, one that is not there yet is not
+    /// over.
     pub fn is_over(&self, digest: &TokenDigest, now: Time) -> bool {
         let loaded = self.core.is_loaded();
         let is_over = |record: Record| self.core.is_ended(&record) || !record.is_live(record::floor(now));
@@ -128,12 +129,10 @@ impl Lookups for Service {
     }
 
     fn has_ended(&self, digest: &TokenDigest) -> bool {
-        let core = &self.core;
-        // Asked before memory is, as above.
-        let loaded = core.is_loaded();
-        match core.tokens.read(digest) {
-            Read::Found(record) => core.is_ended(&record),
-            Read::Missing => loaded,
+        match self.core.tokens.read(digest) {
+            Read::Found(record) => self.core.is_ended(&record),
+            // It was there when it was live, also where tokens are still being loaded.
+            Read::Missing => true,
             // Somebody changes that part of the memory just now: the next beat asks again.
             Read::Busy => false,
         }

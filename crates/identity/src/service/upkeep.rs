@@ -83,17 +83,15 @@ async fn load(core: Weak<Core>) {
             retry = (retry * 2).min(RETRY_MAX);
         }
         let Some(core) = core.upgrade() else { return };
-        let page = match read {
-            Ok((page, end)) => {
-                after = end;
-                page
-            }
+        let (page, is_last) = match read {
+            // A page of nothing but what cannot be read is empty as well.
+            Ok((page, end)) => (page, std::mem::replace(&mut after, end) == end),
             Err(_told) => {
                 reading = core.store.tokens(after, PAGE_ROWS);
                 continue;
             }
         };
-        if page.is_empty() {
+        if is_last {
             {
                 let mut ledger = core.ledger();
                 let loader = ledger.loader;

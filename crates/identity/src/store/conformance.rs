@@ -136,7 +136,8 @@ async fn tokens(store: &dyn Store) {
     let (mut after, mut seen) = (0, Vec::new());
     loop {
         let (page, end) = store.tokens(after, 100).await.unwrap();
-        if page.is_empty() {
+        assert_eq!(page.is_empty(), end == after);
+        if end == after {
             break;
         }
         after = end;

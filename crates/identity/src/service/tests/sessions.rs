@@ -363,3 +363,48 @@ async fn loading_many_delays_nothing_and_brings_nothing_back() {
     assert_eq!(bench.says(digest(MANY + 1), at(1)).await, "live");
     assert_eq!(bench.service.tokens_in_memory() as u64, MANY);
 }
+
+/// What it opened ends with it, however long loading takes.
+#[tokio::test]
+async fn what_was_presented_and_ended_has_ended_also_while_tokens_are_loaded() {
+    let bench = Bench::new().await;
+    let ann = bench.account("users", "ann").await;
+    let (ended, kept) =
+        (bench.token(&ann, session(), at(0)).await, bench.token(&ann, session(), at(0)).await);
+    let bench = Bench::still_loading(bench.close().await).await;
+    for token in [ended, kept] {
+        assert_eq!(bench.says(token, at(1)).await, "live");
+        assert!(!bench.service.has_ended(&token));
+    }
+    bench.service.end(ended, at(2)).await.unwrap();
+    let has_ended = || (bench.service.has_ended(&ended), bench.service.has_ended(&kept));
+    assert!(!bench.service.ready());
+    assert_eq!(has_ended(), (true, false));
+    bench.loaded().await;
+    assert_eq!(has_ended(), (true, false));
+}
+
+/// One by itself, and as many as a page holds.
+#[tokio::test]
+async fn tokens_that_cannot_be_read_keep_no_others_from_being_loaded() {
+    let bench = Bench::new().await;
+    let ann = bench.account("users", "ann").await;
+    let spoiled = bench.token(&ann, session(), at(0)).await;
+    let kept = bench.token(&ann, session(), at(0)).await;
+    let folder = bench.close().await;
+    {
+        let database = rusqlite::Connection::open(options(&folder).database).unwrap();
+        let changed = database.execute("UPDATE tokens SET kind = 99 WHERE digest = ?1", [spoiled.0]);
+        assert_eq!(changed.unwrap(), 1);
+        let page = "WITH RECURSIVE number(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < 10000) \
+             INSERT INTO tokens (rowid, digest, api, word, kind, issued_at, used_at, idle_secs, proven_at, family, spent) \
+             SELECT n, randomblob(32), 'shop', 'session', 99, 0, 0, 0, 0, 0, 0 FROM number";
+        // A whole page of them comes before the others.
+        assert_eq!(database.execute("UPDATE tokens SET rowid = rowid + 20000", []).unwrap(), 2);
+        assert_eq!(database.execute(page, []).unwrap(), 10_000);
+    }
+    let bench = Bench::over(folder).await;
+    assert_eq!(bench.service.tokens_in_memory(), 1);
+    assert_eq!(bench.says(kept, at(1)).await, "live");
+    assert_eq!(bench.says(spoiled, at(1)).await, "unknown");
+}

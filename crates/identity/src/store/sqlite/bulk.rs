@@ -56,8 +56,18 @@ impl Bulk {
             let mut page = Vec::new();
             let mut end = after;
             while let Some(row) = rows.next()? {
-                page.push(token(row, &mut names)?);
                 end = row.get(12)?;
+                match token(row, &mut names) {
+                    Ok(token) => page.push(token),
+                    // Whoever holds it is unknown; all others are to be known.
+                    Err(error) if is_of_a_value(&error) => {
+                        tracing::error!(
+                            token.row = end,
+                            "could not read a token of the store, passed over it"
+                        );
+                    }
+                    Err(error) => return Err(error),
+                }
             }
             Ok((page, end))
         })
@@ -141,13 +151,17 @@ fn wrong(at: usize, error: FromSqlError) -> rusqlite::Error {
 }
 
 fn error(error: rusqlite::Error) -> StoreError {
+    let told = error.to_string();
+    if is_of_a_value(&error) { StoreError::Corrupt(told) } else { StoreError::Down(told) }
+}
+
+/// Whether it is what was read that is wrong, and not the reading.
+fn is_of_a_value(error: &rusqlite::Error) -> bool {
     use rusqlite::Error;
-    let is_of_a_value = matches!(
+    matches!(
         error,
         Error::FromSqlConversionFailure(..)
             | Error::IntegralValueOutOfRange(..)
             | Error::InvalidColumnType(..)
-    );
-    let told = error.to_string();
-    if is_of_a_value { StoreError::Corrupt(told) } else { StoreError::Down(told) }
+    )
 }
