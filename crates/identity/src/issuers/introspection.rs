@@ -184,17 +184,21 @@ impl Expected {
             }
         }
         let (mut until, mut ends_at) = (now.plus(self.remembered), None);
-        if let Some(end) = claims.get("exp") {
-            let end = end.as_i64().filter(|secs| (0..=SECS_MAX).contains(secs));
-            let end = Time::from_unix_secs(end.ok_or("has an expiry that is none")?);
+        // Some issuers write members that they do not use as null.
+        let time = |name: &str, wrong| match claims.get(name) {
+            None | Some(Value::Null) => Ok(None),
+            Some(said) => {
+                let secs = said.as_i64().filter(|secs| (0..=SECS_MAX).contains(secs));
+                secs.map(|secs| Some(Time::from_unix_secs(secs))).ok_or(wrong)
+            }
+        };
+        if let Some(end) = time("exp", "has an expiry that is none")? {
             if end <= now {
                 return Ok(OpaqueAnswer::Refused("the token has expired"));
             }
             (until, ends_at) = (until.min(end), Some(end));
         }
-        if let Some(from) = claims.get("nbf")
-            && from.as_i64().is_none_or(|secs| Time::from_unix_secs(secs) > now)
-        {
+        if time("nbf", "has a beginning that is none")?.is_some_and(|from| from > now) {
             return Ok(OpaqueAnswer::Refused("the token is not valid yet"));
         }
         let name: Arc<str> = match claims.get("iss") {
@@ -263,6 +267,12 @@ mod tests {
         assert_eq!(read(&|claims| drop(claims.remove("aud"))), "the token is for another audience");
         assert_eq!(read(&put("exp", 1_800_000_000.into())), "the token has expired");
         assert_eq!(read(&put("exp", "1900000000".into())), "503: has an expiry that is none");
+        assert_eq!(read(&put("exp", Value::Null)), "until 60 of None");
         assert_eq!(read(&put("nbf", 1_800_000_001.into())), "the token is not valid yet");
+        assert_eq!(read(&put("nbf", 1_800_000_000.into())), "until 10 of Some(10)");
+        assert_eq!(read(&put("nbf", Value::Null)), "until 10 of Some(10)");
+        for from in [Value::from(1_799_999_999.5), "1799999999".into(), (-1).into()] {
+            assert_eq!(read(&put("nbf", from)), "503: has a beginning that is none");
+        }
     }
 }

@@ -23,7 +23,7 @@ use tokio::time::Instant;
 
 use super::login::Places;
 use crate::outbound::{Bounds, Endpoint, Outbound};
-use crate::signing::public::parse_jwks;
+use crate::signing::public::parse_published_jwks;
 
 /// Nobody makes the gate fetch more often than that (P-JWT8).
 const WINDOW: Duration = Duration::from_secs(10);
@@ -184,7 +184,7 @@ impl RemoteKeys {
                 (self.document(&keys).await?, places)
             }
         };
-        let keys = parse_jwks(&text).map_err(|error| Unavailable(error.to_string()))?;
+        let keys = parse_published_jwks(&text).map_err(|error| Unavailable(error.to_string()))?;
         Ok((IssuerKeys { keys, ours: false }, places))
     }
 
@@ -241,7 +241,7 @@ mod tests {
             key
         };
         let document = json!({ "keys": keys.iter().map(named).collect::<Vec<_>>() });
-        IssuerKeys { keys: parse_jwks(&document.to_string()).unwrap(), ours: false }
+        IssuerKeys { keys: parse_published_jwks(&document.to_string()).unwrap(), ours: false }
     }
 
     fn ed25519() -> Value {

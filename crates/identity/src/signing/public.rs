@@ -240,11 +240,41 @@ struct Jwk {
     d: Option<serde::de::IgnoredAny>,
 }
 
-/// Reads a JWK set (RFC 7517). Keys for encryption and of unknown kinds are passed over.
+/// Reads a JWK set (RFC 7517) that an operator chose. Keys for encryption and of unknown kinds are passed over.
 ///
 /// # Errors
 /// See [`KeySetError`]; symmetric and private keys are refused, not passed over.
 pub fn parse_jwks(text: &str) -> Result<Vec<IssuerKey>, KeySetError> {
+    read_jwks(text, Err)
+}
+
+/// Reads a JWK set that its issuer publishes, for whatever he signs and encrypts: symmetric keys, and those for algorithms that
+/// are none of ours, are passed over as well, and used for nothing.
+///
+/// # Errors
+/// See [`KeySetError`]; private keys are refused.
+pub(crate) fn parse_published_jwks(text: &str) -> Result<Vec<IssuerKey>, KeySetError> {
+    read_jwks(text, |error| match error {
+        KeySetError::Symmetric(_) | KeySetError::Algorithm(_) => {
+            tracing::debug!(cause = %error, "passed over a key of an issuer");
+            Ok(())
+        }
+        KeySetError::Json(_)
+        | KeySetError::Pem
+        | KeySetError::SeveralPem
+        | KeySetError::PrivatePem
+        | KeySetError::TooLarge
+        | KeySetError::Private(_)
+        | KeySetError::Malformed(_)
+        | KeySetError::Empty => Err(error),
+    })
+}
+
+/// Reads a JWK set; `useless` says whether a key that cannot be used is passed over.
+fn read_jwks(
+    text: &str,
+    useless: impl Fn(KeySetError) -> Result<(), KeySetError>,
+) -> Result<Vec<IssuerKey>, KeySetError> {
     if text.len() > SET_BYTES_MAX {
         return Err(KeySetError::TooLarge);
     }
@@ -254,7 +284,10 @@ pub fn parse_jwks(text: &str) -> Result<Vec<IssuerKey>, KeySetError> {
     }
     let mut keys = Vec::with_capacity(set.keys.len());
     for jwk in set.keys {
-        keys.extend(read_jwk(jwk)?);
+        match read_jwk(jwk) {
+            Ok(key) => keys.extend(key),
+            Err(error) => useless(error)?,
+        }
     }
     if keys.is_empty() { Err(KeySetError::Empty) } else { Ok(keys) }
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::issuers::TrustedIssuer;
-use crate::signing::public::{KeySetError, parse_jwks, parse_pem};
+use crate::signing::public::{KeySetError, parse_jwks, parse_pem, parse_published_jwks};
 
 /// What a service does that knows the published keys alone.
 fn check(token: &str, published: &str) -> Result<Value, String> {
@@ -218,4 +218,28 @@ fn key_sets_are_read_strictly() {
     assert_eq!(parse_jwks(&" ".repeat((1 << 20) + 1)).err(), Some(KeySetError::TooLarge));
     let many = vec![rsa(258, "RS256"); 65];
     check(json!(many), "the key set is too large");
+}
+
+/// What its issuer encrypts with, or signs for others with, keeps nobody from checking his tokens.
+#[test]
+fn one_key_of_no_use_spoils_no_set_that_its_issuer_publishes() {
+    let x = "2-Jj2UvNCvQiUPNYRgSi0cJSPiJI6Rs6D0UTeEpQVj8";
+    let good = json!({ "kty": "OKP", "crv": "Ed25519", "x": x, "kid": "good" });
+    let n = "_".repeat(344);
+    let told = |keys: Value| match parse_published_jwks(&json!({ "keys": keys }).to_string()) {
+        Ok(keys) => keys.iter().filter_map(|key| key.id.clone()).collect::<Vec<_>>().join(" "),
+        Err(error) => error.to_string(),
+    };
+    for useless in [
+        json!({ "kty": "RSA", "kid": "a", "n": n, "e": "AQAB", "alg": "RSA-OAEP" }),
+        json!({ "kty": "EC", "kid": "b", "crv": "P-256", "x": x, "y": x, "alg": "ECDH-ES" }),
+        json!({ "kty": "oct", "kid": "c", "k": "AAAA" }),
+        json!({ "kty": "oct", "kid": "good", "k": "AAAA", "alg": "EdDSA" }),
+    ] {
+        assert_eq!(told(json!([useless, good])), "good", "{useless}");
+        assert_eq!(told(json!([useless])), "there is no key to check signatures with");
+        assert!(parse_jwks(&json!({ "keys": [useless, good] }).to_string()).is_err(), "a file is mended");
+    }
+    let private = json!({ "kty": "OKP", "crv": "Ed25519", "x": x, "d": x, "kid": "p" });
+    assert_eq!(told(json!([private, good])), "key p is a private key: keep it where it signs");
 }
