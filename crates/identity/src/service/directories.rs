@@ -317,25 +317,12 @@ impl Core {
             }
             return Err(Unmapped::Refused("the account of that name is somebody else's"));
         }
-        self.tie(home, entry.account.id, kind, person).await?;
+        let row = self.tie_row(Tie { home: &home.name, person: &person.id }, kind, entry.account.id);
         let event = audit::row(by, "account.tied", audit::name_of(&entry.account), now);
-        let noted = self.store.write(vec![Change::Audit(event)]).await;
-        noted.map_err(|error| Unmapped::Down(unavailable(error)))?;
-        Ok(Some(entry.account.id))
-    }
-
-    async fn tie(
-        &self,
-        home: &Home,
-        account: AccountId,
-        kind: &str,
-        person: &Person,
-    ) -> Result<(), Unmapped> {
-        let row = self.tie_row(Tie { home: &home.name, person: &person.id }, kind, account);
-        let written = self.store.write(vec![Change::PutValue(row.clone())]).await;
+        let written = self.store.write(vec![Change::PutValue(row.clone()), Change::Audit(event)]).await;
         written.map_err(|error| Unmapped::Down(unavailable(error)))?;
         self.links.put(&row);
-        Ok(())
+        Ok(Some(entry.account.id))
     }
 
     /// The row that ties somebody to an account.

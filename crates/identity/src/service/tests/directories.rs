@@ -9,6 +9,7 @@ use super::*;
 use crate::directory::person::Person;
 use crate::directory::{Directory, DirectorySettings, FirstSight, Route, Trouble, Verdict};
 use crate::service::directories::Home;
+use crate::store::switchable::Power;
 
 /// Knows one person, needs a while to say so, and longer than anybody waits for whoever is called `slow`.
 struct Corp {
@@ -265,5 +266,20 @@ async fn first_requests_of_one_person_at_once_are_all_his() {
         for entry in by_directory {
             assert_eq!(entry.map(|entry| entry.account.id).ok(), Some(made.id));
         }
+    }
+}
+
+/// Also if the store goes away between two writes.
+#[tokio::test]
+async fn no_account_is_somebodys_without_word_of_it_in_the_audit() {
+    let bench = Bench::new().await;
+    asked(&bench);
+    bench.service.create_account(AccountDraft::new("users", "rosa"), By::gate(), at(0)).await.unwrap();
+    for writes in 0..3 {
+        bench.store.switch_off_after(writes);
+        let answer = bench.service.check_password(claim("rosa", PASSWORD), at(1)).await;
+        bench.store.switch(Power::On);
+        let is_noted = bench.events().await.iter().any(|event| event.starts_with("account.tied users/rosa"));
+        assert_eq!((answer.is_ok(), is_noted), (writes > 0, writes > 0), "{writes}");
     }
 }
