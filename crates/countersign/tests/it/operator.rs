@@ -454,6 +454,7 @@ fn a_long_file_of_objects_is_imported_beside_a_running_gate() {
         );
     }
     drop(gate);
+}
 
 #[test]
 fn who_is_known_elsewhere_gets_an_account_without_a_password() {
