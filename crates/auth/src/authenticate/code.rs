@@ -19,7 +19,7 @@ use crate::identity::Proven;
 use crate::port::foreign::{CodeAnswer, CodeClaim, LoggedIn, LoginTerms};
 use crate::refusal::{Reason, Refusal};
 use crate::scheme::code::{Begun, Browser, COOKIE_OF_HOST, Way, cookie_for};
-use crate::scheme::jwt::{UnverifiedJwt, VerifiedClaims};
+use crate::scheme::jwt::{UnverifiedJwt, VerifiedClaims, moment};
 use crate::secret::Secret;
 use crate::time::Time;
 
@@ -72,6 +72,7 @@ impl Verifier<'_> {
             }
         };
         let claims = self.id_token(rule, &terms, &token, &way.nonce(&browser, state)).await?;
+        let proven_at = proven_at(claims.claims().get("auth_time"), self.now).map_err(bad)?;
         let logged_in = LoggedIn {
             api: Arc::clone(&self.api.name),
             login: came.issuer.clone(),
@@ -83,7 +84,7 @@ impl Verifier<'_> {
             Ok(account) => account,
             Err(why) => return Err(bad(why)),
         };
-        let mut proven = self.proven(rule, account, proven_at(&claims, self.now));
+        let mut proven = self.proven(rule, account, proven_at);
         proven.back = (!back.is_empty()).then(|| back.into());
         Ok(proven)
     }
@@ -122,12 +123,39 @@ impl Verifier<'_> {
 }
 
 /// When the person proved who he is, if the issuer says so: its own session may be old.
-fn proven_at(claims: &VerifiedClaims, now: Time) -> Time {
-    let at = claims.claims().get("auth_time").and_then(Value::as_i64).map(Time::from_unix_secs);
-    at.unwrap_or(now).min(now)
+///
+/// # Errors
+/// If it says so in a way that cannot be read.
+fn proven_at(auth_time: Option<&Value>, now: Time) -> Result<Time, &'static str> {
+    let Some(said) = auth_time else { return Ok(now) };
+    moment(said, now).ok_or("the ID token says when the log-in was in a way that cannot be read")
 }
 
 /// A word of an issuer, as far as the log takes it.
 fn word(text: &str) -> String {
     text.chars().filter(|c| c.is_ascii_lowercase() || *c == '_').take(40).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_log_in_is_as_old_as_its_issuer_says() {
+        let now = Time::from_unix_secs(1_800_000_000);
+        let age = |said: Value| {
+            let at = proven_at(Some(&said), now).ok();
+            at.map(|at| now.since(at).as_millis())
+        };
+        assert_eq!(proven_at(None, now), Ok(now));
+        assert_eq!(age(json!(1_799_999_400)), Some(600_000));
+        assert_eq!(age(json!(1_799_999_400.5)), Some(599_500));
+        assert_eq!(age(json!(1_799_999_400_000_i64)), Some(600_000));
+        assert_eq!(age(json!(1_800_000_600)), Some(0));
+        for said in [json!("1799999400"), json!(null), json!(-1), json!([1_799_999_400])] {
+            assert_eq!(age(said.clone()), None, "{said}");
+        }
+    }
 }

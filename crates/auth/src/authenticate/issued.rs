@@ -19,9 +19,12 @@ use crate::identity::{CLAIM_FIELDS, Lasts, Proven};
 use crate::port::foreign::{Asker, IssuerTerms, OpaqueAnswer, OpaqueClaim};
 use crate::port::{After, IssuerKeys, ProofKey, Remembered, Verified};
 use crate::refusal::{Reason, Refusal};
-use crate::scheme::jwt::{JwtError, JwtRule, UnverifiedJwt, VerifiedClaims};
+use crate::scheme::jwt::{JwtError, JwtRule, UnverifiedJwt, VerifiedClaims, moment};
 use crate::secret::Secret;
 use crate::time::Time;
+
+/// When a token was issued that does not say it, or says it so that it cannot be read: for longer than any rule allows.
+const LONG_AGO: Time = Time::from_unix_secs(0);
 
 /// The signed token for a tenant that came beside a caller's own, if it is one and no tenant's plain name.
 pub(super) fn site_of(credential: &Credential) -> Option<&str> {
@@ -99,7 +102,7 @@ impl Verifier<'_> {
         });
         let demands = Demands::of(dialect, terms.as_ref());
         let (claims, ours) = self.verified(rule, &demands, unverified).await?;
-        let mut proven_at = claims.issued_at().unwrap_or(Time::from_unix_secs(0));
+        let mut proven_at = claims.issued_at().unwrap_or(LONG_AGO);
         let mut until = claims.expires_at();
         let mut keys: SmallVec<[Live; 1]> = smallvec![claims.key().clone()];
         let mut narrowed = None;
@@ -294,9 +297,8 @@ impl Verifier<'_> {
                     Ok(account) => Arc::new(Account { issuer: Some(issuer), ..account }),
                     Err(cause) => return refuse(Reason::BadToken, cause),
                 };
-                let proven_at =
-                    claims.get("iat").and_then(Value::as_i64).map_or(self.now, Time::from_unix_secs);
-                let proven_at = proven_at.min(self.now);
+                let proven_at = claims.get("iat").and_then(|at| moment(at, self.now));
+                let proven_at = proven_at.unwrap_or(LONG_AGO);
                 let token =
                     OpaqueToken { key, api: Arc::clone(&self.api.name), credential: Arc::clone(&rule.name) };
                 let span = Span { from: self.now, until, ends_at };

@@ -202,7 +202,7 @@ impl<'a> UnverifiedJwt<'a> {
         if now_secs >= expires_at.saturating_add(leeway_secs) {
             return Err(JwtError::Expired);
         }
-        let issued_at = claims.get("iat").and_then(issue_time).map(|at| at.min(now));
+        let issued_at = claims.get("iat").and_then(|at| moment(at, now));
         let expires_at = Time::from_unix_secs(expires_at);
         Ok(VerifiedClaims { claims: Claims(claims), key, expires_at, issued_at, subject })
     }
@@ -383,12 +383,14 @@ fn holds_audience(value: Option<&Value>, audience: &str) -> bool {
     }
 }
 
-fn issue_time(value: &Value) -> Option<Time> {
+/// When something happened, as a claim says: in seconds, whole or not, or in milliseconds, and never ahead of now; `None` if it
+/// is no such number.
+pub(crate) fn moment(value: &Value, now: Time) -> Option<Time> {
     let number = value.as_f64().filter(|number| *number >= 0.0)?;
     let millis = if number > IAT_SECS_MAX { number } else { number * 1000.0 };
     // Saturates; what is ahead of now is cut anyway.
     #[expect(clippy::cast_possible_truncation, reason = "whole milliseconds are wanted")]
-    Some(Time::from_unix_ms(millis as i64))
+    Some(Time::from_unix_ms(millis as i64).min(now))
 }
 
 #[cfg(test)]

@@ -232,6 +232,42 @@ fn e4_what_a_signed_token_opened_ends_with_the_token() {
     open.iter_mut().for_each(|(_, open)| open.has_long_expired());
 }
 
+/// The question proves nothing anew: a rule on the age of proofs counts from when the token was issued.
+#[test]
+fn e5_a_token_that_its_issuer_is_asked_about_is_a_proof_of_when_it_was_issued() {
+    let recent = "[[api.route]]\nat = \"/recent\"\nallow = { max_age = \"10m\" }\n\n[[account]]";
+    let ground = ground_of("enactor", &WORLD.replacen("[[account]]", recent, 1));
+    let issuer = Asked::start();
+    ask(&ground, &issuer);
+    let now = ground.world.now().unix_secs();
+    let floating = f64::from(u32::try_from(now).unwrap());
+    for (number, (issued, expected)) in [
+        (json!(now - 60), 200),
+        (json!((now - 60) * 1000), 200),
+        (json!(floating - 60.5), 200),
+        (json!(now + 60), 200),
+        (json!(now - 601), 401),
+        (json!((now - 601) * 1000), 401),
+        (json!(floating - 601.5), 401),
+        (json!((now - 60).to_string()), 401),
+        (json!(null), 401),
+        (json!("absent"), 401),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut answer = json!({ "active": true, "sub": "7", "iat": issued });
+        if issued == json!("absent") {
+            answer.as_object_mut().unwrap().remove("iat");
+        }
+        issuer.says("200 OK", &answer);
+        let token = format!("t-{number}");
+        let recent = format!("GET /recent HTTP/1.1\nHost: a.example\nAuthorization: Bearer {token}");
+        assert_eq!(ground.send(&recent).status(), expected, "{issued}");
+        assert_eq!(status(&ground, &token), 200, "{issued}");
+    }
+}
+
 #[test]
 fn f2_an_issuer_is_asked_about_tokens_and_answers_of_some_length_alone() {
     let ground = ground();

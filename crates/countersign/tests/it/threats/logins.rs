@@ -294,11 +294,15 @@ fn oidc_an_id_token_is_for_this_client_and_this_log_in() {
         ("exp", json!(1_600_000_000)),
         ("exp", Value::Null),
         ("nbf", json!(9_000_000_000_i64)),
+        ("auth_time", json!("1800000000")),
+        ("auth_time", json!([])),
     ] {
         check(401, name, value);
     }
     check(303, "aud", json!([CLIENT]));
     check(303, "azp", json!(CLIENT));
+    check(303, "auth_time", json!(1_600_000_000));
+    check(303, "auth_time", json!(1_600_000_000_000_i64));
     let changed = |change: fn(String) -> String| provider.behave(Manners::Token(Box::new(change)));
     changed(|token| format!("{}.", token.rsplit_once('.').unwrap().0));
     refused(whole(&ground, "ann"), 401);
