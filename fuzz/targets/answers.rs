@@ -22,7 +22,8 @@ pub fn answers(bytes: &[u8]) {
     let Some((choice, body)) = bytes.split_first() else { return };
     let status = [200, 400, 401, 500][usize::from(*choice) % 4];
     let body_of = || Bytes::copy_from_slice(body);
-    let heard = Heard { status: StatusCode::from_u16(status).expect("a status"), body: body_of() };
+    let status = StatusCode::from_u16(status).expect("a status");
+    let heard = Heard { status, is_challenge: false, body: body_of() };
     let read: Option<Value> = serde_json::from_slice(body).ok().filter(Value::is_object);
     let said = |name: &str| read.as_ref().and_then(|read| read.get(name));
     about_a_token(&heard, &said);

@@ -147,9 +147,10 @@ pub(crate) struct Http {
     /// Statuses that say that the password is right.
     #[serde(default = "right")]
     pub(crate) right: Vec<u16>,
-    /// Statuses that say that it is wrong; any other one says nothing, and is a 503.
-    #[serde(default = "wrong")]
-    pub(crate) wrong: Vec<u16>,
+    /// Statuses that say that it is wrong; any other one says nothing, and is a 503. 401 and 403 if it is not given, which it
+    /// must be with `authorization_file`: such a service may answer so to the gate.
+    #[serde(default)]
+    pub(crate) wrong: Option<Vec<u16>>,
     /// A JSON pointer to what a person keeps for good, like `/user/id`; what was typed if it is not given.
     #[serde(default)]
     pub(crate) id: Option<String>,
@@ -171,10 +172,6 @@ fn password_field() -> String {
 
 fn right() -> Vec<u16> {
     vec![200]
-}
-
-fn wrong() -> Vec<u16> {
-    vec![401, 403]
 }
 
 /// How a login service is sent what it is sent.

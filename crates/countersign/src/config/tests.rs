@@ -317,6 +317,11 @@ fn directories_are_checked_before_anything_is_asked() {
         &twice("user_field = \"pass\"\npassword_field = \"pass\""),
         "directory.portal.http.password_field: is `user_field` as well; each has a name of its own",
     );
+    check(
+        &twice("authorization_file = \"c.toml\""),
+        "directory.portal.http.wrong: is missing, and goes with `authorization_file`: once that proves the gate no more, \
+         the service must not answer to everybody what says that the password is wrong",
+    );
     check("[directory.none]", "directory.none: needs exactly one of `ldap` and `http`");
     check("[[api.directory]]\nname = \"corp\"", "api[1].directory[0].name: no directory is called `corp`");
 }

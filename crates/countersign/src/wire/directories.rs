@@ -25,6 +25,9 @@ use crate::config::value::Url;
 use crate::config::{Loaded, Mistake};
 use crate::prompt;
 
+/// Statuses that call a password wrong where nothing else is said.
+const WRONG: [u16; 2] = [401, 403];
+
 /// A mistake: the key below the directory's table, and what is wrong with it.
 struct Wrong(String, String);
 
@@ -266,7 +269,16 @@ fn http_options(
     if let Some((key, _)) = pointers.chain(more).find(|(_, pointer)| !pointer.starts_with('/')) {
         return Err(wrong(&key, "is no JSON pointer; it begins with `/`, like \"/user/mail\""));
     }
-    if let Some(both) = http.right.iter().find(|status| http.wrong.contains(status)) {
+    let wrong_statuses = match &http.wrong {
+        Some(statuses) => statuses.clone(),
+        None if http.authorization_file.is_some() => {
+            let message = "is missing, and goes with `authorization_file`: once that proves the gate no more, the service must \
+                           not answer to everybody what says that the password is wrong";
+            return Err(wrong("http.wrong", message));
+        }
+        None => WRONG.to_vec(),
+    };
+    if let Some(both) = http.right.iter().find(|status| wrong_statuses.contains(status)) {
         return Err(wrong("http.right", format!("{both} is in `wrong` as well")));
     }
     // A service that reads the first of two fields of one name would check another password, or let everybody in.
@@ -294,7 +306,7 @@ fn http_options(
         fields: http.fields.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
         authorization,
         right: http.right.clone(),
-        wrong: http.wrong.clone(),
+        wrong: wrong_statuses,
         id: http.id.clone(),
         mapping: mapping(directory, &http.attributes, http.groups.as_deref(), "http.groups")?,
         groups: http.groups.clone(),

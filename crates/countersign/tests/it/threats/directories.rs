@@ -235,13 +235,18 @@ fn login_service(answer: &str) -> (Ground, Receiver<Vec<u8>>) {
 
 /// A login service at that address.
 fn asked_at(address: SocketAddr) -> Box<dyn Directory> {
+    asked_as(None, address)
+}
+
+/// The same, where the gate proves itself.
+fn asked_as(authorization: Option<&str>, address: SocketAddr) -> Box<dyn Directory> {
     let options = HttpOptions {
         endpoint: Endpoint::parse(&format!("http://{address}/login")).unwrap(),
         form: BodyForm::Json,
         user_field: "user".to_owned(),
         password_field: "password".to_owned(),
         fields: Vec::new(),
-        authorization: None,
+        authorization: authorization.map(Secret::new),
         right: vec![200],
         wrong: vec![401],
         id: Some("/uid".to_owned()),
@@ -251,6 +256,22 @@ fn asked_at(address: SocketAddr) -> Box<dyn Directory> {
     };
     let outbound = Outbound::new(&tls::client(&[]).unwrap());
     Box::new(HttpDirectory::new(options, outbound).unwrap())
+}
+
+/// What the gate proves itself with has expired, or was revoked: nobody's password is wrong for that.
+#[test]
+fn f1_a_login_service_that_does_not_know_the_gate_says_nothing_of_passwords() {
+    for (authorization, challenge, told) in [
+        (Some("Bearer expired"), "WWW-Authenticate: Bearer error=\"invalid_token\"\r\n", 503),
+        (Some("Bearer good"), "", 401),
+        (None, "WWW-Authenticate: Form\r\n", 401),
+    ] {
+        let (address, _heard) = listener(format!(
+            "HTTP/1.1 401 Unauthorized\r\n{challenge}Connection: close\r\nContent-Length: 0\r\n\r\n"
+        ));
+        let ground = ground_over(asked_as(authorization, address));
+        login(&ground, "rosa", "rosapw", Some("AD")).refused(told);
+    }
 }
 
 /// A log-in that changes the account is a proof of what it made of it, however long the directory took to say so (T-E4).
