@@ -17,7 +17,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use super::issuer::Issuer;
 use super::negotiation;
 use super::report::{Report, nearest};
-use super::tree::{Allow, Api, Backends, Config, Listener, Upstream};
+use super::tree::{Allow, Api, Backends, Config, Listener, Lockout, Upstream};
 use super::value::OriginScheme;
 use crate::dialects;
 
@@ -41,6 +41,7 @@ pub(super) fn check(config: &Config, folder: &Path, report: &mut Report) {
     }
     listeners(config, folder, report);
     log_level(config, report);
+    lockout(&config.lockout, report);
     places::check(config, folder, report);
     let mut names = HashMap::new();
     for (at, api) in config.api.iter().enumerate() {
@@ -249,6 +250,19 @@ fn check_api(config: &Config, api: &Api, path: &str, folder: &Path, report: &mut
 /// Times are kept in whole seconds, and nobody comes back sooner.
 const SPAN_MIN: std::time::Duration = std::time::Duration::from_secs(1);
 
+/// Reports locks that are none.
+fn lockout(lockout: &Lockout, report: &mut Report) {
+    for (key, span) in [("first", lockout.first), ("longest", lockout.longest)] {
+        if span.0 < SPAN_MIN {
+            let message = "shorter than 1s: whoever guesses would not notice it";
+            report.add(&format!("lockout.{key}"), message, None);
+        }
+    }
+    if lockout.longest.0 >= SPAN_MIN && lockout.first.0 > lockout.longest.0 {
+        report.add("lockout.first", "longer than `longest`", None);
+    }
+}
+
 /// Reports spans of time that are over before anybody could use them.
 fn spans(api: &Api, path: &str, report: &mut Report) {
     let tokens = api.token.iter().flat_map(|(word, token)| {
@@ -302,9 +316,17 @@ fn check_backends(backends: &Backends, path: &str, folder: &Path, report: &mut R
 /// Keys come from one place.
 const ONE_OF_FOUR: &str = "needs exactly one of `jwks_file`, `pem_file`, `jwks_url` and `discovery`";
 
+/// How long fetched keys count at the least: a fetch that fails is tried again after 10 s, 10 s more, and 20 s after that.
+const KEYS_COUNT_MIN: std::time::Duration = std::time::Duration::from_secs(60);
+
 fn check_issuer(issuer: &Issuer, path: &str, folder: &Path, report: &mut Report) {
     let Issuer::Foreign(keys) = issuer else { return };
     let fetched = u8::from(keys.jwks_url.is_some()) + u8::from(keys.discovery.is_some());
+    if fetched != 0 && keys.refresh.0.saturating_add(keys.stale.0) < KEYS_COUNT_MIN {
+        let message = "`refresh` and `stale` are less than 1m together: between two fetches, which are 10s apart or more, the \
+                       keys would not count";
+        report.add(&format!("{path}.refresh"), message, None);
+    }
     match (&keys.jwks_file, &keys.pem_file) {
         (None, None) if fetched == 1 => {}
         (Some(_) | None, Some(_) | None) if fetched != 0 => report.add(path, ONE_OF_FOUR, None),
