@@ -173,24 +173,58 @@ pub(crate) fn keep_to_caller(headers: &mut HeaderMap) {
         headers.remove(own_word);
     }
     let lines = || headers.get_all(CACHE_CONTROL).iter().filter_map(|line| line.to_str().ok());
-    let directives = || lines().flat_map(|line| line.split(',')).map(str::trim).filter(|one| !one.is_empty());
+    let directives = || lines().flat_map(directives_of);
     let is_one_of = |directive: &str, names: &[&str]| {
         let name = directive.split('=').next().unwrap_or_default().trim();
         names.iter().any(|other| name.eq_ignore_ascii_case(other))
     };
-    // `private` with the names of fields is about these alone.
-    let is_kept = |one: &str| one.eq_ignore_ascii_case("private") || is_one_of(one, &["no-store"]);
-    if directives().any(is_kept) {
+    // `private` with the names of fields is about these alone, and whoever understands a status may pass over `no-store`
+    // (RFC 9111 section 5.2.2.3).
+    let is_private = directives().any(|one| one.eq_ignore_ascii_case("private"));
+    let is_stored = !directives().any(|one| is_one_of(one, &["no-store"]))
+        || directives().any(|one| is_one_of(one, &["must-understand"]));
+    if is_private || !is_stored {
         return;
     }
+    let dropped = ["public", "s-maxage", "private", "must-understand"];
     let mut line = String::new();
-    for directive in directives().filter(|one| !is_one_of(one, &["public", "s-maxage", "private"])) {
+    for directive in directives().filter(|one| !is_one_of(one, &dropped)) {
         line.push_str(directive);
         line.push_str(", ");
     }
     line.push_str("private");
     let line = HeaderValue::from_str(&line).unwrap_or(HeaderValue::from_static("private"));
     headers.insert(CACHE_CONTROL, line);
+}
+
+/// The directives of a line; a comma between quotes is none between them. A quote that is not closed ends with the line.
+fn directives_of(line: &str) -> impl Iterator<Item = &str> {
+    let (mut is_quoted, mut is_escaped) = (false, false);
+    let ends = move |letter: char| {
+        match letter {
+            _ if is_escaped => is_escaped = false,
+            '\\' if is_quoted => is_escaped = true,
+            '"' => is_quoted = !is_quoted,
+            ',' if !is_quoted => return true,
+            _ => {}
+        }
+        false
+    };
+    line.split(ends).map(str::trim).filter(|directive| !directive.is_empty() && is_closed(directive))
+}
+
+/// Whether all quotes are closed: what is open would take in what is put behind it.
+fn is_closed(directive: &str) -> bool {
+    let mut is_quoted = false;
+    let mut letters = directive.chars();
+    while let Some(letter) = letters.next() {
+        match letter {
+            '\\' if is_quoted => drop(letters.next()),
+            '"' => is_quoted = !is_quoted,
+            _ => {}
+        }
+    }
+    !is_quoted
 }
 
 #[cfg(test)]
@@ -205,6 +239,13 @@ mod tests {
             (&["public, max-age=60", "s-maxage = 9 , immutable"], &["max-age=60, immutable, private"]),
             (&["PUBLIC"], &["private"]),
             (&["private=\"set-cookie\""], &["private"]),
+            (&["private=\"set-cookie, x-foo\", max-age=600"], &["max-age=600, private"]),
+            (
+                &["no-cache=\"x, private, y\", max-age=60"],
+                &["no-cache=\"x, private, y\", max-age=60, private"],
+            ),
+            (&["max-age=60, no-cache=\"x"], &["max-age=60, private"]),
+            (&["public, must-understand, no-store"], &["no-store, private"]),
             (&["max-age=5, Private"], &["max-age=5, Private"]),
             (&["no-cache", "No-Store"], &["no-cache", "No-Store"]),
         ] {

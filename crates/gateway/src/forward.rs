@@ -194,7 +194,7 @@ impl Route<'_, '_> {
                 one_framing(&response).map_err(ForwardError::Framing)?;
                 // The gate's answer to its own client, whatever the service speaks (RFC 9110 section 2.5).
                 if response.version() != Version::HTTP_11 {
-                    sender.is_last();
+                    sender.end_with_this();
                     *response.version_mut() = Version::HTTP_11;
                 }
                 backend.health.succeeded();

@@ -90,6 +90,11 @@ impl Watch {
         (account.is_some() || !held.is_empty()).then_some(Self { account, held, front, end, extent })
     }
 
+    /// For what is said of the end of what was held, and so after it.
+    pub(crate) fn beyond_its_session(self) -> Self {
+        Self { held: SmallVec::new(), ..self }
+    }
+
     /// For what goes that far by itself.
     pub(crate) fn going(self, extent: Extent) -> Self {
         Self { extent, ..self }

@@ -424,6 +424,7 @@ mod tests {
     #[test]
     fn a_key_that_is_changed_is_known_at_every_moment() {
         let (keys, tokens, done) = (Keys(RwLock::default()), Tokens::new(), AtomicBool::new(false));
+        let looked = AtomicBool::new(false);
         let is_known = |value: u8| tokens.get(&TokenDigest([value; 32])).is_some();
         keys.put(row(1, "0"), &tokens).unwrap();
         std::thread::scope(|threads| {
@@ -431,12 +432,16 @@ mod tests {
                 for label in 0..20_000 {
                     keys.put(row(1, &label.to_string()), &tokens).unwrap();
                 }
+                while !looked.load(Ordering::Acquire) {
+                    std::thread::yield_now();
+                }
                 for value in 2..=u8::MAX {
                     keys.put(row(value, "rotated"), &tokens).unwrap();
                 }
                 done.store(true, Ordering::Release);
             });
             let (mut value, mut gaps) = (1, 0);
+            looked.store(is_known(1), Ordering::Release);
             while !done.load(Ordering::Acquire) {
                 // Once it is gone, the next one is there.
                 if !is_known(value) {

@@ -54,6 +54,8 @@ const BOUNDS: Bounds = Bounds {
 };
 /// An expired token is told apart from an unknown one for so long.
 const EXPIRED_SECS: u32 = 60 * 60;
+/// The same of anonymous sessions, as long as an answer is waited for that one of them asked for in its last moment.
+const NOBODYS_EXPIRED_SECS: u32 = 2 * 60;
 
 /// What a look-up found.
 pub(crate) enum Found {
@@ -319,11 +321,15 @@ impl Tokens {
         }
     }
 
-    /// Forgets what ended long enough ago, and anonymous sessions at once, to make room for others; hands out the digests that the store may still have.
+    /// Forgets what ended long enough ago, and anonymous sessions sooner, to make room for others; hands out the digests that
+    /// the store may still have.
     pub(crate) fn sweep(&self, now: u32) -> Vec<[u8; 32]> {
         let over = |record: &Record| {
-            let is_nobodys = record.account == 0 || record.marks.has(Marks::FRESH);
-            let remembered = if is_nobodys { 0 } else { EXPIRED_SECS };
+            let remembered = match record.account {
+                _ if record.marks.has(Marks::FRESH) => 0,
+                0 => NOBODYS_EXPIRED_SECS,
+                _ => EXPIRED_SECS,
+            };
             record.deadline().saturating_add(remembered) <= now
         };
         let mut stored = Vec::new();

@@ -137,6 +137,7 @@ impl Finish {
             After::GoOn => {}
             After::EndSession => serve::end(&self.identity, world).await?,
         }
+        strict::kept_by_nobody(&mut headers);
         let path = below(&self.path, &self.prefix);
         mount.api.stamp(
             &self.head.method,
@@ -147,7 +148,6 @@ impl Finish {
             &mut headers,
         )?;
         self.tell_pages(gate, &mut headers);
-        strict::kept_by_nobody(&mut headers);
         Ok(service::answer(status, headers, body))
     }
 

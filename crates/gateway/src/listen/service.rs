@@ -205,7 +205,8 @@ async fn pass_on<F: Finishing>(
     let body = match rest {
         None => AnswerBody::full(body.unwrap_or_default(), tail),
         Some((incoming, lease)) => {
-            let watch = watch.filter(|_| !finish.is_last_of_session(answer.status));
+            let is_last = finish.is_last_of_session(answer.status);
+            let watch = watch.map(|watch| if is_last { watch.beyond_its_session() } else { watch });
             let watch = watch.map(|watch| watch.going(Extent::of(&answer.headers, &incoming)));
             AnswerBody::streaming(lease.streaming(incoming, gate, api, worker.pulse(), watch), tail)
         }

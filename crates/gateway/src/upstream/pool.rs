@@ -35,7 +35,7 @@ impl Sender {
 
     /// After this answer the connection is not used again: to a service that spoke HTTP/1.0 on it the engine would speak so
     /// as well, which has no bodies of unknown length.
-    pub(crate) fn is_last(&mut self) {
+    pub(crate) fn end_with_this(&mut self) {
         self.is_last = true;
     }
 

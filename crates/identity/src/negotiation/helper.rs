@@ -131,7 +131,7 @@ impl Helpers {
         token: &str,
     ) -> Result<Result<Said, Lost>, Unavailable> {
         let Turn { process, seat } = match std::mem::take(&mut *locked(&exchange.slot)) {
-            Place::Waits(turn) => turn,
+            Place::Waits(turn) => *turn,
             Place::Nowhere => return Ok(Err(Lost::Expired)),
             Place::GaveWay => return Ok(Err(Lost::GaveWay)),
         };
@@ -210,7 +210,7 @@ impl Helpers {
 }
 
 fn put(slot: &Slot, turn: Turn) {
-    *locked(slot) = Place::Waits(turn);
+    *locked(slot) = Place::Waits(Box::new(turn));
 }
 
 /// Ends the exchange if it waits for its client, and leaves word of why.
@@ -219,7 +219,7 @@ fn left(slot: &Mutex<Place>, why: Place) -> Option<Turn> {
     match std::mem::take(&mut *place) {
         Place::Waits(turn) => {
             *place = why;
-            Some(turn)
+            Some(*turn)
         }
         other @ (Place::Nowhere | Place::GaveWay) => {
             *place = other;

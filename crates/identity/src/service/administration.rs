@@ -312,9 +312,12 @@ impl Core {
         self.keys.remove_account(id.0);
         self.values.remove_account(id.0);
         self.equivalents.remove(id.0);
-        self.links.remove_account(id.0);
         self.lockout.unlock(id.0, now);
-        self.end_all(id, None, Scope::Everything, || self.directory.remove(id), now).await;
+        let remove = || {
+            self.directory.remove(id);
+            self.links.remove_account(id.0);
+        };
+        self.end_all(id, None, Scope::Everything, remove, now).await;
         Ok(())
     }
 

@@ -306,6 +306,8 @@ impl Core {
         if let Some(entry) = self.links.account(&row.mac).and_then(|id| self.directory.find(id)) {
             return Ok(Some(entry.account.id));
         }
+        // Nobody else is tied to it meanwhile.
+        let _one_at_a_time = self.administration.lock().await;
         let Some(entry) = self.directory.named(kind, &person.name) else { return Ok(None) };
         if entry.password.is_some() {
             return Err(Unmapped::Refused("an account of that name has a password of its own"));

@@ -14,6 +14,7 @@ use countersign_auth::time::Time;
 use countersign_auth::token::{TokenDigest, TokenKind, TokenPlan};
 use zeroize::Zeroizing;
 
+use super::replaced::Noted;
 use super::{Core, Ended, Ledger, unavailable};
 use crate::store::{Change, TokenRow};
 use crate::tokens::record::{self, Marks, NEVER, Record};
@@ -38,6 +39,8 @@ pub(super) struct Work {
     spent: Option<Record>,
     /// One that a parallel order marked, which pays for this one too.
     spent_before: Option<Record>,
+    /// What was noted in the place of what it replaces, as it was before.
+    replaced: Vec<Noted>,
     /// What that turned into, see [`Successors`](super::successors::Successors).
     successors: Vec<TokenDigest>,
 }
@@ -133,6 +136,7 @@ impl Core {
             self.tokens.remove(&digest);
         }
         self.put_back(ledger, work.gone, work.noted);
+        ledger.replaced.restore(work.replaced);
         if work.successors.is_empty() {
             self.unspend(work.spent);
         }
@@ -219,7 +223,7 @@ impl Core {
             self.forget_old_spent(ledger, work, order, family);
         }
         if let Some(gone) = order.replaces {
-            self.note_replacement(ledger, gone, order, &work.issued);
+            work.replaced = self.note_replacement(ledger, gone, order, &work.issued);
         }
         Ok(())
     }
@@ -294,7 +298,9 @@ impl Core {
         };
         let digest = TokenDigest::of(&order.api, &plan.word, value.expose());
         record.digest = digest.0;
-        if let Some(there) = self.tokens.get(&digest) {
+        let there = self.tokens.get(&digest);
+        let is_there = there.is_some();
+        if let Some(there) = there {
             // A parallel refresh was here first: the same successor, and its row and that of what was spent for it once
             // more, so that neither order depends on the other's write.
             record = there;
@@ -315,7 +321,7 @@ impl Core {
             }
         }
         if spent.is_some() {
-            ledger.successors.join(digest);
+            ledger.successors.join(digest, is_there);
             work.successors.push(digest);
         }
         if !record.marks.has(Marks::UNSTORED) {

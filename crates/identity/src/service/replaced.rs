@@ -16,12 +16,29 @@ const REPLACED_MAX: usize = 4096;
 /// For so long what took the place of a session is looked for there: two clicks, and the slower of two answers.
 const REPLACED_SECS: u32 = 10;
 
-/// By the session that is gone, and the account and word of what took its place.
-pub(super) struct Replaced(Cache<([u8; 32], u64, u16), TokenDigest>);
+/// The session that is gone, and the account and word of what took its place.
+type Place = ([u8; 32], u64, u16);
+
+/// What stood at a place before something was noted there.
+pub(super) type Noted = (Place, Option<TokenDigest>);
+
+pub(super) struct Replaced(Cache<Place, TokenDigest>);
 
 impl Default for Replaced {
     fn default() -> Self {
         Self(Cache::new(REPLACED_MAX))
+    }
+}
+
+impl Replaced {
+    /// What was noted for an order came to nothing.
+    pub(super) fn restore(&mut self, noted: Vec<Noted>) {
+        for (place, before) in noted {
+            match before {
+                Some(before) => self.0.insert(place, before),
+                None => drop(self.0.remove(&place)),
+            }
+        }
     }
 }
 
@@ -33,15 +50,19 @@ impl Core {
         gone: TokenDigest,
         order: &Issue,
         issued: &[Issued],
-    ) {
-        let Some(account) = &order.account else { return };
+    ) -> Vec<Noted> {
+        let mut noted = Vec::new();
+        let Some(account) = &order.account else { return noted };
         let limited = order.plans.iter().zip(issued).filter(|(plan, _)| plan.per_account.is_some());
         for (plan, issued) in limited {
             if let Some(word) = self.tokens.words.number(&order.api, &plan.word) {
                 let by = TokenDigest::of(&order.api, &plan.word, issued.value.expose());
-                ledger.replaced.0.insert((gone.0, account.id.0, word), by);
+                let place = (gone.0, account.id.0, word);
+                noted.push((place, ledger.replaced.0.get(&place).copied()));
+                ledger.replaced.0.insert(place, by);
             }
         }
+        noted
     }
 
     /// Takes out what took the place of a session, if there is no room beside it for what is ordered, which is of the same

@@ -30,9 +30,11 @@ pub(super) struct Successor {
 }
 
 impl Successors {
-    /// One more order is to hand a token out; it says when its write [is made](Self::keep) or [is not](Self::leave).
-    pub(super) fn join(&mut self, token: TokenDigest) {
-        self.0.entry(token.0).or_default().orders += 1;
+    /// One more order is to hand a token out; it says when its write [is made](Self::keep) or [is not](Self::leave). A token
+    /// that is there of which no order is known was written before.
+    pub(super) fn join(&mut self, token: TokenDigest, is_there: bool) {
+        let known = self.0.entry(token.0);
+        known.or_insert_with(|| Successor { is_written: is_there, ..Successor::default() }).orders += 1;
     }
 
     /// The write of an order is made: whoever else has the tokens leaves them where they are.
@@ -72,8 +74,8 @@ impl Core {
         fill(form, &bytes, account, "")
     }
 
-    /// The successor that a refresh token pays for, and which one turned into it; if others have spent that already, the one that it turned into, and so
-    /// on: whoever is late would keep a spent one, and end the family with it.
+    /// The successor that a refresh token pays for, and which one turned into it; if others have spent that already, the one
+    /// that it turned into, and so on: whoever is late would keep a spent one, and end the family with it.
     ///
     /// Nobody gets further so than by asking for one after the other: each of those between has to be in its own grace.
     pub(super) fn unspent_successor(

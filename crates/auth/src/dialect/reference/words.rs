@@ -24,7 +24,7 @@ pub(super) const fn of_token(kind: TokenKind) -> (&'static str, &'static str) {
         TokenKind::Shared => ("shared", "A value that an operator sets in the API's configuration."),
         TokenKind::Jwt => (
             "jwt",
-            "Signed by the gate and not stored: a logout does not end it. A new password, a change of its account and its disabling do.",
+            "Signed by the gate and not stored: a logout does not end it. A new password, another subject, tenant, role or key of its account and its disabling do, and so does ending all of its sessions.",
         ),
     }
 }

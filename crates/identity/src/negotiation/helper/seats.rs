@@ -18,8 +18,9 @@ pub(super) enum Place {
     #[default]
     Nowhere,
     /// Here.
-    Waits(Turn),
-    /// Another exchange has it.
+    Waits(Box<Turn>),
+    /// Another exchange of the same address has it. Whoever gives way to others has come too late, as if his time had been
+    /// over: what he is charged with stays, or a few addresses could push everybody out as often as they like.
     GaveWay,
 }
 
@@ -33,10 +34,10 @@ struct Taken {
 }
 
 impl Taken {
-    /// Ends the exchange if it waits for its client.
-    fn give_way(&self) -> Option<Turn> {
+    /// Ends the exchange if it waits for its client, for another one of a source.
+    fn give_way(&self, to: Source) -> Option<Turn> {
         let slot = self.slot.upgrade()?;
-        left(&slot, Place::GaveWay)
+        left(&slot, if self.source == to { Place::GaveWay } else { Place::Nowhere })
     }
 }
 
@@ -52,6 +53,7 @@ impl Table {
     fn room(
         &mut self,
         most: usize,
+        newcomer: Source,
         is_meant: impl Fn(&Taken) -> bool,
         given_way: &mut Vec<Turn>,
     ) -> Option<()> {
@@ -59,7 +61,8 @@ impl Table {
             return Some(());
         }
         let meant = self.taken.iter().enumerate().filter(|(_, taken)| is_meant(taken));
-        let (place, turn) = meant.filter_map(|(place, taken)| Some((place, taken.give_way()?))).next()?;
+        let (place, turn) =
+            meant.filter_map(|(place, taken)| Some((place, taken.give_way(newcomer)?))).next()?;
         self.taken.remove(place);
         given_way.push(turn);
         Some(())
@@ -77,8 +80,8 @@ impl Seats {
         let mut given_way = Vec::new();
         let mut table = self.table();
         let has_room = table
-            .room(PER_ADDRESS_MAX, |taken| taken.source == source, &mut given_way)
-            .and_then(|()| table.room(EXCHANGES_MAX, |_| true, &mut given_way));
+            .room(PER_ADDRESS_MAX, source, |taken| taken.source == source, &mut given_way)
+            .and_then(|()| table.room(EXCHANGES_MAX, source, |_| true, &mut given_way));
         let seat = has_room.map(|()| {
             table.last += 1;
             let number = table.last;

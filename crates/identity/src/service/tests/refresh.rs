@@ -137,6 +137,20 @@ async fn parallel_refreshes_do_not_depend_on_each_others_writes() {
     assert!(renew(&bench, &ann, &first.refresh, at(1011)).await.is_none(), "it was spent");
 }
 
+/// What a refresh token turned into is written; whoever is late with that token and comes to nothing takes nothing away.
+#[tokio::test]
+async fn a_late_refresh_that_fails_leaves_what_was_written() {
+    let bench = Bench::new().await;
+    let ann = bench.account("users", "ann").await;
+    let first = login(&bench, &ann, at(0)).await;
+    let second = renew(&bench, &ann, &first.refresh, at(5)).await.unwrap();
+    bench.store.switch(Power::Off);
+    assert!(bench.service.issue(renewal(&ann, &first.refresh, at(6)), at(6)).await.is_err());
+    bench.store.switch(Power::On);
+    assert_eq!(bench.says(second.refresh_digest, at(7)).await, "live");
+    assert!(renew(&bench, &ann, &second.refresh, at(1000)).await.is_some());
+}
+
 #[tokio::test]
 async fn reuse_after_the_grace_ends_the_family() {
     for by_look_up in [false, true] {
