@@ -71,6 +71,7 @@ roles = {{ staff = ["ROLE_STAFF"] }}
 [directory.portal.http]
 url = "http://127.0.0.1:{portal}/login"
 authorization_file = "portal.txt"
+wrong = [401]
 id = "/user/id"
 groups = "/groups"
 attributes = {{ name = "/user/name", email = "/user/mail", customer = "/user/customer" }}

@@ -18,7 +18,7 @@ API = """dialect = "superoffice"
 deployment = "onsite"
 at = ["/"]
 enable = ["front"]
-issuers."https://front.example" = {{ pem_file = "front.pem", audience = "served" }}
+{issuers}
 [api.front]
 networks = ["{network}"]
 {proof}
@@ -29,7 +29,11 @@ at = "/**"
 allow = "authenticated"
 """
 FILES = {"front.secret": SECRET.encode() + b"\n", "front.pem": pem}
-BY_SECRET, BY_TOKEN = 'secret_file = "front.secret"', 'issuer = "https://front.example"'
+BY_SECRET = {"issuers": "", "proof": 'secret_file = "front.secret"'}
+BY_TOKEN = {
+    "issuers": 'issuers."https://front.example" = { pem_file = "front.pem", audience = "served" }',
+    "proof": 'issuer = "https://front.example"',
+}
 
 
 def call(gate, user=None, proof=None, **headers):
@@ -38,7 +42,7 @@ def call(gate, user=None, proof=None, **headers):
     return requests.get(url, headers={name: value for name, value in said.items() if value}, timeout=TIMEOUT_SECS)
 
 
-with Served(API.format(network="127.0.0.1", proof=BY_SECRET), FILES) as gate:
+with Served(API.format(network="127.0.0.1", **BY_SECRET), FILES) as gate:
 
     @check("S8 without Authorization the identity that the front proved is accepted; an account is made at first sight")
     def proven():
@@ -59,7 +63,7 @@ with Served(API.format(network="127.0.0.1", proof=BY_SECRET), FILES) as gate:
         assert not any(SECRET in line for line in gate.log)
 
 
-with Served(API.format(network="10.0.0.0/8", proof=BY_SECRET), FILES) as far:
+with Served(API.format(network="10.0.0.0/8", **BY_SECRET), FILES) as far:
 
     @check("T-B10 from a network that is not the front's the right proof is worth nothing")
     def elsewhere():
@@ -67,7 +71,7 @@ with Served(API.format(network="10.0.0.0/8", proof=BY_SECRET), FILES) as far:
         status(call(far, "CORP\\ann", SECRET, **{"X-Forwarded-For": "10.0.0.1"}), 401)
 
 
-with Served(API.format(network="127.0.0.1", proof=BY_TOKEN), FILES) as signed:
+with Served(API.format(network="127.0.0.1", **BY_TOKEN), FILES) as signed:
 
     @check("a front that signs: its token is for that very user, for us, and live")
     def by_token():

@@ -50,7 +50,14 @@ pub fn key_sets(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     if let Ok(keys) = parse_jwks(text) {
         assert!(!keys.is_empty());
-        let set: serde_json::Value = serde_json::from_str(text).expect("it was read");
+        let set: serde_json::Value = match serde_json::from_str(text) {
+            Ok(set) => set,
+            Err(error) => {
+                // Members that no key has are passed over without a look at their escapes.
+                assert!(error.to_string().contains("surrogate"), "it was read: {error}");
+                return;
+            }
+        };
         let written = set.get("keys").and_then(serde_json::Value::as_array).expect("there are keys");
         let said =
             |jwk: &serde_json::Value, name: &str| jwk.get(name).filter(|value| !value.is_null()).cloned();
