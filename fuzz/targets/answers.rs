@@ -23,7 +23,7 @@ pub fn answers(bytes: &[u8]) {
     let status = [200, 400, 401, 500][usize::from(*choice) % 4];
     let body_of = || Bytes::copy_from_slice(body);
     let status = StatusCode::from_u16(status).expect("a status");
-    let heard = Heard { status, is_challenge: false, body: body_of() };
+    let heard = Heard { status, body: body_of() };
     let read: Option<Value> = serde_json::from_slice(body).ok().filter(Value::is_object);
     let said = |name: &str| read.as_ref().and_then(|read| read.get(name));
     about_a_token(&heard, &said);

@@ -53,8 +53,11 @@ pub fn key_sets(bytes: &[u8]) {
         let set: serde_json::Value = match serde_json::from_str(text) {
             Ok(set) => set,
             Err(error) => {
-                // Members that no key has are passed over without a look at their escapes.
-                assert!(error.to_string().contains("surrogate"), "it was read: {error}");
+                // Members that no key has are passed over, whatever they come to.
+                let told = error.to_string();
+                let passed_over =
+                    ["surrogate", "end of hex escape", "number out of range", "recursion limit"];
+                assert!(passed_over.iter().any(|why| told.contains(why)), "it was read: {told}");
                 return;
             }
         };

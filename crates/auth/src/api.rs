@@ -294,7 +294,7 @@ impl Api {
     }
 
     /// Whether signed tokens are taken here.
-    pub fn has_jwt_on(&self) -> bool {
+    pub fn takes_jwts(&self) -> bool {
         self.dialect.credentials.iter().any(|rule| rule.scheme == Scheme::Jwt && self.is_on(rule))
     }
 

@@ -13,6 +13,7 @@ pub mod account;
 pub mod api;
 pub mod assertion;
 pub mod authenticate;
+mod cache_control;
 pub mod canonical;
 pub mod cookie;
 pub mod credential;

@@ -27,6 +27,9 @@ pub mod settle;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use http::HeaderMap;
+use http::header::{CONTENT_LENGTH, ETAG, HeaderName};
+
 pub(crate) use self::rules::Rules;
 
 /// What a route says of objects, as the configuration writes it. Each map is from a name (a kind of the API's, or
@@ -74,3 +77,18 @@ pub const BODY_BYTES_MAX: usize = 256 * 1024;
 pub const ANSWER_BYTES_MAX: usize = 1024 * 1024;
 /// Different ids of one request. Each is looked up and told to the service, whose headers have limits.
 pub const IDS_MAX: usize = 100;
+
+/// Takes out what is said of a body in whose place another one goes on: of its bytes, not of its kind.
+pub fn forget_body(headers: &mut HeaderMap) {
+    const OF_THE_BODY: [HeaderName; 6] = [
+        CONTENT_LENGTH,
+        ETAG,
+        HeaderName::from_static("digest"),
+        HeaderName::from_static("content-md5"),
+        HeaderName::from_static("content-digest"),
+        HeaderName::from_static("repr-digest"),
+    ];
+    for name in OF_THE_BODY {
+        headers.remove(name);
+    }
+}

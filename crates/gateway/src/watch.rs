@@ -121,8 +121,8 @@ impl Watch {
 
     /// Whether the time of what opened it has been over for so long, or its issuer says that it is good no more.
     fn has_expired(&self, gate: &Gate, beyond: Duration) -> bool {
-        let is_over = |digest| gate.lookups.has_expired(digest, gate.clock.now().minus(beyond));
-        if self.held.iter().any(is_over) {
+        let is_past = |digest| gate.lookups.has_expired(digest, gate.clock.now().minus(beyond));
+        if self.held.iter().any(is_past) {
             return true;
         }
         match &self.end {

@@ -441,7 +441,7 @@ mod tests {
                 done.store(true, Ordering::Release);
             });
             let (mut value, mut gaps) = (1, 0);
-            looked.store(is_known(1), Ordering::Release);
+            looked.store(true, Ordering::Release);
             while !done.load(Ordering::Acquire) {
                 // Once it is gone, the next one is there.
                 if !is_known(value) {

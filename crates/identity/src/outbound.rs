@@ -108,8 +108,6 @@ pub struct Bounds {
 pub struct Heard {
     /// Its status.
     pub status: StatusCode,
-    /// Whether it asks whoever asked to prove who he is (`WWW-Authenticate`).
-    pub is_challenge: bool,
     /// Its body.
     pub body: Bytes,
 }
@@ -162,8 +160,7 @@ impl Outbound {
             let (head, body) = answer.into_parts();
             let body = Limited::new(body, bounds.bytes).collect().await;
             let body = body.map_err(|error| failed(&error.to_string()))?.to_bytes();
-            let is_challenge = head.headers.contains_key(http::header::WWW_AUTHENTICATE);
-            Ok(Heard { status: head.status, is_challenge, body })
+            Ok(Heard { status: head.status, body })
         };
         timeout(bounds.time, exchange).await.map_err(|_| failed("no whole answer in time"))?
     }

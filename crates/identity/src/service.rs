@@ -6,6 +6,7 @@
 //! whoever waits may be on another runtime, and may stop waiting.
 
 pub mod administration;
+pub mod changing;
 mod digests;
 pub mod directories;
 mod ending;
@@ -22,7 +23,6 @@ mod nobody;
 mod notes;
 mod objects;
 mod operations;
-pub mod orders;
 mod passwords;
 mod replaced;
 mod successors;

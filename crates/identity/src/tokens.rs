@@ -326,8 +326,8 @@ impl Tokens {
     pub(crate) fn sweep(&self, now: u32) -> Vec<[u8; 32]> {
         let over = |record: &Record| {
             let remembered = match record.account {
-                _ if record.marks.has(Marks::FRESH) => 0,
                 0 => NOBODYS_EXPIRED_SECS,
+                _ if record.marks.has(Marks::FRESH) => 0,
                 _ => EXPIRED_SECS,
             };
             record.deadline().saturating_add(remembered) <= now
@@ -423,7 +423,7 @@ mod tests {
         assert_eq!(there(&tokens, 0..8), [0, 1, 5, 6, 7]);
         tokens.remove(&TokenDigest::of("", "", "0")).unwrap();
         assert!(present(&tokens, 5, 10) && present(&tokens, 5, 400));
-        // They are forgotten as soon as they are over.
+        // They are forgotten two minutes after their end.
         tokens.sweep(10_000);
         assert_eq!(tokens.len(), 0);
         assert!(tokens.anonymous.is_empty());

@@ -5,19 +5,19 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{
-    CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_LOCATION, CONTENT_TYPE, ETAG, HeaderName, LOCATION,
-};
+use http::header::{CONTENT_ENCODING, CONTENT_LOCATION, CONTENT_TYPE, HeaderName, LOCATION};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use percent_encoding::utf8_percent_encode;
 use smallvec::SmallVec;
 
+use crate::cache_control::keep_to_caller;
 use crate::canonical::path::{canonical_segment, decode_segment};
 use crate::dialect::pattern::{Patterns, Segments};
 use crate::fields::content_type::{ContentType, Encoding};
 use crate::identity::Identity;
 use crate::objects::Foreign;
 use crate::objects::edit::{Edits, place_in};
+use crate::objects::forget_body;
 use crate::objects::json::{Found, Item, Items, Plain, walk};
 use crate::objects::key::Agreement;
 use crate::objects::kind::{Kind, is_id};
@@ -27,7 +27,6 @@ use crate::objects::rules::{AnswerRules, Must, Rules};
 use crate::objects::settle::{SEGMENT, own_of};
 use crate::port::objects::{Binding, Bound, NewBinding, ObjectDigest, Objects};
 use crate::refusal::{Reason, Refusal};
-use crate::stamp::keep_to_caller;
 use crate::time::Time;
 
 /// Different objects that one answer shows: a page of a list. Each is looked up.
@@ -114,27 +113,29 @@ impl Follow {
         let Answered { method, prefix, status, headers, body } = answered;
         let Some(rules) = &self.rules.answer else { return Ok(body) };
         if *method == Method::HEAD && self.reads_bodies() {
-            // It is that of a body which would be another.
-            headers.remove(CONTENT_LENGTH);
+            // What is said is of a body which would be another.
+            forget_body(headers);
         }
         let mut seen = in_headers(rules, prefix, headers)?;
         let (mut text, mut items) = (None, Vec::new());
-        if let Some(body) = body.as_ref().filter(|body| !body.is_empty()) {
-            if !is_plain_json(headers) {
-                if status.is_success() {
-                    return Err(unreadable("the service's answer is not json in utf-8"));
-                }
-                headers.remove(CONTENT_TYPE);
-                headers.remove(CONTENT_ENCODING);
-                forget_body(headers);
-                return Ok(Some(Bytes::new()));
-            }
+        let whole = body.as_ref().filter(|body| !body.is_empty());
+        let is_kept_back = whole.is_some() && !is_plain_json(headers);
+        if is_kept_back && status.is_success() {
+            return Err(unreadable("the service's answer is not json in utf-8"));
+        }
+        if let Some(body) = whole.filter(|_| !is_kept_back) {
             let read = body_text(headers, body).map_err(|error| unreadable(error.cause))?;
             items = in_body(rules, read, &mut seen)?;
             text = Some(read);
         }
         let known = self.known(rules, status, &seen, objects, now).await?;
         let edited = edit(rules, headers, &seen, &known, &items)?;
+        if is_kept_back {
+            headers.remove(CONTENT_TYPE);
+            headers.remove(CONTENT_ENCODING);
+            forget_body(headers);
+            return Ok(Some(Bytes::new()));
+        }
         match text {
             Some(text) if !edited.is_empty() => {
                 // References are one caller's.
@@ -387,6 +388,7 @@ fn edit(
                     unreadable("a reference cannot stand in a header of the service's answer")
                 })?;
                 replace_nth(headers, name, *nth, new);
+                keep_to_caller(headers);
             }
         }
     }
@@ -448,21 +450,6 @@ fn is_plain_json(headers: &HeaderMap) -> bool {
         .and_then(ContentType::parse)
         .is_some_and(|content_type| content_type.encoding() == Encoding::Json);
     json && second.is_none() && !headers.contains_key(CONTENT_ENCODING)
-}
-
-/// Takes out what is said of a body in whose place another one goes on: of its bytes, not of its kind.
-pub fn forget_body(headers: &mut HeaderMap) {
-    const OF_THE_BODY: [HeaderName; 6] = [
-        CONTENT_LENGTH,
-        ETAG,
-        HeaderName::from_static("digest"),
-        HeaderName::from_static("content-md5"),
-        HeaderName::from_static("content-digest"),
-        HeaderName::from_static("repr-digest"),
-    ];
-    for name in OF_THE_BODY {
-        headers.remove(name);
-    }
 }
 
 fn unreadable(cause: impl Into<crate::refusal::Cause>) -> Refusal {

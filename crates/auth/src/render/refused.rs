@@ -98,7 +98,7 @@ const fn default_message(reason: Reason) -> &'static str {
         Reason::BadProvider => "The identity provider is unknown.",
         Reason::Forbidden => "Access is denied.",
         Reason::Csrf => "The CSRF token is missing or invalid.",
-        Reason::SessionLimit => "Too many sessions are open.",
+        Reason::SessionLimit => "The account holds as many of these as it may.",
         Reason::PasswordDue => "The password must be changed.",
         Reason::NotFound => "Not found.",
         Reason::Method => "The method is not allowed.",

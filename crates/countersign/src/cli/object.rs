@@ -65,7 +65,7 @@ pub(crate) struct Which {
 
 /// Objects that are set in one order: a second of writing.
 const AT_ONCE: usize = 5000;
-/// What their texts may come to: a gate takes orders of twice as much, and JSON adds to them.
+/// What their texts may come to: a gate takes orders of eight times as much, and JSON writes some bytes as six.
 const BYTES_AT_ONCE: usize = 256 * 1024;
 /// What JSON writes about each.
 const FRAME_BYTES: usize = 40;

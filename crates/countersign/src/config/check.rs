@@ -255,11 +255,15 @@ fn lockout(lockout: &Lockout, report: &mut Report) {
     for (key, span) in [("first", lockout.first), ("longest", lockout.longest)] {
         if span.0 < SPAN_MIN {
             let message = "shorter than 1s: whoever guesses would not notice it";
-            report.add(&format!("lockout.{key}"), message, None);
+            report.add(&format!("lockout.{key}"), message, Some(String::from("write \"1s\" or more")));
         }
     }
     if lockout.longest.0 >= SPAN_MIN && lockout.first.0 > lockout.longest.0 {
-        report.add("lockout.first", "longer than `longest`", None);
+        report.add(
+            "lockout.first",
+            "longer than `longest`",
+            Some(String::from("write what `longest` says, or less")),
+        );
     }
 }
 
@@ -325,7 +329,7 @@ fn check_issuer(issuer: &Issuer, path: &str, folder: &Path, report: &mut Report)
     if fetched != 0 && keys.refresh.0.saturating_add(keys.stale.0) < KEYS_COUNT_MIN {
         let message = "`refresh` and `stale` are less than 1m together: between two fetches, which are 10s apart or more, the \
                        keys would not count";
-        report.add(&format!("{path}.refresh"), message, None);
+        report.add(&format!("{path}.refresh"), message, Some(String::from("write stale = \"1m\" or more")));
     }
     match (&keys.jwks_file, &keys.pem_file) {
         (None, None) if fetched == 1 => {}

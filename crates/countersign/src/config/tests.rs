@@ -319,8 +319,9 @@ fn directories_are_checked_before_anything_is_asked() {
     );
     check(
         &twice("authorization_file = \"c.toml\""),
-        "directory.portal.http.wrong: is missing, and goes with `authorization_file`: once that proves the gate no more, \
-         the service must not answer to everybody what says that the password is wrong",
+        "directory.portal.http.wrong: is missing, and goes with `authorization_file`: name the statuses that say of a \
+         password alone that it is wrong, like wrong = [403]; what the service answers when it no longer knows the gate is \
+         none of them",
     );
     check("[directory.none]", "directory.none: needs exactly one of `ldap` and `http`");
     check("[[api.directory]]\nname = \"corp\"", "api[1].directory[0].name: no directory is called `corp`");

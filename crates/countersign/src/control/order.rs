@@ -184,6 +184,20 @@ fn with_value((key, value): (crate::record::Key, Secret)) -> Value {
     json!({ "key": key, "value": value.expose() })
 }
 
+/// How a secret is written into an order.
+mod passed {
+    use countersign_auth::secret::Secret;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(secret: &Secret, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(secret.expose())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Secret, D::Error> {
+        String::deserialize(deserializer).map(Secret::new)
+    }
+}
+
 /// The same where there may be none.
 mod passed_if_any {
     use countersign_auth::secret::Secret;
@@ -200,19 +214,5 @@ mod passed_if_any {
         deserializer: D,
     ) -> Result<Option<Secret>, D::Error> {
         Ok(Option::<String>::deserialize(deserializer)?.map(Secret::new))
-    }
-}
-
-/// How a secret is written into an order.
-mod passed {
-    use countersign_auth::secret::Secret;
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    pub(super) fn serialize<S: Serializer>(secret: &Secret, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(secret.expose())
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Secret, D::Error> {
-        String::deserialize(deserializer).map(Secret::new)
     }
 }

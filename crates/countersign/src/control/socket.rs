@@ -254,9 +254,9 @@ async fn serve(stream: UnixStream, identities: &Identities, told: &Told) -> io::
     timeout(ORDER_TIMEOUT, BufReader::new(reader.take(ORDER_BYTES_MAX)).read_line(&mut said)).await??;
     let is_cut = !said.ends_with('\n') && u64::try_from(said.len()).is_ok_and(|read| read == ORDER_BYTES_MAX);
     let reply = match serde_json::from_str(&said) {
-        Err(_) if is_cut => {
-            Reply::Error(format!("the order is longer than the {ORDER_BYTES_MAX} bytes that a gate reads"))
-        }
+        Err(_) if is_cut => Reply::Error(format!(
+            "the order is longer than the {ORDER_BYTES_MAX} bytes that a gate reads; give it in smaller pieces"
+        )),
         Ok(Line::Order(order)) => match perform(identities, *order).await {
             Ok(value) => Reply::Done(value),
             Err(failure) => Reply::Error(failure.to_string()),

@@ -272,8 +272,8 @@ fn http_options(
     let wrong_statuses = match &http.wrong {
         Some(statuses) => statuses.clone(),
         None if http.authorization_file.is_some() => {
-            let message = "is missing, and goes with `authorization_file`: once that proves the gate no more, the service must \
-                           not answer to everybody what says that the password is wrong";
+            let message = "is missing, and goes with `authorization_file`: name the statuses that say of a password alone that it \
+                           is wrong, like wrong = [403]; what the service answers when it no longer knows the gate is none of them";
             return Err(wrong("http.wrong", message));
         }
         None => WRONG.to_vec(),

@@ -62,16 +62,15 @@ pub(super) fn problems(loaded: &Loaded, api: &config::Api, settled: &Api, path: 
     }
     for (credential, introspection) in &api.introspection {
         let path = format!("{path}.introspection.{credential}");
-        if settled.takes_tokens(credential) && !settled.has_on(credential) {
+        if !settled.takes_tokens(credential) {
+            let message = format!("the dialect has no credential `{credential}` that is a token");
+            mistakes.push(loaded.mistake(&path, message));
+        } else if !settled.has_on(credential) {
             let message = format!("credential `{credential}` is off: nobody would be asked");
             let hint = Some(format!("add enable = [\"{credential}\"], or take this away"));
             mistakes.push(Mistake { hint, ..loaded.mistake(&path, message) });
         }
-        if !settled.takes_tokens(credential) {
-            let message = format!("the dialect has no credential `{credential}` that is a token");
-            mistakes.push(loaded.mistake(&path, message));
-        }
-        mistakes.extend(mapped(loaded, &introspection.claims, (&introspection.roles, false), &path));
+        mistakes.extend(mapped(loaded, &introspection.claims, Some(&introspection.roles), &path));
         if let Err(problem) = introspected(loaded, introspection) {
             mistakes.push(loaded.mistake(&path, problem));
         }
@@ -116,31 +115,27 @@ fn idle(
     let Issuer::Foreign(foreign) = issuer else { return Vec::new() };
     let mut mistakes = Vec::new();
     let is_the_fronts = api.front.as_ref().is_some_and(|front| front.issuer.as_deref() == Some(name));
-    if foreign.login.is_none() && !is_the_fronts && !settled.has_jwt_on() {
-        let hint = "enable one, or take the issuer away";
+    if foreign.login.is_none() && !is_the_fronts && !settled.takes_jwts() {
+        let hint = "name a credential of that scheme in `enable`, or take the issuer away";
         mistakes.push(Mistake {
             hint: Some(hint.to_owned()),
             ..loaded.mistake(path, "no credential with scheme `jwt` is on: no token of it would be taken")
         });
     }
     let fills_roles = foreign.claims.is_empty() && (foreign.login.is_some() || settled.jwt_fills("roles"));
-    mistakes.extend(mapped(loaded, &foreign.claims, (&foreign.roles, fills_roles), path));
+    mistakes.extend(mapped(loaded, &foreign.claims, (!fills_roles).then_some(&foreign.roles), path));
     mistakes
 }
 
-/// What is wrong with how claims are read; whether they fill roles where none are named is said beside the roles.
-fn mapped(
-    loaded: &Loaded,
-    claims: &Filled,
-    (roles, fills_roles): (&Roles, bool),
-    path: &str,
-) -> Vec<Mistake> {
+/// What is wrong with how claims are read; of roles that nothing but these claims fills.
+fn mapped(loaded: &Loaded, claims: &Filled, roles: Option<&Roles>, path: &str) -> Vec<Mistake> {
     let told = |key: &str, message: String, hint: String| Mistake {
         hint: Some(hint),
         ..loaded.mistake(&format!("{path}.{key}"), message)
     };
     let mut mistakes = Vec::new();
-    if !roles.is_empty() && !fills_roles && claims.pairs().all(|(target, _)| target != "roles") {
+    let is_filled = || claims.pairs().any(|(target, _)| target == "roles");
+    if roles.is_some_and(|roles| !roles.is_empty()) && !is_filled() {
         mistakes.push(told(
             "roles",
             String::from("is never looked at: no claim fills the roles"),

@@ -78,7 +78,9 @@ pub(super) fn apply(api: &config::Api, service: &Service, outbound: &Outbound) -
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ObjectError {
     /// No such API, or no such kind of it.
-    #[error("api {api} has no kind of objects called {kind}")]
+    #[error(
+        "api {api} has no kind of objects called {kind}; declare it in the configuration as [api.object.{kind}]"
+    )]
     NoKind {
         /// The API.
         api: String,

@@ -1,7 +1,8 @@
 //! Requests whose objects are checked: the body is read where ids may be in it, references become ids.
 
 use bytes::Bytes;
-use countersign_auth::objects::answer::{Answered, Follow, forget_body};
+use countersign_auth::objects::answer::{Answered, Follow};
+use countersign_auth::objects::forget_body;
 use countersign_auth::objects::settle::{Cleared, Pending, Rewritten};
 use countersign_auth::policy::Permit;
 use countersign_auth::refusal::{Reason, Refusal};

@@ -10,8 +10,8 @@ use http::header::CONTENT_TYPE;
 use http_body::Body;
 
 /// An export whose length nobody knew when it began is through within an hour of its token's end; what is not says no more
-/// when it ends than a stream does. Memory forgets sessions and tokens that have been over for so long, and what is still
-/// going ends then as well.
+/// when it ends than a stream does. Memory forgets sessions and tokens of accounts that have been over for so long,
+/// anonymous sessions after two minutes, and what is still going ends then as well.
 const UNTOLD: Duration = Duration::from_secs(3600);
 
 /// What says of itself that it is a stream: it goes on for as long as somebody listens.

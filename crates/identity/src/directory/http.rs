@@ -102,10 +102,6 @@ impl HttpDirectory {
         let request = self.request(user, password);
         let heard = self.outbound.send(&self.options.endpoint, request, bounds).await;
         let heard = heard.map_err(|error| Trouble::Down(error.0))?;
-        let is_ours = self.authorization.is_some() && heard.status == StatusCode::UNAUTHORIZED;
-        if is_ours && heard.is_challenge {
-            return Err(Trouble::Down("it asks the gate to prove itself anew, so it seems".to_owned()));
-        }
         if self.options.wrong.contains(&heard.status.as_u16()) {
             return Ok(Verdict::Wrong("the login service calls the password wrong"));
         }

@@ -280,8 +280,8 @@ mod tests {
     #[test]
     fn only_invalid_grant_says_that_a_code_is_wrong() {
         let check = |status: u16, body: &str, expected: &str| {
-            let (status, is_challenge) = (StatusCode::from_u16(status).unwrap(), status == 401);
-            let heard = Heard { status, is_challenge, body: Bytes::from(body.to_owned()) };
+            let status = StatusCode::from_u16(status).unwrap();
+            let heard = Heard { status, body: Bytes::from(body.to_owned()) };
             let told = match read(&heard) {
                 Ok(CodeAnswer::Token(token)) => token.expose().to_owned(),
                 Ok(CodeAnswer::Refused(why)) => why.to_owned(),

@@ -77,9 +77,9 @@ pub(crate) struct Busy;
 /// Why an exchange cannot be gone on with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Lost {
-    /// Its client took too long.
+    /// Its client took too long, or it gave way to one of another address.
     Expired,
-    /// Another one has its process.
+    /// Another one of its own address has its process.
     GaveWay,
 }
 
@@ -146,7 +146,7 @@ impl Helpers {
 
     /// An exchange that nobody went on with: its process is free for the next one, which begins anew.
     fn end(&self, slot: &Slot) {
-        if let Some(turn) = left(slot, Place::Nowhere) {
+        if let Some(turn) = take_out(slot, Place::Nowhere) {
             self.rest(turn.process);
         }
     }
@@ -214,7 +214,7 @@ fn put(slot: &Slot, turn: Turn) {
 }
 
 /// Ends the exchange if it waits for its client, and leaves word of why.
-fn left(slot: &Mutex<Place>, why: Place) -> Option<Turn> {
+fn take_out(slot: &Mutex<Place>, why: Place) -> Option<Turn> {
     let mut place = locked(slot);
     match std::mem::take(&mut *place) {
         Place::Waits(turn) => {

@@ -13,9 +13,9 @@ use countersign_auth::token::TokenDigest;
 use tokio::sync::MutexGuard;
 use zeroize::Zeroizing;
 
+use super::changing::{Besides, stands};
 use super::directories::Tie;
 use super::ending::Scope;
-use super::orders::Orders;
 use super::{By, Core, LAST_ACCOUNT, Service, unavailable};
 use crate::accounts::directory::Entry;
 use crate::accounts::{AccountDraft, AccountError, AccountView, Standing, rows};
@@ -61,9 +61,9 @@ impl Service {
     where
         E: From<AccountError> + From<Unavailable> + Send + 'static,
     {
-        self.run(
-            move |core| async move { core.change_account(id, change, Orders::default(), &by, now).await },
-        )
+        self.run(move |core| async move {
+            core.update_account_with(id, change, Besides::default(), &by, now).await
+        })
     }
 
     /// Disables an account, which ends its sessions and tokens, or enables it again. Its API keys are refused
@@ -272,7 +272,11 @@ impl Core {
         ];
         let mut kept = self.kept_of_draft(id, &draft, by, now)?;
         changes.append(&mut kept.changes);
+        let finds = tie.is_some_and(|tie| tie.finds);
         let tie = tie.map(|tie| self.tie_row(tie, &draft.kind, AccountId(id)));
+        if finds && tie.as_ref().is_some_and(|tie| self.tied_to(tie).is_some()) {
+            return Err(AccountError::Taken("the person has an account"));
+        }
         changes.extend(tie.clone().map(Change::PutValue));
         self.store.write(changes).await.map_err(account_error)?;
         *last = id;
@@ -295,11 +299,7 @@ impl Core {
     ) -> Result<(), AccountError> {
         let guard = self.administration.lock().await;
         let mut row = rows::row(&*self.entry(id)?);
-        row.disabled = standing == Standing::Disabled;
-        let (proofs, event) = match standing {
-            Standing::Disabled => (Proofs::End(None), "account.disabled"),
-            Standing::Enabled => (Proofs::Stay, "account.enabled"),
-        };
+        let (proofs, event) = stands(&mut row, standing);
         self.replace(guard, Next { row, proofs, kept: None }, &[event], by, now).await.map(|_| ())
     }
 

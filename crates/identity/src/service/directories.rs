@@ -16,8 +16,8 @@ use countersign_auth::secret::Secret;
 use countersign_auth::time::Time;
 use icu_normalizer::DecomposingNormalizerBorrowed;
 
+use super::changing::Besides;
 use super::flights::TooMany;
-use super::orders::Orders;
 use super::passwords::{Checked, is_of_another};
 use super::{By, Core, Service, unavailable};
 use crate::accounts::directory::Entry;
@@ -88,6 +88,8 @@ pub(super) struct Tie<'t> {
     pub(super) home: &'t str,
     /// What he is known by there.
     pub(super) person: &'t str,
+    /// Whether he is looked for by that, and so has one account at the most.
+    pub(super) finds: bool,
 }
 
 /// Why a person has no account.
@@ -267,7 +269,7 @@ impl Core {
             }
             None => {
                 let draft = overlaid(AccountDraft::new(kind, &person.name), &person);
-                let tie = Tie { home: &home.name, person: &person.id };
+                let tie = Tie { home: &home.name, person: &person.id, finds: true };
                 match self.create_account(draft, Some(tie), &by, now).await {
                     Ok(account) => account.id,
                     // Another log-in of his may have been a moment earlier.
@@ -288,7 +290,7 @@ impl Core {
             return Ok(entry);
         }
         let change = |view: &AccountView| Ok::<_, AccountError>(described(&view.account));
-        self.change_account(id, change, Orders::default(), &by, now).await?;
+        self.update_account_with(id, change, Besides::default(), &by, now).await?;
         Ok(self.entry(id)?)
     }
 
@@ -303,23 +305,23 @@ impl Core {
         now: Time,
     ) -> Result<Option<AccountId>, Unmapped> {
         let row = Values::row(&self.derivation_key, ValuePurpose::Directory, &home.name, kind, 0, &person.id);
-        if let Some(entry) = self.links.account(&row.mac).and_then(|id| self.directory.find(id)) {
-            return Ok(Some(entry.account.id));
+        if let Some(id) = self.tied_to(&row) {
+            return Ok(Some(id));
         }
-        // Nobody else is tied to it meanwhile.
+        // Nobody else is tied to it meanwhile, and he to nothing else.
         let _one_at_a_time = self.administration.lock().await;
+        if let Some(id) = self.tied_to(&row) {
+            return Ok(Some(id));
+        }
         let Some(entry) = self.directory.named(kind, &person.name) else { return Ok(None) };
         if entry.password.is_some() {
             return Err(Unmapped::Refused("an account of that name has a password of its own"));
         }
         if self.links.is_tied(entry.account.id.0) {
-            // His own, since the look above: links are there before the accounts that are made with them.
-            if self.links.account(&row.mac) == Some(entry.account.id.0) {
-                return Ok(Some(entry.account.id));
-            }
             return Err(Unmapped::Refused("the account of that name is somebody else's"));
         }
-        let row = self.tie_row(Tie { home: &home.name, person: &person.id }, kind, entry.account.id);
+        let row =
+            self.tie_row(Tie { home: &home.name, person: &person.id, finds: true }, kind, entry.account.id);
         let event = audit::row(by, "account.tied", audit::name_of(&entry.account), now);
         let written = self.store.write(vec![Change::PutValue(row.clone()), Change::Audit(event)]).await;
         written.map_err(|error| Unmapped::Down(unavailable(error)))?;
@@ -327,9 +329,15 @@ impl Core {
         Ok(Some(entry.account.id))
     }
 
+    /// The account that a person is tied to, whatever account the row says.
+    pub(super) fn tied_to(&self, row: &ValueRow) -> Option<AccountId> {
+        let entry = self.directory.find(self.links.account(&row.mac)?)?;
+        Some(entry.account.id)
+    }
+
     /// The row that ties somebody to an account.
     pub(super) fn tie_row(&self, tie: Tie<'_>, kind: &str, account: AccountId) -> ValueRow {
-        let Tie { home, person } = tie;
+        let Tie { home, person, finds: _ } = tie;
         Values::row(&self.derivation_key, ValuePurpose::Directory, home, kind, account.0, person)
     }
 }

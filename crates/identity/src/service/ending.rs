@@ -240,14 +240,14 @@ impl Core {
     /// (RFC 9700 section 4.14.2).
     pub(super) async fn end_reused(self: Arc<Self>, record: Record, now: Time) -> Result<(), Unavailable> {
         match self.take_reused(&record, now) {
-            Some(Reused { gone, event, write }) => self.finish_end(gone, Some(event), write).await,
+            Some(FamilyEnd { gone, event, write }) => self.finish_end(gone, Some(event), write).await,
             None => Ok(()),
         }
     }
 
     /// The same without waiting for the store: memory refuses the whole family from here on.
     pub(super) fn begin_end_reused(self: &Arc<Self>, record: &Record, now: Time) {
-        if let Some(Reused { gone, event, write }) = self.take_reused(record, now) {
+        if let Some(FamilyEnd { gone, event, write }) = self.take_reused(record, now) {
             let core = Arc::clone(self);
             self.handle.spawn(async move { core.finish_end(gone, Some(event), write).await });
         }
@@ -261,7 +261,7 @@ impl Core {
         })
     }
 
-    fn take_reused(&self, record: &Record, now: Time) -> Option<Reused> {
+    fn take_reused(&self, record: &Record, now: Time) -> Option<FamilyEnd> {
         let mut ledger = self.ledger();
         let gone = self.take_out_family(&mut ledger, record);
         if gone.is_empty() {
@@ -276,7 +276,7 @@ impl Core {
         let event = audit::row(&By::gate(), "refresh.reused", self.audited(record), now);
         let digests = gone.iter().map(|record| record.digest).collect();
         let write = self.store.write(vec![Change::DeleteTokens(digests), Change::Audit(event.clone())]);
-        Some(Reused { gone, event, write })
+        Some(FamilyEnd { gone, event, write })
     }
 
     /// Ends what an account holds in memory, after its rows have gone. API keys stay unless the account goes.
@@ -322,7 +322,7 @@ impl Core {
 }
 
 /// The family of a refresh token that came back, taken out.
-struct Reused {
+struct FamilyEnd {
     gone: Vec<Record>,
     event: AuditRow,
     /// Tells the store both.

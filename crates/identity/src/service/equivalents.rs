@@ -57,21 +57,7 @@ impl Service {
         by: By,
         now: Time,
     ) -> Answer<Result<(), AccountError>> {
-        self.run(move |core| async move { core.set_password(id, password, Some(&weaker), &by, now).await })
-    }
-
-    /// The same; the new password is kept for the schemes that the account has opted in to by then.
-    ///
-    /// # Errors
-    /// See [`AccountError`].
-    pub fn renew_password(
-        &self,
-        id: AccountId,
-        password: NewPassword,
-        by: By,
-        now: Time,
-    ) -> Answer<Result<(), AccountError>> {
-        self.run(move |core| async move { core.set_password(id, password, None, &by, now).await })
+        self.run(move |core| async move { core.set_password(id, password, &weaker, &by, now).await })
     }
 
     /// Deletes what is kept of an account's password for weaker schemes; the password itself stays.
@@ -94,7 +80,7 @@ impl Core {
         &self,
         id: AccountId,
         password: NewPassword,
-        weaker: Option<&[WeakerScheme]>,
+        weaker: &[WeakerScheme],
         by: &By,
         now: Time,
     ) -> Result<(), AccountError> {
@@ -102,9 +88,8 @@ impl Core {
         let guard = self.administration.lock().await;
         let now = self.by_now(now);
         let mut row = rows::row(&*self.entry(id)?);
-        let weaker = weaker.map_or_else(|| self.equivalents.schemes(id.0), <[WeakerScheme]>::to_vec);
         let names = (&*row.kind, &*row.name);
-        let kept = self.kept(id.0, names, password.secret().map(Secret::expose), &weaker, by, now)?;
+        let kept = self.kept(id.0, names, password.secret().map(Secret::expose), weaker, by, now)?;
         row.password_hash = hash;
         row.password_due = password.is_due();
         let next = Next { row, proofs: Proofs::End(None), kept: Some(kept) };

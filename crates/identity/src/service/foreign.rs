@@ -113,7 +113,7 @@ impl Foreign for Service {
         let (by, home) = (By::new(format!("front of {api}"), None), format!("front {api}"));
         let (draft, kind, name) = (AccountDraft::new(kind, name), kind.to_owned(), name.to_owned());
         self.run(move |core| async move {
-            let tie = Tie { home: &home, person: &name };
+            let tie = Tie { home: &home, person: &name, finds: false };
             match core.create_account(draft, Some(tie), &by, now).await {
                 Ok(account) => Ok(Some(account)),
                 // It is there and disabled, or another request of his brought it about meanwhile.

@@ -41,7 +41,7 @@ pub(super) struct Work {
     spent_before: Option<Record>,
     /// What was noted in the place of what it replaces, as it was before.
     replaced: Vec<Noted>,
-    /// What that turned into, see [`Successors`](super::successors::Successors).
+    /// Successors that this order hands out, see [`Successors`](super::successors::Successors).
     successors: Vec<TokenDigest>,
 }
 

@@ -59,7 +59,7 @@ impl Core {
     }
 
     /// Whether a token is spent, or nobody may act as its account.
-    fn is_ended(&self, record: &Record) -> bool {
+    fn is_void(&self, record: &Record) -> bool {
         let may_act = record.account == 0 || self.directory.enabled(record.account).is_some();
         !may_act || record.marks.has(Marks::SPENT)
     }
@@ -98,7 +98,7 @@ impl Service {
     /// over.
     pub fn is_over(&self, digest: &TokenDigest, now: Time) -> bool {
         let loaded = self.core.is_loaded();
-        let is_over = |record: Record| self.core.is_ended(&record) || !record.is_live(record::floor(now));
+        let is_over = |record: Record| self.core.is_void(&record) || !record.is_live(record::floor(now));
         self.core.tokens.get(digest).map_or(loaded, is_over)
     }
 }
@@ -130,7 +130,7 @@ impl Lookups for Service {
 
     fn has_ended(&self, digest: &TokenDigest) -> bool {
         match self.core.tokens.read(digest) {
-            Read::Found(record) => self.core.is_ended(&record),
+            Read::Found(record) => self.core.is_void(&record),
             // It was there when it was live, also where tokens are still being loaded.
             Read::Missing => true,
             // Somebody changes that part of the memory just now: the next beat asks again.

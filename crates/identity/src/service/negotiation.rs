@@ -210,7 +210,7 @@ impl Core {
         };
         let draft =
             AccountDraft { roles: roles.clone(), tenant: tenant.clone(), ..AccountDraft::new(kind, name) };
-        let tie = Tie { home, person: name };
+        let tie = Tie { home, person: name, finds: false };
         match self.create_account(draft, Some(tie), &By::gate(), now).await {
             // Somebody else's first sight of him may have been a moment earlier.
             Ok(_) | Err(AccountError::Taken(_)) => Ok(self

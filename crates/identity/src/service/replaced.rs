@@ -22,6 +22,7 @@ type Place = ([u8; 32], u64, u16);
 /// What stood at a place before something was noted there.
 pub(super) type Noted = (Place, Option<TokenDigest>);
 
+/// What took the place of sessions lately.
 pub(super) struct Replaced(Cache<Place, TokenDigest>);
 
 impl Default for Replaced {

@@ -32,7 +32,7 @@ pub enum KeySetError {
     #[error("the PEM holds more than one key; write a file with one, or a key set (`jwks_file`)")]
     SeveralPem,
     /// A private key stands in it, beside another or alone.
-    #[error("the PEM holds a private key: keep it where it signs")]
+    #[error("the PEM holds a private key: keep it where it signs, and name a file with the public one")]
     PrivatePem,
     /// More than 1 MiB, or more than 64 keys.
     #[error("the key set is too large")]

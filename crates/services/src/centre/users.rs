@@ -6,8 +6,8 @@ use countersign_auth::port::services::{ServiceAnswer, ServiceCall};
 use countersign_auth::secret::Secret;
 use countersign_auth::token::TokenRef;
 use countersign_identity::accounts::{AccountDraft, AccountError, AccountView, PasswordState, Standing};
+use countersign_identity::service::changing::Besides;
 use countersign_identity::service::equivalents::NewPassword;
-use countersign_identity::service::orders::Orders;
 use serde_json::{Map, Value, json};
 
 use super::agents::object;
@@ -175,8 +175,8 @@ impl Centre {
         let password = password
             .map(|new| if due == Some(true) { NewPassword::Due(new) } else { NewPassword::Lasting(new) });
         let standing = enabled.map(|enabled| if enabled { Standing::Enabled } else { Standing::Disabled });
-        let orders = Orders { password, standing };
-        self.service.change_account(id, change, orders, me.by(), now).await?;
+        let besides = Besides { password, standing };
+        self.service.update_account_with(id, change, besides, me.by(), now).await?;
         Ok(done())
     }
 

@@ -25,6 +25,10 @@ ids = { order = "path order", "customer?" = "query customer" }
 shows = { customer = "body /customerId" }
 answer_bytes_max = 200
 [[api.route]]
+at = "POST /copies"
+allow = "authenticated"
+creates = { order = ["location /orders/{id}", "body /id"] }
+[[api.route]]
 at = "POST /orders"
 allow = "authenticated"
 ids = { "customer?" = "body /customerId" }
@@ -92,6 +96,15 @@ fn an_answer_that_cannot_be_read_is_kept_back() {
         (500, &b""[..]),
         "an error loses a body that cannot be read"
     );
+    // What stands in its head is looked at all the same.
+    bind(&world, "order", "8", "2");
+    for (number, expected) in [("7", 303), ("8", 502)] {
+        let reply = format!("303 See Other\nLocation: /orders/{number}\nContent-Type: text/html\n\n<p>order");
+        let (answer, _) = ask(&world, "POST /copies", &[], "", &reply);
+        let location = answer.head.header("location");
+        assert_eq!((answer.head.status(), location.is_some()), (expected, expected == 303), "{number}");
+        assert!(answer.body.is_empty() || expected == 502);
+    }
 }
 
 #[test]

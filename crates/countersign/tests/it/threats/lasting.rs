@@ -1,5 +1,5 @@
-//! E4: what a token opened that no look into memory can end: a signed one by its own time, one that only its issuer can read
-//! when its issuer says so.
+//! E4: what a token or a session opened, when its time is over: that of a signed token by itself, that of one which only its
+//! issuer can read when the issuer says so.
 
 mod issuer;
 mod sessions;

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use countersign_auth::source::Source;
 
-use super::{Turn, left};
+use super::{Turn, take_out};
 
 /// Exchanges at once, each of which keeps a process from its first message to its last.
 const EXCHANGES_MAX: usize = 32;
@@ -37,7 +37,7 @@ impl Taken {
     /// Ends the exchange if it waits for its client, for another one of a source.
     fn give_way(&self, to: Source) -> Option<Turn> {
         let slot = self.slot.upgrade()?;
-        left(&slot, if self.source == to { Place::GaveWay } else { Place::Nowhere })
+        take_out(&slot, if self.source == to { Place::GaveWay } else { Place::Nowhere })
     }
 }
 
