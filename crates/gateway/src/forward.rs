@@ -1,5 +1,6 @@
 //! Sends a request to its upstream and brings the answer's head back.
 
+mod again;
 mod error;
 mod heads;
 mod tunnel;
@@ -19,6 +20,7 @@ use hyper::body::Incoming;
 pub(crate) use crate::forward::error::{ForwardError, chain};
 pub(crate) use crate::forward::tunnel::Ends;
 
+use self::again::Again;
 use crate::address::Peer;
 use crate::admission::Upgrade;
 use crate::body::{Body, Outgoing, Progress};
@@ -179,7 +181,7 @@ impl Route<'_, '_> {
     ) -> Result<(Response<Incoming>, Sender), ForwardError> {
         let pulse = self.worker.pulse();
         let Some(request) = self.sending.request.take() else { return Err(ForwardError::NoBackend) };
-        let spare = (self.sending.may_repeat && !is_new).then(|| spare(&request));
+        let again = (self.sending.may_repeat && !is_new).then(|| Again::of(&request));
         sender.trace.asks();
         let answer = sender.requests.try_send_request(request);
         let wait = Wait {
@@ -215,8 +217,8 @@ impl Route<'_, '_> {
                     let what = if is_long { ForwardError::TooLarge } else { ForwardError::NoHttp };
                     return Err(what(error));
                 }
-                if let Some(head) = spare
-                    && !sender.trace.is_heard()
+                if !sender.trace.is_heard()
+                    && let Some(head) = again.and_then(Again::head)
                 {
                     self.sending.may_repeat = false;
                     self.sending.request = Some(Request::from_parts(head, Outgoing::empty()));
@@ -287,16 +289,6 @@ impl Wait<'_> {
         })
         .await
     }
-}
-
-/// What is needed to send once more.
-fn spare(request: &Request<Outgoing>) -> request::Parts {
-    let mut head = Request::new(()).into_parts().0;
-    head.method = request.method().clone();
-    head.uri = request.uri().clone();
-    head.version = request.version();
-    head.headers = request.headers().clone();
-    head
 }
 
 fn is_idempotent(method: &Method) -> bool {
