@@ -125,22 +125,20 @@ impl Queue {
         }
     }
 
-    /// Writes all that waits into an answer. Returns the number of the batch, where batches are acknowledged.
+    /// Writes what waits into an answer, as far as it takes it; the rest goes on waiting.
     pub(crate) fn drain_into(&mut self, answer: &mut Answer) {
-        for event in &self.events {
-            answer.push_event(event);
-        }
-        match &mut self.acks {
-            None => {
-                // What a burst took is given back: a million clients are quiet most of the time.
-                self.events = VecDeque::new();
-                self.bytes = 0;
+        while let Some(event) = self.events.pop_front() {
+            if !answer.push_event(&event) {
+                self.events.push_front(event);
+                return;
             }
-            Some(acks) => {
-                let batch = acks.batch;
-                acks.unacked.extend(std::mem::take(&mut self.events).into_iter().map(|event| (batch, event)));
+            match &mut self.acks {
+                None => self.bytes = self.bytes.saturating_sub(event.len()),
+                Some(acks) => acks.unacked.push_back((acks.batch, event)),
             }
         }
+        // What a burst took is given back: a million clients are quiet most of the time.
+        self.events = VecDeque::new();
     }
 
     /// The number of the batch that the next answer to a connect is, where batches are acknowledged.

@@ -25,5 +25,5 @@ pub const CLIENTS_MAX: usize = 1_000_000;
 pub const SUBSCRIPTIONS_MAX: usize = 64;
 /// Events that wait for one client, unacknowledged ones included: what a minute without a network brings.
 pub const QUEUE_EVENTS_MAX: usize = 256;
-/// Bytes of those events.
+/// Bytes of those events, and of all events in one answer: a request may speak for all clients of its session.
 pub const QUEUE_BYTES_MAX: usize = 1024 * 1024;

@@ -4,6 +4,7 @@ use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use crate::client::ClientId;
+use crate::limits::QUEUE_BYTES_MAX;
 use crate::message::Subscription;
 
 /// The one way of being connected that is offered.
@@ -100,30 +101,44 @@ impl Serialize for ClientId {
 
 /// The body of an answer while it is written: a JSON array.
 #[derive(Debug)]
-pub(crate) struct Answer(String);
+pub(crate) struct Answer {
+    text: String,
+    /// Bytes of the events in it.
+    event_bytes: usize,
+}
 
 impl Answer {
     pub(crate) fn new() -> Self {
-        Self("[".to_owned())
+        Self { text: "[".to_owned(), event_bytes: 0 }
     }
 
     pub(crate) fn push(&mut self, reply: &Reply<'_>) {
         // Texts, numbers and booleans alone: there is nothing in a reply that JSON cannot say.
         if let Ok(text) = serde_json::to_string(reply) {
-            self.push_event(&text);
+            self.push_text(&text);
         }
     }
 
-    /// Adds a message that is JSON already.
-    pub(crate) fn push_event(&mut self, event: &str) {
-        if self.0.len() > 1 {
-            self.0.push(',');
+    /// Adds an event, which is JSON already; false if that would be more events than one client may have waiting.
+    pub(crate) fn push_event(&mut self, event: &str) -> bool {
+        let event_bytes = self.event_bytes.saturating_add(event.len());
+        if event_bytes > QUEUE_BYTES_MAX {
+            return false;
         }
-        self.0.push_str(event);
+        self.event_bytes = event_bytes;
+        self.push_text(event);
+        true
+    }
+
+    fn push_text(&mut self, message: &str) {
+        if self.text.len() > 1 {
+            self.text.push(',');
+        }
+        self.text.push_str(message);
     }
 
     pub(crate) fn finish(mut self) -> String {
-        self.0.push(']');
-        self.0
+        self.text.push(']');
+        self.text
     }
 }

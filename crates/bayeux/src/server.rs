@@ -13,7 +13,7 @@ use std::time::Duration;
 use serde_json::value::RawValue;
 
 use crate::client::{Client, ClientId, Hold};
-use crate::held::Held;
+use crate::held::{CONNECT, Held};
 use crate::message::{BodyError, entries};
 use crate::reply::{Answer, Reply};
 use crate::server::ended::Ended;
@@ -140,9 +140,21 @@ impl<A: Authority> Server<A> {
         let is_alone = entries.len() == 1;
         let mut answer = Answer::new();
         let mut spoken = Vec::new();
+        let mut connected = Vec::new();
         for entry in &entries {
             match entry {
+                // It would be sent again what the first one was answered, which it cannot have seen.
+                Ok(message) if message.channel == CONNECT && connected.contains(&message.client_id) => {
+                    answer.push(&Reply::failed(
+                        CONNECT,
+                        message.id,
+                        "409::Connected in this request already",
+                    ));
+                }
                 Ok(message) => {
+                    if message.channel == CONNECT {
+                        connected.push(message.client_id.clone());
+                    }
                     if let Some(held) = self.message(who, message, is_alone, now_ms, &mut answer) {
                         return Ok(Received::Held(held));
                     }

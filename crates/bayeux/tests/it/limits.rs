@@ -107,6 +107,44 @@ fn half_of_a_surrogate_pair_spoils_no_answer() {
     assert_eq!(say("2", r#""\u0041\\ud83d""#)[1]["data"], "A\\ud83d");
 }
 
+/// What is not acknowledged is sent again with each connect, and 64 connects of a client are 7 KB.
+#[test]
+fn a_client_connects_once_in_a_request() {
+    let world = world();
+    let mut hello = handshake();
+    hello["ext"] = json!({"ack":true});
+    let id = world.say(ANN, &hello)[0]["clientId"].as_str().unwrap().to_owned();
+    world.subscribe(ANN, &id, "/a");
+    world.say(ANN, &connect(&id, 2));
+    world.publish(&To::Everybody, "/a", &json!("x".repeat(60_000)));
+    let told = world.say(ANN, &json!((3..67).map(|number| connect(&id, number)).collect::<Vec<_>>()));
+    let events = told.iter().filter(|told| told.get("data").is_some()).count();
+    let connected = told.iter().filter(|told| told["successful"] == true).count();
+    assert_eq!((told.len(), connected, events), (65, 1, 1));
+    assert_eq!(told[64]["error"], "409::Connected in this request already");
+    assert_eq!(world.say(ANN, &connect(&id, 67)).len(), 2, "not acknowledged yet, and sent again");
+}
+
+/// A session has so many clients, with a mebibyte each that waits.
+#[test]
+fn an_answer_holds_no_more_events_than_one_client_may_have_waiting() {
+    let world = world();
+    let ids: Vec<String> = (0..8).map(|_| world.client(ANN)).collect();
+    ids.iter().for_each(|id| world.subscribe(ANN, id, "/a"));
+    let most = 1024 * 1024 / 60_000;
+    for _ in 0..most {
+        assert_eq!(world.publish(&To::Everybody, "/a", &json!("x".repeat(60_000))).reached, 8);
+    }
+    // The rest waits for the next connects.
+    for round in 0..8 {
+        let connects: Vec<Value> = ids.iter().map(|id| connect(id, round)).collect();
+        let told = world.say(ANN, &json!(connects));
+        assert_eq!(told.iter().filter(|told| told["successful"] == true).count(), 8);
+        assert_eq!(told.iter().filter(|told| told.get("data").is_some()).count(), most, "{round}");
+    }
+    assert_eq!(world.say(ANN, &json!(ids.iter().map(|id| connect(id, 9)).collect::<Vec<_>>())).len(), 8);
+}
+
 #[test]
 fn subscriptions_are_counted() {
     let world = world_with(Options { subscriptions_max: 2, ..Options::default() });

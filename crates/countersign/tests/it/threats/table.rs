@@ -10,7 +10,7 @@ const THREATS: [(char, usize); 7] =
     [('A', 14), ('B', 12), ('C', 14), ('D', 15), ('E', 13), ('F', 11), ('G', 7)];
 /// Protocols whose rules have rows, and how many each has.
 const RULES: [(&str, usize); 7] =
-    [("NTLM", 10), ("KRB", 7), ("DIG", 9), ("LDAP", 7), ("JWT", 9), ("OIDC", 6), ("BAY", 10)];
+    [("NTLM", 10), ("KRB", 7), ("DIG", 9), ("LDAP", 7), ("JWT", 9), ("OIDC", 6), ("BAY", 11)];
 
 /// What a row says instead of naming a test, or beside it.
 const EXCUSES: [&str; 2] = ["open: ", "not applicable yet: "];
