@@ -19,7 +19,7 @@ use tokio_rustls::TlsConnector;
 pub(crate) use crate::upstream::check::run as run_checks;
 pub(crate) use crate::upstream::connect::{ConnectError, Trace, connect};
 use crate::upstream::health::Health;
-pub(crate) use crate::upstream::pool::{Lease, Pools, Sender};
+pub(crate) use crate::upstream::pool::{Flight, Lease, Pools, Sender};
 use crate::upstream::spare::Spare;
 pub(crate) use crate::upstream::spare::{Full, Room};
 

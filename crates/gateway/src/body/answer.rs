@@ -15,9 +15,13 @@ use crate::listen::{Piece, Untaken};
 use crate::log::Tail;
 use crate::pulse::{Alarm, Pulse, millis};
 use crate::trailers;
-use crate::upstream::Lease;
+use crate::upstream::{Flight, Lease};
 use crate::watch::Watch;
 use crate::worker::LocalGate;
+
+/// An answer in memory is handed out in pieces of so many bytes, a piece when the one before has found room: whoever keeps the
+/// rest knows that it is not taken yet.
+const PIECE_BYTES: usize = 64 * 1024;
 
 /// What a client is sent.
 pub(crate) struct AnswerBody {
@@ -29,7 +33,22 @@ pub(crate) struct AnswerBody {
 /// The engine moves an answer a dozen times before it is sent: what is large stays in its place.
 enum Source {
     Full(Option<Bytes>),
+    Whole(Box<Whole>),
     Streaming(Box<Streaming>),
+}
+
+/// An upstream's answer that was read whole. Its request is under way until the client has it: so many of them are in memory
+/// as may be under way at the upstream, and of one address no more than its share.
+struct Whole {
+    rest: Bytes,
+    _flight: Flight,
+}
+
+impl Whole {
+    fn piece(&mut self) -> Option<Bytes> {
+        let length = self.rest.len().min(PIECE_BYTES);
+        (length > 0).then(|| self.rest.split_to(length))
+    }
 }
 
 /// A body that comes from an upstream.
@@ -80,7 +99,7 @@ impl Streaming {
         if http_body::Body::is_end_stream(&self.incoming)
             && let Some(lease) = self.lease.take()
         {
-            lease.give_back();
+            drop(lease.give_back());
         }
     }
 
@@ -117,7 +136,7 @@ impl Streaming {
             }
             Poll::Ready(None) => {
                 if let Some(lease) = self.lease.take() {
-                    lease.give_back();
+                    drop(lease.give_back());
                 }
                 Poll::Ready(None)
             }
@@ -151,6 +170,11 @@ impl AnswerBody {
     pub(crate) fn full(bytes: Bytes, tail: Box<Tail>) -> Self {
         let bytes = if bytes.is_empty() { None } else { Some(bytes) };
         Self::of(Source::Full(bytes), tail)
+    }
+
+    /// An upstream's answer that is in memory, and its place among the requests under way there.
+    pub(crate) fn whole(bytes: Bytes, flight: Flight, tail: Box<Tail>) -> Self {
+        Self::of(Source::Whole(Box::new(Whole { rest: bytes, _flight: flight })), tail)
     }
 
     /// An upstream's answer. The request ends when the body does.
@@ -187,6 +211,7 @@ impl http_body::Body for AnswerBody {
         let this = self.get_mut();
         let polled = match &mut this.source {
             Source::Full(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Source::Whole(whole) => Poll::Ready(whole.piece().map(|bytes| Ok(Frame::data(bytes)))),
             Source::Streaming(streaming) => streaming.poll_frame(cx),
         };
         match &polled {
@@ -203,6 +228,7 @@ impl http_body::Body for AnswerBody {
     fn is_end_stream(&self) -> bool {
         let has_ended = match &self.source {
             Source::Full(bytes) => bytes.is_none(),
+            Source::Whole(whole) => whole.rest.is_empty(),
             Source::Streaming(streaming) => http_body::Body::is_end_stream(&streaming.incoming),
         };
         has_ended && self.keeper().is_none()
@@ -211,7 +237,25 @@ impl http_body::Body for AnswerBody {
     fn size_hint(&self) -> SizeHint {
         match &self.source {
             Source::Full(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
+            Source::Whole(whole) => SizeHint::with_exact(whole.rest.len() as u64),
             Source::Streaming(streaming) => http_body::Body::size_hint(&streaming.incoming),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+    use crate::upstream::{Pools, Room, Upstream, UpstreamOptions};
+
+    #[test]
+    fn an_answer_in_memory_is_handed_out_in_pieces() {
+        let upstream = Upstream::new(UpstreamOptions::new("u", "http://127.0.0.1:1").unwrap()).unwrap();
+        let flight = Rc::new(Pools::new(1)).depart(Room::divide(2, 1), &upstream, || None).ok().unwrap();
+        let mut whole = Whole { rest: Bytes::from(vec![0; 2 * PIECE_BYTES + 1]), _flight: flight };
+        let pieces: Vec<usize> = std::iter::from_fn(|| whole.piece()).map(|piece| piece.len()).collect();
+        assert_eq!(pieces, [PIECE_BYTES, PIECE_BYTES, 1]);
+        assert!(whole.rest.is_empty());
     }
 }

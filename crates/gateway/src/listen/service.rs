@@ -181,14 +181,14 @@ async fn pass_on<F: Finishing>(
     }
     hop::strip_answer(&mut answer.headers);
     forward::settle_length(&mut answer, &incoming);
-    let (mut rest, mut read) = (Some((incoming, lease)), None);
+    let (mut rest, mut read, mut flight) = (Some((incoming, lease)), None, None);
     if let Some(bytes) = finish.body_bytes_max(&answer)
         && let Some((mut incoming, lease)) = rest.take()
     {
         let max = Bound { bytes, key: "answer_bytes_max of the route" };
         let body = Box::pin(body::read(&mut incoming, max, gate.limits.own_body)).await;
         match &body {
-            Ok(_) => lease.give_back(),
+            Ok(_) => flight = Some(lease.give_back()),
             Err(ReadError::Late | ReadError::Broken(_)) => lease.broke_off(),
             Err(ReadError::TooLarge(_) | ReadError::Trailers(_)) => {}
         }
@@ -203,7 +203,10 @@ async fn pass_on<F: Finishing>(
     }
     tail.answered(answer.status);
     let body = match rest {
-        None => AnswerBody::full(body.unwrap_or_default(), tail),
+        None => match (body, flight) {
+            (Some(bytes), Some(flight)) => AnswerBody::whole(bytes, flight, tail),
+            (bytes, _) => AnswerBody::full(bytes.unwrap_or_default(), tail),
+        },
         Some((incoming, lease)) => {
             let is_last = finish.is_last_of_session(answer.status);
             let watch = watch.map(|watch| if is_last { watch.beyond_its_session() } else { watch });

@@ -172,12 +172,14 @@ impl Lease {
         Self { sender, backend, upstream: Arc::clone(upstream), flight, pulse: Rc::clone(pulse), request }
     }
 
-    /// The answer was read to its end: the connection may serve again, unless the request is still being sent.
-    pub(crate) fn give_back(self) {
+    /// The answer was read to its end: the connection may serve again, unless the request is still being sent. The request
+    /// is counted for as long as the caller keeps it so.
+    pub(crate) fn give_back(self) -> Flight {
         if !self.sender.is_last && self.request.as_ref().is_none_or(|request| request.is_done()) {
             let expires = self.pulse.now_ms().saturating_add(millis(self.upstream.times.pool_idle));
             self.flight.pools.put(self.backend, self.sender, self.upstream.pool_size, expires);
         }
+        self.flight
     }
 
     /// The connection has left HTTP; it is counted for as long as the caller keeps it so.

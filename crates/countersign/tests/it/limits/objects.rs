@@ -6,6 +6,7 @@ use countersign_gateway::limits::Limits;
 use countersign_identity::service::By;
 
 use super::{PATIENCE, refused};
+use crate::frames::{END_HEADERS, END_STREAM, Frames, HEADERS, WINDOW_UPDATE, fields, frame};
 use crate::threats::{Ground, basic};
 
 const WORLD: &str = r#"
@@ -182,6 +183,40 @@ fn bodies_and_answers_with_ids_are_bounded_in_bytes() {
     let told = list(&answer(1024 * 1024 + 1));
     assert_eq!(told.status(), 502, "{}", told.bytes());
     assert!(!told.body().contains("xxx"));
+}
+
+/// It is in memory until its client has taken it, whose connection has windows for a part of it.
+#[test]
+fn an_answer_that_was_read_counts_until_it_was_taken() {
+    // Both that may be under way.
+    let limits = Limits { upstream_requests: 2, ..Limits::default() };
+    let ground = Ground::limited_in("enactor", WORLD, limits, PATIENCE);
+    owns_orders(&ground);
+    let answer = format!("[{{\"id\":1,\"x\":\"{}\"}}]", "x".repeat(500_000));
+    let ann = basic("ann", "administers-it-1");
+    let list = fields(&[
+        (b":method", b"GET"),
+        (b":scheme", b"http"),
+        (b":authority", b"a.example"),
+        (b":path", b"/list"),
+        (b"authorization", ann.as_bytes()),
+    ]);
+    let mut clients: Vec<Frames> = (0..2).map(|_| Frames::open(ground.world.address, &[])).collect();
+    for client in &mut clients {
+        says(&ground, &answer);
+        client.send(&frame(HEADERS, END_HEADERS | END_STREAM, 1, &list)).unwrap();
+        let begun = client.next().unwrap();
+        assert_eq!((begun.kind, begun.flags & END_STREAM), (HEADERS, 0));
+    }
+    assert_eq!(ground.world.upstream.take().len(), 2);
+    refused(&ground, &json("GET /search?customerId=1", ""), 503, "unavailable", "limits.upstream_requests");
+    for client in &mut clients {
+        for stream in [0, 1] {
+            client.send(&frame(WINDOW_UPDATE, 0, stream, &500_000_u32.to_be_bytes())).unwrap();
+        }
+        assert_eq!(client.ended(1), Ok(()));
+    }
+    ground.send(&json("GET /search?customerId=1", "")).passed();
 }
 
 #[test]
