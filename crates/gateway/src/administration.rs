@@ -32,14 +32,17 @@ use tokio::task::JoinHandle;
 const HEAD: Duration = Duration::from_secs(10);
 /// Cookies of a browser that looks at the page included.
 const HEAD_BYTES: usize = 16 * 1024;
-/// Monitors, a console, a person or two.
+/// Monitors, a console, a person or two; and services that call.
 const CONNECTIONS: usize = 64;
+/// Of these, connections on which services call; the others are for monitors. An orchestrator that is not answered takes the
+/// gate for dead and starts it anew, and a service may call in as many threads as it has.
+const CALLING: usize = 48;
 /// An answer is taken as fast as the line goes, or by nobody.
 const WRITE: Duration = Duration::from_secs(30);
 /// After a failed `accept` (no descriptors left): a moment's rest.
 const REST: Duration = Duration::from_millis(100);
 
-use crate::administration::calls::Calls;
+use crate::administration::calls::{Calling, Calls};
 use crate::administration::hosts::Hosts;
 use crate::administration::patient::Patient;
 use crate::listen::bind_alone;
@@ -83,22 +86,29 @@ pub struct Administration {
 /// # Errors
 /// If the address cannot be bound.
 pub fn start(runtime: &Handle, options: AdministrationOptions) -> io::Result<Administration> {
-    start_with(runtime, options, CONNECTIONS, WRITE)
+    start_with(runtime, options, Bounds { connections: CONNECTIONS, calling: CALLING, write: WRITE })
 }
 
-/// Starts it with room for so many connections, and another patience with clients that take nothing.
+/// How many connections there is room for, on how many of them services call, and how long somebody may take nothing.
+#[derive(Clone, Copy)]
+struct Bounds {
+    connections: usize,
+    calling: usize,
+    write: Duration,
+}
+
+/// Starts it with other bounds.
 fn start_with(
     runtime: &Handle,
     options: AdministrationOptions,
-    connections: usize,
-    write: Duration,
+    bounds: Bounds,
 ) -> io::Result<Administration> {
     let socket = bind_alone(options.address)?;
     let address = socket.local_addr()?;
     let _inside = runtime.enter();
     let listener = TcpListener::from_std(socket)?;
     let (stop, stopped) = watch::channel(false);
-    let task = runtime.spawn(accept(listener, Arc::new(options), connections, write, stopped));
+    let task = runtime.spawn(accept(listener, Arc::new(options), bounds, stopped));
     Ok(Administration { address, stop, task })
 }
 
@@ -119,11 +129,11 @@ impl Administration {
 async fn accept(
     listener: TcpListener,
     options: Arc<AdministrationOptions>,
-    connections: usize,
-    write: Duration,
+    bounds: Bounds,
     mut stopped: watch::Receiver<bool>,
 ) {
-    let room = Arc::new(Semaphore::new(connections));
+    let room = Arc::new(Semaphore::new(bounds.connections));
+    let calling = Arc::new(Semaphore::new(bounds.calling));
     let hosts = Arc::new(Hosts::new(options.hosts.clone()));
     loop {
         let accepted = tokio::select! {
@@ -135,9 +145,11 @@ async fn accept(
             Ok((stream, _)) => {
                 let Ok(permit) = Arc::clone(&room).try_acquire_owned() else { continue };
                 let (options, hosts, stopped) = (Arc::clone(&options), Arc::clone(&hosts), stopped.clone());
+                let calling = Calling::new(&calling);
                 tokio::spawn(async move {
                     let own = stream.local_addr().ok().map(|own| own.ip().to_canonical());
-                    serve(Patient::new(stream, write), own, options, hosts, stopped).await;
+                    let stream = Patient::new(stream, bounds.write);
+                    serve(stream, own, options, hosts, calling, stopped).await;
                     drop(permit);
                 });
             }
@@ -154,15 +166,21 @@ async fn serve(
     own: Option<IpAddr>,
     options: Arc<AdministrationOptions>,
     hosts: Arc<Hosts>,
+    calling: Calling,
     mut stopped: watch::Receiver<bool>,
 ) {
+    let calling = Arc::new(calling);
     let service = service_fn(move |request: Request<Incoming>| {
-        let (options, hosts) = (Arc::clone(&options), Arc::clone(&hosts));
+        let (options, hosts, calling) = (Arc::clone(&options), Arc::clone(&hosts), Arc::clone(&calling));
         async move {
             let response = if !hosts.know(request.headers(), request.version(), own) {
                 text(StatusCode::MISDIRECTED_REQUEST, hosts.refuse(request.headers()))
             } else if let Some(body_bytes_max) = calls::body_bytes_max(request.uri().path()) {
-                calls::answer(&options.calls, request, body_bytes_max).await
+                if calling.enter() {
+                    calls::answer(&options.calls, request, body_bytes_max).await
+                } else {
+                    calls::turn_away(request)
+                }
             } else {
                 told(&options, &request)
             };

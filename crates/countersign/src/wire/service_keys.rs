@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{SHA256, digest};
+use bytes::Bytes;
 use countersign_auth::canonical::path::decode_segment;
 use countersign_auth::port::Answer;
 use countersign_auth::secret::Secret;
@@ -28,7 +29,7 @@ pub(super) struct ServiceKey {
 
 /// The keys of all services, by the names of their APIs.
 #[derive(Debug)]
-struct ServiceKeys(HashMap<String, Vec<ServiceKey>>);
+struct ServiceKeys(HashMap<String, Vec<Arc<ServiceKey>>>);
 
 impl ServiceKeys {
     fn new(config: &Config) -> Self {
@@ -40,15 +41,15 @@ impl ServiceKeys {
                 publish: key.publish.iter().filter_map(|text| Pattern::parse(text).ok()).collect(),
                 objects: key.objects.clone(),
             });
-            (api.name.clone(), keys.collect())
+            (api.name.clone(), keys.map(Arc::new).collect())
         });
         Self(keys.collect())
     }
 
     /// The key of an API that was shown.
-    fn shown(&self, api: &str, key: Option<&Secret>) -> Option<&ServiceKey> {
+    fn shown(&self, api: &str, key: Option<&Secret>) -> Option<&Arc<ServiceKey>> {
         let shown = sha256(key?.expose());
-        let is_it = |key: &&ServiceKey| verify_slices_are_equal(&key.sha256, &shown).is_ok();
+        let is_it = |key: &&Arc<ServiceKey>| verify_slices_are_equal(&key.sha256, &shown).is_ok();
         self.0.get(api)?.iter().find(is_it)
     }
 }
@@ -62,36 +63,71 @@ pub(crate) fn sha256(key: &str) -> [u8; 32] {
 
 /// Answers services.
 pub(super) fn calls(config: &Config, identities: &Arc<Identities>, publishing: Publishing) -> Calls {
-    let desk = Arc::new((ServiceKeys::new(config), Arc::clone(identities), publishing));
+    let desk = Arc::new(Desk { identities: Arc::clone(identities), publishing: Arc::new(publishing) });
+    let keys = ServiceKeys::new(config);
     Arc::new(move |call| {
+        let asked = Asked::read(&keys, call)?;
         let desk = Arc::clone(&desk);
-        let answer: Answer<Reply> = Box::pin(async move {
-            let (keys, identities, publishing) = &*desk;
-            answer(keys, identities, publishing, call).await
-        });
-        answer
+        let with_body =
+            move |body| -> Answer<Reply> { Box::pin(async move { desk.answer(asked, body).await }) };
+        Ok(Box::new(with_body))
     })
 }
 
-async fn answer(keys: &ServiceKeys, identities: &Identities, publishing: &Publishing, call: Call) -> Reply {
-    let segments: Option<Vec<_>> = call.path.split('/').skip(1).map(decode_segment).collect();
-    let segments = segments.unwrap_or_default();
-    let segments: Vec<&str> = segments.iter().map(|segment| &**segment).collect();
-    let [what, api, rest @ ..] = segments.as_slice() else { return no_such_call() };
-    // An API that is not there has no keys: nobody learns which there are.
-    let Some(key) = keys.shown(api, call.key.as_ref()) else {
-        let why = "a service key of this api is needed, as a bearer token";
-        return Reply::refused(StatusCode::UNAUTHORIZED, why);
-    };
-    match (*what, &call.method, rest) {
-        ("events", &Method::POST, []) => {
-            let (status, body) = publishing.post(api, &key.publish, &call.body);
+/// A call of a service that is known.
+struct Asked {
+    key: Arc<ServiceKey>,
+    method: Method,
+    /// What is called, the API, and what stands behind it.
+    segments: Vec<String>,
+}
+
+impl Asked {
+    fn read(keys: &ServiceKeys, call: Call) -> Result<Self, Reply> {
+        let segments =
+            call.path.split('/').skip(1).map(|segment| Some(decode_segment(segment)?.into_owned()));
+        let segments: Vec<String> = segments.collect::<Option<_>>().unwrap_or_default();
+        let [_, api, ..] = segments.as_slice() else { return Err(no_such_call()) };
+        // An API that is not there has no keys: nobody learns which there are.
+        let key = keys.shown(api, call.key.as_ref()).ok_or_else(|| {
+            let why = "a service key of this api is needed, as a bearer token";
+            Reply::refused(StatusCode::UNAUTHORIZED, why)
+        })?;
+        Ok(Self { key: Arc::clone(key), method: call.method, segments })
+    }
+}
+
+struct Desk {
+    identities: Arc<Identities>,
+    publishing: Arc<Publishing>,
+}
+
+impl Desk {
+    async fn answer(&self, asked: Asked, body: Bytes) -> Reply {
+        let Asked { key, method, segments } = asked;
+        let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+        let [what, api, rest @ ..] = segments.as_slice() else { return no_such_call() };
+        match (*what, &method, rest) {
+            ("events", &Method::POST, []) => self.publish((*api).to_owned(), key, body).await,
+            ("objects", method, rest) => desk::answer(&self.identities, &key, api, method, rest, &body).await,
+            (_, _, _) => no_such_call(),
+        }
+    }
+
+    /// An event for a role is for whoever of all that listen has it, which takes its time: beside what else the control
+    /// plane does.
+    async fn publish(&self, api: String, key: Arc<ServiceKey>, body: Bytes) -> Reply {
+        let publishing = Arc::clone(&self.publishing);
+        let posted = tokio::task::spawn_blocking(move || {
+            let (status, body) = publishing.post(&api, &key.publish, &body);
             let (service, status_code) = (key.name.as_str(), status.as_u16());
             tracing::debug!(api, service, http.status = status_code, "took an event");
             Reply { status, body }
-        }
-        ("objects", method, rest) => desk::answer(identities, key, api, method, rest, &call.body).await,
-        (_, _, _) => no_such_call(),
+        });
+        posted.await.unwrap_or_else(|error| {
+            tracing::error!(%error, "could not publish an event");
+            Reply::refused(StatusCode::INTERNAL_SERVER_ERROR, "the event was not published")
+        })
     }
 }
 

@@ -1,15 +1,16 @@
 //! Calls of services: what is not a plain text for everybody, but asked for with a key.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
 use countersign_auth::port::Answer;
 use countersign_auth::secret::Secret;
-use http::header::AUTHORIZATION;
-use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http::header::{AUTHORIZATION, CONNECTION, RETRY_AFTER};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{text, typed};
 use crate::body::{Bound, ReadError, linger, read};
@@ -23,7 +24,7 @@ const BELOW: [(&str, usize); 2] = [("/events/", EVENT_BYTES_MAX), ("/objects/", 
 /// Services are near.
 const BODY_TIME: Duration = Duration::from_secs(10);
 
-/// A call of a service.
+/// A call of a service, whose body has not been read.
 #[derive(Debug)]
 pub struct Call {
     /// Its method.
@@ -33,8 +34,6 @@ pub struct Call {
     /// The key of `Authorization: Bearer`; nobody is known without. It stands in a header that no page of another
     /// origin may send, so that none can call.
     pub key: Option<Secret>,
-    /// Its body.
-    pub body: Bytes,
 }
 
 /// What a service is told.
@@ -53,8 +52,44 @@ impl Reply {
     }
 }
 
-/// Answers calls of services.
-pub type Calls = Arc<dyn Fn(Call) -> Answer<Reply> + Send + Sync>;
+/// Answers calls of services: it is known who calls before a body is read, or it is not read.
+pub type Calls = Arc<dyn Fn(Call) -> Result<WithBody, Reply> + Send + Sync>;
+
+/// Answers one of them, when its body is there.
+pub type WithBody = Box<dyn FnOnce(Bytes) -> Answer<Reply> + Send>;
+
+/// One connection's place among those on which services call; it keeps it until it ends.
+pub(super) struct Calling {
+    room: Arc<Semaphore>,
+    place: OnceLock<OwnedSemaphorePermit>,
+}
+
+impl Calling {
+    pub(super) fn new(room: &Arc<Semaphore>) -> Self {
+        Self { room: Arc::clone(room), place: OnceLock::new() }
+    }
+
+    /// Takes the place, if it has none; false if there is none left.
+    pub(super) fn enter(&self) -> bool {
+        if self.place.get().is_none()
+            && let Ok(place) = Arc::clone(&self.room).try_acquire_owned()
+        {
+            // Requests of a connection come one after the other: nobody was faster.
+            let _new = self.place.set(place);
+        }
+        self.place.get().is_some()
+    }
+}
+
+/// Answers a service that calls on one connection too many; it ends, so that others have it.
+pub(super) fn turn_away(request: Request<Incoming>) -> Response<Full<Bytes>> {
+    tokio::spawn(linger(request.into_body()));
+    let why = "services call on as many connections as they may";
+    let mut response = told(Reply::refused(StatusCode::SERVICE_UNAVAILABLE, why));
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    response
+}
 
 /// The longest body of a call with this path; `None` if it is none.
 pub(super) fn body_bytes_max(path: &str) -> Option<usize> {
@@ -67,21 +102,29 @@ pub(super) async fn answer(
     body_bytes_max: usize,
 ) -> Response<Full<Bytes>> {
     let (head, mut body) = request.into_parts();
+    let call = Call { key: key(&head.headers), method: head.method, path: head.uri.path().to_owned() };
+    let with_body = match calls(call) {
+        Ok(with_body) => with_body,
+        Err(reply) => {
+            tokio::spawn(linger(body));
+            return told(reply);
+        }
+    };
     let max = Bound { bytes: body_bytes_max, key: "the longest of its kind" };
     let read = read(&mut body, max, BODY_TIME).await;
     if matches!(read, Err(ReadError::TooLarge(_))) {
         tokio::spawn(linger(body));
     }
-    let Reply { status, body } = match read {
-        Ok(body) => {
-            let (method, path) = (head.method, head.uri.path().to_owned());
-            calls(Call { key: key(&head.headers), method, path, body }).await
-        }
+    told(match read {
+        Ok(body) => with_body(body).await,
         Err(ReadError::TooLarge(_)) => Reply::refused(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large"),
         Err(ReadError::Late | ReadError::Broken(_) | ReadError::Trailers(_)) => {
             Reply::refused(StatusCode::BAD_REQUEST, "the body did not come")
         }
-    };
+    })
+}
+
+fn told(Reply { status, body }: Reply) -> Response<Full<Bytes>> {
     if body.is_empty() { text(status, String::new()) } else { typed(status, "application/json", body) }
 }
 

@@ -6,6 +6,7 @@ use std::time::Instant;
 use http::header::HOST;
 use http::{HeaderMap, Version};
 
+use super::calls::Reply;
 use super::*;
 
 fn options() -> AdministrationOptions {
@@ -15,7 +16,7 @@ fn options() -> AdministrationOptions {
         ready: Arc::new(|| Err("the store is away".into())),
         metrics: Arc::new(|| "# EOF\n".into()),
         assertion_keys: Arc::new(|| "{\"keys\":[]}".into()),
-        calls: Arc::new(|_| Box::pin(async { unreachable!("no test calls") })),
+        calls: Arc::new(|_| Ok(Box::new(|_| unreachable!("no test calls")))),
         token_keys: Arc::new(|| "{\"keys\":[1]}".into()),
     }
 }
@@ -141,6 +142,63 @@ const LONG: usize = 16 * 1024 * 1024;
 const STILL: Duration = Duration::from_secs(10);
 /// Connections that there is room for.
 const ROOM: usize = 4;
+const BOUNDS: Bounds = Bounds { connections: ROOM, calling: 2, write: STILL };
+
+/// The answer's status to a request on a connection.
+fn status(stream: &mut std::net::TcpStream, request: &str) -> u16 {
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut first = [0; 12];
+    stream.read_exact(&mut first).unwrap();
+    std::str::from_utf8(&first[9..]).unwrap().parse().unwrap()
+}
+
+#[test]
+fn services_that_call_leave_room_for_monitors() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let calls: Calls = Arc::new(|_| {
+        let done = Reply { status: StatusCode::NO_CONTENT, body: String::new() };
+        Ok(Box::new(|_| Box::pin(async { done })))
+    });
+    let running = start_with(runtime.handle(), AdministrationOptions { calls, ..options() }, BOUNDS).unwrap();
+    let open = || std::net::TcpStream::connect(running.address()).unwrap();
+    let call = "POST /events/x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}";
+    let mut calling = [open(), open()];
+    for stream in &mut calling {
+        assert_eq!(status(stream, call), 204);
+    }
+    let mut one_more = open();
+    assert_eq!(status(&mut one_more, call), 503);
+    let mut rest = String::new();
+    one_more.read_to_string(&mut rest).unwrap();
+    assert!(rest.contains("connection: close") && rest.contains("retry-after: 1"), "{rest}");
+    assert_eq!(status(&mut open(), "GET /live HTTP/1.1\r\nHost: localhost\r\n\r\n"), 200);
+    // One that has its place keeps it, and leaves it when it ends.
+    let [mut first, second] = calling;
+    let mut head = [0; 1024];
+    let _rest = first.read(&mut head).unwrap();
+    assert_eq!(status(&mut first, call), 204);
+    drop(second);
+    let until = Instant::now() + 12 * STILL;
+    while status(&mut open(), call) != 204 {
+        assert!(Instant::now() < until, "a connection that ended leaves no room");
+    }
+    runtime.block_on(running.stop());
+}
+
+#[test]
+fn no_body_is_read_of_whoever_is_not_known() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let calls: Calls = Arc::new(|call| {
+        assert!(call.key.is_none());
+        Err(Reply::refused(StatusCode::UNAUTHORIZED, "a key is needed"))
+    });
+    let running = start(runtime.handle(), AdministrationOptions { calls, ..options() }).unwrap();
+    let mut stream = std::net::TcpStream::connect(running.address()).unwrap();
+    // It is answered though its body never comes.
+    let call = "POST /objects/x/y HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n";
+    assert_eq!(status(&mut stream, call), 401);
+    runtime.block_on(running.stop());
+}
 
 #[test]
 fn whoever_takes_nothing_keeps_nobody_out_for_long() {
@@ -149,7 +207,7 @@ fn whoever_takes_nothing_keeps_nobody_out_for_long() {
     let long = "x".repeat(LONG);
     let metrics: Text = Arc::new(move || long.clone());
     let options = AdministrationOptions { metrics, ..options() };
-    let running = start_with(runtime.handle(), options, ROOM, STILL).unwrap();
+    let running = start_with(runtime.handle(), options, BOUNDS).unwrap();
     let ask = |path: &str| {
         let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
         socket.set_recv_buffer_size(4096).unwrap();

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{CUSTOMER, PATIENCE, WORLD, get, refused};
 use crate::digest::{Challenge, Response};
-use crate::process::Site;
+use crate::process::{CONFIG, Site};
 use crate::raw::Client;
 use crate::threats::{Ground, basic};
 use crate::world::keys;
@@ -258,16 +258,27 @@ fn heads_at_the_administration_listener_are_bounded() {
 #[test]
 fn bodies_of_calls_of_services_are_bounded() {
     let site = Site::new(Vec::new());
+    // SHA-256 of `k`.
+    let key = "8254c329a92850f6d539dd376f4816ee2764517da5e0235514af433164480d7a";
+    let key = format!("service_key = [{{ name = \"till\", sha256 = \"{key}\", publish = [\"/x/*\"] }}]");
+    let configuration = site.configuration();
+    site.write(CONFIG, &configuration.replacen("name = \"crm\"\n", &format!("name = \"crm\"\n{key}\n"), 1));
     let mut gate = site.start();
     let line = gate.said("listening for administration");
     let address = line["listener.address"].as_str().unwrap().parse().unwrap();
-    let ask = |path: &str, bytes: usize| {
-        let head = format!("POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {bytes}\r\n\r\n");
+    let ask = |path: &str, key: &str, bytes: usize| {
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {key}\r\nContent-Length: {bytes}\r\n\r\n"
+        );
         let request = [head.into_bytes(), vec![b' '; bytes]].concat();
         Client::new(address).exchange(0, &request).unwrap().head.status()
     };
-    for (path, most) in [("/events/crm", 96 * 1024), ("/objects/crm/order", 256 * 1024)] {
-        assert_eq!(ask(path, most), 401, "{path}");
-        assert_eq!(ask(path, most + 1), 413, "{path}");
+    // The API has no push channels, and the key is for no objects.
+    for (path, most, status) in [("/events/crm", 96 * 1024, 404), ("/objects/crm/order", 256 * 1024, 403)] {
+        assert_eq!(ask(path, "k", most), status, "{path}");
+        assert_eq!(ask(path, "k", most + 1), 413, "{path}");
+        // Of whoever has no key nothing is read.
+        assert_eq!(ask(path, "other", most), 401, "{path}");
+        assert_eq!(ask(path, "other", most + 1), 401, "{path}");
     }
 }

@@ -290,6 +290,11 @@ pub(super) const FIXED: &[Fixed] = &[
         ("crates/gateway/src/administration/tests.rs", "whoever_takes_nothing_keeps_nobody_out_for_long"),
     ),
     fixed(
+        "connections there on which services call",
+        ("crates/gateway/src/administration.rs", "CALLING"),
+        ("crates/gateway/src/administration/tests.rs", "services_that_call_leave_room_for_monitors"),
+    ),
+    fixed(
         "how long a client there may take nothing of an answer",
         ("crates/gateway/src/administration.rs", "WRITE"),
         ("crates/gateway/src/administration/tests.rs", "whoever_takes_nothing_keeps_nobody_out_for_long"),
