@@ -12,6 +12,7 @@ mod answer;
 mod devices;
 mod fields;
 mod names;
+mod turns;
 mod users;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -27,6 +28,8 @@ use countersign_identity::accounts::{AccountView, Standing};
 use countersign_identity::service::{By, Service};
 use http::Method;
 use serde_json::{Value, json};
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
 
 use crate::mounted::World;
 use crate::push::Push;
@@ -35,6 +38,7 @@ use answer::{Failure, done, done_with};
 use devices::Devices;
 use fields::Query;
 use names::Names;
+use turns::Turns;
 
 /// Which accounts the service is about.
 const KIND: &str = "users";
@@ -74,8 +78,14 @@ pub(crate) struct Centre {
     names: Names,
     agents: Mutex<Agents>,
     devices: Mutex<Devices>,
-    /// One change of agents or devices at a time: memory and store see them in one order.
-    changing: tokio::sync::Mutex<()>,
+    /// Where lists of all users are made, whose turn it is to ask for one, and the one place for making it.
+    runtime: Handle,
+    lists: Turns,
+    listing: Arc<Semaphore>,
+    /// Of an account one change of what it does or has at a time: memory and store see them in one order.
+    changes: Turns,
+    /// Devices change hands, and have numbers that nobody else has: one change of them at a time, of one whose turn it is.
+    changing_devices: tokio::sync::Mutex<()>,
 }
 
 impl Centre {
@@ -88,6 +98,7 @@ impl Centre {
         options: CentreOptions,
         push: Option<Arc<Push>>,
         world: &World,
+        runtime: &Handle,
     ) -> Result<Self, Unavailable> {
         let World { service, clock, random } = world.clone();
         let names = Names::new(*service.derivation_key().expose(), api);
@@ -102,7 +113,11 @@ impl Centre {
             names,
             agents: Mutex::new(agents),
             devices: Mutex::new(devices),
-            changing: tokio::sync::Mutex::default(),
+            runtime: runtime.clone(),
+            lists: Turns::default(),
+            listing: Arc::new(Semaphore::new(1)),
+            changes: Turns::default(),
+            changing_devices: tokio::sync::Mutex::default(),
         })
     }
 
@@ -110,7 +125,7 @@ impl Centre {
     ///
     /// # Errors
     /// Only what the gate itself refuses, in the dialect's words; what the service refuses is its answer.
-    pub(crate) async fn serve(&self, call: ServiceCall) -> Result<ServiceAnswer, Refusal> {
+    pub(crate) async fn serve(self: &Arc<Self>, call: ServiceCall) -> Result<ServiceAnswer, Refusal> {
         match self.answer(&call).await {
             Ok(answer) => Ok(answer),
             Err(Failure::Own(failed)) => Ok(failed.answer()),
@@ -118,7 +133,7 @@ impl Centre {
         }
     }
 
-    async fn answer(&self, call: &ServiceCall) -> Result<ServiceAnswer, Failure> {
+    async fn answer(self: &Arc<Self>, call: &ServiceCall) -> Result<ServiceAnswer, Failure> {
         let path = call.path.trim_end_matches('/');
         let segments: Vec<&str> = path.split('/').skip(1).collect();
         let method = if call.method == Method::HEAD { &Method::GET } else { &call.method };
@@ -128,15 +143,15 @@ impl Centre {
         }
         let me = Caller::of(call)?;
         match (segments.as_slice(), method) {
-            (["me"], &Method::GET) => self.me(&me, &Query::of(call)),
+            (["me"], &Method::GET) => self.me(&me, &Query::of(call)?),
             (["me"], &Method::POST) => self.operate(&me, None, call).await,
             (["me", "channels", channel], &Method::POST) => self.operate(&me, Some(channel), call).await,
-            (["me", "devices"], &Method::GET) => Ok(self.list_devices(&me, me.account.id, &Query::of(call))),
+            (["me", "devices"], &Method::GET) => Ok(self.list_devices(&me, me.account.id, &Query::of(call)?)),
             (["me", "devices"], &Method::POST) => {
                 self.need(&me, &self.options.agents)?;
                 self.add_device(&me, me.account, call).await
             }
-            (["users"], &Method::GET) => self.list_users(&me, &Query::of(call)),
+            (["users"], &Method::GET) => self.list_users(&me, Query::of(call)?).await,
             (["users"], &Method::POST) => self.create_user(&me, call).await,
             (["users", user, rest @ ..], _) => self.about_user(&me, user, rest, method, call).await,
             _ => Err(Failure::Gate(Refusal::new(Reason::NotFound, "the service has no such call"))),
@@ -154,13 +169,13 @@ impl Centre {
         match (rest, method) {
             ([], &Method::GET) => {
                 let view = self.readable(me, user)?;
-                Ok(done_with(json!({ "user": self.user(me, &view, &Query::of(call)) })))
+                Ok(done_with(json!({ "user": self.user(me, &view, &Query::of(call)?) })))
             }
             ([], &Method::PUT) => self.change_user(me, user, call).await,
             ([], &Method::DELETE) => self.delete_user(me, user).await,
             (["devices"], &Method::GET) => {
                 let view = self.readable(me, user)?;
-                Ok(self.list_devices(me, view.account.id, &Query::of(call)))
+                Ok(self.list_devices(me, view.account.id, &Query::of(call)?))
             }
             (["devices"], &Method::POST) => {
                 let view = self.changeable(me, user)?;
@@ -168,7 +183,7 @@ impl Centre {
             }
             (["devices", device], &Method::DELETE) => {
                 let view = self.changeable(me, user)?;
-                self.remove_device(&view.account, device).await
+                self.remove_device(me, &view.account, device).await
             }
             (["sessions"], &Method::GET) => {
                 let view = self.changeable(me, user)?;
@@ -191,7 +206,7 @@ impl Centre {
     /// The caller, with what belongs to him as far as he asks for it.
     fn me(&self, me: &Caller<'_>, query: &Query) -> Result<ServiceAnswer, Failure> {
         let view = self.service.account(me.account.id).ok_or_else(Failure::user_not_found)?;
-        let mut user = query.select(self.user_members(me, &view));
+        let mut user = query.select(self.user_members(me.base, &view));
         for name in query.subresources() {
             user.insert(name.to_owned(), self.subresource(me, name));
         }

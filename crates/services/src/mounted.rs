@@ -95,7 +95,7 @@ impl Mounted {
             let known = before.and_then(|before| before.mounts.get(api.name()));
             let own = match known.filter(|known| known.endpoints == endpoints(api)) {
                 Some(same) => same.clone(),
-                None => mounts_of(api, world).await?,
+                None => mounts_of(api, world, runtime).await?,
             };
             mounts.insert(Arc::clone(api.name()), own);
         }
@@ -138,7 +138,7 @@ fn endpoints(api: &Api) -> HashMap<Arc<str>, (Named, ServiceOptions)> {
     api.services().map(of).collect()
 }
 
-async fn mounts_of(api: &Api, world: &World) -> Result<Mounts, Unavailable> {
+async fn mounts_of(api: &Api, world: &World, runtime: &Handle) -> Result<Mounts, Unavailable> {
     let mut mounts = Mounts { endpoints: endpoints(api), ..Mounts::default() };
     let mut centre: Option<CentreOptions> = None;
     for (_, named, options) in api.services() {
@@ -156,7 +156,8 @@ async fn mounts_of(api: &Api, world: &World) -> Result<Mounts, Unavailable> {
     }
     if let Some(options) = centre {
         let push = mounts.push.clone();
-        mounts.centre = Some(Arc::new(Centre::new(Arc::clone(api.name()), options, push, world).await?));
+        let centre = Centre::new(Arc::clone(api.name()), options, push, world, runtime).await?;
+        mounts.centre = Some(Arc::new(centre));
     }
     Ok(mounts)
 }

@@ -8,6 +8,7 @@ mod addressed;
 mod answers;
 mod bad_days;
 mod beside;
+mod centres;
 mod challenges;
 mod claims;
 mod descriptors;

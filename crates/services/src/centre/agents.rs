@@ -167,7 +167,7 @@ impl Centre {
         };
         let operation = Operation::named(name)
             .ok_or_else(|| Failure::new(Code::Invalid, "operationName is not known"))?;
-        let _one_at_a_time = self.changing.lock().await;
+        let _turn = self.changes.enter(me.account.id).await?;
         match operation {
             // Whoever he is, and whatever the store says, he may leave.
             Operation::End => {
@@ -272,8 +272,8 @@ impl Centre {
         gone.iter().for_each(|account| self.tell(*account));
         let centre = Arc::clone(self);
         tokio::spawn(async move {
-            let _one_at_a_time = centre.changing.lock().await;
             for account in gone {
+                let _turn = centre.changes.enter_in_any_case(account).await;
                 if !centre.agents().of(account).is_logged_in() {
                     centre.forget(account).await;
                 }

@@ -64,6 +64,15 @@ impl Device {
     }
 }
 
+/// Whether a property of a device is, or holds, this.
+fn has(device: &Map<String, Value>, name: &str, wanted: &str) -> bool {
+    let is_it = |value: &Value| value.as_str() == Some(wanted);
+    device.get(name).is_some_and(|value| match value.as_array() {
+        Some(items) => items.iter().any(is_it),
+        None => is_it(value),
+    })
+}
+
 fn device_state(agent: &Agent) -> &'static str {
     if agent.is_logged_in() { "Active" } else { "Inactive" }
 }
@@ -122,8 +131,8 @@ impl Centre {
     pub(super) fn list_devices(&self, me: &Caller<'_>, account: AccountId, query: &Query) -> ServiceAnswer {
         let agent = self.agents().of(account);
         let devices = self.devices().of(account);
-        let shown =
-            devices.iter().map(|device| device.json(me.base, &agent)).filter(|one| query.matches(one));
+        let shown = devices.iter().map(|device| device.json(me.base, &agent));
+        let shown = shown.filter(|one| query.matches(|name, wanted| has(one, name, wanted)));
         let (offset, limit) = query.part();
         let shown = shown.skip(offset).take(limit);
         if query.wants_fields() {
@@ -146,7 +155,8 @@ impl Centre {
             return Err(Failure::new(Code::State, "Devices are given to agents"));
         }
         let body = object(call)?;
-        let _one_at_a_time = self.changing.lock().await;
+        let _turn = self.changes.enter(me.account.id).await?;
+        let _one_at_a_time = self.changing_devices.lock().await;
         let mut own = self.devices().of(user.id);
         if own.len() >= DEVICES_MAX {
             return Err(Failure::new(Code::State, "The user has as many devices as he may"));
@@ -173,8 +183,14 @@ impl Centre {
         Ok(done_with(json!({ "id": id, "uri": format!("{}{path}", me.base), "path": path })))
     }
 
-    pub(super) async fn remove_device(&self, user: &Account, id: &str) -> Result<ServiceAnswer, Failure> {
-        let _one_at_a_time = self.changing.lock().await;
+    pub(super) async fn remove_device(
+        &self,
+        me: &Caller<'_>,
+        user: &Account,
+        id: &str,
+    ) -> Result<ServiceAnswer, Failure> {
+        let _turn = self.changes.enter(me.account.id).await?;
+        let _one_at_a_time = self.changing_devices.lock().await;
         let mut own = self.devices().of(user.id);
         let before = own.len();
         own.retain(|device| device.id != id);

@@ -1,8 +1,11 @@
 //! Users: accounts of the gate, as this service shows and changes them.
 
+use std::sync::Arc;
+
 use countersign_auth::account::Account;
 use countersign_auth::port::Operations;
 use countersign_auth::port::services::{ServiceAnswer, ServiceCall};
+use countersign_auth::refusal::{Reason, Refusal};
 use countersign_auth::secret::Secret;
 use countersign_auth::token::TokenRef;
 use countersign_identity::accounts::{AccountDraft, AccountError, AccountView, PasswordState, Standing};
@@ -13,7 +16,7 @@ use serde_json::{Map, Value, json};
 use super::agents::object;
 use super::answer::{Code, Failure, account_failure, done, done_with};
 use super::fields::Query;
-use super::{Caller, Centre, KIND};
+use super::{Caller, Centre, KIND, is_user};
 
 /// What never changes, whoever asks.
 const READ_ONLY: [&str; 4] = ["id", "uri", "path", "contactCenterId"];
@@ -42,15 +45,15 @@ fn flag(body: &Map<String, Value>, name: &str) -> Result<Option<bool>, Failure> 
 impl Centre {
     /// A user as far as the query asks.
     pub(super) fn user(&self, me: &Caller<'_>, view: &AccountView, query: &Query) -> Value {
-        query.select(self.user_members(me, view)).into()
+        query.select(self.user_members(me.base, view)).into()
     }
 
-    pub(super) fn user_members(&self, me: &Caller<'_>, view: &AccountView) -> Map<String, Value> {
+    pub(super) fn user_members(&self, base: &str, view: &AccountView) -> Map<String, Value> {
         let account = &view.account;
         let id = self.names.user(account.id);
         let path = format!("/users/{id}");
         let mut members = Map::from_iter([
-            ("uri".to_owned(), format!("{}{path}", me.base).into()),
+            ("uri".to_owned(), format!("{base}{path}").into()),
             ("path".to_owned(), path.into()),
             ("id".to_owned(), id.into()),
             ("userName".to_owned(), account.name.as_str().into()),
@@ -67,19 +70,66 @@ impl Centre {
         members
     }
 
-    pub(super) fn list_users(&self, me: &Caller<'_>, query: &Query) -> Result<ServiceAnswer, Failure> {
+    /// Whether a member of a user, as [`Centre::user_members`] names it, is or holds this. Nothing is built for it: most
+    /// users of a list are none that are asked for.
+    fn user_has(&self, base: &str, view: &AccountView, name: &str, wanted: &str) -> bool {
+        let account = &view.account;
+        let is_id = |id: &str| self.names.account(id) == Some(account.id);
+        let is_path = |path: &str| path.strip_prefix("/users/").is_some_and(is_id);
+        match name {
+            "id" => is_id(wanted),
+            "path" => is_path(wanted),
+            "uri" => wanted.strip_prefix(base).is_some_and(is_path),
+            "userName" => account.name.as_str() == wanted,
+            "firstName" => account.first_name == wanted,
+            "lastName" => account.last_name == wanted,
+            "emailAddress" => account.email == wanted,
+            "roles" => account.roles.iter().any(|role| role == wanted),
+            "enabled" => wanted.parse() == Ok(view.standing == Standing::Enabled),
+            "changePasswordOnFirstLogin" => wanted.parse() == Ok(view.password == PasswordState::Due),
+            "contactCenterId" => {
+                account.tenant.as_ref().is_some_and(|tenant| self.names.centre(tenant) == wanted)
+            }
+            _ => false,
+        }
+    }
+
+    /// Walks through all accounts on the control plane, one list at a time: a core that serves has others to serve.
+    pub(super) async fn list_users(
+        self: &Arc<Self>,
+        me: &Caller<'_>,
+        query: Query,
+    ) -> Result<ServiceAnswer, Failure> {
         self.need(me, &self.options.readers)?;
-        let users = self.service.accounts().into_iter().filter(|view| self.is_user_of(me, &view.account));
-        let users = users.map(|view| self.user_members(me, &view)).filter(|user| query.matches(user));
+        let lost = |why: String| Failure::Gate(Refusal::new(Reason::Internal, why));
+        let _turn = self.lists.enter(me.account.id).await?;
+        let place = Arc::clone(&self.listing).acquire_owned().await;
+        let place = place.map_err(|error| lost(error.to_string()))?;
+        let (centre, tenant, base) = (Arc::clone(self), me.account.tenant.clone(), me.base.to_owned());
+        let listed = self.runtime.spawn_blocking(move || {
+            let listed = centre.listed(tenant.as_ref(), &base, &query);
+            // Not before, also where the client has gone.
+            drop(place);
+            listed
+        });
+        listed.await.map_err(|error| lost(error.to_string()))
+    }
+
+    fn listed(&self, tenant: Option<&String>, base: &str, query: &Query) -> ServiceAnswer {
+        let has = |view: &AccountView| {
+            is_user(&view.account, tenant, &self.options.roles)
+                && query.matches(|name, wanted| self.user_has(base, view, name, wanted))
+        };
         let (offset, limit) = query.part();
-        let users = users.skip(offset).take(limit);
-        Ok(if query.wants_fields() {
+        let users = self.service.accounts().into_iter().filter(has).skip(offset).take(limit);
+        let users = users.map(|view| self.user_members(base, &view));
+        if query.wants_fields() {
             let users: Vec<Value> = users.map(|user| query.select(user).into()).collect();
             done_with(json!({ "users": users }))
         } else {
             let uris: Vec<Value> = users.filter_map(|mut user| user.remove("uri")).collect();
             done_with(json!({ "uris": uris }))
-        })
+        }
     }
 
     /// Roles of a body: at least one, and none that this service may not give.
@@ -148,7 +198,7 @@ impl Centre {
     ) -> Result<ServiceAnswer, Failure> {
         let view = self.changeable(me, user)?;
         let body = object(call)?;
-        let own = self.user_members(me, &view);
+        let own = self.user_members(me.base, &view);
         if let Some(name) =
             READ_ONLY.into_iter().find(|name| body.get(*name).is_some_and(|new| own.get(*name) != Some(new)))
         {
@@ -210,7 +260,7 @@ impl Centre {
         call: &ServiceCall,
         view: &AccountView,
     ) -> Result<ServiceAnswer, Failure> {
-        let api = std::sync::Arc::clone(&call.api);
+        let api = Arc::clone(&call.api);
         let sessions = Operations::sessions(&*self.service, view.account.id, api, self.clock.now()).await;
         let sessions = sessions.map_err(|error| Failure::Gate(error.into()))?;
         let shown: Vec<Value> = sessions

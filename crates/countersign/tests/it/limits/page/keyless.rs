@@ -211,6 +211,16 @@ pub(super) const FIXED: &[Fixed] = &[
         ("crates/bayeux/tests/it/delivery.rs", "a_client_that_never_reads_is_dropped_when_its_queue_is_full"),
     ),
     fixed(
+        "names in a query at a contact centre",
+        ("crates/services/src/centre/fields.rs", "NAMES_MAX"),
+        ("crates/services/src/centre/fields.rs", "a_query_names_so_much_and_no_more"),
+    ),
+    fixed(
+        "calls of one account there that wait for each other",
+        ("crates/services/src/centre/turns.rs", "WAITING_MAX"),
+        ("crates/services/src/centre/turns.rs", "an_account_waits_for_itself_alone_and_so_many_times"),
+    ),
+    fixed(
         "connections to one server of a service that a core keeps for the next request",
         ("crates/gateway/src/upstream.rs", "POOL_SIZE"),
         ("crates/gateway/src/serve/tests/upstreams.rs", "no_more_idle_connections_are_kept_than_so_many"),
