@@ -10,6 +10,7 @@ mod frames;
 pub mod heads;
 mod io;
 mod leftover;
+mod owed;
 pub mod proxy_protocol;
 mod serve;
 mod service;
@@ -18,7 +19,7 @@ mod untaken;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::Waker;
 
@@ -31,6 +32,7 @@ pub use crate::listen::client::ClientCertificate;
 pub(crate) use crate::listen::heads::HeadFault;
 use crate::listen::heads::{CutOff, HeadWatch};
 use crate::listen::leftover::Leftover;
+pub(crate) use crate::listen::owed::Owed;
 pub use crate::listen::serve::http1_builder;
 pub(crate) use crate::listen::tls::{Acceptor, Credentials, certificates};
 pub use crate::listen::tls::{TlsError, check as check_tls};
@@ -177,6 +179,8 @@ pub struct Connection {
     is_flooded: AtomicBool,
     /// Since when the frames of a head have been coming, of HTTP/2; [`NO_BLOCK`] where none are.
     block_since_ms: AtomicU64,
+    /// Bytes of large answers of the gate's own that its client has not taken.
+    owed_bytes: AtomicUsize,
     slot: Slot,
     _permit: Permit,
 }
@@ -211,6 +215,7 @@ impl Connection {
             abandoned: Abandoned::default(),
             is_flooded: AtomicBool::new(false),
             block_since_ms: AtomicU64::new(NO_BLOCK),
+            owed_bytes: AtomicUsize::new(0),
             slot: Slot::default(),
             _permit: permit,
         })

@@ -23,6 +23,9 @@ impl Visit<'_> {
     ) -> Result<Admission<Finish>, Refusal> {
         let (gate, api) = (self.at.gate, &*self.at.mount.api);
         policy::admits(api, &identity)?;
+        if self.at.peer.connection.is_owed_much() {
+            return Err(Refusal::new(Reason::TooMany, "the connection's client has answers to take before"));
+        }
         let body = self.whole_body().await?;
         let host = self.at.head.headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
         let call = ServiceCall {

@@ -11,7 +11,7 @@ use hyper::body::Incoming;
 
 use super::BodyError;
 use crate::gate::ApiIndex;
-use crate::listen::{Piece, Untaken};
+use crate::listen::{Owed, Piece, Untaken};
 use crate::log::Tail;
 use crate::pulse::{Alarm, Pulse, millis};
 use crate::trailers;
@@ -37,11 +37,18 @@ enum Source {
     Streaming(Box<Streaming>),
 }
 
-/// An upstream's answer that was read whole. Its request is under way until the client has it: so many of them are in memory
-/// as may be under way at the upstream, and of one address no more than its share.
+/// A large answer in memory, which is counted until its client has it.
 struct Whole {
     rest: Bytes,
-    _flight: Flight,
+    _counted: Counted,
+}
+
+/// What a large answer in memory is counted among.
+enum Counted {
+    /// An upstream's that was read whole: the requests under way there, of which one address has no more than its share.
+    Passed { _flight: Flight },
+    /// The gate's own: what it owes on the connection.
+    Own { _owed: Owed },
 }
 
 impl Whole {
@@ -168,13 +175,18 @@ impl Streaming {
 impl AnswerBody {
     /// An answer of the gate's own. The request ends when the body does.
     pub(crate) fn full(bytes: Bytes, tail: Box<Tail>) -> Self {
+        if bytes.len() > PIECE_BYTES {
+            let counted = Counted::Own { _owed: Owed::new(tail.connection(), bytes.len()) };
+            return Self::of(Source::Whole(Box::new(Whole { rest: bytes, _counted: counted })), tail);
+        }
         let bytes = if bytes.is_empty() { None } else { Some(bytes) };
         Self::of(Source::Full(bytes), tail)
     }
 
     /// An upstream's answer that is in memory, and its place among the requests under way there.
     pub(crate) fn whole(bytes: Bytes, flight: Flight, tail: Box<Tail>) -> Self {
-        Self::of(Source::Whole(Box::new(Whole { rest: bytes, _flight: flight })), tail)
+        let counted = Counted::Passed { _flight: flight };
+        Self::of(Source::Whole(Box::new(Whole { rest: bytes, _counted: counted })), tail)
     }
 
     /// An upstream's answer. The request ends when the body does.
@@ -253,7 +265,8 @@ mod tests {
     fn an_answer_in_memory_is_handed_out_in_pieces() {
         let upstream = Upstream::new(UpstreamOptions::new("u", "http://127.0.0.1:1").unwrap()).unwrap();
         let flight = Rc::new(Pools::new(1)).depart(Room::divide(2, 1), &upstream, || None).ok().unwrap();
-        let mut whole = Whole { rest: Bytes::from(vec![0; 2 * PIECE_BYTES + 1]), _flight: flight };
+        let counted = Counted::Passed { _flight: flight };
+        let mut whole = Whole { rest: Bytes::from(vec![0; 2 * PIECE_BYTES + 1]), _counted: counted };
         let pieces: Vec<usize> = std::iter::from_fn(|| whole.piece()).map(|piece| piece.len()).collect();
         assert_eq!(pieces, [PIECE_BYTES, PIECE_BYTES, 1]);
         assert!(whole.rest.is_empty());

@@ -8,7 +8,9 @@ use countersign_services::publish::Channel;
 use countersign_services::push::Audience;
 use serde_json::{Value, json};
 
+use super::heard::Hearing;
 use super::{Ground, Told, basic};
+use crate::frames::{DATA, END_HEADERS, END_STREAM, Frames, HEADERS, WINDOW_UPDATE, fields, frame};
 
 /// A session of the agent of the transcripts' world, on the API whose push channels are the gate's.
 struct Session<'g> {
@@ -199,6 +201,59 @@ fn bay_bombs_are_refused_and_others_are_undisturbed() {
     );
     let told = session.say(&connect(&client)).answered();
     assert!(told.body().contains("\"successful\":true"), "{}", told.body());
+}
+
+/// What waits is sent again until it is acknowledged, a mebibyte for a few bytes; and an HTTP/2 client need take nothing.
+#[test]
+fn bay11_no_more_is_made_for_whoever_takes_nothing_of_what_was() {
+    let ground = Ground::of("genesys");
+    let session = Session::agent(&ground);
+    let hello = HELLO.replace("}]", ",\"ext\":{\"ack\":true}}]");
+    let client = session.say(&hello).member("/0/clientId");
+    let subscribe = json!([{ "channel": "/meta/subscribe", "clientId": client, "subscription": "/v2/me/*" }]);
+    session.say(&subscribe.to_string()).answered();
+    session.say(&connect(&client)).answered();
+    let account = ground.world.service().account_named("users", "paveld@redwings.com").unwrap().account.id;
+    let data = json!("x".repeat(60_000)).to_string();
+    for _ in 0..17 {
+        let channel = Channel::parse("/v2/me/calls").unwrap();
+        let published = ground.world.push("mounted").publish(&Audience::Account(account), &channel, &data);
+        assert_eq!(published.unwrap().reached, 1);
+    }
+    let cookie = format!("JSESSIONID={}", session.cookie);
+    let post = fields(&[
+        (b":method", b"POST"),
+        (b":scheme", b"http"),
+        (b":authority", b"mounted.example"),
+        (b":path", b"/api/v2/notifications"),
+        (b"cookie", cookie.as_bytes()),
+        (b"x-csrf-token", session.token.as_bytes()),
+        (b"content-type", b"application/json"),
+    ]);
+    let body = connect(&client);
+    // Whether it is answered well; 200 has a place in the static table of names (RFC 7541 appendix A).
+    let ask = |frames: &mut Frames, stream: u32| {
+        frames.send(&frame(HEADERS, END_HEADERS, stream, &post)).unwrap();
+        frames.send(&frame(DATA, END_STREAM, stream, body.as_bytes())).unwrap();
+        let head = std::iter::from_fn(|| frames.next()).find(|frame| frame.kind == HEADERS).unwrap();
+        assert_eq!(head.stream, stream);
+        head.payload.first() == Some(&0x88)
+    };
+    let mut frames = Frames::open(ground.world.address, &[]);
+    // Eight are not quite eight mebibytes.
+    for stream in (1..=17).step_by(2) {
+        assert!(ask(&mut frames, stream), "{stream}");
+    }
+    let hearing = Hearing::begin();
+    assert!(!ask(&mut frames, 19));
+    assert!(ask(&mut Frames::open(ground.world.address, &[]), 1), "another connection");
+    // It takes one.
+    for stream in [0, 1] {
+        frames.send(&frame(WINDOW_UPDATE, 0, stream, &2_000_000_u32.to_be_bytes())).unwrap();
+    }
+    assert_eq!(frames.ended(1), Ok(()));
+    hearing.wait_for("answers to take before");
+    assert!(ask(&mut frames, 21));
 }
 
 #[test]

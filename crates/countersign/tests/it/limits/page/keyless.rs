@@ -211,6 +211,14 @@ pub(super) const FIXED: &[Fixed] = &[
         ("crates/bayeux/tests/it/delivery.rs", "a_client_that_never_reads_is_dropped_when_its_queue_is_full"),
     ),
     fixed(
+        "bytes of the gate's own answers that the client of one connection has yet to take, before it makes no more",
+        ("crates/gateway/src/listen/owed.rs", "OWED_BYTES_MAX"),
+        (
+            "crates/countersign/tests/it/threats/bad_days.rs",
+            "bay11_no_more_is_made_for_whoever_takes_nothing_of_what_was",
+        ),
+    ),
+    fixed(
         "names in a query at a contact centre",
         ("crates/services/src/centre/fields.rs", "NAMES_MAX"),
         ("crates/services/src/centre/fields.rs", "a_query_names_so_much_and_no_more"),
