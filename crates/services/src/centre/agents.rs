@@ -167,10 +167,10 @@ impl Centre {
         };
         let operation = Operation::named(name)
             .ok_or_else(|| Failure::new(Code::Invalid, "operationName is not known"))?;
-        let _turn = self.changes.enter(me.account.id).await?;
         match operation {
-            // Whoever he is, and whatever the store says, he may leave.
+            // Whoever he is, whatever the store says and however many of his calls wait, he may leave.
             Operation::End => {
+                let _turn = self.changes.enter_in_any_case(me.account.id).await;
                 if self.agents().0.remove(&me.account.id).is_some() {
                     self.tell(me.account.id);
                     self.forget(me.account.id).await;
@@ -181,6 +181,7 @@ impl Centre {
                 self.need(me, &self.options.agents)?;
             }
         }
+        let _turn = self.changes.enter(me.account.id).await?;
         match operation {
             Operation::Start => self.start(me, &body).await,
             Operation::Ready => self.turn(me, channel, State::Ready).await,
