@@ -313,6 +313,18 @@ impl World {
         });
     }
 
+    /// Takes the store away, and keeps those waiting who write, until they are told.
+    pub(crate) fn keep_writers_waiting(&self) {
+        self.store.hold_failures();
+        self.store.switch(Power::Off);
+    }
+
+    /// Tells them that it was away, and gives it back.
+    pub(crate) fn tell_writers(&self) {
+        self.store.switch(Power::On);
+        self.store.release_failures();
+    }
+
     /// The service, for what an administrator does.
     pub(crate) fn service(&self) -> &Service {
         &self.service

@@ -4,6 +4,9 @@ mod rules;
 
 use std::time::Duration;
 
+use countersign_auth::secret::Secret;
+use countersign_identity::accounts::AccountDraft;
+use countersign_identity::service::By;
 use countersign_services::publish::Channel;
 use countersign_services::push::Audience;
 use serde_json::{Value, json};
@@ -11,6 +14,7 @@ use serde_json::{Value, json};
 use super::heard::Hearing;
 use super::{Ground, Told, basic};
 use crate::frames::{DATA, END_HEADERS, END_STREAM, Frames, HEADERS, WINDOW_UPDATE, fields, frame};
+use crate::raw::Client;
 
 /// A session of the agent of the transcripts' world, on the API whose push channels are the gate's.
 struct Session<'g> {
@@ -201,6 +205,48 @@ fn bay_bombs_are_refused_and_others_are_undisturbed() {
     );
     let told = session.say(&connect(&client)).answered();
     assert!(told.body().contains("\"successful\":true"), "{}", told.body());
+}
+
+/// One of his calls waits for the store and eight for that one; others do what they want meanwhile.
+#[test]
+fn f12_an_agent_who_calls_many_times_at_once_waits_for_himself_alone() {
+    let ground = Ground::of("genesys");
+    let draft = AccountDraft {
+        roles: vec!["ROLE_AGENT".to_owned()],
+        password: Some(Secret::new("a long enough password")),
+        ..AccountDraft::new("users", "ann")
+    };
+    let created = ground.world.service().create_account(draft, By::gate(), ground.world.now());
+    ground.world.block_on(created).unwrap();
+    let (many, other) = (Session::agent(&ground), Session::new(&ground, "ann", "a long enough password"));
+    many.operate(r#"{"operationName":"StartContactCenterSession","channels":["voice"]}"#).answered();
+    let ready = r#"{"operationName":"Ready"}"#;
+    other.operate(ready).refused(400);
+    ground.world.keep_writers_waiting();
+    let request = format!(
+        "POST /api/v2/me HTTP/1.1\r\nHost: mounted.example\r\nCookie: JSESSIONID={}\r\nX-CSRF-TOKEN: {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{ready}",
+        many.cookie,
+        many.token,
+        ready.len()
+    );
+    let (tell, told) = std::sync::mpsc::channel();
+    std::thread::scope(|scope| {
+        for _ in 0..10 {
+            let (tell, request, address) = (tell.clone(), request.as_bytes(), ground.world.address);
+            scope.spawn(move || {
+                let answer = Client::new(address).exchange(0, request).unwrap();
+                tell.send(answer.head.status()).unwrap();
+            });
+        }
+        assert_eq!(told.recv().unwrap(), 429, "one too many, while the others wait");
+        // She has not logged in; that is what she is told, and not when he is done.
+        other.operate(ready).refused(400);
+        assert!(told.try_recv().is_err());
+        ground.world.tell_writers();
+    });
+    let mut rest: Vec<u16> = told.try_iter().collect();
+    rest.sort_unstable();
+    assert_eq!(rest, [200, 200, 200, 200, 200, 200, 200, 200, 503]);
 }
 
 /// What waits is sent again until it is acknowledged, a mebibyte for a few bytes; and an HTTP/2 client need take nothing.
