@@ -359,7 +359,7 @@ pub enum PasswordChange {
     WrongOld,
     /// The new one is too short, too long, too common, or the old one again; the text is for people.
     Unfit(&'static str),
-    /// The limits on unverified work are reached.
+    /// The limits on unverified work are reached, or another change of the account's password is under way.
     TooMany,
 }
 

@@ -106,11 +106,20 @@ impl Keys {
         inner.by_id.get(&id).cloned()
     }
 
-    fn all(&self) -> Vec<Arc<KeyRow>> {
-        let mut all: Vec<_> =
-            self.0.read().unwrap_or_else(PoisonError::into_inner).by_id.values().cloned().collect();
-        all.sort_by_key(|row| (row.created_at, row.id));
-        all
+    /// The keys of an API's word, from the oldest on.
+    fn of(&self, (api, word): (&str, &str)) -> Vec<Arc<KeyRow>> {
+        let inner = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let is_meant = |row: &&Arc<KeyRow>| *row.api == *api && *row.word == *word;
+        let mut rows: Vec<_> = inner.by_id.values().filter(is_meant).cloned().collect();
+        drop(inner);
+        rows.sort_by_key(|row| (row.created_at, row.id));
+        rows
+    }
+
+    /// How many keys an account has.
+    fn count(&self, account: u64) -> usize {
+        let inner = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        inner.by_id.values().filter(|row| row.account == account).count()
     }
 }
 
@@ -178,6 +187,7 @@ impl Service {
         by: By,
         now: Time,
     ) -> Answer<Result<KeyAnswer, Unavailable>> {
+        let change = cut(change);
         self.run(move |core| core.key_create(Asking::Administrator(of, by), owner, plan, change, now))
     }
 
@@ -241,7 +251,8 @@ impl Core {
     }
 
     pub(crate) fn key_list(&self, asking: &Asking, owner: Option<&str>) -> Vec<(KeyInfo, Standing)> {
-        let keys = self.keys.all().into_iter().map(|row| KeyName::Id(TokenRef(row.id)));
+        let (api, word) = asking.place();
+        let keys = self.keys.of((api, word)).into_iter().map(|row| KeyName::Id(TokenRef(row.id)));
         let seen = keys.filter_map(|name| self.key_of(asking, &name));
         let wanted = |entry: &Entry| owner.is_none_or(|name| entry.account.name.eq_ignore_ascii_case(name));
         seen.filter(|(_, entry)| wanted(entry))
@@ -265,8 +276,7 @@ impl Core {
         else {
             return Ok(KeyAnswer::NotFound);
         };
-        if self.keys.all().iter().filter(|row| row.account == owner.id.0).count() >= KEYS_PER_APPLICATION_MAX
-        {
+        if self.keys.count(owner.id.0) >= KEYS_PER_APPLICATION_MAX {
             return Ok(KeyAnswer::AtLimit);
         }
         let label = change.label.clone().unwrap_or_default();
@@ -301,9 +311,14 @@ impl Core {
         let _one_at_a_time = self.administration.lock().await;
         let Some((row, owner)) = self.key_of(&asking, &name) else { return Ok(KeyAnswer::NotFound) };
         let owner = Arc::clone(&owner.account);
-        let mut row = (*row).clone();
+        let before = row;
+        let mut row = (*before).clone();
         let (digest, end) = (TokenDigest(row.digest), row.expires_at);
         apply(&mut row, change);
+        if row == *before {
+            // Whoever says again what is so already fills neither the disk nor the audit.
+            return Ok(KeyAnswer::Done(info(&row, &owner), None));
+        }
         row.updated_at = now.unix_ms();
         let ends_sooner = row.expires_at.is_some_and(|sooner| end.is_none_or(|end| sooner < end));
         let shown = info(&row, &owner);
@@ -374,13 +389,18 @@ fn key_event(row: &KeyRow, by: &By, event: &str, owner: &Account, now: Time) -> 
     audit::row(by, event, object, now)
 }
 
-fn apply(row: &mut KeyRow, change: KeyChange) {
+/// A change with texts as long as they are kept, before it waits for anything: a client's may have been longer.
+pub(crate) fn cut(change: KeyChange) -> KeyChange {
     let short = |text: String| text.chars().take(TEXT_CHARACTERS_MAX).collect();
+    KeyChange { label: change.label.map(short), description: change.description.map(short), ..change }
+}
+
+fn apply(row: &mut KeyRow, change: KeyChange) {
     if let Some(label) = change.label {
-        row.label = short(label);
+        row.label = label;
     }
     if let Some(description) = change.description {
-        row.description = short(description);
+        row.description = description;
     }
     if let Some(end) = change.expires_at {
         row.expires_at = end.map(Time::unix_ms);
@@ -454,6 +474,6 @@ mod tests {
         assert!(!is_known(1) && is_known(u8::MAX));
         assert_eq!(keys.find(&KeyName::Digest(TokenDigest([u8::MAX; 32]))).unwrap().label, "rotated");
         assert!(keys.find(&KeyName::Digest(TokenDigest([1; 32]))).is_none());
-        assert_eq!((keys.all().len(), tokens.len(), tokens.of_account(1).len()), (1, 1, 1));
+        assert_eq!((keys.count(1), tokens.len(), tokens.of_account(1).len()), (1, 1, 1));
     }
 }

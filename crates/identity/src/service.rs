@@ -28,6 +28,7 @@ mod replaced;
 mod successors;
 #[cfg(test)]
 mod tests;
+mod under_way;
 mod upkeep;
 
 use std::net::IpAddr;
@@ -49,6 +50,7 @@ use self::flights::Flights;
 use self::meanwhile::Meanwhile;
 use self::replaced::Replaced;
 use self::successors::Successors;
+use self::under_way::UnderWay;
 use crate::accounts::directory::{Directory, Entry};
 use crate::accounts::rows;
 use crate::directory::Directories;
@@ -220,6 +222,10 @@ pub(crate) struct Core {
     ledger: Mutex<Ledger>,
     /// Changes of accounts and keys are rare and go one after the other. Holds the last number of an account.
     pub(crate) administration: tokio::sync::Mutex<u64>,
+    /// Changes of keys that clients order.
+    key_orders: UnderWay,
+    /// Changes of passwords that their holders order.
+    password_changes: UnderWay,
     loaded: AtomicBool,
     ended: broadcast::Sender<Ended>,
 }
@@ -306,6 +312,8 @@ impl Service {
                 unwritten_events: Vec::new(),
             }),
             administration: tokio::sync::Mutex::new(last_account),
+            key_orders: UnderWay::of_keys(),
+            password_changes: UnderWay::of_passwords(),
             loaded: AtomicBool::new(false),
             ended: broadcast::Sender::new(ENDED_BACKLOG),
             clock: options.clock,

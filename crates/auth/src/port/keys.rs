@@ -54,6 +54,8 @@ pub enum KeyAnswer {
     Done(KeyInfo, Option<Secret>),
     /// The application has as many keys as it may.
     AtLimit,
+    /// The caller, or all callers, have too many changes of keys under way: come back later.
+    TooMany,
     /// No such key, owner or application, or not the caller's to touch.
     NotFound,
 }

@@ -95,7 +95,7 @@ impl Call<'_> {
         if let Some(owner) = self.input("owner") {
             match operations.key_show(caller.clone(), named(), now).await? {
                 KeyAnswer::Done(info, _) if info.owner.eq_ignore_ascii_case(owner) => {}
-                KeyAnswer::Done(..) | KeyAnswer::AtLimit | KeyAnswer::NotFound => {
+                KeyAnswer::Done(..) | KeyAnswer::AtLimit | KeyAnswer::TooMany | KeyAnswer::NotFound => {
                     return Err(not_found("key"));
                 }
             }
@@ -130,6 +130,9 @@ impl Call<'_> {
             }
             KeyAnswer::AtLimit => {
                 Err(Refusal::new(Reason::SessionLimit, "the application has as many keys as it may"))
+            }
+            KeyAnswer::TooMany => {
+                Err(Refusal::new(Reason::TooMany, "too many changes of keys are under way"))
             }
             KeyAnswer::NotFound => Err(not_found("key")),
         }

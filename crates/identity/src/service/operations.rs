@@ -15,7 +15,7 @@ use countersign_auth::token::{TokenDigest, TokenKind, TokenPlan, TokenRef};
 use super::ending::still_loading;
 use super::issue::Lifetimes;
 use super::{By, Core, Service};
-use crate::keys::Asking;
+use crate::keys::{Asking, cut};
 use crate::tokens::record::{self, Marks, NEVER, Record};
 
 impl Core {
@@ -117,6 +117,24 @@ impl Service {
     ) -> Answer<Result<bool, Unavailable>> {
         self.run(move |core| core.end_named(account, name, Some(by), now))
     }
+
+    /// Runs what a client orders of keys, if there is a place for it.
+    fn key_order<F>(
+        &self,
+        caller: KeyCaller,
+        order: impl FnOnce(Arc<Core>, Asking) -> F + Send + 'static,
+    ) -> Answer<Result<KeyAnswer, Unavailable>>
+    where
+        F: Future<Output = Result<KeyAnswer, Unavailable>> + Send + 'static,
+    {
+        let Some(place) = self.core.key_orders.begin(caller.account.id.0) else {
+            return Box::pin(async { Ok(KeyAnswer::TooMany) });
+        };
+        self.run(move |core| async move {
+            let _until_done = place;
+            order(core, Asking::Client(caller)).await
+        })
+    }
 }
 
 impl Operations for Service {
@@ -157,7 +175,8 @@ impl Operations for Service {
         change: KeyChange,
         now: Time,
     ) -> Answer<Result<KeyAnswer, Unavailable>> {
-        self.run(move |core| core.key_create(Asking::Client(caller), owner, plan, change, now))
+        let change = cut(change);
+        self.key_order(caller, move |core, asking| core.key_create(asking, owner, plan, change, now))
     }
 
     fn key_list(
@@ -188,7 +207,8 @@ impl Operations for Service {
         change: KeyChange,
         now: Time,
     ) -> Answer<Result<KeyAnswer, Unavailable>> {
-        self.run(move |core| core.key_update(Asking::Client(caller), key, change, now))
+        let change = cut(change);
+        self.key_order(caller, move |core, asking| core.key_update(asking, key, change, now))
     }
 
     fn key_rotate(
@@ -198,7 +218,7 @@ impl Operations for Service {
         plan: TokenPlan,
         now: Time,
     ) -> Answer<Result<KeyAnswer, Unavailable>> {
-        self.run(move |core| core.key_rotate(Asking::Client(caller), key, plan, now))
+        self.key_order(caller, move |core, asking| core.key_rotate(asking, key, plan, now))
     }
 
     fn key_delete(
@@ -207,7 +227,7 @@ impl Operations for Service {
         key: KeyName,
         now: Time,
     ) -> Answer<Result<KeyAnswer, Unavailable>> {
-        self.run(move |core| core.key_delete(Asking::Client(caller), key, now))
+        self.key_order(caller, move |core, asking| core.key_delete(asking, key, now))
     }
 
     fn password_change(
@@ -217,6 +237,15 @@ impl Operations for Service {
         keep: Option<TokenDigest>,
         now: Time,
     ) -> Answer<Result<PasswordChange, Unavailable>> {
-        self.run(move |core| core.password_change(claim, new, keep, now))
+        // Who has no account here is told so at the end; all such people share a place.
+        let holder = self.core.directory.login(&claim.kind, &claim.user);
+        let account = holder.map_or(0, |entry| entry.account.id.0);
+        let Some(place) = self.core.password_changes.begin(account) else {
+            return Box::pin(async { Ok(PasswordChange::TooMany) });
+        };
+        self.run(move |core| async move {
+            let _until_done = place;
+            core.password_change(claim, new, keep, now).await
+        })
     }
 }

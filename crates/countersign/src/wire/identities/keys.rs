@@ -56,7 +56,7 @@ impl Identities {
         let (of, _) = self.keys_of(api)?;
         match self.service.delete_key(of, reference(id)?, by(), now()).await? {
             KeyAnswer::Done(..) => Ok(()),
-            KeyAnswer::AtLimit | KeyAnswer::NotFound => Err(no_key(id)),
+            KeyAnswer::AtLimit | KeyAnswer::TooMany | KeyAnswer::NotFound => Err(no_key(id)),
         }
     }
 
@@ -88,7 +88,8 @@ fn with_value(answer: KeyAnswer, owner: Standing) -> Result<Option<(Key, Secret)
         KeyAnswer::AtLimit => Err(Failure::Failed(anyhow!(
             "the application has as many keys as it may: delete those that nobody uses"
         ))),
-        KeyAnswer::NotFound => Ok(None),
+        // The second is said to clients alone.
+        KeyAnswer::NotFound | KeyAnswer::TooMany => Ok(None),
     }
 }
 

@@ -173,3 +173,27 @@ async fn digest_counts_what_was_wrong_and_nothing_before() {
     (0..50).for_each(|_| service.failed(&secret, home(), at(1), Attempt::Locked));
     assert_eq!((service.locked_until(ann.id, at(1)), admits()), (end, Attempt::TooMany));
 }
+
+/// Whoever knows the old password would fill the queue of the KDF with one new one, and nobody else could log in.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_changes_its_password_once_at_a_time() {
+    let bench = Bench::new().await;
+    opted_in(&bench, "ann", &[]).await;
+    opted_in(&bench, "ben", &[]).await;
+    let change = |user: &str, new: &str| {
+        bench.service.password_change(claim(user, PASSWORD), Secret::new(new), None, at(1))
+    };
+    let held = bench.service.core.administration.lock().await;
+    let first = change("ann", "my own word");
+    let runs = bench.service.password_runs();
+    for _ in 0..200 {
+        // In whatever case he writes his name.
+        assert_eq!(change("ANN", "my own word").await.unwrap(), PasswordChange::TooMany);
+    }
+    assert!(bench.service.password_runs() <= runs + 2);
+    let another = change("ben", "my own word");
+    drop(held);
+    assert_eq!(first.await.unwrap(), PasswordChange::Done);
+    assert_eq!(another.await.unwrap(), PasswordChange::Done);
+    assert_eq!(change("ann", "yet another").await.unwrap(), PasswordChange::WrongOld, "it has its turn");
+}

@@ -1,4 +1,5 @@
 use countersign_auth::port::keys::{KeyAnswer, KeyCaller, KeyChange, KeyInfo, KeyName};
+use futures_util::FutureExt as _;
 
 use super::*;
 use crate::accounts::Standing;
@@ -51,7 +52,7 @@ fn change(description: &str, expires: Option<i64>) -> KeyChange {
 fn done(answer: KeyAnswer) -> (KeyInfo, Option<Secret>) {
     match answer {
         KeyAnswer::Done(info, value) => (info, value),
-        other @ (KeyAnswer::AtLimit | KeyAnswer::NotFound) => panic!("{other:?}"),
+        other @ (KeyAnswer::AtLimit | KeyAnswer::TooMany | KeyAnswer::NotFound) => panic!("{other:?}"),
     }
 }
 
@@ -66,7 +67,7 @@ impl Cast {
             self.bench.service.key_create(caller(by), owner.to_owned(), key(), change("d", expires), at(1));
         match made.await.unwrap() {
             KeyAnswer::Done(info, value) => Some((info, value.unwrap())),
-            KeyAnswer::AtLimit | KeyAnswer::NotFound => None,
+            KeyAnswer::AtLimit | KeyAnswer::TooMany | KeyAnswer::NotFound => None,
         }
     }
 }
@@ -344,4 +345,60 @@ async fn an_application_has_so_many_keys_and_is_told_so() {
     }
     assert!(matches!(make().await.unwrap(), KeyAnswer::AtLimit));
     assert!(cast.create(&cast.admin, "erp", None).await.is_some());
+}
+
+/// What is under way goes on without its client: so it is counted, and what administrators order is not kept waiting behind
+/// more than that.
+#[tokio::test]
+async fn an_account_has_so_many_changes_of_keys_under_way_and_an_administrator_any() {
+    let cast = cast().await;
+    let service = &cast.bench.service;
+    let (crm, _) = cast.create(&cast.crm, "crm", None).await.unwrap();
+    let (erp, _) = cast.create(&cast.erp, "erp", None).await.unwrap();
+    let update = |by: &Arc<Account>, key: &KeyInfo, text: &str| {
+        service.key_update(caller(by), KeyName::Id(key.id), change(text, None), at(2))
+    };
+    let held = service.core.administration.lock().await;
+    let mut under_way: Vec<_> = (0..8).map(|n| update(&cast.crm, &crm, &n.to_string())).collect();
+    // They are over for their clients, and not for the gate.
+    under_way.truncate(4);
+    for refused in [
+        update(&cast.crm, &crm, "more"),
+        service.key_rotate(caller(&cast.crm), KeyName::Id(crm.id), key(), at(2)),
+        service.key_delete(caller(&cast.crm), KeyName::Id(crm.id), at(2)),
+        service.key_create(caller(&cast.crm), "crm".to_owned(), key(), change("d", None), at(2)),
+    ] {
+        assert!(matches!(refused.now_or_never().unwrap().unwrap(), KeyAnswer::TooMany));
+    }
+    let another = update(&cast.erp, &erp, "mine");
+    let deleted = service.delete_key(shop(), crm.id, By::new("command line", None), at(3));
+    drop(held);
+    for answer in under_way {
+        done(answer.await.unwrap());
+    }
+    done(another.await.unwrap());
+    done(deleted.await.unwrap());
+    assert!(cast.create(&cast.crm, "crm", None).await.is_some(), "all places are free again");
+}
+
+#[tokio::test]
+async fn what_is_said_again_of_a_key_is_written_nowhere() {
+    let cast = cast().await;
+    let service = &cast.bench.service;
+    let (made, _) = cast.create(&cast.crm, "crm", None).await.unwrap();
+    let update = |text: &str, secs| {
+        let answer =
+            service.key_update(caller(&cast.crm), KeyName::Id(made.id), change(text, None), at(secs));
+        async move { done(answer.await.unwrap()).0 }
+    };
+    // A text that is cut is the one that was cut before.
+    let long = "x".repeat(2000);
+    let first = update(&long, 2).await;
+    assert_eq!((first.description.len(), first.updated_at), (1000, at(2)));
+    let events = cast.bench.events().await.len();
+    cast.bench.store.switch(Power::Off);
+    let again = update(&long, 3).await;
+    assert_eq!((again.description, again.updated_at), (first.description, at(2)));
+    cast.bench.store.switch(Power::On);
+    assert_eq!(cast.bench.events().await.len(), events);
 }

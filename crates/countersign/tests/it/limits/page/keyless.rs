@@ -8,6 +8,7 @@ const FRAMES: &str = "crates/gateway/src/listen/frames.rs";
 const SEATS: &str = "crates/identity/src/negotiation/helper/seats.rs";
 const SIGNING: &str = "crates/identity/src/service/tests/signing.rs";
 const TOKENS: &str = "crates/identity/src/tokens.rs";
+const UNDER_WAY: &str = "crates/identity/src/service/under_way.rs";
 const ANONYMOUS: &str = "crates/identity/src/tokens/anonymous.rs";
 
 /// A limit that no key changes.
@@ -94,6 +95,24 @@ pub(super) const FIXED: &[Fixed] = &[
         "requests that wait for one check of a password or a token",
         ("crates/identity/src/service/flights.rs", "ABOARD_MAX"),
         ("crates/identity/src/service/flights.rs", "so_many_wait_for_one_check"),
+    ),
+    fixed(
+        "changes of keys that clients have under way, and of passwords; 429 beyond each",
+        (UNDER_WAY, "UNDER_WAY_MAX"),
+        (UNDER_WAY, "an_account_has_some_places_and_all_have_more"),
+    ),
+    fixed(
+        "changes of keys that one account has under way",
+        (UNDER_WAY, "KEYS_UNDER_WAY_MAX"),
+        (UNDER_WAY, "an_account_has_some_places_and_all_have_more"),
+    ),
+    fixed(
+        "changes of an account's password under way",
+        (UNDER_WAY, "PASSWORDS_UNDER_WAY_MAX"),
+        (
+            "crates/identity/src/service/tests/equivalents.rs",
+            "an_account_changes_its_password_once_at_a_time",
+        ),
     ),
     fixed(
         "bytes of a JWT",
