@@ -22,9 +22,10 @@ mod atomic {
 }
 
 use countersign_auth::token::{AtLimit, TokenDigest, TokenKind};
+use hashbrown::HashSet;
 
 use anonymous::Anonymous;
-use index::{Held, Index};
+use index::{HeldGuard, Index};
 use record::{Marks, Record};
 use table::{Read, Table};
 use words::Words;
@@ -178,7 +179,8 @@ impl Tokens {
         let mut held = self.index.of(record.account);
         let added = self.table.insert(record);
         if added {
-            held.add(record.mark());
+            held.add(&record);
+            self.part_families(&mut held, record.account);
         }
         added
     }
@@ -193,7 +195,7 @@ impl Tokens {
     /// Undoes what `insert` did beside the table.
     fn forget(&self, record: &Record) {
         if record.account != 0 {
-            self.index.of(record.account).remove(record.mark());
+            self.index.of(record.account).remove(record);
         } else if !record.marks.has(Marks::FRESH) {
             self.anonymous.let_go(record.family);
         }
@@ -205,6 +207,28 @@ impl Tokens {
         marks.into_iter().filter_map(|mark| self.table.find(mark, account)).collect()
     }
 
+    /// Copies of what an account holds of some families, in no order, expired ones too.
+    pub(crate) fn of_families(&self, account: u64, families: &HashSet<u64>) -> Vec<Record> {
+        let marks = self.index.of(account).of_families(families.iter().copied());
+        let found = marks.into_iter().filter_map(|mark| self.table.find(mark, account));
+        found.filter(|record| families.contains(&record.family)).collect()
+    }
+
+    /// Copies of the refresh tokens that an account holds of a family, spent and expired ones too.
+    pub(crate) fn renewing(&self, account: u64, family: u64) -> Vec<Record> {
+        let marks = self.index.of(account).renewing(family);
+        let found = marks.into_iter().filter_map(|mark| self.table.find(mark, account));
+        found.filter(|record| (record.family, record.kind) == (family, TokenKind::Refresh)).collect()
+    }
+
+    /// Keeps the families of an account apart that has come to hold many tokens.
+    fn part_families(&self, held: &mut HeldGuard<'_>, account: u64) {
+        if held.lacks_families() {
+            let marks = held.marks().into_iter();
+            held.keep_families(marks.filter_map(|mark| self.table.find(mark, account)));
+        }
+    }
+
     /// How many an account holds of a word that could be presented now.
     pub(crate) fn live_of(&self, account: u64, word: u16, now: u32) -> usize {
         let held = self.of_account(account).into_iter();
@@ -214,10 +238,11 @@ impl Tokens {
     /// Adds a token within the limits of its account; what had to go for it is handed out. Those of nobody are
     /// [opened](Self::open).
     pub(crate) fn issue(&self, record: Record, limit: Limit, now: u32) -> Result<Vec<Record>, Full> {
-        let mut guard = self.index.of(record.account);
-        let gone = self.make_room(guard.get(), &record, limit, now)?;
+        let mut held = self.index.of(record.account);
+        let gone = self.make_room(&mut held, &record, limit, now)?;
         if self.table.insert(record) {
-            guard.add(record.mark());
+            held.add(&record);
+            self.part_families(&mut held, record.account);
         }
         Ok(gone)
     }
@@ -231,18 +256,19 @@ impl Tokens {
             self.anonymous.open(record.digest, || self.table.insert(record), remove);
             return Ok(Vec::new());
         }
-        let mut guard = self.index.of(record.account);
-        let held = guard.get();
-        self.tidy_fresh(held, &record, now);
-        let gone = self.make_room(held, &record, limit, now)?;
+        let mut held = self.index.of(record.account);
+        self.tidy_fresh(&mut held, &record, now);
+        let gone = self.make_room(&mut held, &record, limit, now)?;
         if self.table.insert(record) {
-            held.fresh.get_or_insert_default().push((record.word, record.mark()));
+            held.add_fresh(&record);
+            self.part_families(&mut held, record.account);
         }
         Ok(gone)
     }
 
     /// Looks at the sessions that were opened and never presented, once there are too many of them.
-    fn tidy_fresh(&self, held: &mut Held, new: &Record, now: u32) {
+    fn tidy_fresh(&self, guard: &mut HeldGuard<'_>, new: &Record, now: u32) {
+        let held = guard.get();
         let Some(fresh) = &mut held.fresh else { return };
         if fresh.iter().filter(|(word, _)| *word == new.word).count() < self.bounds.fresh_per_account {
             return;
@@ -260,6 +286,7 @@ impl Tokens {
             None => false,
         });
         let mut surplus = (of_word + 1).saturating_sub(self.bounds.fresh_per_account);
+        let mut removed = Vec::new();
         fresh.retain(|(word, mark)| {
             let Some(record) = self.table.find(*mark, new.account) else { return false };
             let goes = !record.is_live(now) || *word == new.word && surplus > 0;
@@ -267,12 +294,21 @@ impl Tokens {
             let gone =
                 goes && self.table.remove_if(&record.digest, |now| now.marks.has(Marks::FRESH)).is_some();
             surplus -= usize::from(gone && surplus > 0);
+            removed.extend(gone.then_some(record));
             !gone
         });
+        removed.iter().for_each(|record| guard.leave_family(record));
     }
 
     /// Ends what has to go before `new` may be added.
-    fn make_room(&self, held: &mut Held, new: &Record, limit: Limit, now: u32) -> Result<Vec<Record>, Full> {
+    fn make_room(
+        &self,
+        guard: &mut HeldGuard<'_>,
+        new: &Record,
+        limit: Limit,
+        now: u32,
+    ) -> Result<Vec<Record>, Full> {
+        let held = guard.get();
         let mut gone = Vec::new();
         if let Some((most, at_limit)) = limit {
             let most = usize::try_from(most).unwrap_or(usize::MAX);
@@ -297,13 +333,7 @@ impl Tokens {
             gone.extend(oldest.filter(|record| record.kind != TokenKind::Key).take(1));
         }
         gone.retain(|record| self.table.remove(&record.digest).is_some());
-        for record in &gone {
-            let mark = record.mark();
-            held.kept.retain(|other| *other != mark);
-            if let Some(fresh) = &mut held.fresh {
-                fresh.retain(|(_, other)| *other != mark);
-            }
-        }
+        gone.iter().for_each(|record| guard.remove(record));
         Ok(gone)
     }
 

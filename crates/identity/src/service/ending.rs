@@ -72,8 +72,7 @@ impl Core {
     }
 
     fn hanging(&self, account: u64, families: &HashSet<u64>) -> Vec<TokenDigest> {
-        let held = self.tokens.of_account(account).into_iter();
-        held.filter(|record| families.contains(&record.family)).map(|record| record.token()).collect()
+        self.tokens.of_families(account, families).iter().map(Record::token).collect()
     }
 
     /// The families that end with a token, where memory does not have all that was issued to its account, but some are in
@@ -93,7 +92,7 @@ impl Core {
             (other.account, other.family, other.kind) == (record.account, record.family, TokenKind::Refresh)
         };
         in_hand.iter().chain([record]).any(is_of_it)
-            || self.tokens.of_account(record.account).iter().any(is_of_it)
+            || !self.tokens.renewing(record.account, record.family).is_empty()
     }
 
     /// Puts back what was taken out, but for what somebody else has ended since the note of that number, and what was issued

@@ -105,8 +105,8 @@ impl Core {
     /// Bounds what a family remembers of its past.
     pub(super) fn forget_old_spent(&self, ledger: &mut Ledger, work: &mut Work, order: &Issue, family: u64) {
         let Some(account) = &order.account else { return };
-        let mut spent: Vec<_> = self.tokens.of_account(account.id.0);
-        spent.retain(|record| record.family == family && record.marks.has(Marks::SPENT));
+        let mut spent = self.tokens.renewing(account.id.0, family);
+        spent.retain(|record| record.marks.has(Marks::SPENT));
         spent.sort_by_key(|record| record.used);
         let surplus = spent.len().saturating_sub(SPENT_KEPT);
         let digests: Vec<_> = spent.iter().take(surplus).map(|record| record.token()).collect();

@@ -110,3 +110,44 @@ fn what_waits_to_be_written_is_handed_out_once() {
     assert!(present(&tokens, 0, 1010), "62 seconds are the grain of 1000");
     assert!(tokens.take_dirty().is_empty());
 }
+
+/// However many an account holds, and however it came to hold them.
+#[test]
+fn families_are_whole_whatever_was_added_and_taken_out() {
+    let bounds = Bounds { fresh_per_account: 20, held: 100, anonymous_fresh: 3, anonymous_kept: 2 };
+    let tokens = Tokens::bounded(bounds);
+    let (mut draw, mut most, mut least) = (1_u32, 0, usize::MAX);
+    for number in 0..4000 {
+        draw = draw.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        let drawn = usize::try_from(draw >> 8).unwrap();
+        let kind = [TokenKind::Session, TokenKind::Access, TokenKind::Refresh][drawn % 3];
+        let of_family = |record| Record { family: u64::from(draw >> 16 & 7), ..record };
+        let mark_of = |number: u32| TokenDigest::of("", "", &number.to_string());
+        // It grows for a while, and then shrinks.
+        let grows = number % 1000 < 400;
+        match (draw >> 28, grows) {
+            (0..4, _) => drop(tokens.open(of_family(fresh(number, 7)), None, number)),
+            (4..6, true) => _ = tokens.insert(of_family(record(number, 7, kind, Marks::NONE))),
+            (4.., true) => drop(tokens.issue(of_family(record(number, 7, kind, Marks::NONE)), None, number)),
+            (4..6, false) => _ = tokens.present(&mark_of(number - 1), number),
+            (6.., false) => {
+                let held = tokens.of_account(7);
+                held.get(drawn % 16).map(|record| tokens.remove(&record.token()));
+            }
+        }
+        let held = tokens.of_account(7);
+        (most, least) = (most.max(held.len()), if number > 1000 { least.min(held.len()) } else { least });
+        for families in [HashSet::from([1]), HashSet::from([2, 3])] {
+            let mut found: Vec<_> = tokens.of_families(7, &families).iter().map(Record::token).collect();
+            let mut wanted = held.clone();
+            wanted.retain(|record| families.contains(&record.family));
+            let mut wanted: Vec<_> = wanted.iter().map(Record::token).collect();
+            found.sort_unstable_by_key(|token| token.0);
+            wanted.sort_unstable_by_key(|token| token.0);
+            assert_eq!(found, wanted);
+        }
+        let renews = |record: &&Record| record.family == 1 && record.kind == TokenKind::Refresh;
+        assert_eq!(tokens.renewing(7, 1).len(), held.iter().filter(renews).count());
+    }
+    assert!(most >= 100 && least < 32, "{least} to {most}");
+}
