@@ -12,16 +12,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use countersign_auth::port::Unavailable;
 use countersign_auth::port::objects::{Binding, ObjectDigest};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use countersign_auth::source::Source;
 
 use self::asked::Questions;
 use self::sets::Sets;
+use crate::turns::{Turn, Turns};
 
 /// Each object has two, by id and by reference, and takes some 400 bytes with them: 40 MB when all are there. Those
 /// that were not asked for lately give way.
 const DIGESTS_MAX: usize = 200_000;
-/// Look-ups of the store at once. A caller who tries references costs a read each; past this others do not wait for
-/// his.
+/// Look-ups of the store at once, a quarter of them of one address; one more waits a while. A caller who tries references
+/// costs a read each, and so does each object of another's that an answer shows.
 const LOOKUPS_MAX: usize = 256;
 
 /// What was changed so far, counted: see the module's words.
@@ -44,7 +45,7 @@ pub(crate) struct Known {
     generation: Mutex<u64>,
     /// Who is asked about what the store does not have.
     pub(crate) questions: Questions,
-    room: Semaphore,
+    room: Turns,
 }
 
 impl Known {
@@ -53,7 +54,7 @@ impl Known {
             cache: Sets::new(DIGESTS_MAX),
             generation: Mutex::new(0),
             questions: Questions::default(),
-            room: Semaphore::new(LOOKUPS_MAX),
+            room: Turns::even(LOOKUPS_MAX),
         }
     }
 
@@ -72,9 +73,10 @@ impl Known {
     /// Room for a look-up of the store.
     ///
     /// # Errors
-    /// If too many are under way.
-    pub(crate) fn room(&self) -> Result<SemaphorePermit<'_>, Unavailable> {
-        self.room.try_acquire().map_err(|_| Unavailable("too many objects are being looked up".to_owned()))
+    /// If too many are under way, and stay so.
+    pub(crate) async fn room(&self, source: Source) -> Result<Turn<'_>, Unavailable> {
+        let turn = self.room.enter(source).await;
+        turn.ok_or_else(|| Unavailable("too many objects are being looked up".to_owned()))
     }
 
     /// Before the store is read.
@@ -119,6 +121,9 @@ mod tests {
 
     use countersign_auth::port::objects::{Binding, ObjectName};
     use countersign_auth::secret::Secret;
+    use countersign_auth::source::Source;
+    use futures_util::FutureExt as _;
+    use tokio::task::unconstrained;
 
     use super::{Known, LOOKUPS_MAX, digests};
 
@@ -201,13 +206,19 @@ mod tests {
         assert_eq!([owner(id), owner(reference)], [Some(5); 2]);
     }
 
-    #[test]
-    fn lookups_are_bounded() {
+    #[tokio::test]
+    async fn lookups_are_bounded_and_one_source_has_a_quarter() {
         let known = Known::new();
-        let held: Vec<_> = (0..LOOKUPS_MAX).filter_map(|_| known.room().ok()).collect();
-        assert_eq!(held.len(), LOOKUPS_MAX);
-        assert!(known.room().is_err());
-        drop(held);
-        assert!(known.room().is_ok());
+        let source = |last: u8| Source::of([192, 0, 2, last].into());
+        // The runtime makes nobody wait who has had many turns.
+        let room = |last| unconstrained(known.room(source(last))).now_or_never().map(Result::unwrap);
+        let mut held: Vec<_> = (0..LOOKUPS_MAX).filter_map(|_| room(1)).collect();
+        assert_eq!(held.len(), LOOKUPS_MAX / 4);
+        for last in 2..5 {
+            held.extend((0..LOOKUPS_MAX / 4).map(|_| room(last).unwrap()));
+        }
+        assert!(room(5).is_none(), "he waits");
+        held.pop();
+        assert!(room(5).is_some());
     }
 }

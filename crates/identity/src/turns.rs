@@ -16,13 +16,15 @@ const SOURCES: usize = 4;
 /// Who waits longer is told to come back later: people notice it, and most clients wait longer.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// Who waits keeps a token or a code in memory. Those of one source are some fifty at the most, as many as it may
-/// fail in a minute.
+/// fail in a minute; of those who wait for look-ups of objects it has the fourth part.
 const WAITING_MAX: usize = 1024;
 
 /// See the module's words.
 pub(crate) struct Turns {
     places: Semaphore,
     share: usize,
+    /// So many of one source have a place or wait for one.
+    guests_of_one: usize,
     patience: Duration,
     /// Of sources that have a place or wait for one, and how many do.
     shares: Mutex<HashMap<Source, Share>>,
@@ -47,14 +49,20 @@ struct Guest<'t> {
 }
 
 impl Turns {
-    /// So many places.
+    /// So many places, for what one source asks for no more often than it may fail.
     pub(crate) fn new(places: usize) -> Self {
         Self::within(PATIENCE, places)
     }
 
+    /// So many places, for what one source may ask for without an end: of those who wait, it is the fourth part as well.
+    pub(crate) fn even(places: usize) -> Self {
+        Self { guests_of_one: WAITING_MAX / SOURCES, ..Self::new(places) }
+    }
+
     fn within(patience: Duration, places: usize) -> Self {
         let share = (places / SOURCES).max(1);
-        Self { places: Semaphore::new(places), share, patience, shares: Mutex::default() }
+        let guests_of_one = WAITING_MAX;
+        Self { places: Semaphore::new(places), share, guests_of_one, patience, shares: Mutex::default() }
     }
 
     /// A place, when it is one's turn; `None` if that takes too long, or too many wait.
@@ -75,6 +83,9 @@ impl Turns {
         }
         let new = || Share { places: Arc::new(Semaphore::new(self.share)), guests: 0 };
         let share = shares.entry(source).or_insert_with(new);
+        if share.guests >= self.guests_of_one {
+            return None;
+        }
         share.guests += 1;
         Some((Guest { turns: self, source }, Arc::clone(&share.places)))
     }
@@ -151,5 +162,17 @@ mod tests {
         drop(waiting);
         drop(held);
         assert!(turns.enter(source(2)).now_or_never().unwrap().is_some());
+    }
+
+    #[tokio::test]
+    async fn where_one_source_may_ask_without_an_end_it_waits_for_a_quarter() {
+        let turns = Turns::even(4);
+        let mut waiting: Vec<_> = (0..WAITING_MAX / 4).map(|_| Box::pin(turns.enter(source(1)))).collect();
+        let held: Vec<_> = waiting.iter_mut().filter_map(|turn| turn.as_mut().now_or_never()).collect();
+        assert_eq!(held.len(), 1);
+        assert!(turns.enter(source(1)).now_or_never().unwrap().is_none());
+        assert!(turns.enter(source(2)).now_or_never().unwrap().is_some());
+        drop((waiting, held));
+        assert!(turns.shares().is_empty());
     }
 }

@@ -1,6 +1,7 @@
 //! What a client is told of objects: the ids in a service's answer are checked, learnt, and replaced by references.
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -37,6 +38,8 @@ const SHOWN_MAX: usize = 1000;
 pub struct Follow {
     rules: Arc<Rules>,
     identity: Identity,
+    /// Where the request came from.
+    address: IpAddr,
     /// The objects that the request named, which are the caller's.
     held: SmallVec<[Arc<Binding>; 2]>,
 }
@@ -81,8 +84,13 @@ enum Known {
 }
 
 impl Follow {
-    pub(super) fn new(rules: &Arc<Rules>, identity: &Identity, held: SmallVec<[Arc<Binding>; 2]>) -> Self {
-        Self { rules: Arc::clone(rules), identity: identity.clone(), held }
+    pub(super) fn new(
+        rules: &Arc<Rules>,
+        identity: &Identity,
+        address: IpAddr,
+        held: SmallVec<[Arc<Binding>; 2]>,
+    ) -> Self {
+        Self { rules: Arc::clone(rules), identity: identity.clone(), address, held }
     }
 
     /// Whether bodies of answers are read: then the service must not compress them or send pieces.
@@ -225,7 +233,7 @@ impl Follow {
         if let Some(own) = own(objects.at_hand(&digest)) {
             return Ok(Known::Own(Some(own)));
         }
-        let found = objects.find(kind.object(id)).await?;
+        let found = objects.find(kind.object(id), self.address).await?;
         let over = found.as_ref().is_none_or(|found| found.ends_at.is_some_and(|ends_at| ends_at <= now));
         Ok(match own(found) {
             Some(own) => Known::Own(Some(own)),

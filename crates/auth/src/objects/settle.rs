@@ -136,7 +136,8 @@ impl Pending {
         let rewritten = rewrite(request, read.as_ref(), &named.spots, &named.wanted, &held)?;
         let checked = self.checked(&mut named, &held);
         let Self { grant, rules, .. } = self;
-        let follow = rules.answer.is_some().then(|| Follow::new(&rules, &grant.identity, held));
+        let follow =
+            rules.answer.is_some().then(|| Follow::new(&rules, &grant.identity, request.address, held));
         Ok(Cleared { permit: grant.permit(Some(checked)), rewritten, follow })
     }
 
@@ -167,7 +168,7 @@ impl Pending {
                 "too many ids from this address were not the caller's",
             ));
         }
-        let found = self.stored(wanted, digest, objects, now).await;
+        let found = self.stored(wanted, digest, address, objects, now).await;
         if !matches!(&found, Err(refusal) if refusal.reason == Reason::NotFound) {
             objects.forgive_guess(address, now);
         }
@@ -179,6 +180,7 @@ impl Pending {
         &self,
         wanted: &Wanted,
         digest: ObjectDigest,
+        address: IpAddr,
         objects: &dyn Objects,
         now: Time,
     ) -> Result<Arc<Binding>, Refusal> {
@@ -186,8 +188,8 @@ impl Pending {
         let refused = || another(self.rules.ids.get(*rule).map_or("", |rule| &rule.label));
         let identity = &self.grant.identity;
         let found = match kind.references {
-            Some(_) => objects.find_reference(digest).await?,
-            None => objects.find(kind.object(said)).await?,
+            Some(_) => objects.find_reference(digest, address).await?,
+            None => objects.find(kind.object(said), address).await?,
         };
         let standing =
             found.as_deref().map_or(Standing::Foreign, |found| standing(found, kind, identity, now));

@@ -118,11 +118,15 @@ pub trait Objects: Send + Sync {
     /// What was looked up is the caller's, or could not be looked up: it was no guess.
     fn forgive_guess(&self, address: IpAddr, now: Time);
 
-    /// An object by the service's own id, as the store has it.
-    fn find(&self, name: ObjectName) -> Answer<Result<FoundObject, Unavailable>>;
+    /// An object by the service's own id, as the store has it, for somebody at an address: nobody takes all look-ups.
+    fn find(&self, name: ObjectName, address: IpAddr) -> Answer<Result<FoundObject, Unavailable>>;
 
-    /// An object by the digest of its reference, as the store has it.
-    fn find_reference(&self, digest: ObjectDigest) -> Answer<Result<FoundObject, Unavailable>>;
+    /// An object by the digest of its reference, as the store has it, for somebody at an address.
+    fn find_reference(
+        &self,
+        digest: ObjectDigest,
+        address: IpAddr,
+    ) -> Answer<Result<FoundObject, Unavailable>>;
 
     /// Makes objects known and tells of each, in the same order, how it is known now. One that is over counts as
     /// unknown.

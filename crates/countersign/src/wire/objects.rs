@@ -1,6 +1,7 @@
 //! The objects of an API, from the configuration's words and the command line's to the rules'.
 
 use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use countersign_auth::objects::kind::{Kind, Owner};
@@ -95,6 +96,9 @@ pub(crate) enum ObjectError {
     Unavailable(#[from] Unavailable),
 }
 
+/// Operators and services look objects up as one source, which no client is.
+const NO_CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+
 impl Identities {
     fn kind(&self, api: &str, kind: &str) -> Result<Arc<Kind>, ObjectError> {
         let apis = self.apis();
@@ -129,7 +133,7 @@ impl Identities {
     ) -> Result<Option<Object>, ObjectError> {
         let kind = self.kind(api, kind)?;
         let Some(name) = kind.named(id) else { return Ok(None) };
-        Ok(self.service().find(name).await?.map(|found| Object {
+        Ok(self.service().find(name, NO_CLIENT).await?.map(|found| Object {
             id: found.name.id.clone(),
             owner: found.owner.clone(),
             tenant: found.tenant.clone(),

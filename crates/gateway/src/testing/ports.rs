@@ -192,10 +192,14 @@ impl Objects for Nobody {
         true
     }
     fn forgive_guess(&self, _address: IpAddr, _now: Time) {}
-    fn find(&self, _name: ObjectName) -> Answer<Result<FoundObject, Unavailable>> {
+    fn find(&self, _name: ObjectName, _address: IpAddr) -> Answer<Result<FoundObject, Unavailable>> {
         away()
     }
-    fn find_reference(&self, _digest: ObjectDigest) -> Answer<Result<FoundObject, Unavailable>> {
+    fn find_reference(
+        &self,
+        _digest: ObjectDigest,
+        _address: IpAddr,
+    ) -> Answer<Result<FoundObject, Unavailable>> {
         away()
     }
     fn bind(&self, _bindings: Vec<NewBinding>, _now: Time) -> Answer<Result<Vec<Bound>, Unavailable>> {

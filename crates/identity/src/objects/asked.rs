@@ -16,7 +16,8 @@ use countersign_auth::objects::kind::Owner;
 use countersign_auth::port::Unavailable;
 use countersign_auth::port::objects::{Binding, ObjectName};
 use countersign_auth::secret::Secret;
-use countersign_auth::time::Time;
+use countersign_auth::source::Source;
+use countersign_auth::time::Clock;
 use http::{Method, Request, StatusCode};
 use http_body_util::Full;
 use hyper::body::Bytes;
@@ -24,11 +25,15 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value};
 
 use crate::outbound::{Bounds, Endpoint, EndpointError, Outbound};
+use crate::turns::Turns;
 
 /// How long an answer counts.
 const FRESH: Duration = Duration::from_secs(1);
 /// A service that takes longer holds a request for nothing; an answer is two words.
 const BOUNDS: Bounds = Bounds { time: Duration::from_secs(2), bytes: 4096 };
+/// Questions about one kind of objects at once, a quarter of them for one address; one more waits a while. A service that
+/// is slow about one kind takes no place from another's.
+const AT_ONCE: usize = 64;
 /// What stands raw of an id in a URL.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 /// What stands in a URL for the id.
@@ -40,6 +45,7 @@ pub struct Question {
     behind: String,
     key: Owner,
     outbound: Outbound,
+    at_once: Turns,
 }
 
 /// Why a URL is none to ask at.
@@ -61,7 +67,8 @@ impl Question {
     pub fn new(url: &str, key: Owner, outbound: Outbound) -> Result<Self, QuestionError> {
         Self::check(url)?;
         let (before, behind) = url.split_once(ID).ok_or(QuestionError::Id)?;
-        Ok(Self { before: before.to_owned(), behind: behind.to_owned(), key, outbound })
+        let (before, behind) = (before.to_owned(), behind.to_owned());
+        Ok(Self { before, behind, key, outbound, at_once: Turns::even(AT_ONCE) })
     }
 
     /// Whether a question can be asked at a URL.
@@ -83,7 +90,16 @@ impl Question {
     }
 
     /// Asks whose an object is.
-    async fn ask(&self, name: ObjectName, now: Time) -> Result<Option<Binding>, Unavailable> {
+    async fn ask(
+        &self,
+        name: ObjectName,
+        source: Source,
+        clock: &dyn Clock,
+    ) -> Result<Option<Binding>, Unavailable> {
+        let turn = self.at_once.enter(source).await;
+        let _turn = turn.ok_or_else(|| Unavailable("too many owners are being asked for".to_owned()))?;
+        // An answer counts from when it was asked for, however long that had to wait.
+        let now = clock.now();
         let endpoint = self
             .endpoint(&name.id)
             .map_err(|error| Unavailable(format!("could not ask for an owner: {error}")))?;
@@ -131,13 +147,18 @@ impl Questions {
     }
 
     /// Whose an object is, if somebody is asked about such.
-    pub(crate) async fn ask(&self, name: ObjectName, now: Time) -> Result<Option<Binding>, Unavailable> {
+    pub(crate) async fn ask(
+        &self,
+        name: ObjectName,
+        source: Source,
+        clock: &dyn Clock,
+    ) -> Result<Option<Binding>, Unavailable> {
         let question = {
             let questions = self.0.read().unwrap_or_else(PoisonError::into_inner);
             questions.get(&(name.api.to_string(), name.kind.to_string())).cloned()
         };
         match question {
-            Some(question) => question.ask(name, now).await,
+            Some(question) => question.ask(name, source, clock).await,
             None => Ok(None),
         }
     }

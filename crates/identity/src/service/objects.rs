@@ -10,6 +10,7 @@ use countersign_auth::port::objects::{
     Binding, Bound, FoundObject, NewBinding, ObjectDigest, ObjectName, Objects,
 };
 use countersign_auth::port::{Answer, Unavailable};
+use countersign_auth::source::Source;
 use countersign_auth::time::Time;
 
 use super::{By, Core, Service, unavailable};
@@ -51,7 +52,6 @@ impl Core {
         &self,
         row: impl FnOnce() -> StoreFuture<Option<ObjectRow>>,
     ) -> Result<FoundObject, Unavailable> {
-        let _room = self.objects.room()?;
         let read_at = self.objects.generation();
         let Some(row) = row().await.map_err(unavailable)? else { return Ok(None) };
         let binding = Arc::new(self.binding(row));
@@ -59,16 +59,25 @@ impl Core {
         Ok(Some(binding))
     }
 
-    /// Reads one object from the store; what is not there is asked for where somebody is asked.
-    async fn find_object(&self, name: ObjectName) -> Result<FoundObject, Unavailable> {
+    /// Reads one object from the store by its name. Whoever has just changed it needs no room for that: he has waited for
+    /// the store already.
+    async fn stored_object(&self, name: &ObjectName) -> Result<FoundObject, Unavailable> {
         let ObjectName { api, kind, id } = name.clone();
-        let found = self.read_object(|| self.store.object(api.to_string(), kind.to_string(), id)).await?;
+        self.read_object(|| self.store.object(api.to_string(), kind.to_string(), id)).await
+    }
+
+    /// Reads one object from the store; what is not there is asked for where somebody is asked. Whoever waits for an answer
+    /// keeps nobody from the store.
+    async fn find_object(&self, name: ObjectName, source: Source) -> Result<FoundObject, Unavailable> {
+        let found = {
+            let _room = self.objects.room(source).await?;
+            self.stored_object(&name).await?
+        };
         if found.is_some() {
             return Ok(found);
         }
-        let _room = self.objects.room()?;
         let read_at = self.objects.generation();
-        let told = self.objects.questions.ask(name, self.clock.now()).await?.map(Arc::new);
+        let told = self.objects.questions.ask(name, source, &*self.clock).await?.map(Arc::new);
         if let Some(binding) = &told {
             self.objects.keep(read_at, binding);
         }
@@ -96,7 +105,7 @@ impl Core {
         self.change_objects(&digests, vec![Change::BindObjects(rows, now.unix_ms())]).await?;
         let mut bound = Vec::with_capacity(names.len());
         for (name, drawn) in names.into_iter().zip(drawn) {
-            let found = self.find_object(name).await?;
+            let found = self.stored_object(&name).await?;
             let found =
                 found.ok_or_else(|| Unavailable("an object went while it was being bound".to_owned()))?;
             let digest =
@@ -115,7 +124,7 @@ impl Core {
     ) -> Result<FoundObject, Unavailable> {
         let row = ObjectRow { owner: Some(owner), tenant, ..bare_row(&name) };
         self.change_objects(&[digest(&name)], vec![Change::ClaimObject(row, now.unix_ms())]).await?;
-        self.find_object(name).await
+        self.stored_object(&name).await
     }
 
     async fn put_objects(&self, objects: Vec<NewBinding>, by: By, now: Time) -> Result<(), Unavailable> {
@@ -133,7 +142,7 @@ impl Core {
     }
 
     async fn remove_object(&self, name: ObjectName, by: By, now: Time) -> Result<bool, Unavailable> {
-        let there = self.find_object(name.clone()).await?.is_some();
+        let there = self.stored_object(&name).await?.is_some();
         let audit = audit::row(&by, "object.removed", written(&name), now);
         let digest = digest(&name);
         let change = Change::DeleteObject(name.api.to_string(), name.kind.to_string(), name.id);
@@ -199,14 +208,19 @@ impl Objects for Service {
         self.core.lockout.guesses.forgive(address, now);
     }
 
-    fn find(&self, name: ObjectName) -> Answer<Result<FoundObject, Unavailable>> {
-        self.run(move |core| async move { core.find_object(name).await })
+    fn find(&self, name: ObjectName, address: IpAddr) -> Answer<Result<FoundObject, Unavailable>> {
+        self.run(move |core| async move { core.find_object(name, Source::of(address)).await })
     }
 
-    fn find_reference(&self, digest: ObjectDigest) -> Answer<Result<FoundObject, Unavailable>> {
-        self.run(
-            move |core| async move { core.read_object(|| core.store.object_of_reference(digest.0)).await },
-        )
+    fn find_reference(
+        &self,
+        digest: ObjectDigest,
+        address: IpAddr,
+    ) -> Answer<Result<FoundObject, Unavailable>> {
+        self.run(move |core| async move {
+            let _room = core.objects.room(Source::of(address)).await?;
+            core.read_object(|| core.store.object_of_reference(digest.0)).await
+        })
     }
 
     fn bind(&self, bindings: Vec<NewBinding>, now: Time) -> Answer<Result<Vec<Bound>, Unavailable>> {

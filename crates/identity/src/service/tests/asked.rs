@@ -8,7 +8,7 @@ use countersign_auth::port::objects::{ObjectDigest, ObjectName, Objects as _};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
-use super::{Arc, Bench, Duration, IpAddr, Secret, at};
+use super::{Arc, Bench, Duration, IpAddr, Secret, at, home, until};
 use crate::issuers::introspection::IntrospectionOptions;
 use crate::objects::asked::{Question, QuestionError};
 use crate::outbound::{Endpoint, EndpointError, Outbound};
@@ -64,7 +64,7 @@ async fn an_owner_is_asked_for_and_believed_for_a_second() {
     let (url, state) = service(&told("200 OK", r#"{"owner":"4711","tenant":"0001"}"#)).await;
     let question = Question::new(&url, Owner::named("customer"), outbound()).unwrap();
     bench.service.ask_owners("shop", "order", question);
-    let found = bench.service.find(name("a/b 1")).await.unwrap().unwrap();
+    let found = bench.service.find(name("a/b 1"), home()).await.unwrap().unwrap();
     assert_eq!((found.owner.as_deref(), found.tenant.as_deref()), (Some("customer=4711"), Some("0001")));
     assert_eq!(found.ends_at, Some(at(1)));
     assert_eq!(state.lock().unwrap().1, ["GET /owners/a%2Fb%201?x=1 HTTP/1.1"]);
@@ -86,12 +86,12 @@ async fn an_owner_is_asked_for_and_believed_for_a_second() {
         ("nonsense\r\n\r\n".to_owned(), None),
     ] {
         state.lock().unwrap().0.clone_from(&answer);
-        let found = bench.service.find(name("2")).await;
+        let found = bench.service.find(name("2"), home()).await;
         assert_eq!(found.as_ref().ok().map(Option::is_none), expected, "{answer}: {found:?}");
     }
     // Other kinds are not asked about.
     let other = ObjectName { kind: "basket".into(), ..name("2") };
-    assert!(bench.service.find(other).await.unwrap().is_none());
+    assert!(bench.service.find(other, home()).await.unwrap().is_none());
     bench.close().await;
 }
 
@@ -146,4 +146,41 @@ async fn one_token_that_many_requests_bring_at_once_is_asked_about_once() {
     let answer = bench.service.introspect(claim("one more"), at(1)).await;
     assert!(matches!(answer, Ok(OpaqueAnswer::TooMany)), "{answer:?}");
     bench.close().await;
+}
+
+/// A service that is slow about one kind of objects would keep all look-ups of all APIs.
+#[tokio::test]
+async fn who_waits_for_an_owner_takes_places_of_that_kind_alone() {
+    let bench = Bench::new().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let slow = format!("http://{}/owners/{{id}}", listener.local_addr().unwrap());
+    bench.service.ask_owners("shop", "order", Question::new(&slow, Owner::Subject, outbound()).unwrap());
+    let (quick, _) = service(&told("200 OK", r#"{"owner":"4711"}"#)).await;
+    bench.service.ask_owners("shop", "invoice", Question::new(&quick, Owner::Subject, outbound()).unwrap());
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let (silent, is_asked) = (Arc::clone(&asked), |so_many| {
+        let asked = Arc::clone(&asked);
+        async move { until(|| async { asked.lock().unwrap().len() >= so_many }).await }
+    });
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            silent.lock().unwrap().push(stream);
+        }
+    });
+    let of = |last: u8| IpAddr::from([192, 0, 2, last]);
+    let find = |last, so_many| -> Vec<_> {
+        (0..so_many).map(|number| bench.service.find(name(&number.to_string()), of(last))).collect()
+    };
+    let one = find(1, 200);
+    is_asked(16).await;
+    let others: Vec<_> = (2..5).map(|last| find(last, 16)).collect();
+    is_asked(64).await;
+    // What somebody waits for is not what is asked of others, nor of the store.
+    for (kind, is_known) in [("invoice", true), ("basket", false)] {
+        let name = ObjectName { kind: kind.into(), ..name("7") };
+        let found = bench.service.find(name, of(1)).await.unwrap();
+        assert_eq!(found.is_some(), is_known, "{kind}");
+    }
+    assert_eq!(asked.lock().unwrap().len(), 64);
+    drop((one, others));
 }

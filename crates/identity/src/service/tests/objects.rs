@@ -8,7 +8,7 @@ use countersign_auth::port::objects::{
     Binding, Bound, FoundObject, NewBinding, ObjectDigest, ObjectName, Objects as _,
 };
 
-use super::{Arc, Bench, By, Service, at};
+use super::{Arc, Bench, By, Service, at, home};
 use crate::store::switchable::Power;
 
 fn name(id: &str) -> ObjectName {
@@ -67,13 +67,13 @@ async fn an_object_is_bound_once_and_found_by_both_names() {
     // The id is no reference, and the other way round.
     assert!(service.at_hand(&ObjectDigest::of_reference("shop", "basket", "17")).is_none());
     assert!(service.at_hand(&by_id(first.reference.expose())).is_none());
-    assert!(service.find(name("18")).await.unwrap().is_none());
+    assert!(service.find(name("18"), home()).await.unwrap().is_none());
 
     // After a restart memory is empty, and the reference is the same.
     let reference = first.reference.expose().to_owned();
     let bench = bench.reopen().await;
     assert!(bench.service.at_hand(&by_reference(&first)).is_none());
-    let found = bench.service.find_reference(by_reference(&first)).await.unwrap();
+    let found = bench.service.find_reference(by_reference(&first), home()).await.unwrap();
     assert_eq!(found.unwrap().reference.expose(), reference);
     bench.close().await;
 }
@@ -102,14 +102,14 @@ async fn what_is_nobodys_is_claimed_once_and_in_its_time() {
     };
     assert_ne!(over.reference.expose(), anew.reference.expose());
     assert!(service.at_hand(&by_reference(&over)).is_none());
-    assert!(service.find_reference(by_reference(&over)).await.unwrap().is_none());
+    assert!(service.find_reference(by_reference(&over), home()).await.unwrap().is_none());
 
     // And what is long over is forgotten.
     bind(service, "3", None, 0).await;
     service.sweep(at(60 + 3599)).await.unwrap();
-    assert!(service.find(name("3")).await.unwrap().is_some());
+    assert!(service.find(name("3"), home()).await.unwrap().is_some());
     service.sweep(at(60 + 3600)).await.unwrap();
-    assert!(service.find(name("3")).await.unwrap().is_none());
+    assert!(service.find(name("3"), home()).await.unwrap().is_none());
     bench.close().await;
 }
 
@@ -143,14 +143,14 @@ async fn an_operators_word_counts_at_once() {
     let before = object(bind(service, "1", None, 0).await);
     put("1", "customer=5").await.unwrap();
     assert!(service.at_hand(&by_reference(&before)).is_none());
-    let found = service.find_reference(by_reference(&before)).await.unwrap();
+    let found = service.find_reference(by_reference(&before), home()).await.unwrap();
     assert_eq!(owner(&found), Some("customer=5"));
     put("2", "customer=6").await.unwrap();
-    assert_eq!(owner(&service.find(name("2")).await.unwrap()), Some("customer=6"));
+    assert_eq!(owner(&service.find(name("2"), home()).await.unwrap()), Some("customer=6"));
     assert!(service.remove_object(name("2"), By::gate(), at(0)).await.unwrap());
     assert!(!service.remove_object(name("2"), By::gate(), at(0)).await.unwrap());
     assert!(service.at_hand(&by_id("2")).is_none());
-    assert!(service.find(name("2")).await.unwrap().is_none());
+    assert!(service.find(name("2"), home()).await.unwrap().is_none());
     bench.close().await;
 }
 
@@ -161,13 +161,13 @@ async fn nothing_is_known_while_the_store_is_away() {
     bind(service, "1", Some("customer=1"), 0).await;
     bench.store.switch(Power::Off);
     assert!(service.at_hand(&by_id("1")).is_some(), "what memory has is true: nobody else changes it");
-    assert!(service.find(name("1")).await.is_err());
+    assert!(service.find(name("1"), home()).await.is_err());
     assert!(service.bind(vec![new("2", None)], at(0)).await.is_err());
     assert!(service.claim(name("1"), "customer=2".to_owned(), None, at(0)).await.is_err());
     assert!(service.at_hand(&by_id("1")).is_none(), "a change that may have been written is asked for again");
     bench.store.switch(Power::On);
-    assert_eq!(owner(&service.find(name("1")).await.unwrap()), Some("customer=1"));
-    assert!(service.find(name("2")).await.unwrap().is_none());
+    assert_eq!(owner(&service.find(name("1"), home()).await.unwrap()), Some("customer=1"));
+    assert!(service.find(name("2"), home()).await.unwrap().is_none());
     bench.close().await;
 }
 
@@ -214,7 +214,7 @@ async fn refused_references_take_one_time() {
     for _ in 0..EACH {
         for (took, digest) in took.iter_mut().zip(&digests) {
             let begun = Instant::now();
-            service.find_reference(*digest).await.unwrap();
+            service.find_reference(*digest, home()).await.unwrap();
             took.push(begun.elapsed());
         }
     }

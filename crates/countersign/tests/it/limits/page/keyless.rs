@@ -8,6 +8,7 @@ const FRAMES: &str = "crates/gateway/src/listen/frames.rs";
 const SEATS: &str = "crates/identity/src/negotiation/helper/seats.rs";
 const SIGNING: &str = "crates/identity/src/service/tests/signing.rs";
 const TOKENS: &str = "crates/identity/src/tokens.rs";
+const TOKENS_TESTS: &str = "crates/identity/src/tokens/tests.rs";
 const UNDER_WAY: &str = "crates/identity/src/service/under_way.rs";
 const ANONYMOUS: &str = "crates/identity/src/tokens/anonymous.rs";
 
@@ -183,6 +184,19 @@ pub(super) const FIXED: &[Fixed] = &[
         "bytes of an answer with object rules, unless its route says",
         ("crates/auth/src/objects.rs", "ANSWER_BYTES_MAX"),
         (OBJECTS, "bodies_and_answers_with_ids_are_bounded_in_bytes"),
+    ),
+    fixed(
+        "look-ups of objects in the store at once; 503 for who has waited in vain",
+        ("crates/identity/src/objects.rs", "LOOKUPS_MAX"),
+        ("crates/identity/src/objects.rs", "lookups_are_bounded_and_one_source_has_a_quarter"),
+    ),
+    fixed(
+        "questions about the owners of one kind of objects at once; 503 for who has waited in vain",
+        ("crates/identity/src/objects/asked.rs", "AT_ONCE"),
+        (
+            "crates/identity/src/service/tests/asked.rs",
+            "who_waits_for_an_owner_takes_places_of_that_kind_alone",
+        ),
     ),
     fixed(
         "bytes of a push request",
@@ -444,12 +458,12 @@ pub(super) const FIXED: &[Fixed] = &[
     fixed(
         "anonymous sessions that nobody has presented yet",
         (TOKENS, "ANONYMOUS_FRESH_MAX"),
-        (TOKENS, "anonymous_sessions_are_bounded_fresh_and_kept"),
+        (TOKENS_TESTS, "anonymous_sessions_are_bounded_fresh_and_kept"),
     ),
     fixed(
         "anonymous sessions that live on",
         (TOKENS, "ANONYMOUS_KEPT_MAX"),
-        (TOKENS, "anonymous_sessions_are_bounded_fresh_and_kept"),
+        (TOKENS_TESTS, "anonymous_sessions_are_bounded_fresh_and_kept"),
     ),
     fixed(
         "sources that it takes to fill their places",

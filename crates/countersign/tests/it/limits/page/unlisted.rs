@@ -71,7 +71,6 @@ pub(super) const UNLISTED: &[(&str, &str, Because)] = &[
     ("identity/src/lockout/account.rs", "KNOWN_SOURCES_MAX", Because::Caches),
     ("identity/src/lockout/addresses/spent.rs", "PART_MAX", Because::Forms),
     ("identity/src/objects.rs", "DIGESTS_MAX", Because::Caches),
-    ("identity/src/objects.rs", "LOOKUPS_MAX", Because::OwnWork),
     ("identity/src/objects.rs", "OWNERS_MAX", Because::OwnWork),
     ("identity/src/objects/sets.rs", "SET_MAX", Because::Forms),
     ("identity/src/password.rs", "OUTPUT_BYTES_MAX", Because::Forms),
