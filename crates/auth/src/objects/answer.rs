@@ -1,6 +1,7 @@
 //! What a client is told of objects: the ids in a service's answer are checked, learnt, and replaced by references.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::ops::Range;
 use std::sync::Arc;
@@ -74,11 +75,12 @@ enum SeenAt {
 }
 
 /// What is known of an id that was seen.
+#[derive(Clone)]
 enum Known {
     /// It is the caller's; as an object, if it is one.
     Own(Option<Arc<Binding>>),
-    /// Nobody has it, and the answer says that it was created.
-    New,
+    /// Nobody has it, and the answer says that it was created: the object of that number which it did.
+    New(usize),
     /// It is another's.
     Foreign,
 }
@@ -166,8 +168,9 @@ impl Follow {
     ) -> Result<Vec<Known>, Refusal> {
         let mut known: Vec<Known> = Vec::with_capacity(seen.len());
         let mut created: Vec<(&Arc<Kind>, &str)> = Vec::new();
-        let mut looked_up = 0;
-        for (at, one) in seen.iter().enumerate() {
+        // A page of lines may name a few objects very often.
+        let mut looked_up: HashMap<(usize, bool, &str), Known> = HashMap::new();
+        for one in seen {
             let Some(shown) = rules.shown.get(one.rule) else { continue };
             known.push(match &shown.must {
                 Must::Equal(key) => {
@@ -177,43 +180,42 @@ impl Follow {
                         Some(Agreement::Foreign | Agreement::NoKey) | None => Known::Foreign,
                     }
                 }
-                Must::BeOwned(kind) => match before(seen, &known, rules, at) {
-                    Some(same) => same,
-                    None => {
-                        looked_up += 1;
-                        if looked_up > SHOWN_MAX {
-                            return Err(unreadable("the service's answer shows too many objects"));
-                        }
-                        let creates = shown.creates && status.is_success();
+                Must::BeOwned(kind) => {
+                    let object = (Arc::as_ptr(kind).addr(), shown.creates, one.id.as_str());
+                    if let Some(same) = looked_up.get(&object) {
+                        same.clone()
+                    } else if looked_up.len() >= SHOWN_MAX {
+                        return Err(unreadable("the service's answer shows too many objects"));
+                    } else {
+                        let creates = (shown.creates && status.is_success()).then_some(created.len());
                         let found = self.look_up(kind, &one.id, creates, objects, now).await?;
-                        if matches!(found, Known::New) {
+                        if matches!(found, Known::New(_)) {
                             created.push((kind, &one.id));
                         }
+                        looked_up.insert(object, found.clone());
                         found
                     }
-                },
+                }
             });
         }
         if !created.is_empty() {
             let bound = self.bind(&created, objects, now).await?;
-            for (one, known) in seen.iter().zip(&mut known) {
-                let Some(Must::BeOwned(kind)) = rules.shown.get(one.rule).map(|shown| &shown.must) else {
-                    continue;
-                };
-                let at = created.iter().position(|(own, id)| Arc::ptr_eq(own, kind) && *id == one.id);
-                if let (Known::New, Some(bound)) = (&*known, at.and_then(|at| bound.get(at))) {
-                    *known = bound.as_ref().map_or(Known::Foreign, |own| Known::Own(Some(Arc::clone(own))));
+            for known in &mut known {
+                if let Known::New(number) = *known {
+                    let own = bound.get(number).cloned().flatten();
+                    *known = own.map_or(Known::Foreign, |own| Known::Own(Some(own)));
                 }
             }
         }
         Ok(known)
     }
 
+    /// Looks an object up; `creates` is the number that it has if the answer created it.
     async fn look_up(
         &self,
         kind: &Kind,
         id: &str,
-        creates: bool,
+        creates: Option<usize>,
         objects: &dyn Objects,
         now: Time,
     ) -> Result<Known, Refusal> {
@@ -235,10 +237,10 @@ impl Follow {
         }
         let found = objects.find(kind.object(id), self.address).await?;
         let over = found.as_ref().is_none_or(|found| found.ends_at.is_some_and(|ends_at| ends_at <= now));
-        Ok(match own(found) {
-            Some(own) => Known::Own(Some(own)),
-            None if over && creates => Known::New,
-            None => Known::Foreign,
+        Ok(match (own(found), creates.filter(|_| over)) {
+            (Some(own), _) => Known::Own(Some(own)),
+            (None, Some(number)) => Known::New(number),
+            (None, None) => Known::Foreign,
         })
     }
 
@@ -268,25 +270,6 @@ impl Follow {
         };
         Ok(created.iter().zip(bound).map(own).collect())
     }
-}
-
-/// What was found out of the same object further up.
-fn before(seen: &[Seen], known: &[Known], rules: &AnswerRules, at: usize) -> Option<Known> {
-    let one = seen.get(at)?;
-    let same = |other: &Seen| {
-        let shown = |rule| rules.shown.get(rule);
-        let (Some(own), Some(other_shown)) = (shown(one.rule), shown(other.rule)) else { return false };
-        let (Must::BeOwned(kind), Must::BeOwned(other_kind)) = (&own.must, &other_shown.must) else {
-            return false;
-        };
-        Arc::ptr_eq(kind, other_kind) && own.creates == other_shown.creates && one.id == other.id
-    };
-    let position = seen.iter().take(at).position(same)?;
-    Some(match known.get(position)? {
-        Known::Own(own) => Known::Own(own.clone()),
-        Known::New => Known::New,
-        Known::Foreign => Known::Foreign,
-    })
 }
 
 fn in_headers(rules: &AnswerRules, prefix: &str, headers: &HeaderMap) -> Result<Vec<Seen>, Refusal> {
@@ -367,12 +350,15 @@ fn edit(
     items: &[Item],
 ) -> Result<Edits, Refusal> {
     let mut edits = Edits::default();
-    let mut left_out = Vec::new();
+    let mut left_out = vec![false; items.len()];
     for (one, known) in seen.iter().zip(known) {
         let own = match known {
             Known::Own(own) => own,
-            Known::New | Known::Foreign => {
-                left_out.push(left_out_with(rules.foreign, one, items)?);
+            Known::New(_) | Known::Foreign => {
+                let item = left_out_with(rules.foreign, one, items)?;
+                if let Some(left_out) = left_out.get_mut(item) {
+                    *left_out = true;
+                }
                 continue;
             }
         };
@@ -424,13 +410,12 @@ fn left_out_with(foreign: Foreign, one: &Seen, items: &[Item]) -> Result<usize, 
 }
 
 /// Takes items out of their lists, each with one comma.
-fn leave_out(items: &[Item], left_out: &[usize], edits: &mut Edits) {
+fn leave_out(items: &[Item], left_out: &[bool], edits: &mut Edits) {
     // Where a list has begun with items that are left out, their commas are those behind them.
     let mut leading_comma = None;
-    for (at, item) in
-        items.iter().enumerate().filter(|(at, item)| item.outer.is_none() && left_out.contains(at))
-    {
-        debug_assert!(at < items.len());
+    let outermost =
+        items.iter().zip(left_out).filter(|(item, is_left_out)| item.outer.is_none() && **is_left_out);
+    for (item, _) in outermost {
         let leads = item.before.is_none() || item.before == leading_comma;
         match (leads, item.before) {
             (false, Some(comma)) => edits.remove(comma..item.span.end),
