@@ -4,10 +4,10 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::hash::BuildHasher as _;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU64, Ordering};
 
 use countersign_auth::account::{Account, Live};
-use countersign_auth::port::{ProofKey, Remembered, Verified};
+use countersign_auth::port::{After, ProofKey, Remembered, Verified};
 use countersign_auth::source::Source;
 use countersign_auth::time::Time;
 use foldhash::fast::RandomState;
@@ -28,6 +28,12 @@ const PLACE_BYTES: usize = 512;
 /// What a core keeps for itself: two halves of so many places. Whoever sends the same credential all the time is among
 /// them.
 const OWN_HALF_MAX: usize = 32 * 1024;
+/// New proofs of one account of the gate that are remembered in a minute: it has one for each API and each spelling of its
+/// name, and nobody has so many. One account would fill all places with the spellings of its name, each right.
+const NEW_IN_A_MINUTE_MAX: u8 = 64;
+/// Accounts whose numbers share what they may remember: numbers are given out one after another, so that neighbours share
+/// nothing.
+const SHARES: usize = 65_536;
 
 /// Which [`Proofs`] of the process, and the credential.
 type OwnKey = (u64, [u8; 32]);
@@ -133,6 +139,31 @@ fn is_live(proof: &Verified) -> bool {
     proof.account.live.is_up() && proof.keys.iter().all(Live::is_up)
 }
 
+/// How many new proofs of accounts were remembered in this minute.
+struct New {
+    minute: AtomicI64,
+    counts: Box<[AtomicU8]>,
+}
+
+impl New {
+    fn none() -> Self {
+        Self { minute: AtomicI64::new(0), counts: (0..SHARES).map(|_| AtomicU8::new(0)).collect() }
+    }
+
+    /// Counts one more, unless that is too many.
+    fn takes(&self, account: u64, now: Time) -> bool {
+        let minute = now.unix_secs().div_euclid(60);
+        if self.minute.swap(minute, Ordering::Relaxed) != minute {
+            self.counts.iter().for_each(|count| count.store(0, Ordering::Relaxed));
+        }
+        let share = usize::try_from(account % SHARES as u64).unwrap_or(0);
+        let one_more = |count: u8| (count < NEW_IN_A_MINUTE_MAX).then_some(count + 1);
+        self.counts
+            .get(share)
+            .is_some_and(|count| count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_ok())
+    }
+}
+
 thread_local! {
     static OWN: RefCell<Own> = RefCell::default();
 }
@@ -146,13 +177,15 @@ pub(crate) struct Proofs {
     number: u64,
     hasher: RandomState,
     shared: Cache<[u8; 32], Kept, Places>,
+    new: New,
 }
 
 impl Proofs {
     pub(crate) fn new() -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let shared = Cache::with_weighter(PLACES_MAX, PLACES_MAX as u64, Places);
-        Self { number: NEXT.fetch_add(1, Ordering::Relaxed), hasher: RandomState::default(), shared }
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        Self { number, hasher: RandomState::default(), shared, new: New::none() }
     }
 
     /// A proof that is good still.
@@ -205,9 +238,19 @@ impl Proofs {
     }
 
     pub(crate) fn remember(&self, key: ProofKey, proof: Verified, now: Time) {
-        if is_live(&proof) {
+        if is_live(&proof) && self.has_place(&key, &proof, now) {
             self.shared.insert(key.0, Kept::new(proof, now));
         }
+    }
+
+    /// Whether a proof may take a place. What is spelled in many ways is what is checked in the gate's own accounts; tokens,
+    /// of which an account may have very many, are each another.
+    fn has_place(&self, key: &ProofKey, proof: &Verified, now: Time) -> bool {
+        let is_spelled = match proof.after {
+            After::Unverified => !proof.account.is_foreign(),
+            After::Over | After::Asked(_) => false,
+        };
+        !is_spelled || self.shared.contains_key(&key.0) || self.new.takes(proof.account.id.0, now)
     }
 }
 
@@ -218,7 +261,6 @@ mod tests {
 
     use countersign_auth::account::{Account, AccountId};
     use countersign_auth::assertion::Minted;
-    use countersign_auth::port::After;
 
     use super::*;
 
@@ -304,6 +346,29 @@ mod tests {
         };
         check(100, 1);
         check(100 * PLACE_BYTES, 101);
+    }
+
+    #[test]
+    fn an_account_fills_no_places_with_spellings_of_its_name() {
+        let proofs = Proofs::new();
+        let at = |secs: i64| Time::from_unix_secs(NOW.unix_secs() + secs);
+        let remembers = |number, account, after, now| {
+            let proof = Verified { after, ..proof(AccountId(account), Vec::new()) };
+            proofs.remember(key(number), proof, now);
+            proofs.shared.contains_key(&key(number).0)
+        };
+        for number in 0..1000 {
+            assert_eq!(remembers(number, 7, After::Unverified, at(0)), number < 64, "{number}");
+        }
+        // What is remembered already is no new one, and others have their own.
+        assert!(remembers(0, 7, After::Unverified, at(1)));
+        assert!(remembers(1000, 8, After::Unverified, at(1)));
+        assert!(remembers(1001, 7, After::Over, at(1)), "a token");
+        assert!(!remembers(1002, 7, After::Unverified, at(1)));
+        assert!(remembers(1002, 7, After::Unverified, at(60)));
+        for number in 2000..3000 {
+            assert!(remembers(number, 0, After::Unverified, at(60)), "accounts that live elsewhere");
+        }
     }
 
     #[test]

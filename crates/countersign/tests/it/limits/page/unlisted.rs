@@ -75,6 +75,7 @@ pub(super) const UNLISTED: &[(&str, &str, Because)] = &[
     ("identity/src/objects/sets.rs", "SET_MAX", Because::Forms),
     ("identity/src/password.rs", "OUTPUT_BYTES_MAX", Because::Forms),
     ("identity/src/password.rs", "PASSWORD_BYTES_MAX", Because::Accounts),
+    ("identity/src/proofs.rs", "NEW_IN_A_MINUTE_MAX", Because::Caches),
     ("identity/src/proofs.rs", "OWN_HALF_MAX", Because::Caches),
     ("identity/src/service/replaced.rs", "REPLACED_MAX", Because::Caches),
     ("identity/src/service/upkeep.rs", "RETRY_MAX", Because::OwnWork),
