@@ -142,12 +142,16 @@ impl Core {
     }
 
     async fn remove_object(&self, name: ObjectName, by: By, now: Time) -> Result<bool, Unavailable> {
-        let there = self.stored_object(&name).await?.is_some();
-        let audit = audit::row(&by, "object.removed", written(&name), now);
         let digest = digest(&name);
+        if self.stored_object(&name).await?.is_none() {
+            // What was told of it by somebody who is asked.
+            self.objects.forget([&digest]);
+            return Ok(false);
+        }
+        let audit = audit::row(&by, "object.removed", written(&name), now);
         let change = Change::DeleteObject(name.api.to_string(), name.kind.to_string(), name.id);
         self.change_objects(&[digest], vec![change, Change::Audit(audit)]).await?;
-        Ok(there)
+        Ok(true)
     }
 }
 

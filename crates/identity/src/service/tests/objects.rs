@@ -148,7 +148,9 @@ async fn an_operators_word_counts_at_once() {
     put("2", "customer=6").await.unwrap();
     assert_eq!(owner(&service.find(name("2"), home()).await.unwrap()), Some("customer=6"));
     assert!(service.remove_object(name("2"), By::gate(), at(0)).await.unwrap());
+    let events = bench.events().await;
     assert!(!service.remove_object(name("2"), By::gate(), at(0)).await.unwrap());
+    assert_eq!(bench.events().await, events, "nothing was changed");
     assert!(service.at_hand(&by_id("2")).is_none());
     assert!(service.find(name("2"), home()).await.unwrap().is_none());
     bench.close().await;
