@@ -3,6 +3,7 @@
 
 mod pages;
 mod places;
+mod routes;
 mod service_keys;
 mod upstreams;
 mod words;
@@ -218,17 +219,7 @@ fn check_api(config: &Config, api: &Api, path: &str, folder: &Path, report: &mut
         check_issuer(keys, &format!("{path}.issuers.{issuer:?}"), folder, report);
     }
     negotiation::check(api.kerberos.as_ref(), api.ntlm.as_ref(), path, folder, report);
-    for (at, route) in api.route.iter().enumerate() {
-        if let Allow::Rule(rule) = &route.allow
-            && rule.roles.is_empty()
-            && rule.tenants.is_empty()
-            && rule.schemes.is_empty()
-            && rule.max_age.is_none()
-        {
-            let hint = "write \"authenticated\", or name roles, tenants, schemes or max_age";
-            report.add(&format!("{path}.route[{at}].allow"), "asks for nothing", Some(hint.to_owned()));
-        }
-    }
+    routes::check(api, path, report);
     spans(api, path, report);
     pages::check(api, path, report);
     service_keys::check(api, path, report);
