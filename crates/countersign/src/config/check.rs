@@ -19,7 +19,7 @@ use super::issuer::Issuer;
 use super::negotiation;
 use super::report::{Report, nearest};
 use super::tree::{Allow, Api, Backends, Config, Listener, Lockout, Upstream};
-use super::value::OriginScheme;
+use super::value::{Network, OriginScheme};
 use crate::dialects;
 
 /// What `dangerous` must say as well before an unproven credential may be shown from other machines.
@@ -104,6 +104,11 @@ fn listeners(config: &Config, folder: &Path, report: &mut Report) {
                 Err(error) => unreadable(&certificate, &error, &format!("{path}.tls.certificate"), report),
             }
             if let Some(authorities) = &tls.client_ca {
+                if !asks_for_certificates(config, listener) {
+                    let message = "is never looked at: no API here has a front that shows a certificate, and whoever shows none is let in";
+                    let hint = "say whose counts in [api.front], like certificate = \"front.corp.example\", or take the line away";
+                    report.add(&format!("{path}.tls.client_ca"), message, Some(hint.to_owned()));
+                }
                 let file = folder.join(authorities);
                 let read =
                     CertificateDer::pem_file_iter(&file).and_then(Iterator::collect::<Result<Vec<_>, _>>);
@@ -121,6 +126,12 @@ fn listeners(config: &Config, folder: &Path, report: &mut Report) {
             }
         }
     }
+}
+
+/// Whether a certificate of a client proves something on a listener.
+fn asks_for_certificates(config: &Config, listener: &Listener) -> bool {
+    let shows = |api: &&Api| api.front.as_ref().is_some_and(|front| front.certificate.is_some());
+    config.api.iter().filter(shows).any(|api| listeners_of(config, api).any(|own| own.name == listener.name))
 }
 
 /// Whether two sockets cannot listen there both. All addresses hold each of them; those of IPv6 hold those of IPv4 as well:
@@ -385,19 +396,38 @@ fn check_dialect(config: &Config, api: &Api, path: &str, folder: &Path, report: 
         credential.scheme == "unproven" && credential.is_on(deployment, &api.enable, &api.disable)
     });
     for credential in unproven {
-        let open = listeners_of(config, api).find(|listener| !listener.address.0.ip().is_loopback());
+        let open =
+            listeners_of(config, api).find_map(|listener| Some((listener, reached(config, listener)?)));
         let said = api.dangerous.iter().any(|word| word == UNPROVEN_FROM_ANYWHERE);
-        if let Some(listener) = open.filter(|_| !said) {
+        if let Some((listener, (how, hint))) = open.filter(|_| !said) {
             let message = format!(
-                "believes whatever a caller says as `{}`, and other machines can reach listener `{}` at {}",
+                "believes whatever a caller says as `{}`, and other machines can reach listener `{}` at {}{how}",
                 credential.name, listener.name, listener.address
             );
             let hint = format!(
-                "listen on 127.0.0.1, or write dangerous = [\"{}\", \"{UNPROVEN_FROM_ANYWHERE}\"]",
+                "{hint}, or write dangerous = [\"{}\", \"{UNPROVEN_FROM_ANYWHERE}\"]",
                 credential.name
             );
             report.add(path, message, Some(hint));
         }
+    }
+}
+
+/// How other machines reach a listener, and what keeps them from it; `None` if they do not. What stands on this machine and
+/// says for whom it speaks brings the requests of others.
+fn reached(config: &Config, listener: &Listener) -> Option<(&'static str, &'static str)> {
+    let is_here = |network: &Network| Network::LOOPBACK.iter().any(|own| network.meets(own));
+    if !listener.address.0.ip().is_loopback() {
+        Some(("", "listen on 127.0.0.1"))
+    } else if !listener.proxy_protocol_from.is_empty() {
+        Some((" through what sends it the PROXY protocol", "take its `proxy_protocol_from` away"))
+    } else if config.network.trusted_proxies.iter().any(is_here) {
+        Some((
+            " through a proxy of this machine",
+            "take this machine out of `network.trusted_proxies` if there is none",
+        ))
+    } else {
+        None
     }
 }
 

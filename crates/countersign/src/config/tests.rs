@@ -126,67 +126,26 @@ fn a_believed_header_and_an_open_listener_must_be_said_twice() {
         1,
     );
     assert_eq!(mistakes(&said), [""; 0]);
-}
-
-#[test]
-fn a14_places_that_hide_each_other_are_told() {
-    let told = |one: &str, two: &str, dialect: &str| {
-        let folder = folder();
-        let cookie =
-            "[credential.browser]\nscheme = \"token\"\nfrom = { value = [\"cookie S\", \"query s\"] }\n";
-        std::fs::write(folder.path().join("dialect.toml"), format!("{DIALECT}{cookie}{dialect}")).unwrap();
-        let text = GOOD.replacen("at = [\"/one\"]", &format!("at = [{one}]"), 1).replacen(
-            "at = [\"two.example/\", \"two.example/one\"]",
-            &format!("at = [{two}]"),
-            1,
-        );
-        match Loaded::parse(Path::new("c.toml"), folder.path(), &text) {
-            Ok(_) => Vec::new(),
-            Err(mistakes) => {
-                mistakes.iter().map(|mistake| format!("{}: {}", mistake.key, mistake.message)).collect()
-            }
-        }
+    // On this machine alone, and what stands before it brings the requests of others.
+    let trusting = trusting.replacen("0.0.0.0:8080", "127.0.0.1:8080", 1);
+    assert_eq!(mistakes(&trusting), [""; 0]);
+    let check = |table: &str, how: &str, hint: &str| {
+        let (listener, network) = match table.starts_with('[') {
+            true => (trusting.clone(), table),
+            false => (trusting.replacen("\n\n[[api]]", &format!("\n{table}\n\n[[api]]"), 1), ""),
+        };
+        let told = mistakes(&format!("{listener}\n{network}\n"));
+        assert_eq!(told.len(), usize::from(!how.is_empty()), "{table}: {told:#?}");
+        let expected = format!("listener `main` at 127.0.0.1:8080 through {how}; {hint}");
+        assert!(told.iter().all(|told| told.contains(&expected)), "{told:#?}");
     };
-    let first_live = "repeated = \"first-live\"";
-    let check = |one: &str, two: &str, expected: &[&str]| {
-        let told = told(one, two, first_live);
-        assert_eq!(told.len(), expected.len(), "{one} {two}: {told:#?}");
-        for (told, expected) in told.iter().zip(expected) {
-            assert!(told.contains(expected), "{one} {two}: {told}");
-        }
-    };
-    // In another letter case.
-    check("\"/one\"", "\"/ONE\"", &["api[1].at[0]: `/ONE` is `/one` of api[0] but for letter case"]);
-    check("\"/one\"", "\"a.example/ONE\"", &[]);
-    // Hidden by a host.
-    let hidden =
-        ["api[0].at[0]: `/one` is not this API's on host a.example: there `a.example/` of api[1] has"];
-    check("\"/one\"", "\"a.example/\"", &hidden);
-    check("\"/one\"", "\"a.example/\", \"b.example/one\"", &hidden);
-    check("\"/one\"", "\"a.example/\", \"a.example/one\"", &[]);
-    check("\"/one\", \"a.example/one\"", "\"a.example/\"", &[]);
-    check("\"/one/x\", \"a.example/one\"", "\"a.example/\"", &[]);
-    check("\"/one/x\", \"a.example/\"", "\"a.example/one\"", &["there `a.example/one` of api[1]"]);
-    check("\"/\"", "\"a.example/one\"", &[]);
-    // Cookies.
-    let check = |one: &str, two: &str, expected: &[&str]| {
-        let told = told(one, two, "");
-        assert_eq!(told.len(), expected.len(), "{one} {two}: {told:#?}");
-        for (told, expected) in told.iter().zip(expected) {
-            assert!(told.contains(expected) && told.contains("cookie `S`"), "{one} {two}: {told}");
-        }
-    };
-    check("\"/\"", "\"/two\"", &["api[1].at[0]: `/two` is below `/` of api[0]"]);
-    check("\"/two/x\"", "\"/two\"", &["api[0].at[0]: `/two/x` is below `/two` of api[1]"]);
-    check(
-        "\"/\", \"/one\"",
-        "\"a.example/one\"",
-        &["api[0].at[1]", "api[1].at[0]: `a.example/one` is below `/`"],
-    );
-    check("\"/\"", "\"a.example/\"", &[]);
-    check("\"/one\"", "\"/two\"", &[]);
-    check("\"/one\"", "\"/oneself\"", &[]);
-    check("\"a.example/\"", "\"b.example/one\"", &[]);
+    let here = ("a proxy of this machine", "take this machine out of `network.trusted_proxies`");
+    for network in ["127.0.0.1", "127.0.0.0/8", "::1", "::/1", "::ffff:127.0.0.1"] {
+        check(&format!("[network]\ntrusted_proxies = [\"10.0.0.0/8\", \"{network}\"]"), here.0, here.1);
+    }
+    check("[network]\ntrusted_proxies = [\"10.0.0.0/8\", \"fe80::/10\"]", "", "");
+    let balancer = ("what sends it the PROXY protocol", "take its `proxy_protocol_from` away");
+    check("proxy_protocol_from = [\"127.0.0.1\"]", balancer.0, balancer.1);
 }
 
 #[test]

@@ -2,14 +2,14 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 use std::time::Duration;
 
 use countersign_auth::canonical::host::canonical_host;
 use countersign_auth::canonical::method;
 use countersign_auth::dialect::pattern::Pattern;
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -153,7 +153,26 @@ impl FromStr for Network {
         if net.trunc() != net {
             return Err(format!("`{text}` has bits set behind its prefix; write \"{}\"", net.trunc()));
         }
+        // Whoever may connect could say where he is, and what counts by address would count nothing.
+        if net.prefix_len() == 0 {
+            return Err(format!(
+                "`{text}` is every address: any client would be believed; write the network of the front alone"
+            ));
+        }
         Ok(Self(net))
+    }
+}
+
+impl Network {
+    /// This machine's own addresses.
+    pub(crate) const LOOPBACK: [Self; 2] = [
+        Self(IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8))),
+        Self(IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::LOCALHOST, 128))),
+    ];
+
+    /// Whether some address is in both.
+    pub(crate) fn meets(&self, other: &Self) -> bool {
+        self.0.contains(&other.0) || other.0.contains(&self.0)
     }
 }
 
@@ -425,8 +444,8 @@ mod tests {
         check("network", "10.1.2.3", "10.1.2.3/32");
         check("network", "::ffff:10.1.2.3", "10.1.2.3/32");
         check("network", "::ffff:10.0.0.0/104", "10.0.0.0/8");
-        check("network", "::ffff:0:0/96", "0.0.0.0/0");
-        check("network", "::/0", "::/0");
+        check("network", "::ffff:0:0/97", "0.0.0.0/1");
+        check("network", "::/1", "::/1");
         check("network", "2001:db8::/32", "2001:db8::/32");
         check("place", "/", "/");
         check("place", "/a/b/", "/a/b");
@@ -446,6 +465,9 @@ mod tests {
         check("network", "10.0.0.0/33", "no network");
         check("network", "10.1.0.0/8", "write \"10.0.0.0/8\"");
         check("network", "::ffff:10.1.0.0/104", "write \"10.0.0.0/8\"");
+        for all in ["0.0.0.0/0", "::/0", "::ffff:0:0/96"] {
+            check("network", all, "every address");
+        }
         check("address", "localhost:80", "no address");
         check("place", "system", "write \"/system\"");
         check("place", "/a//b", "plain segments");
