@@ -201,10 +201,10 @@ fn execute(command: Command, output: Output) -> Result<(), Failure> {
 }
 
 /// What a check answers programs if all is good: the same as for mistakes, without any, and what is worth knowing.
-fn no_problems(note: Option<&str>) -> serde_json::Value {
+fn no_problems(notes: &[String]) -> serde_json::Value {
     let mut answer = serde_json::json!({ "problems": [] });
-    if let (Some(note), Some(answer)) = (note, answer.as_object_mut()) {
-        answer.insert("notes".to_owned(), serde_json::json!([note]));
+    if let (false, Some(answer)) = (notes.is_empty(), answer.as_object_mut()) {
+        answer.insert("notes".to_owned(), serde_json::json!(notes));
     }
     answer
 }
@@ -217,12 +217,11 @@ fn check(file: &ConfigFile, output: Output) -> Result<(), Failure> {
     }
     let (apis, listeners) = (loaded.config.api.len(), loaded.config.listener.len());
     let text = format!("{} is good: {apis} API(s), {listeners} listener(s)", loaded.file.display());
-    let note = wire::lowered(&loaded.config).map(|lowered| lowered.to_string());
-    let text = match &note {
-        Some(note) => format!("{text}\n{note}"),
-        None => text,
-    };
-    Ok(output.answer(&no_problems(note.as_deref()), |_| text)?)
+    let notes: Vec<String> = wire::notes(&loaded).iter().map(ToString::to_string).collect();
+    let lowered = wire::lowered(&loaded.config).map(|lowered| lowered.to_string());
+    let notes: Vec<String> = notes.into_iter().chain(lowered).collect();
+    let text = std::iter::once(&text).chain(&notes).map(String::as_str).collect::<Vec<_>>().join("\n");
+    Ok(output.answer(&no_problems(&notes), |_| text)?)
 }
 
 #[cfg(test)]

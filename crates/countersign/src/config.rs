@@ -118,6 +118,11 @@ impl Loaded {
         self.contents.iter().filter_map(own).collect()
     }
 
+    /// What is no mistake in it, and may mean something else than was meant.
+    pub(crate) fn notes(&self) -> &[Mistake] {
+        self.report.notes()
+    }
+
     /// A mistake that somebody else found in the key at `path` (`api[0]`).
     pub(crate) fn mistake(&self, path: &str, message: impl Into<String>) -> Mistake {
         self.report.mistake(path, message)

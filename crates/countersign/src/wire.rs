@@ -76,6 +76,11 @@ pub(crate) fn problems(loaded: &Loaded) -> Vec<Mistake> {
     mistakes
 }
 
+/// What is no mistake in a checked configuration, and may mean something else than was meant.
+pub(crate) fn notes(loaded: &Loaded) -> Vec<Mistake> {
+    loaded.notes().to_vec()
+}
+
 /// Routes that ask for something where everybody may.
 fn idle_routes(loaded: &Loaded, api: &config::Api, settled: &Api, path: &str) -> Vec<Mistake> {
     let asks = |route: &config::Route| !matches!(route.allow, config::Allow::Word(AllowWord::Anonymous));

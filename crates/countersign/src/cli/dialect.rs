@@ -94,7 +94,7 @@ fn check(file: &Path, output: Output) -> Result<(), Failure> {
     if !problems.is_empty() {
         return Err(Failure::Mistakes(problems));
     }
-    Ok(output.answer(&super::no_problems(None), |_| format!("{name} is good"))?)
+    Ok(output.answer(&super::no_problems(&[]), |_| format!("{name} is good"))?)
 }
 
 fn unknown(name: &str) -> Failure {

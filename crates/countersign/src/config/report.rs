@@ -38,13 +38,20 @@ pub(crate) struct Report {
     line_starts: Vec<usize>,
     offsets: HashMap<String, usize>,
     mistakes: Vec<Mistake>,
+    notes: Vec<Mistake>,
 }
 
 impl Report {
     /// An empty report about a file.
     pub(crate) fn new(file: &str, text: &str) -> Self {
         let line_starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
-        Self { file: file.to_owned(), line_starts, offsets: HashMap::new(), mistakes: Vec::new() }
+        Self {
+            file: file.to_owned(),
+            line_starts,
+            offsets: HashMap::new(),
+            mistakes: Vec::new(),
+            notes: Vec::new(),
+        }
     }
 
     /// Notes where a key stands, unless that is known.
@@ -81,6 +88,17 @@ impl Report {
         let line = self.line_starts.partition_point(|start| *start <= self.offset(path)).max(1);
         let (file, key, message) = (self.file.clone(), path.to_owned(), message.into());
         Mistake { file, line, key, message, hint: None }
+    }
+
+    /// Notes of the key at `path` what is no mistake, and may mean something else than was meant.
+    pub(crate) fn remark(&mut self, path: &str, message: impl Into<String>, hint: Option<String>) {
+        let note = Mistake { hint, ..self.mistake(path, message) };
+        self.notes.push(note);
+    }
+
+    /// What was noted.
+    pub(crate) fn notes(&self) -> &[Mistake] {
+        &self.notes
     }
 
     /// Reports a key that nobody knows.

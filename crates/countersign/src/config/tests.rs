@@ -6,6 +6,8 @@
     reason = "tests"
 )]
 
+mod places;
+
 use std::path::Path;
 
 use super::{Loaded, schema};

@@ -7,8 +7,8 @@ use std::path::Path;
 
 use super::listeners_of;
 use crate::config::report::Report;
-use crate::config::tree::{Api, Config};
-use crate::config::value::Place;
+use crate::config::tree::{Api, Config, Listener, Upstream};
+use crate::config::value::{Origin, OriginScheme, Place};
 use crate::dialects;
 
 /// Reports places that do not go together.
@@ -27,6 +27,7 @@ pub(super) fn check(config: &Config, folder: &Path, report: &mut Report) {
             let spot = Spot { api, number, at, place };
             places.hidden(spot, report);
             places.ambiguous(spot, folder, &mut cookies, report);
+            places.beside(spot, report);
         }
     }
 }
@@ -140,6 +141,50 @@ impl<'c> Places<'c> {
         }
     }
 
+    /// Notes where an API in front of the same service has the paths below a prefix, on a host or listener where this one is
+    /// not: its own routes decide there.
+    fn beside(&self, spot: Spot<'c>, report: &mut Report) {
+        let prefix = spot.prefix();
+        let mut told = HashSet::new();
+        for above in above(&prefix).rev() {
+            let everywhere = self.at(None, above).iter();
+            let others = everywhere.chain(self.hosts.get(above).into_iter().flatten());
+            for other in
+                others.filter(|other| other.number != spot.number && served_alike(spot.api, other.api))
+            {
+                let route = prefix.strip_prefix(above).unwrap_or_default();
+                let Some(listener) = self.decides(*other, above, &prefix) else { continue };
+                if has_route(other.api, route) || !told.insert(other.number) {
+                    continue;
+                }
+                let host =
+                    other.place.host.as_deref().map(|host| format!(" of host {host}")).unwrap_or_default();
+                report.remark(
+                    &other.key(),
+                    format!(
+                        "`{}{host}` on listener `{listener}` is the service of api[{}] as well, which is at `{}` and not there: this API's routes decide",
+                        spot.place.prefix, spot.number, spot.place
+                    ),
+                    Some(format!("write a route at = \"{route}/**\" here that says who may")),
+                );
+            }
+        }
+    }
+
+    /// A listener on which a place has what is below a longer prefix, because nobody is nearer there.
+    fn decides(&self, spot: Spot<'c>, own: &str, prefix: &str) -> Option<&'c str> {
+        let host = spot.place.host.as_deref();
+        let longer = || above(prefix).chain([prefix]).filter(|nearer| nearer.len() > own.len());
+        let is_there = |listener: &Listener, other: &Spot<'c>| {
+            listeners_of(self.config, other.api).any(|theirs| theirs.name == listener.name)
+        };
+        let mut all = listeners_of(self.config, spot.api);
+        let found = all.find(|listener| {
+            !longer().any(|nearer| self.at(host, nearer).iter().any(|other| is_there(listener, other)))
+        });
+        found.map(|listener| listener.name.as_str())
+    }
+
     /// Whether two APIs share a listener.
     fn meet(&self, one: Spot<'_>, other: Spot<'_>) -> bool {
         listeners_of(self.config, one.api)
@@ -160,6 +205,33 @@ impl Spot<'_> {
 /// The prefixes that are shorter than one by whole segments, the shortest first.
 fn above(prefix: &str) -> impl DoubleEndedIterator<Item = &str> {
     prefix.match_indices('/').filter_map(|(at, _)| prefix.get(..at))
+}
+
+/// Whether two APIs share a server behind them.
+fn served_alike(one: &Api, other: &Api) -> bool {
+    let servers = |api: &Api| -> Vec<(String, Option<u16>, OriginScheme)> {
+        let origins = match &api.upstream {
+            Upstream::One(origin) => std::slice::from_ref(origin),
+            Upstream::Many(many) => many.backends.as_slice(),
+        };
+        let server = |origin: &Origin| {
+            (origin.authority.host().to_ascii_lowercase(), origin.authority.port_u16(), origin.scheme)
+        };
+        origins.iter().map(server).collect()
+    };
+    let others = servers(other);
+    servers(one).iter().any(|server| others.contains(server))
+}
+
+/// Whether some route of an API is about what is at a path or below it, and not about all paths.
+fn has_route(api: &Api, path: &str) -> bool {
+    api.route.iter().any(|route| {
+        let own = route.at.0.rsplit(' ').next().unwrap_or_default();
+        let parts = own.split_at_checked(path.len());
+        parts.is_some_and(|(head, rest)| {
+            head.eq_ignore_ascii_case(path) && (rest.is_empty() || rest.starts_with('/'))
+        })
+    })
 }
 
 /// Names of the cookies that are credentials of an API.
