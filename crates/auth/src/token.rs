@@ -100,6 +100,37 @@ pub enum TokenKind {
     Jwt,
 }
 
+impl TokenKind {
+    /// The kinds, as dialects call them.
+    pub(crate) const NAMED: [(&str, Self); 6] = [
+        ("session", Self::Session),
+        ("access", Self::Access),
+        ("refresh", Self::Refresh),
+        ("key", Self::Key),
+        ("shared", Self::Shared),
+        ("jwt", Self::Jwt),
+    ];
+
+    /// The kind of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::NAMED.into_iter().find(|(known, _)| *known == name).map(|(_, kind)| kind)
+    }
+
+    /// What ends tokens of this kind, or bounds their number, where a setting of that name (`lifetime`, `per_account`) says
+    /// nothing of them; for people.
+    pub fn does_not_heed(self, setting: &str) -> Option<&'static str> {
+        match (self, setting) {
+            (Self::Session | Self::Access | Self::Refresh, _)
+            | (Self::Jwt, "lifetime" | "proof_lifetime") => None,
+            (Self::Jwt, _) => Some("a signed token is not stored, and ends with its `lifetime` alone"),
+            (Self::Key, _) => {
+                Some("give each key an end when it is made, like `countersign key create --lifetime 90d`")
+            }
+            (Self::Shared, _) => Some("it is good until the operator sets another"),
+        }
+    }
+}
+
 /// How a token of one word is to be made. Lifetimes are those of the dialect after the API's own settings.
 #[derive(Clone, Debug)]
 pub struct TokenPlan {

@@ -50,6 +50,10 @@ deployments = ["trusting"]
 kind = "session"
 [token.device]
 kind = "shared"
+[token.key]
+kind = "key"
+[token.signed]
+kind = "jwt"
 "#;
 
 fn folder() -> tempfile::TempDir {

@@ -13,14 +13,8 @@ use crate::identity::CLAIM_FIELDS;
 use crate::scheme::digest::algorithm::Algorithm;
 use crate::token::{AtLimit, TokenKind};
 
-const KINDS: [(&str, TokenKind); 6] = [
-    ("session", TokenKind::Session),
-    ("access", TokenKind::Access),
-    ("refresh", TokenKind::Refresh),
-    ("key", TokenKind::Key),
-    ("shared", TokenKind::Shared),
-    ("jwt", TokenKind::Jwt),
-];
+/// Settings of a token that only some kinds heed.
+const SETTINGS: [&str; 5] = ["idle", "lifetime", "proof_lifetime", "per_account", "at_limit"];
 
 pub(super) fn tokens(root: &Table<'_, '_>) -> Vec<Arc<TokenRule>> {
     root.tables("token").into_iter().filter_map(|(word, table)| token(word, table)).map(Arc::new).collect()
@@ -31,9 +25,9 @@ fn token(word: String, table: Table<'_, '_>) -> Option<TokenRule> {
         table.complain("a token is named by one word: templates say issued.NAME.value");
     }
     let kind = table.text("kind").map(|text| {
-        let kind = KINDS.into_iter().find(|(name, _)| *name == text.value).map(|(_, kind)| kind);
+        let kind = TokenKind::named(&text.value);
         if kind.is_none() {
-            let hint = did_you_mean(&text.value, KINDS.into_iter().map(|(name, _)| name));
+            let hint = did_you_mean(&text.value, TokenKind::NAMED.into_iter().map(|(name, _)| name));
             table.problem(text.span, format!("no kind of token is called `{}`{hint}", text.value));
         }
         kind.unwrap_or(TokenKind::Access)
@@ -89,6 +83,11 @@ fn token(word: String, table: Table<'_, '_>) -> Option<TokenRule> {
         | TokenKind::Key
         | TokenKind::Shared
         | TokenKind::Jwt => {}
+    }
+    for key in SETTINGS {
+        if let (Some(value), Some(why)) = (table.raw(key), kind.does_not_heed(key)) {
+            table.problem(value.span(), format!("`{key}` says nothing of such a token; {why}"));
+        }
     }
     table.finish();
     Some(TokenRule {

@@ -1,5 +1,7 @@
 //! Checks the words of an API that only its dialect can know.
 
+use countersign_auth::token::TokenKind;
+
 use super::{SHORT_SHARED_VALUE, UNPROVEN_FROM_ANYWHERE, suggestion};
 use crate::config::report::Report;
 use crate::config::tree::{Allow, Api};
@@ -48,6 +50,24 @@ pub(super) fn check(api: &Api, outline: &Outline, path: &str, report: &mut Repor
     for word in api.token.keys().filter(|word| !every().any(|known| known == word.as_str())) {
         let hint = suggestion(word, every(), "tokens").or_else(none);
         report.add(&format!("{path}.token.{word}"), format!("the dialect has no token `{word}`"), hint);
+    }
+    for token in &outline.tokens {
+        let Some(set) = api.token.get(&token.word) else { continue };
+        let settings = [
+            ("idle", set.idle.is_some()),
+            ("lifetime", set.lifetime.is_some()),
+            ("per_account", set.per_account.is_some()),
+        ];
+        for (key, _) in settings.into_iter().filter(|(_, is_set)| *is_set) {
+            let Some(why) = TokenKind::named(&token.kind).and_then(|kind| kind.does_not_heed(key)) else {
+                continue;
+            };
+            report.add(
+                &format!("{path}.token.{}.{key}", token.word),
+                format!("says nothing of a token of the kind `{}`", token.kind),
+                Some(why.to_owned()),
+            );
+        }
     }
     for word in api.shared.keys().filter(|word| !shared().any(|known| known == word.as_str())) {
         let hint = suggestion(word, shared(), "shared tokens").or_else(none);
