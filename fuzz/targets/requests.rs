@@ -102,7 +102,7 @@ fn through(
         assert_eq!(api.query_without_credentials(&kept), kept, "a credential went on in the query");
         credentials.are_not_in_query(&kept);
     }
-    let taken = api.take(&mut headers).ok()?;
+    let taken = api.take(&mut headers, &[]).ok()?;
     credentials.are_not_in(&headers);
     let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let fields = if api.reads_body(method, path, &taken, content_type.as_deref()) {

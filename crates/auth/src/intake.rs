@@ -140,10 +140,18 @@ pub struct Taken {
 impl Api {
     /// Takes every credential out of the headers; what remains may be forwarded.
     ///
+    /// `neighbours` are names of cookies, in the order of their bytes, that are credentials of other APIs to which browsers
+    /// send what they have for this one (RFC 6265 section 5.4): they go no further either (THREATS T-B13).
+    ///
     /// # Errors
     /// `malformed` if a cookie header cannot be read.
-    pub fn take(&self, headers: &mut HeaderMap) -> Result<Taken, Refusal> {
-        self.intake.take(headers, &self.dialect.passes)
+    pub fn take(&self, headers: &mut HeaderMap, neighbours: &[Arc<str>]) -> Result<Taken, Refusal> {
+        self.intake.take(headers, &self.dialect.passes, neighbours)
+    }
+
+    /// Names of cookies that are credentials or CSRF proofs of its dialect, in the order of their bytes.
+    pub fn cookies_taken(&self) -> &[Arc<str>] {
+        &self.intake.cookies
     }
 
     /// The query without credentials.
@@ -205,7 +213,12 @@ impl Intake {
     ///
     /// # Errors
     /// `malformed` if a cookie header cannot be read within its limits.
-    pub(crate) fn take(&self, headers: &mut HeaderMap, passes: &[HeaderName]) -> Result<Taken, Refusal> {
+    pub(crate) fn take(
+        &self,
+        headers: &mut HeaderMap,
+        passes: &[HeaderName],
+        neighbours: &[Arc<str>],
+    ) -> Result<Taken, Refusal> {
         let mut taken = Taken::default();
         let mut found: SmallVec<[(HeaderName, bool); 6]> = SmallVec::new();
         for name in headers.keys() {
@@ -227,16 +240,23 @@ impl Intake {
             taken.authorization = headers.get_all(AUTHORIZATION).iter().cloned().collect();
             headers.remove(AUTHORIZATION);
         }
-        self.take_cookies(headers, &mut taken)?;
+        self.take_cookies(headers, neighbours, &mut taken)?;
         Ok(taken)
     }
 
-    fn take_cookies(&self, headers: &mut HeaderMap, taken: &mut Taken) -> Result<(), Refusal> {
+    fn take_cookies(
+        &self,
+        headers: &mut HeaderMap,
+        neighbours: &[Arc<str>],
+        taken: &mut Taken,
+    ) -> Result<(), Refusal> {
         if self.cookies.is_empty() || !headers.contains_key(COOKIE) {
             return Ok(());
         }
         let fields: SmallVec<[HeaderValue; 1]> = headers.get_all(COOKIE).iter().cloned().collect();
-        let split = cookie::take(&fields, |name| self.cookies.iter().any(|own| **own == *name))
+        let is_known =
+            |name: &str| self.cookies.iter().any(|own| **own == *name) || is_among(neighbours, name);
+        let split = cookie::take(&fields, is_known)
             .map_err(|error| Refusal::new(Reason::Malformed, format!("cookie header: {error}")))?;
         taken.cookies.extend(split.pairs.iter().filter_map(|pair| {
             let name = self.cookies.iter().find(|own| ***own == *pair.name)?;
@@ -293,6 +313,11 @@ impl Intake {
     }
 }
 
+/// Whether a name is one of these, which stand in the order of their bytes.
+pub(crate) fn is_among(names: &[Arc<str>], name: &str) -> bool {
+    names.binary_search_by(|known| (**known).cmp(name)).is_ok()
+}
+
 fn starts_folded(name: &str, beginning: &str) -> bool {
     name.bytes().zip(beginning.bytes()).all(|(a, b)| fold(a) == b)
 }
@@ -332,7 +357,7 @@ mod tests {
         for name in decisive.into_iter().chain(["x-told", "authorization"]) {
             headers.insert(name, "a=b".parse().unwrap());
         }
-        let taken = intake.take(&mut headers, &[]).unwrap();
+        let taken = intake.take(&mut headers, &[], &[]).unwrap();
         let left: Vec<_> = headers.keys().map(http::HeaderName::as_str).collect();
         assert_eq!(left, decisive);
         assert_eq!(taken.authorization.len(), 1);

@@ -12,6 +12,7 @@ use crate::dialect::StampRule;
 use crate::dialect::pattern::Segments;
 use crate::dialect::template::Medium;
 use crate::identity::Identity;
+use crate::intake::is_among;
 use crate::port::{Opening, Unavailable};
 use crate::render::Here;
 use crate::serve::World;
@@ -128,8 +129,8 @@ impl Api {
     }
 
     /// Takes out of an upstream's answer what only the gate may say: the dialect's cookies, the CSRF header,
-    /// session headers and challenges.
-    pub fn remove_own_names(&self, headers: &mut HeaderMap) {
+    /// session headers and challenges. `neighbours` are those of [`Api::take`].
+    pub fn remove_own_names(&self, headers: &mut HeaderMap, neighbours: &[Arc<str>]) {
         for name in self.dialect.answer_headers.iter() {
             headers.remove(name);
         }
@@ -137,8 +138,9 @@ impl Api {
             return;
         }
         let own = |value: &HeaderValue| {
-            let name = value.as_bytes().split(|byte| *byte == b'=').next().unwrap_or_default();
-            self.dialect.cookies.iter().any(|rule| rule.name.as_bytes() == name.trim_ascii())
+            let name = cookie_name(value.as_bytes());
+            self.dialect.cookies.iter().any(|rule| rule.name.as_bytes() == name)
+                || std::str::from_utf8(name).is_ok_and(|name| is_among(neighbours, name))
         };
         if headers.get_all(SET_COOKIE).iter().any(own) {
             let kept: Vec<_> =
@@ -160,6 +162,15 @@ impl Api {
             headers.remove(name);
         }
     }
+}
+
+/// The name under which a browser sends back what `Set-Cookie` says: a cookie without a name comes as its value alone, so that
+/// `=ID=x` comes as `ID=x`.
+fn cookie_name(value: &[u8]) -> &[u8] {
+    let is_before = |byte: &u8| *byte == b'=' || byte.is_ascii_whitespace();
+    let start = value.iter().position(|byte| !is_before(byte)).unwrap_or(value.len());
+    let named = value.get(start..).unwrap_or_default();
+    named.split(|byte| matches!(byte, b'=' | b';')).next().unwrap_or_default().trim_ascii()
 }
 
 fn speaks_of_credentials(name: &HeaderName) -> bool {

@@ -154,7 +154,7 @@ impl<'g> Visit<'g> {
             return Err(Refusal::new(Reason::Malformed, format!("the connection field nominates {name}")));
         }
         takes_method(api, &self.at.head.method, self.at.path_below())?;
-        let taken = api.take(&mut self.at.head.headers)?;
+        let taken = api.take(&mut self.at.head.headers, &self.at.mount.neighbours)?;
         let Read { fields, bytes } = self.read_body(&taken).await?;
         let now = self.now;
         let located = api.locate_request(&self.at.request(fields.as_ref(), bytes.as_deref()))?;

@@ -1,5 +1,6 @@
 //! What all cores share: the APIs, the ports, the limits. Replaced as a whole when the configuration changes.
 
+mod neighbours;
 mod places;
 
 use std::net::IpAddr;
@@ -16,6 +17,7 @@ use http::HeaderName;
 
 use crate::address::Fronts;
 use crate::cors::{Cors, CorsOptions};
+use crate::gate::neighbours::Cookies;
 use crate::gate::places::Places;
 use crate::hop::{self, Protected};
 use crate::limits::Limits;
@@ -59,6 +61,8 @@ pub struct ApiMount {
     pub(crate) own_meaning: Vec<HeaderName>,
     /// The hosts that its places name.
     pub(crate) hosts: Vec<String>,
+    /// Names of cookies that are credentials of other APIs and come here as well, in the order of their bytes.
+    pub(crate) neighbours: Vec<Arc<str>>,
     /// Its counters.
     pub(crate) metrics: Arc<ApiMetrics>,
 }
@@ -179,11 +183,13 @@ impl Gate {
     /// # Errors
     /// See [`GateError`].
     pub fn new(options: GateOptions) -> Result<Self, GateError> {
+        let cookies = Cookies::of(&options.apis);
         let apis: Vec<ApiMount> = options
             .apis
             .into_iter()
             .enumerate()
             .map(|(index, api)| ApiMount {
+                neighbours: cookies.beside(&api),
                 index: ApiIndex(index),
                 metrics: options.metrics.api(api.api.name()),
                 reads: Protected::new(

@@ -102,7 +102,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     headers.insert("x-egain-csrf", shown.parse()?);
 
     let mut left = headers.clone();
-    let taken = api.take(&mut left).map_err(|refusal| refusal.cause.to_string())?;
+    let taken = api.take(&mut left, &[]).map_err(|refusal| refusal.cause.to_string())?;
     let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let request = Request {
         method: &Method::GET,
@@ -124,7 +124,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         recognize(&api, &located, &request, &taken).map_err(|refusal| refusal.cause.to_string())?;
     let proven = || authenticate(&api, &located, &request, &presented, &*service, now).now_or_never();
     let identity = proven().ok_or("it waited")?.map_err(|refusal| refusal.cause.to_string())?;
-    let nothing = api.take(&mut HeaderMap::new()).map_err(|refusal| refusal.cause.to_string())?;
+    let nothing = api.take(&mut HeaderMap::new(), &[]).map_err(|refusal| refusal.cause.to_string())?;
     let key = ProofKey([7; 32]);
     let until = now.plus(Duration::from_secs(300));
     let keys = smallvec![Live::new()];
@@ -137,7 +137,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     println!("| piece | least | median |\n|---|---|---|");
     piece("take credentials out (a copy of the fields is in it)", || {
         let mut headers = headers.clone();
-        black_box(api.take(&mut headers)).ok();
+        black_box(api.take(&mut headers, &[])).ok();
     });
     piece("recognition: find the place, and what is presented there", || {
         if let Ok(located) = black_box(api.locate_request(&request)) {

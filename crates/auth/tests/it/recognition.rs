@@ -301,7 +301,7 @@ impl Call<'_> {
         at: &mut Option<Located>,
     ) -> Result<Admitted, Refusal> {
         let api = self.api;
-        let taken = api.take(headers)?;
+        let taken = api.take(headers, &[])?;
         let fields = self.fields(headers, path, &taken)?;
         let trusted = ["https://desk.example".to_owned()];
         let request = Request {

@@ -28,6 +28,7 @@ mod issuers;
 mod lasting;
 mod lockouts;
 mod logins;
+mod neighbours;
 mod origins;
 mod own_calls;
 mod pages;

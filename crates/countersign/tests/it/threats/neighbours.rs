@@ -1,0 +1,87 @@
+//! B13: what another API of the same gate is about.
+
+use super::{Ground, all, basic};
+use crate::raw::bytes;
+use crate::world::setting::Setting;
+
+/// Three APIs, two of them on one host.
+const WORLD: &str = r#"
+[[api]]
+name = "centre"
+dialect = "genesys"
+at = ["a.example/api/v2"]
+[[api.route]]
+at = "/**"
+allow = "authenticated"
+[[api.route]]
+at = "/queues/**"
+allow = { roles = ["lead"] }
+
+[[api]]
+name = "crm"
+dialect = "superoffice"
+deployment = "onsite"
+at = ["A.example/office"]
+[[api.route]]
+at = "/**"
+allow = "authenticated"
+
+[[api]]
+name = "apart"
+dialect = "superoffice"
+deployment = "onsite"
+at = ["b.example/"]
+[[api.route]]
+at = "/**"
+allow = "authenticated"
+
+[[account]]
+name = "ann"
+password = "wonderland-7"
+
+[[account]]
+name = "lead"
+password = "wonderland-8"
+roles = ["lead"]
+"#;
+
+fn ground() -> Ground {
+    Ground::with_others("genesys", WORLD, &[("superoffice", Setting::dialect_text("superoffice"))])
+}
+
+#[test]
+fn b13_a_neighbours_cookies_are_no_services_business() {
+    let ground = ground();
+    let ann = basic("ann", "wonderland-7");
+    let lines = |host: &str, path: &str, cookies: &str| {
+        format!("GET {path} HTTP/1.1\nHost: {host}\nAuthorization: {ann}\n{cookies}")
+    };
+    // What the service has of them.
+    let cookies = "Cookie: theme=dark; JSESSIONID=node0\nCookie: jsessionid=own; JSESSIONID=again";
+    let seen = ground.send(&lines("a.example", "/office/api/v1/Contact/2", cookies)).passed();
+    assert_eq!(all(&seen, "Cookie"), ["theme=dark; jsessionid=own"]);
+    let seen = ground.send(&lines("b.example", "/api/v1/Contact/2", "Cookie: JSESSIONID=its-own")).passed();
+    assert_eq!(all(&seen, "Cookie"), ["JSESSIONID=its-own"]);
+    let cookies = "Cookie: SuperOffice-Session=x; XSRF-TOKEN=y; theme=dark";
+    let seen = ground.send(&lines("a.example", "/api/v2/me/calls", cookies)).passed();
+    assert_eq!(all(&seen, "Cookie"), ["theme=dark"]);
+    // What it can set: by name, and by a value that is sent without one.
+    let told = |host: &str, path: &str| -> Vec<String> {
+        let reply = [
+            "HTTP/1.1 200 OK",
+            "Set-Cookie: JSESSIONID=planted; Path=/",
+            "Set-Cookie:  = JSESSIONID=planted",
+            "Set-Cookie: JSESSIONIDS=1",
+            "Set-Cookie: THEME=dark",
+        ];
+        ground.world.upstream.reply(bytes(&reply.map(str::to_owned), "a"));
+        let told = ground.send(&lines(host, path, "Accept: */*"));
+        assert_eq!(told.status(), 200, "{}", told.bytes());
+        let set = told.answer.head.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("set-cookie"));
+        set.map(|(_, value)| value.clone()).collect()
+    };
+    assert_eq!(told("a.example", "/office/api/v1/Contact/2"), ["JSESSIONIDS=1", "THEME=dark"]);
+    let planted = |set: &[String]| set.iter().filter(|line| line.contains("planted")).count();
+    assert_eq!(planted(&told("a.example", "/api/v2/me/calls")), 0);
+    assert_eq!(planted(&told("b.example", "/api/v1/Contact/2")), 2);
+}
