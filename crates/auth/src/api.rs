@@ -205,6 +205,11 @@ impl Api {
         self.kinds.values().any(|kind| kind.references.is_some())
     }
 
+    /// What is no mistake in its routes, and may mean something else than was meant; for people.
+    pub fn notes(&self) -> &[String] {
+        &self.policy.notes
+    }
+
     /// Its dialect.
     pub fn dialect(&self) -> &Arc<Dialect> {
         &self.dialect

@@ -1,6 +1,8 @@
 //! Who may do what: the routes of an API. No rule means no.
 
 mod crossing;
+mod letters;
+mod unnamed;
 
 use std::fmt;
 use std::sync::Arc;
@@ -16,6 +18,7 @@ use crate::identity::Identity;
 use crate::objects::kind::Kinds;
 use crate::objects::settle::{Checked, Pending};
 use crate::objects::{RouteObjects, Rules};
+use crate::policy::letters::Letters;
 use crate::refusal::{Reason, Refusal};
 use crate::time::Time;
 
@@ -57,6 +60,8 @@ pub struct Conditions {
 #[derive(Debug)]
 struct Route {
     at: Arc<str>,
+    /// Which one it is in the order of the configuration.
+    number: usize,
     /// What it names beyond the standard methods.
     beyond: Vec<Method>,
     allow: Allow,
@@ -73,6 +78,10 @@ const PAIRS_TOLD_MAX: usize = 20;
 #[derive(Debug)]
 pub(crate) struct Policy {
     routes: Patterns<Arc<Route>>,
+    /// `None` where it makes no difference whether letter case counts.
+    letters: Option<Letters>,
+    /// What is worth knowing of them, for people.
+    pub(crate) notes: Vec<String>,
 }
 
 impl Policy {
@@ -92,6 +101,7 @@ impl Policy {
                     }
                     let shared = Arc::new(Route {
                         at: route.at.as_str().into(),
+                        number: entries.len(),
                         is_for_all: pattern.is_for_all_paths(),
                         beyond: pattern.methods().iter().filter(|own| !is_standard(own)).cloned().collect(),
                         allow: route.allow.clone(),
@@ -103,12 +113,14 @@ impl Policy {
                 Err(message) => mistakes.push(format!("route {message}")),
             }
         }
+        let letters = Letters::new(dialect, entries.iter().map(|(at, _, (_, route))| (at, *route)));
         let routes = Patterns::new(dialect.path_case, entries);
         for ((a, _), (b, _)) in routes.ties().take(PAIRS_TOLD_MAX) {
             mistakes.push(format!("routes `{a}` and `{b}` match the same request and neither is more exact"));
         }
         mistakes.extend(crossing::mistakes(dialect, &routes).take(PAIRS_TOLD_MAX));
-        Self { routes: routes.map(|(route, _)| route) }
+        let notes = unnamed::notes(dialect, &routes).take(PAIRS_TOLD_MAX).collect();
+        Self { routes: routes.map(|(route, _)| route), letters, notes }
     }
 
     fn takes(&self, method: &Method, path: &str) -> bool {
@@ -247,8 +259,8 @@ pub fn authorize(
 /// Decides whether an identity may make a request below an API's prefix, up to the objects that it names.
 ///
 /// # Errors
-/// `no-credential` if nobody proved anything and somebody has to, `stale-proof` if the proof is too old, else
-/// `forbidden`: also where no route has the path.
+/// `no-credential` if nobody proved anything and somebody has to, `stale-proof` if the proof is too old, `not-found` if the
+/// path is that of a route which asks for more, but for letter case; else `forbidden`: also where no route has the path.
 pub fn decide(
     api: &Api,
     identity: Identity,
@@ -263,6 +275,12 @@ pub fn decide(
     };
     if !route.takes(method) {
         return Err(unknown_method());
+    }
+    if let Some(letters) = &api.policy.letters
+        && letters.are_of_a_stricter_route(route.number, method, path)
+    {
+        let cause = "a route that asks for more has this path in another letter case";
+        return Err(Refusal::new(Reason::NotFound, cause));
     }
     route.lets_in(&identity, now)?;
     let grant = Grant { identity, rule: Arc::clone(&route.at), upgrade: route.upgrade };

@@ -78,7 +78,14 @@ pub(crate) fn problems(loaded: &Loaded) -> Vec<Mistake> {
 
 /// What is no mistake in a checked configuration, and may mean something else than was meant.
 pub(crate) fn notes(loaded: &Loaded) -> Vec<Mistake> {
-    loaded.notes().to_vec()
+    let mut notes = loaded.notes().to_vec();
+    for (at, api) in loaded.config.api.iter().enumerate() {
+        let path = format!("api[{at}]");
+        // What is wrong with it is told elsewhere.
+        let Ok(Settled { api: settled, .. }) = settle(loaded, api) else { continue };
+        notes.extend(settled.notes().iter().map(|note| loaded.mistake(&path, note)));
+    }
+    notes
 }
 
 /// Routes that ask for something where everybody may.

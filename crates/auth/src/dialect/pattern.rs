@@ -158,7 +158,7 @@ impl Pattern {
             Some(at) if at + 1 < self.segments.len() => 1,
             Some(_) => 0,
         };
-        let literals = self.segments.iter().filter(|segment| matches!(segment, Segment::Literal(_))).count();
+        let literals = self.literals().count();
         Exactness { kind, literals, segments: self.segments.len(), method: !self.methods.is_empty(), when }
     }
 
@@ -208,6 +208,23 @@ impl Pattern {
     /// Whether it is about all paths.
     pub(crate) fn is_for_all_paths(&self) -> bool {
         matches!(self.segments.as_slice(), [Segment::Rest])
+    }
+
+    /// Whether it matches less than it would if the case of letters were ignored.
+    pub(crate) fn has_letters(&self) -> bool {
+        self.literals().any(|text| text.bytes().any(|byte| byte.is_ascii_alphabetic() || byte == b'%'))
+    }
+
+    /// Whether some letter of it is none of `a` to `z`.
+    pub(crate) fn has_capitals(&self) -> bool {
+        self.literals().any(|text| text.bytes().any(|byte| byte.is_ascii_uppercase() || byte == b'%'))
+    }
+
+    fn literals(&self) -> impl Iterator<Item = &str> {
+        self.segments.iter().filter_map(|segment| match segment {
+            Segment::Literal(text) => Some(text.as_str()),
+            Segment::Variable(_) | Segment::Rest => None,
+        })
     }
 
     /// The path of some request that it matches, in its one spelling.

@@ -35,7 +35,7 @@ pub(super) fn mistakes<T>(
 }
 
 /// For what the winner does not ask, and the other one does.
-fn less(
+pub(super) fn less(
     dialect: &Dialect,
     winner: (&Pattern, &RouteOptions),
     other: (&Pattern, &RouteOptions),
@@ -53,6 +53,23 @@ fn less(
                 .all(|wanted| own.iter().any(|rule| is_as_strict((winner.0, rule), (other.0, wanted))))
         });
         lacks.map(|(word, _, _)| word)
+    })
+}
+
+/// The same of what may be asked whatever the method: who somebody is, and ids in the path.
+pub(super) fn less_at_path(
+    dialect: &Dialect,
+    winner: (&Pattern, &RouteOptions),
+    other: (&Pattern, &RouteOptions),
+) -> Option<&'static str> {
+    allows_more(dialect, &winner.1.allow, &other.1.allow).or_else(|| {
+        let (own, mut theirs) = (&winner.1.objects.ids, other.1.objects.ids.clone());
+        for places in theirs.values_mut() {
+            places.retain(|place| place.starts_with("path "));
+        }
+        let mut named = theirs.iter().filter(|(_, places)| !places.is_empty());
+        let is_asked = |wanted| own.iter().any(|rule| is_as_strict((winner.0, rule), (other.0, wanted)));
+        (!named.all(is_asked)).then_some("ids")
     })
 }
 

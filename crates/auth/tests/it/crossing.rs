@@ -6,16 +6,21 @@ use std::time::Duration;
 
 use countersign_auth::api::{Api, ApiOptions};
 use countersign_auth::dialect::Dialect;
+use countersign_auth::dialect::source::Problem;
 use countersign_auth::objects::RouteObjects;
 use countersign_auth::policy::{Allow, Conditions, RouteOptions};
 
 /// What is said of routes, each in a line: `GET /x/** = role admin, id customer path customer`.
 fn mistakes(lines: &[&str]) -> Vec<String> {
+    let problems = api(lines).err().unwrap_or_default();
+    problems.into_iter().map(|problem| problem.message).collect()
+}
+
+/// An API with these routes.
+fn api(lines: &[&str]) -> Result<Api, Vec<Problem>> {
     let routes = lines.iter().map(|line| route(line)).collect();
     let dialect = Dialect::load("harbour.toml", &super::common::dialect_text("harbour")).unwrap();
-    let options = ApiOptions { name: "port".to_owned(), routes, ..ApiOptions::default() };
-    let problems = Api::new(Arc::new(dialect), options).err().unwrap_or_default();
-    problems.into_iter().map(|problem| problem.message).collect()
+    Api::new(Arc::new(dialect), ApiOptions { name: "port".to_owned(), routes, ..ApiOptions::default() })
 }
 
 fn route(line: &str) -> RouteOptions {
@@ -122,6 +127,50 @@ fn a13_object_rules_count_where_routes_cross() {
     check(optional, "/**/b = proven, id customer? header x-customer, id customer? query c", "");
     check("/a/** = proven, shows customer body /c", "/**/b = proven", "shows");
     check("/a/** = proven, shows customer body /c", "/**/b = proven, shows customer body /c", "");
+}
+
+#[test]
+fn methods_that_a_laxer_route_decides_are_noted() {
+    let all = "/** = proven";
+    let told = |lines: &[&str], expected: &[&str]| {
+        let api = api(lines).unwrap();
+        assert_eq!(api.notes().len(), expected.len(), "{lines:?}: {:#?}", api.notes());
+        for (told, expected) in api.notes().iter().zip(expected) {
+            assert!(told.contains(expected), "{lines:?}: {told}");
+        }
+    };
+    assert_eq!(
+        api(&[all, "GET|POST /admin/** = role admin"]).unwrap().notes(),
+        [
+            "PUT, PATCH, DELETE of `/admin/**` are decided by `/**`, which asks for less than `GET|POST /admin/**` (roles)"
+        ]
+    );
+    let customers = "GET /customers/{customer}/** = proven, id customer path customer";
+    told(&[all, customers], &["POST, PUT, PATCH, DELETE of `/customers/{customer}/**` are decided by `/**`"]);
+    told(&[all, customers, "/customers/{c}/** = proven, id customer path c"], &[]);
+    told(
+        &[all, customers, "POST|PUT|PATCH /customers/** = role admin"],
+        &[
+            "POST, PUT, PATCH of `/customers/{customer}/**` are decided by `POST|PUT|PATCH /customers/**`",
+            "DELETE of",
+            "DELETE of",
+        ],
+    );
+    // What is not on the path is another body's with another method.
+    told(&[all, "GET /x = proven, id customer query c"], &[]);
+    told(&[all, "GET /x = proven, shows customer body /c"], &[]);
+    // Written for the very paths, or for all methods that change something.
+    told(&[all, "GET /x/** = role admin", "POST|PUT|PATCH|DELETE /x/** = proven"], &[]);
+    told(&[all, "POST|PUT|PATCH|DELETE /x/** = role admin"], &[]);
+    told(&[all, "/x/** = role admin"], &[]);
+    // As strict, or nobody's.
+    told(&["/** = role admin", "GET /x/** = role admin"], &[]);
+    told(&["GET /x/** = role admin"], &[]);
+    // An exception within does not hide the rest.
+    told(
+        &[all, "GET /x/** = role admin", "POST /x/help = anonymous"],
+        &["POST, PUT, PATCH, DELETE of `/x/**`"],
+    );
 }
 
 #[test]

@@ -214,14 +214,7 @@ impl<T> Patterns<T> {
         &'p self,
         say: impl Fn((&'p Pattern, &'p T), (&'p Pattern, &'p T)) -> Option<W>,
     ) -> impl Iterator<Item = Crossing<'p, T, W>> {
-        let pairs = self.entries.iter().enumerate().flat_map(move |(at, winner)| {
-            let beside = self.index.beside(&winner.1).into_iter().filter(move |place| *place > at);
-            beside.filter_map(|place| self.entries.get(place)).map(move |other| (at, winner, other))
-        });
-        pairs.filter_map(move |(at, (exactness, pattern, item), (other_exactness, other, other_item))| {
-            if exactness == other_exactness || !pattern.overlaps(other, self.case) {
-                return None;
-            }
+        self.overruled().filter_map(move |(at, (pattern, item), (other, other_item))| {
             let why = say((pattern, item), (other, other_item))?;
             if other.covers_paths(pattern, self.case) {
                 return None;
@@ -229,6 +222,32 @@ impl<T> Patterns<T> {
             let both = pattern.common(other, self.case).into_iter().find(|both| !self.is_named(both, at))?;
             Some(Crossing { winner: (pattern, item), other: (other, other_item), both, why })
         })
+    }
+
+    /// Pairs that match the same request, the more exact one first, with its place in the table; ties are not among them.
+    fn overruled(&self) -> impl Iterator<Item = (usize, (&Pattern, &T), (&Pattern, &T))> {
+        let pairs = self.entries.iter().enumerate().flat_map(move |(at, winner)| {
+            let beside = self.index.beside(&winner.1).into_iter().filter(move |place| *place > at);
+            beside.filter_map(|place| self.entries.get(place)).map(move |other| (at, winner, other))
+        });
+        pairs.filter_map(move |(at, (exactness, pattern, item), (other_exactness, other, other_item))| {
+            let meet = exactness != other_exactness && pattern.overlaps(other, self.case);
+            meet.then_some((at, (pattern, item), (other, other_item)))
+        })
+    }
+
+    /// Pairs that match the same request, the more exact one first; ties are not among them.
+    pub(crate) fn exceptions(&self) -> impl Iterator<Item = ((&Pattern, &T), (&Pattern, &T))> {
+        self.overruled().map(|(_, winner, other)| (winner, other))
+    }
+
+    /// What decides about a method at all paths of a pattern, but for exceptions; `None` also if that is about no other paths.
+    pub(crate) fn elsewhere<'p>(&'p self, at: &Pattern, method: &Method) -> Option<(&'p Pattern, &'p T)> {
+        let beside = self.index.beside(at).into_iter().filter_map(|place| self.entries.get(place));
+        let mut all =
+            beside.filter(|(_, other, _)| other.admits(method) && other.covers_paths(at, self.case));
+        let (_, other, item) = all.next()?;
+        (!at.covers_paths(other, self.case)).then_some((other, item))
     }
 
     /// Whether one of the patterns before a place matches all that this one matches.

@@ -1,4 +1,4 @@
-//! B13: what another API of the same gate is about.
+//! A15, B13: what another route or another API of the same gate is about.
 
 use super::{Ground, all, basic};
 use crate::raw::bytes;
@@ -84,4 +84,22 @@ fn b13_a_neighbours_cookies_are_no_services_business() {
     let planted = |set: &[String]| set.iter().filter(|line| line.contains("planted")).count();
     assert_eq!(planted(&told("a.example", "/api/v2/me/calls")), 0);
     assert_eq!(planted(&told("b.example", "/api/v1/Contact/2")), 2);
+}
+
+#[test]
+fn a15_a_strict_route_is_not_got_past_by_letter_case() {
+    let ground = ground();
+    let ask = |path: &str, user: &str, password: &str| {
+        let shown = basic(user, password);
+        ground.send(&format!("GET /api/v2{path} HTTP/1.1\nHost: a.example\nAuthorization: {shown}"))
+    };
+    ask("/Calls", "ann", "wonderland-7").passed();
+    ask("/queues/7", "ann", "wonderland-7").refused(403);
+    ask("/queues/7", "lead", "wonderland-8").passed();
+    for path in ["/Queues/7", "/QUEUES", "/queueS/7/x", "/%51ueues/7"] {
+        for (user, password) in [("ann", "wonderland-7"), ("lead", "wonderland-8")] {
+            ask(path, user, password).refused(404);
+        }
+    }
+    ask("/Queueing/7", "ann", "wonderland-7").passed();
 }
