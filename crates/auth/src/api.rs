@@ -205,6 +205,11 @@ impl Api {
         self.kinds.values().any(|kind| kind.references.is_some())
     }
 
+    /// How old a log-in may be for the strictest of its routes, where some route asks.
+    pub(crate) fn asks_for_age(&self) -> Option<Duration> {
+        self.policy.max_age
+    }
+
     /// What is no mistake in its routes, and may mean something else than was meant; for people.
     pub fn notes(&self) -> &[String] {
         &self.policy.notes

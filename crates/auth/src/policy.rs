@@ -57,6 +57,16 @@ pub struct Conditions {
     pub max_age: Option<Duration>,
 }
 
+impl Allow {
+    /// How long ago a caller may have logged in, where that is asked.
+    fn max_age(&self) -> Option<Duration> {
+        match self {
+            Self::Anonymous => None,
+            Self::Proven(conditions) => conditions.max_age,
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Route {
     at: Arc<str>,
@@ -80,6 +90,8 @@ pub(crate) struct Policy {
     routes: Patterns<Arc<Route>>,
     /// `None` where it makes no difference whether letter case counts.
     letters: Option<Letters>,
+    /// The least age of a log-in that some route asks for.
+    pub(crate) max_age: Option<Duration>,
     /// What is worth knowing of them, for people.
     pub(crate) notes: Vec<String>,
 }
@@ -120,7 +132,8 @@ impl Policy {
         }
         mistakes.extend(crossing::mistakes(dialect, &routes).take(PAIRS_TOLD_MAX));
         let notes = unnamed::notes(dialect, &routes).take(PAIRS_TOLD_MAX).collect();
-        Self { routes: routes.map(|(route, _)| route), letters, notes }
+        let max_age = routes.items().filter_map(|(route, _)| route.allow.max_age()).min();
+        Self { routes: routes.map(|(route, _)| route), letters, max_age, notes }
     }
 
     fn takes(&self, method: &Method, path: &str) -> bool {

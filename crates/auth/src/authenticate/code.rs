@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::issued::{Demands, account_of};
+use super::issued::{Demands, LONG_AGO, account_of};
 use super::{TOO_MANY, Verifier};
 use crate::account::People;
 use crate::credential::Return;
@@ -72,7 +72,9 @@ impl Verifier<'_> {
             }
         };
         let claims = self.id_token(rule, &terms, &token, &way.nonce(&browser, state)).await?;
-        let proven_at = proven_at(claims.claims().get("auth_time"), self.now).map_err(bad)?;
+        // An issuer that was told how old a log-in may be has to say how old it is (Core 3.1.2.1).
+        let unsaid = if self.api.asks_for_age().is_some() { LONG_AGO } else { self.now };
+        let proven_at = proven_at(claims.claims().get("auth_time"), unsaid, self.now).map_err(bad)?;
         let logged_in = LoggedIn {
             api: Arc::clone(&self.api.name),
             login: came.issuer.clone(),
@@ -122,12 +124,12 @@ impl Verifier<'_> {
     }
 }
 
-/// When the person proved who he is, if the issuer says so: its own session may be old.
+/// When the person proved who he is, if the issuer says so: its own session may be old. Else it is `unsaid`.
 ///
 /// # Errors
 /// If it says so in a way that cannot be read.
-fn proven_at(auth_time: Option<&Value>, now: Time) -> Result<Time, &'static str> {
-    let Some(said) = auth_time else { return Ok(now) };
+fn proven_at(auth_time: Option<&Value>, unsaid: Time, now: Time) -> Result<Time, &'static str> {
+    let Some(said) = auth_time else { return Ok(unsaid) };
     moment(said, now).ok_or("the ID token says when the log-in was in a way that cannot be read")
 }
 
@@ -146,10 +148,11 @@ mod tests {
     fn a_log_in_is_as_old_as_its_issuer_says() {
         let now = Time::from_unix_secs(1_800_000_000);
         let age = |said: Value| {
-            let at = proven_at(Some(&said), now).ok();
+            let at = proven_at(Some(&said), now, now).ok();
             at.map(|at| now.since(at).as_millis())
         };
-        assert_eq!(proven_at(None, now), Ok(now));
+        assert_eq!(proven_at(None, now, now), Ok(now));
+        assert_eq!(proven_at(None, LONG_AGO, now), Ok(LONG_AGO));
         assert_eq!(age(json!(1_799_999_400)), Some(600_000));
         assert_eq!(age(json!(1_799_999_400.5)), Some(599_500));
         assert_eq!(age(json!(1_799_999_400_000_i64)), Some(600_000));

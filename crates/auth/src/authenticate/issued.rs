@@ -24,7 +24,7 @@ use crate::secret::Secret;
 use crate::time::Time;
 
 /// When a token was issued that does not say it, or says it so that it cannot be read: for longer than any rule allows.
-const LONG_AGO: Time = Time::from_unix_secs(0);
+pub(super) const LONG_AGO: Time = Time::from_unix_secs(0);
 
 /// The signed token for a tenant that came beside a caller's own, if it is one and no tenant's plain name.
 pub(super) fn site_of(credential: &Credential) -> Option<&str> {
@@ -102,7 +102,7 @@ impl Verifier<'_> {
         });
         let demands = Demands::of(dialect, terms.as_ref());
         let (claims, ours) = self.verified(rule, &demands, unverified).await?;
-        let mut proven_at = claims.issued_at().unwrap_or(LONG_AGO);
+        let mut proven_at = proven_at(&claims, self.now);
         let mut until = claims.expires_at();
         let mut keys: SmallVec<[Live; 1]> = smallvec![claims.key().clone()];
         let mut narrowed = None;
@@ -311,6 +311,14 @@ impl Verifier<'_> {
             OpaqueAnswer::TooMany => refuse(Reason::TooMany, TOO_MANY),
         }
     }
+}
+
+/// When the holder of a token proved who he is: when it was issued, or when he had logged in, where it says so (`auth_time`,
+/// OpenID Connect Core 1.0 section 2). What cannot be read is older than any rule allows.
+fn proven_at(claims: &VerifiedClaims, now: Time) -> Time {
+    let issued = claims.issued_at().unwrap_or(LONG_AGO);
+    let logged_in = claims.claims().get("auth_time").map(|said| moment(said, now).unwrap_or(LONG_AGO));
+    logged_in.map_or(issued, |logged_in| logged_in.min(issued))
 }
 
 /// Reads a token, within bounds.

@@ -28,7 +28,8 @@ impl Call<'_> {
         let departure = way.depart(known, &entrance.random, now, self.return_to());
         let departure = departure
             .ok_or_else(|| Refusal::new(Reason::Internal, "the state of a log-in cannot be sealed"))?;
-        let query = form_urlencoded::Serializer::new(String::new())
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        query
             .append_pair("response_type", "code")
             .append_pair("client_id", &terms.client)
             .append_pair("redirect_uri", &terms.redirect)
@@ -36,8 +37,12 @@ impl Call<'_> {
             .append_pair("state", &departure.state)
             .append_pair("nonce", &departure.nonce)
             .append_pair("code_challenge", &departure.challenge)
-            .append_pair("code_challenge_method", "S256")
-            .finish();
+            .append_pair("code_challenge_method", "S256");
+        // Whose session at the issuer is older than some route allows proves himself again.
+        if let Some(most) = self.api.asks_for_age() {
+            query.append_pair("max_age", &most.as_secs().to_string());
+        }
+        let query = query.finish();
         let joint = if entrance.endpoint.contains('?') { '&' } else { '?' };
         let unfit = |_| Refusal::new(Reason::Internal, "where the issuer logs people in fits in no header");
         let location =

@@ -380,6 +380,26 @@ fn c6_tokens_that_say_the_same_share_an_assertion_and_no_others() {
     assert_eq!(claims_of(&first)["auth_time"].as_i64(), Some(from));
 }
 
+/// A token that was got without a log-in is no older proof than the log-in that its issuer's session began with.
+#[test]
+fn c3_a_proof_is_as_old_as_the_log_in_that_a_token_tells_of() {
+    let (site, pair) = (Site::new(), Ed25519KeyPair::generate().unwrap());
+    site.says("200 OK", &key_set_of(&[("one", &pair)]));
+    let ground = ground(&site);
+    let from = (ground.world.now().unix_secs() / 15 - 2) * 15;
+    for (said, expected) in [
+        (json!(from - 300), from - 300),
+        (json!((from - 300) * 1000), from - 300),
+        (json!(from + 10), from),
+        (json!("yesterday"), 0),
+    ] {
+        let more = json!({ "sub": "7", "iat": from, "auth_time": said });
+        let token = minted_of(&ground, &json!({ "alg": "EdDSA", "kid": "one" }), &pair, more);
+        let seen = call(&ground, &token).passed();
+        assert_eq!(claims_of(seen.head.header(ASSERTION).unwrap())["auth_time"], expected, "{said}");
+    }
+}
+
 #[test]
 fn f2_key_sets_of_some_length_alone_are_read() {
     const MOST: usize = 256 * 1024;

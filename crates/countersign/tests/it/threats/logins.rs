@@ -1,5 +1,6 @@
 //! P-OIDC, E, F: log-ins with a foreign issuer in a browser.
 
+mod recent;
 mod told;
 mod turns;
 
