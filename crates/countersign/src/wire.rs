@@ -84,6 +84,7 @@ pub(crate) fn notes(loaded: &Loaded) -> Vec<Mistake> {
         // What is wrong with it is told elsewhere.
         let Ok(Settled { api: settled, .. }) = settle(loaded, api) else { continue };
         notes.extend(settled.notes().iter().map(|note| loaded.mistake(&path, note)));
+        notes.extend(issuers::notes(loaded, api, &path));
     }
     notes
 }

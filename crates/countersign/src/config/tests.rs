@@ -327,6 +327,33 @@ fn log_ins_with_issuers_are_checked_before_anybody_is_sent_away() {
     check(&odd, "small letters, digits and `-`");
 }
 
+#[test]
+fn who_chooses_a_name_that_others_are_believed_about_is_noted() {
+    let (_, page) = documented().into_iter().find(|(page, _)| page.ends_with("oidc-login.md")).unwrap();
+    let route = "[[api.route]]";
+    let front = "[api.front]\nnetworks = [\"10.1.2.0/24\"]\nsecret_file = \"client.secret\"\n\n";
+    let told = |front: &str, claims: &str, create: &str| -> Vec<String> {
+        let folder = folder();
+        std::fs::write(folder.path().join("client.secret"), "a secret that nobody guesses").unwrap();
+        let text = page.replacen(route, &format!("{front}{route}"), 1).replacen("claims = {", claims, 1);
+        let text = text.replacen("create = true", create, 1);
+        let loaded = Loaded::parse(Path::new("c.toml"), folder.path(), &text).unwrap();
+        crate::wire::notes(&loaded).iter().map(ToString::to_string).collect()
+    };
+    let named = "claims = { subject = \"preferred_username\",";
+    let found = told(front, named, "create = true");
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert!(
+        found[0].starts_with("c.toml:23: api[0].issuers.")
+            && found[0].contains("claim `preferred_username` says, and a front lets in"),
+        "{found:#?}"
+    );
+    assert_eq!(told(front, "claims = {", "create = true"), [""; 0]);
+    assert_eq!(told(front, "claims = { subject = \"sub\",", "create = true"), [""; 0]);
+    assert_eq!(told("", named, "create = true"), [""; 0]);
+    assert_eq!(told(front, named, "create = false"), [""; 0]);
+}
+
 /// T-F11.
 #[test]
 fn a_route_about_what_people_log_in_by_is_told() {

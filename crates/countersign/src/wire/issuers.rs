@@ -78,6 +78,35 @@ pub(super) fn problems(loaded: &Loaded, api: &config::Api, settled: &Api, path: 
     mistakes
 }
 
+/// What of the issuers of an API may mean something else than was meant: who chooses a name at an issuer may get the account
+/// that somebody whom others name has, or has made it before him.
+pub(super) fn notes(loaded: &Loaded, api: &config::Api, path: &str) -> Vec<Mistake> {
+    let by_name = [
+        (api.front.is_some(), "a front"),
+        (api.kerberos.is_some(), "Kerberos"),
+        (api.ntlm.is_some(), "NTLM"),
+    ];
+    let by_name: Vec<&str> = by_name.into_iter().filter_map(|(is_on, who)| is_on.then_some(who)).collect();
+    if by_name.is_empty() {
+        return Vec::new();
+    }
+    let told = |(name, issuer): (&String, &Issuer)| {
+        let Issuer::Foreign(foreign) = issuer else { return None };
+        let (_, claim) =
+            foreign.claims.pairs().find(|(target, claim)| *target == "subject" && *claim != "sub")?;
+        foreign.login.as_ref().filter(|login| login.create)?;
+        let message = format!(
+            "makes accounts that are called as its claim `{claim}` says, and {} lets in whoever has an account of that name",
+            by_name.join(", ")
+        );
+        let hint =
+            "leave the name to `sub`, or `create` away, if anybody but you says what people are called there";
+        let key = format!("{path}.issuers.{name:?}.login.create");
+        Some(Mistake { hint: Some(hint.to_owned()), ..loaded.mistake(&key, message) })
+    };
+    api.issuers.iter().filter_map(told).collect()
+}
+
 /// Whoever issues tokens and does not say whom their subjects name, where a route compares those.
 fn unsaid(loaded: &Loaded, api: &config::Api, path: &str) -> Vec<Mistake> {
     let names_subject = |name: &String| name.trim_end_matches('?').split('|').any(|key| key == "subject");
