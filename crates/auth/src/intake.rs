@@ -250,7 +250,8 @@ impl Intake {
         neighbours: &[Arc<str>],
         taken: &mut Taken,
     ) -> Result<(), Refusal> {
-        if self.cookies.is_empty() || !headers.contains_key(COOKIE) {
+        let none_is_known = self.cookies.is_empty() && neighbours.is_empty();
+        if none_is_known || !headers.contains_key(COOKIE) {
             return Ok(());
         }
         let fields: SmallVec<[HeaderValue; 1]> = headers.get_all(COOKIE).iter().cloned().collect();

@@ -4,7 +4,7 @@ use super::{Ground, all, basic};
 use crate::raw::bytes;
 use crate::world::setting::Setting;
 
-/// Three APIs, two of them on one host.
+/// Four APIs, three of them on one host, and one of these without cookies of its own.
 const WORLD: &str = r#"
 [[api]]
 name = "centre"
@@ -35,6 +35,14 @@ at = ["b.example/"]
 at = "/**"
 allow = "authenticated"
 
+[[api]]
+name = "shop"
+dialect = "enactor"
+at = ["a.example/shop"]
+[[api.route]]
+at = "/**"
+allow = "anonymous"
+
 [[account]]
 name = "ann"
 password = "wonderland-7"
@@ -46,7 +54,8 @@ roles = ["lead"]
 "#;
 
 fn ground() -> Ground {
-    Ground::with_others("genesys", WORLD, &[("superoffice", Setting::dialect_text("superoffice"))])
+    let others = ["superoffice", "enactor"].map(|name| (name, Setting::dialect_text(name)));
+    Ground::with_others("genesys", WORLD, &others)
 }
 
 #[test]
@@ -60,6 +69,9 @@ fn b13_a_neighbours_cookies_are_no_services_business() {
     let cookies = "Cookie: theme=dark; JSESSIONID=node0\nCookie: jsessionid=own; JSESSIONID=again";
     let seen = ground.send(&lines("a.example", "/office/api/v1/Contact/2", cookies)).passed();
     assert_eq!(all(&seen, "Cookie"), ["theme=dark; jsessionid=own"]);
+    let strangers = format!("GET /shop/products HTTP/1.1\nHost: a.example\n{cookies}");
+    let seen = ground.send(&strangers).passed();
+    assert_eq!(all(&seen, "Cookie"), ["theme=dark; jsessionid=own"], "of an api that has no cookies");
     let seen = ground.send(&lines("b.example", "/api/v1/Contact/2", "Cookie: JSESSIONID=its-own")).passed();
     assert_eq!(all(&seen, "Cookie"), ["JSESSIONID=its-own"]);
     let cookies = "Cookie: SuperOffice-Session=x; XSRF-TOKEN=y; theme=dark";
