@@ -26,7 +26,7 @@ use crate::identity::Identity;
 use crate::intake::Intake;
 use crate::objects::kind::{Kind, Kinds};
 use crate::pattern_variables::OwnedVariables;
-use crate::policy::Policy;
+use crate::policy::{Ages, Policy};
 use crate::refusal::{Reason, Refusal};
 use crate::render::no_realm;
 use crate::token::{TokenKind, TokenPlan};
@@ -205,9 +205,9 @@ impl Api {
         self.kinds.values().any(|kind| kind.references.is_some())
     }
 
-    /// How old a log-in may be for the strictest of its routes, where some route asks.
-    pub(crate) fn asks_for_age(&self) -> Option<Duration> {
-        self.policy.max_age
+    /// How old a log-in may be for its routes, where some route asks.
+    pub(crate) fn ages(&self) -> Option<Ages> {
+        self.policy.ages
     }
 
     /// What is no mistake in its routes, and may mean something else than was meant; for people.

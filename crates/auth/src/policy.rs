@@ -84,14 +84,30 @@ struct Route {
 /// Pairs of routes that do not go together are as many as the square of the routes; nobody reads more at once.
 const PAIRS_TOLD_MAX: usize = 20;
 
+/// How old a log-in may be for the routes of an API that ask for its age.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ages {
+    /// The least of them, for the route that asks for the most.
+    pub(crate) strictest: Duration,
+    /// The greatest.
+    pub(crate) laxest: Duration,
+}
+
+impl Ages {
+    /// When a log-in was that is too old for all of them, and no older than that takes.
+    pub(crate) fn before_all(self, now: Time) -> Time {
+        now.minus(self.laxest).minus(Duration::from_secs(1))
+    }
+}
+
 /// The routes of an API.
 #[derive(Debug)]
 pub(crate) struct Policy {
     routes: Patterns<Arc<Route>>,
     /// `None` where it makes no difference whether letter case counts.
     letters: Option<Letters>,
-    /// The least age of a log-in that some route asks for.
-    pub(crate) max_age: Option<Duration>,
+    /// How old log-ins may be, where some route asks.
+    pub(crate) ages: Option<Ages>,
     /// What is worth knowing of them, for people.
     pub(crate) notes: Vec<String>,
 }
@@ -132,8 +148,9 @@ impl Policy {
         }
         mistakes.extend(crossing::mistakes(dialect, &routes).take(PAIRS_TOLD_MAX));
         let notes = unnamed::notes(dialect, &routes).take(PAIRS_TOLD_MAX).collect();
-        let max_age = routes.items().filter_map(|(route, _)| route.allow.max_age()).min();
-        Self { routes: routes.map(|(route, _)| route), letters, max_age, notes }
+        let ages = || routes.items().filter_map(|(route, _)| route.allow.max_age());
+        let ages = ages().min().zip(ages().max()).map(|(strictest, laxest)| Ages { strictest, laxest });
+        Self { routes: routes.map(|(route, _)| route), letters, ages, notes }
     }
 
     fn takes(&self, method: &Method, path: &str) -> bool {

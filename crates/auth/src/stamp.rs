@@ -15,6 +15,7 @@ use crate::identity::Identity;
 use crate::intake::is_among;
 use crate::port::{Opening, Unavailable};
 use crate::render::Here;
+use crate::scheme::code;
 use crate::serve::World;
 use crate::values::{Caller, SessionView};
 
@@ -140,6 +141,7 @@ impl Api {
         let own = |value: &HeaderValue| {
             let name = cookie_name(value.as_bytes());
             self.dialect.cookies.iter().any(|rule| rule.name.as_bytes() == name)
+                || [code::COOKIE, code::COOKIE_OF_HOST].iter().any(|log_in| log_in.as_bytes() == name)
                 || std::str::from_utf8(name).is_ok_and(|name| is_among(neighbours, name))
         };
         if headers.get_all(SET_COOKIE).iter().any(own) {

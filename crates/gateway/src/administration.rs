@@ -176,11 +176,7 @@ async fn serve(
             let response = if !hosts.know(request.headers(), request.version(), own) {
                 text(StatusCode::MISDIRECTED_REQUEST, hosts.refuse(request.headers()))
             } else if let Some(body_bytes_max) = calls::body_bytes_max(request.uri().path()) {
-                if calling.enter() {
-                    calls::answer(&options.calls, request, body_bytes_max).await
-                } else {
-                    calls::turn_away(request)
-                }
+                calls::answer(&options.calls, &calling, request, body_bytes_max).await
             } else {
                 told(&options, &request)
             };

@@ -31,6 +31,8 @@ const OWN_HALF_MAX: usize = 32 * 1024;
 /// New proofs of one account of the gate that are remembered in a minute: it has one for each API and each spelling of its
 /// name, and nobody has so many. One account would fill all places with the spellings of its name, each right.
 const NEW_IN_A_MINUTE_MAX: u8 = 64;
+/// Minutes that a check of a password takes at the most.
+const LATE_MINUTES: i64 = 5;
 /// Accounts whose numbers share what they may remember: numbers are given out one after another, so that neighbours share
 /// nothing.
 const SHARES: usize = 65_536;
@@ -153,7 +155,10 @@ impl New {
     /// Counts one more, unless that is too many.
     fn takes(&self, account: u64, now: Time) -> bool {
         let minute = now.unix_secs().div_euclid(60);
-        if self.minute.swap(minute, Ordering::Relaxed) != minute {
+        // Whoever comes late, after others of the next minute, begins none anew; a clock that was set back does.
+        let before = self.minute.fetch_max(minute, Ordering::Relaxed);
+        if before < minute || before.saturating_sub(minute) > LATE_MINUTES {
+            self.minute.store(minute, Ordering::Relaxed);
             self.counts.iter().for_each(|count| count.store(0, Ordering::Relaxed));
         }
         let share = usize::try_from(account % SHARES as u64).unwrap_or(0);
@@ -243,11 +248,11 @@ impl Proofs {
         }
     }
 
-    /// Whether a proof may take a place. What is spelled in many ways is what is checked in the gate's own accounts; tokens,
-    /// of which an account may have very many, are each another.
+    /// Whether a proof may take a place. What is spelled in many ways is what is checked in the gate's own accounts, by no
+    /// keys; tokens and what fronts sign, of which an account may have very many, are each another.
     fn has_place(&self, key: &ProofKey, proof: &Verified, now: Time) -> bool {
         let is_spelled = match proof.after {
-            After::Unverified => !proof.account.is_foreign(),
+            After::Unverified => !proof.account.is_foreign() && proof.keys.is_empty(),
             After::Over | After::Asked(_) => false,
         };
         !is_spelled || self.shared.contains_key(&key.0) || self.new.takes(proof.account.id.0, now)

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::issued::{Demands, LONG_AGO, account_of};
+use super::issued::{Demands, account_of};
 use super::{TOO_MANY, Verifier};
 use crate::account::People;
 use crate::credential::Return;
@@ -72,8 +72,9 @@ impl Verifier<'_> {
             }
         };
         let claims = self.id_token(rule, &terms, &token, &way.nonce(&browser, state)).await?;
-        // An issuer that was told how old a log-in may be has to say how old it is (Core 3.1.2.1).
-        let unsaid = if self.api.asks_for_age().is_some() { LONG_AGO } else { self.now };
+        // An issuer that was told how old a log-in may be has to say how old it is (Core 3.1.2.1): else it is too old for every
+        // route that asks, and fresh for whatever else counts from it.
+        let unsaid = self.api.ages().map_or(self.now, |ages| ages.before_all(self.now));
         let proven_at = proven_at(claims.claims().get("auth_time"), unsaid, self.now).map_err(bad)?;
         let logged_in = LoggedIn {
             api: Arc::clone(&self.api.name),
@@ -140,6 +141,8 @@ fn word(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use serde_json::json;
 
     use super::*;
@@ -152,7 +155,8 @@ mod tests {
             at.map(|at| now.since(at).as_millis())
         };
         assert_eq!(proven_at(None, now, now), Ok(now));
-        assert_eq!(proven_at(None, LONG_AGO, now), Ok(LONG_AGO));
+        let unsaid = now.minus(Duration::from_secs(301));
+        assert_eq!(proven_at(None, unsaid, now), Ok(unsaid));
         assert_eq!(age(json!(1_799_999_400)), Some(600_000));
         assert_eq!(age(json!(1_799_999_400.5)), Some(599_500));
         assert_eq!(age(json!(1_799_999_400_000_i64)), Some(600_000));

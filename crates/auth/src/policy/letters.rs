@@ -8,7 +8,7 @@ use http::Method;
 use super::RouteOptions;
 use super::crossing::less;
 use crate::dialect::Dialect;
-use crate::dialect::pattern::{PathCase, Pattern, Patterns, Segments};
+use crate::dialect::pattern::{Exactness, PathCase, Pattern, Patterns, Segments};
 
 /// The routes of an API as a service reads them that does not mind letter case.
 #[derive(Debug)]
@@ -17,6 +17,8 @@ pub(super) struct Letters {
     routes: Patterns<usize>,
     /// By number: those that ask for more and are about some of its paths, if case is ignored, in order.
     stricter: Vec<Vec<usize>>,
+    /// By number: how exact each is.
+    exactness: Vec<Exactness>,
     /// Whether some of those are written with more than small letters, so that every path may be another spelling of theirs.
     has_capitals: bool,
 }
@@ -30,7 +32,11 @@ impl Letters {
         if dialect.path_case == PathCase::Ignored {
             return None;
         }
-        let entries = routes.enumerate().map(|(number, (at, route))| (at.clone(), false, (number, route)));
+        let mut exactness = Vec::new();
+        let entries = routes.enumerate().map(|(number, (at, route))| {
+            exactness.push(at.exactness(false));
+            (at.clone(), false, (number, route))
+        });
         let routes = Patterns::new(PathCase::Ignored, entries);
         let mut stricter = vec![Vec::new(); routes.items().count()];
         let mut has_capitals = false;
@@ -44,7 +50,12 @@ impl Letters {
         }
         stricter.iter_mut().for_each(|numbers| numbers.sort_unstable());
         let is_of_use = stricter.iter().any(|numbers| !numbers.is_empty());
-        is_of_use.then(|| Self { routes: routes.map(|(number, _)| number), stricter, has_capitals })
+        is_of_use.then(|| Self {
+            routes: routes.map(|(number, _)| number),
+            stricter,
+            exactness,
+            has_capitals,
+        })
     }
 
     /// Whether a request that this route decides about is one of a stricter route but for letter case.
@@ -56,8 +67,12 @@ impl Letters {
             return false;
         }
         let segments = Segments::of(path);
-        let most_exact = self.routes.matching(method, &segments).next();
-        most_exact.is_some_and(|(number, _)| stricter.binary_search(number).is_ok())
+        let mut meant = self.routes.matching(method, &segments).map(|(number, _)| *number);
+        let Some(most_exact) = meant.next() else { return false };
+        // Where routes differ in letter case alone, none of them is more exact than another.
+        let as_exact =
+            meant.take_while(|number| self.exactness.get(*number) == self.exactness.get(most_exact));
+        std::iter::once(most_exact).chain(as_exact).any(|number| stricter.binary_search(&number).is_ok())
     }
 }
 
@@ -146,8 +161,10 @@ mod tests {
             &[("GET /%C3%84/x", None), ("GET /%C3%96/x", Some("/**"))],
         );
         // Who writes both says that case counts.
-        let both = policy("", &["/**", "!/admin/**", "/Admin/**"]);
-        check(&both, &[("GET /Admin/x", Some("/Admin/**")), ("GET /ADMIN/x", None)]);
+        for lines in [["/**", "!/admin/**", "/Admin/**"], ["/**", "/Admin/**", "!/admin/**"]] {
+            let both = policy("", &lines);
+            check(&both, &[("GET /Admin/x", Some("/Admin/**")), ("GET /ADMIN/x", None)]);
+        }
         // Nothing is looked up where no route is stricter than another.
         assert!(policy("", &["/**", "/admin/**"]).letters.is_none());
         assert!(policy("", &["!/**", "!/admin/**"]).letters.is_none());

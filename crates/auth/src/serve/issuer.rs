@@ -39,8 +39,8 @@ impl Call<'_> {
             .append_pair("code_challenge", &departure.challenge)
             .append_pair("code_challenge_method", "S256");
         // Whose session at the issuer is older than some route allows proves himself again.
-        if let Some(most) = self.api.asks_for_age() {
-            query.append_pair("max_age", &most.as_secs().to_string());
+        if let Some(ages) = self.api.ages() {
+            query.append_pair("max_age", &ages.strictest.as_secs().to_string());
         }
         let query = query.finish();
         let joint = if entrance.endpoint.contains('?') { '&' } else { '?' };

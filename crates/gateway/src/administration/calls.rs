@@ -70,7 +70,7 @@ impl Calling {
     }
 
     /// Takes the place, if it has none; false if there is none left.
-    pub(super) fn enter(&self) -> bool {
+    fn enter(&self) -> bool {
         if self.place.get().is_none()
             && let Ok(place) = Arc::clone(&self.room).try_acquire_owned()
         {
@@ -82,8 +82,8 @@ impl Calling {
 }
 
 /// Answers a service that calls on one connection too many; it ends, so that others have it.
-pub(super) fn turn_away(request: Request<Incoming>) -> Response<Full<Bytes>> {
-    tokio::spawn(linger(request.into_body()));
+fn turn_away(body: Incoming) -> Response<Full<Bytes>> {
+    tokio::spawn(linger(body));
     let why = "services call on as many connections as they may";
     let mut response = told(Reply::refused(StatusCode::SERVICE_UNAVAILABLE, why));
     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
@@ -98,6 +98,7 @@ pub(super) fn body_bytes_max(path: &str) -> Option<usize> {
 
 pub(super) async fn answer(
     calls: &Calls,
+    calling: &Calling,
     request: Request<Incoming>,
     body_bytes_max: usize,
 ) -> Response<Full<Bytes>> {
@@ -110,6 +111,10 @@ pub(super) async fn answer(
             return told(reply);
         }
     };
+    // Whoever is not known takes no place.
+    if !calling.enter() {
+        return turn_away(body);
+    }
     let max = Bound { bytes: body_bytes_max, key: "the longest of its kind" };
     let read = read(&mut body, max, BODY_TIME).await;
     if matches!(read, Err(ReadError::TooLarge(_))) {

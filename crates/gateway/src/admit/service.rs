@@ -23,10 +23,13 @@ impl Visit<'_> {
     ) -> Result<Admission<Finish>, Refusal> {
         let (gate, api) = (self.at.gate, &*self.at.mount.api);
         policy::admits(api, &identity)?;
-        if self.at.peer.connection.is_owed_much() {
+        let body = self.whole_body().await?;
+        // Asked late: bodies of many calls may have been waited for at once. One client of a front is not to be told what
+        // another one left.
+        let connection = &self.at.peer.connection;
+        if connection.is_owed_much() && !gate.is_front(connection.address.ip()) {
             return Err(Refusal::new(Reason::TooMany, "the connection's client has answers to take before"));
         }
-        let body = self.whole_body().await?;
         let host = self.at.head.headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
         let call = ServiceCall {
             api: Arc::clone(api.name()),

@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 use super::Connection;
 
 /// While a connection's client has so many bytes of the gate's own answers yet to take, services make no more of them for it:
-/// eight of the largest. Fronts, which have many clients on one connection, take what comes.
+/// eight of the largest. Connections of fronts (`network.trusted_proxies`), which have many clients, are not asked.
 const OWED_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// An answer that is owed, until it is dropped.

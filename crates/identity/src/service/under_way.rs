@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hashbrown::HashMap;
 
-/// Changes of keys, or of passwords, that clients may have under way at once. A disk that takes five milliseconds has done
-/// them all in a third of a second, which is how long an operator's order waits for them.
+/// Changes of keys, or of passwords, that clients may have under way at once. A disk that takes five milliseconds has written
+/// them all in a third of a second, which is how long an operator's order waits for them. A password is checked before.
 const UNDER_WAY_MAX: usize = 64;
 /// Of them of one account, which may be a program that sets up keys for many services at once.
 const KEYS_UNDER_WAY_MAX: usize = 8;

@@ -17,11 +17,18 @@ pub(super) fn check(api: &Api, path: &str, report: &mut Report) {
             report.add(&format!("{path}.route[{at}].allow"), "asks for nothing", Some(hint.to_owned()));
         }
         if let Some((place, meant)) = doubled(api, &route.at.0) {
-            report.add(
-                &format!("{path}.route[{at}].at"),
-                format!("begins with the prefix of `{place}`: it would be about `{0}{0}`", place.prefix),
-                Some(format!("routes are below the prefix already: write `{meant}`")),
-            );
+            let (key, prefix) = (format!("{path}.route[{at}].at"), &place.prefix);
+            let message =
+                format!("begins with the prefix of `{place}`: it would be about `{prefix}{prefix}`");
+            let hint = format!("routes are below the prefix already: write `{meant}`");
+            // Below another prefix it may be meant.
+            if api.at.iter().any(|other| other.prefix != *prefix) {
+                report.remark(&key, message, Some(hint));
+            } else {
+                let hint =
+                    format!("{hint}; or with a variable in place of a word, if the service has such a path");
+                report.add(&key, message, Some(hint));
+            }
         }
     }
 }

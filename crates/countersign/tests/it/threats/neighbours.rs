@@ -83,6 +83,8 @@ fn b13_a_neighbours_cookies_are_no_services_business() {
             "HTTP/1.1 200 OK",
             "Set-Cookie: JSESSIONID=planted; Path=/",
             "Set-Cookie:  = JSESSIONID=planted",
+            "Set-Cookie: Countersign-Login=planted; Path=/",
+            "Set-Cookie: __Host-Countersign-Login=planted; Path=/; Secure",
             "Set-Cookie: JSESSIONIDS=1",
             "Set-Cookie: THEME=dark",
         ];
