@@ -3,6 +3,7 @@
 import http.server
 import json
 import subprocess
+import tempfile
 import threading
 import time
 import urllib.parse
@@ -28,10 +29,11 @@ class Provider:
 
     def start(self):
         command = ["node", "clients/node/provider.js", str(self.port)]
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-        self.process = subprocess.Popen(command, text=True, **pipes)
-        if "listening" not in self.process.stdout.readline():
-            raise RuntimeError("the provider did not start")
+        with tempfile.TemporaryFile("w+") as remarks:
+            self.process = subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=remarks)
+            if "listening" not in self.process.stdout.readline():
+                remarks.seek(0)
+                raise RuntimeError(f"the provider did not start: {remarks.read()}")
 
     def stop(self):
         self.process.terminate()
