@@ -11,8 +11,8 @@ mod agents;
 mod answer;
 mod devices;
 mod fields;
+mod lanes;
 mod names;
-mod turns;
 mod users;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -37,8 +37,8 @@ use agents::Agents;
 use answer::{Failure, done, done_with};
 use devices::Devices;
 use fields::Query;
+use lanes::Lanes;
 use names::Names;
-use turns::Turns;
 
 /// Which accounts the service is about.
 const KIND: &str = "users";
@@ -80,10 +80,10 @@ pub(crate) struct Centre {
     devices: Mutex<Devices>,
     /// Where lists of all users are made, whose turn it is to ask for one, and the one place for making it.
     runtime: Handle,
-    lists: Turns,
+    lists: Lanes,
     listing: Arc<Semaphore>,
     /// Of an account one change of what it does or has at a time: memory and store see them in one order.
-    changes: Turns,
+    changes: Lanes,
     /// Devices change hands, and have numbers that nobody else has: one change of them at a time, of one whose turn it is.
     changing_devices: tokio::sync::Mutex<()>,
 }
@@ -114,9 +114,9 @@ impl Centre {
             agents: Mutex::new(agents),
             devices: Mutex::new(devices),
             runtime: runtime.clone(),
-            lists: Turns::default(),
+            lists: Lanes::default(),
             listing: Arc::new(Semaphore::new(1)),
-            changes: Turns::default(),
+            changes: Lanes::default(),
             changing_devices: tokio::sync::Mutex::default(),
         })
     }

@@ -85,7 +85,7 @@ impl Calling {
 fn turn_away(body: Incoming) -> Response<Full<Bytes>> {
     tokio::spawn(linger(body));
     let why = "services call on as many connections as they may";
-    let mut response = told(Reply::refused(StatusCode::SERVICE_UNAVAILABLE, why));
+    let mut response = replied(Reply::refused(StatusCode::SERVICE_UNAVAILABLE, why));
     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
     response
@@ -108,7 +108,7 @@ pub(super) async fn answer(
         Ok(with_body) => with_body,
         Err(reply) => {
             tokio::spawn(linger(body));
-            return told(reply);
+            return replied(reply);
         }
     };
     // Whoever is not known takes no place.
@@ -120,7 +120,7 @@ pub(super) async fn answer(
     if matches!(read, Err(ReadError::TooLarge(_))) {
         tokio::spawn(linger(body));
     }
-    told(match read {
+    replied(match read {
         Ok(body) => with_body(body).await,
         Err(ReadError::TooLarge(_)) => Reply::refused(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large"),
         Err(ReadError::Late | ReadError::Broken(_) | ReadError::Trailers(_)) => {
@@ -129,7 +129,7 @@ pub(super) async fn answer(
     })
 }
 
-fn told(Reply { status, body }: Reply) -> Response<Full<Bytes>> {
+fn replied(Reply { status, body }: Reply) -> Response<Full<Bytes>> {
     if body.is_empty() { text(status, String::new()) } else { typed(status, "application/json", body) }
 }
 

@@ -14,7 +14,7 @@ use tokio::sync::MutexGuard;
 use zeroize::Zeroizing;
 
 use super::changing::{Besides, stands};
-use super::directories::Tie;
+use super::directories::{Sought, Tie};
 use super::ending::Scope;
 use super::{By, Core, LAST_ACCOUNT, Service, unavailable};
 use crate::accounts::directory::Entry;
@@ -272,9 +272,9 @@ impl Core {
         ];
         let mut kept = self.kept_of_draft(id, &draft, by, now)?;
         changes.append(&mut kept.changes);
-        let finds = tie.is_some_and(|tie| tie.finds);
+        let is_one = tie.is_some_and(|tie| tie.sought == Sought::ByTie);
         let tie = tie.map(|tie| self.tie_row(tie, &draft.kind, AccountId(id)));
-        if finds && tie.as_ref().is_some_and(|tie| self.tied_to(tie).is_some()) {
+        if is_one && tie.as_ref().is_some_and(|tie| self.tied_to(tie).is_some()) {
             return Err(AccountError::Taken("the person has an account"));
         }
         changes.extend(tie.clone().map(Change::PutValue));

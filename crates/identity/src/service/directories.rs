@@ -88,8 +88,17 @@ pub(super) struct Tie<'t> {
     pub(super) home: &'t str,
     /// What he is known by there.
     pub(super) person: &'t str,
-    /// Whether he is looked for by that, and so has one account at the most.
-    pub(super) finds: bool,
+    /// How he is looked for.
+    pub(super) sought: Sought,
+}
+
+/// How those are looked for who are tied to accounts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sought {
+    /// By what they are tied by: each has one account at the most.
+    ByTie,
+    /// By the account's name.
+    ByName,
 }
 
 /// Why a person has no account.
@@ -269,7 +278,7 @@ impl Core {
             }
             None => {
                 let draft = overlaid(AccountDraft::new(kind, &person.name), &person);
-                let tie = Tie { home: &home.name, person: &person.id, finds: true };
+                let tie = Tie { home: &home.name, person: &person.id, sought: Sought::ByTie };
                 match self.create_account(draft, Some(tie), &by, now).await {
                     Ok(account) => account.id,
                     // Another log-in of his may have been a moment earlier.
@@ -320,8 +329,11 @@ impl Core {
         if self.links.is_tied(entry.account.id.0) {
             return Err(Unmapped::Refused("the account of that name is somebody else's"));
         }
-        let row =
-            self.tie_row(Tie { home: &home.name, person: &person.id, finds: true }, kind, entry.account.id);
+        let row = self.tie_row(
+            Tie { home: &home.name, person: &person.id, sought: Sought::ByTie },
+            kind,
+            entry.account.id,
+        );
         let event = audit::row(by, "account.tied", audit::name_of(&entry.account), now);
         let written = self.store.write(vec![Change::PutValue(row.clone()), Change::Audit(event)]).await;
         written.map_err(|error| Unmapped::Down(unavailable(error)))?;
@@ -337,7 +349,7 @@ impl Core {
 
     /// The row that ties somebody to an account.
     pub(super) fn tie_row(&self, tie: Tie<'_>, kind: &str, account: AccountId) -> ValueRow {
-        let Tie { home, person, finds: _ } = tie;
+        let Tie { home, person, sought: _ } = tie;
         Values::row(&self.derivation_key, ValuePurpose::Directory, home, kind, account.0, person)
     }
 }

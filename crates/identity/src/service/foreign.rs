@@ -14,7 +14,7 @@ use countersign_auth::source::Source;
 use countersign_auth::time::Time;
 use hashbrown::HashMap;
 
-use super::directories::Tie;
+use super::directories::{Sought, Tie};
 use super::{By, Core, Service};
 use crate::accounts::{AccountDraft, AccountError};
 use crate::issuers::TrustedIssuer;
@@ -113,7 +113,7 @@ impl Foreign for Service {
         let (by, home) = (By::new(format!("front of {api}"), None), format!("front {api}"));
         let (draft, kind, name) = (AccountDraft::new(kind, name), kind.to_owned(), name.to_owned());
         self.run(move |core| async move {
-            let tie = Tie { home: &home, person: &name, finds: false };
+            let tie = Tie { home: &home, person: &name, sought: Sought::ByName };
             match core.create_account(draft, Some(tie), &by, now).await {
                 Ok(account) => Ok(Some(account)),
                 // It is there and disabled, or another request of his brought it about meanwhile.

@@ -24,7 +24,7 @@ use countersign_negotiate::kerberos::{KerberosError, Pending};
 use countersign_negotiate::spnego::{Init, Mechanism, Token};
 
 use self::ntlm::{Conversation, Envelope};
-use super::directories::Tie;
+use super::directories::{Sought, Tie};
 use super::{By, Core, Service};
 use crate::accounts::directory::Entry;
 use crate::accounts::{AccountDraft, AccountError};
@@ -210,7 +210,7 @@ impl Core {
         };
         let draft =
             AccountDraft { roles: roles.clone(), tenant: tenant.clone(), ..AccountDraft::new(kind, name) };
-        let tie = Tie { home, person: name, finds: false };
+        let tie = Tie { home, person: name, sought: Sought::ByName };
         match self.create_account(draft, Some(tie), &By::gate(), now).await {
             // Somebody else's first sight of him may have been a moment earlier.
             Ok(_) | Err(AccountError::Taken(_)) => Ok(self

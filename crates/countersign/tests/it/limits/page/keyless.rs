@@ -258,8 +258,8 @@ pub(super) const FIXED: &[Fixed] = &[
     ),
     fixed(
         "calls of one account there that wait for each other",
-        ("crates/services/src/centre/turns.rs", "WAITING_MAX"),
-        ("crates/services/src/centre/turns.rs", "an_account_waits_for_itself_alone_and_so_many_times"),
+        ("crates/services/src/centre/lanes.rs", "WAITING_MAX"),
+        ("crates/services/src/centre/lanes.rs", "an_account_waits_for_itself_alone_and_so_many_times"),
     ),
     fixed(
         "connections to one server of a service that a core keeps for the next request",

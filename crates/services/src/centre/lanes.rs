@@ -1,4 +1,4 @@
-//! Whose turn it is: of each account one call at a time, so that whoever calls many times at once waits for himself alone.
+//! A lane for each account: of its calls one at a time, so that whoever calls many times at once waits for himself alone.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -15,9 +15,9 @@ const WAITING_MAX: usize = 8;
 
 /// See the module's words.
 #[derive(Default)]
-pub(crate) struct Turns {
-    /// Of accounts that are here, and how many calls each has here.
-    lanes: Mutex<HashMap<AccountId, Lane>>,
+pub(crate) struct Lanes {
+    /// Of accounts that have calls here.
+    by_account: Mutex<HashMap<AccountId, Lane>>,
 }
 
 #[derive(Default)]
@@ -34,11 +34,11 @@ pub(crate) struct Turn<'t> {
 
 /// Keeps an account's lane as long as one of its calls is here.
 struct Guest<'t> {
-    turns: &'t Turns,
+    all: &'t Lanes,
     account: AccountId,
 }
 
-impl Turns {
+impl Lanes {
     /// A call's turn, once the calls before it are done.
     ///
     /// # Errors
@@ -64,17 +64,17 @@ impl Turns {
         let lane = lanes.entry(account).or_default();
         let others = lane.guests;
         lane.guests += 1;
-        (Guest { turns: self, account }, Arc::clone(&lane.place), others)
+        (Guest { all: self, account }, Arc::clone(&lane.place), others)
     }
 
     fn lanes(&self) -> MutexGuard<'_, HashMap<AccountId, Lane>> {
-        self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+        self.by_account.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Guest<'_> {
     fn drop(&mut self) {
-        let mut lanes = self.turns.lanes();
+        let mut lanes = self.all.lanes();
         if let Some(lane) = lanes.get_mut(&self.account) {
             lane.guests = lane.guests.saturating_sub(1);
             if lane.guests == 0 {
@@ -106,13 +106,13 @@ mod tests {
 
     #[test]
     fn an_account_waits_for_itself_alone_and_so_many_times() {
-        let turns = Turns::default();
-        let first = now(Box::pin(turns.enter(ANN)).as_mut()).unwrap().unwrap();
-        let mut waiting: Vec<_> = (0..WAITING_MAX).map(|_| Box::pin(turns.enter(ANN))).collect();
+        let lanes = Lanes::default();
+        let first = now(Box::pin(lanes.enter(ANN)).as_mut()).unwrap().unwrap();
+        let mut waiting: Vec<_> = (0..WAITING_MAX).map(|_| Box::pin(lanes.enter(ANN))).collect();
         assert!(waiting.iter_mut().all(|turn| now(turn.as_mut()).is_none()));
-        assert!(now(Box::pin(turns.enter(ANN)).as_mut()).unwrap().is_err(), "one more");
-        assert!(now(Box::pin(turns.enter(BOB)).as_mut()).unwrap().is_ok());
-        let mut in_any_case = Box::pin(turns.enter_in_any_case(ANN));
+        assert!(now(Box::pin(lanes.enter(ANN)).as_mut()).unwrap().is_err(), "one more");
+        assert!(now(Box::pin(lanes.enter(BOB)).as_mut()).unwrap().is_ok());
+        let mut in_any_case = Box::pin(lanes.enter_in_any_case(ANN));
         assert!(now(in_any_case.as_mut()).is_none());
         drop(first);
         let second = now(waiting.first_mut().unwrap().as_mut()).unwrap().unwrap();
@@ -120,6 +120,6 @@ mod tests {
         // Whoever gives up makes room.
         drop((waiting, second));
         drop(now(in_any_case.as_mut()).unwrap());
-        assert!(turns.lanes().is_empty(), "nothing is kept");
+        assert!(lanes.lanes().is_empty(), "nothing is kept");
     }
 }
