@@ -11,10 +11,15 @@ const path = require("node:path");
 const COUNTERSIGN = process.env.COUNTERSIGN ?? "target/debug/countersign";
 const START_MS = 120_000;
 
-// A port that nobody has at this moment, and none of those that the system gives away by itself.
+const given = new Set();
+
+// A port that nobody has at this moment, none that was given before, and none of those that the system gives away by
+// itself.
 async function freePort() {
   for (let tries = 0; tries < 100; tries += 1) {
     const port = 10_000 + crypto.randomInt(20_000);
+    if (given.has(port)) continue;
+    given.add(port);
     const isFree = await new Promise((resolve) => {
       const server = net.createServer();
       server.once("error", () => resolve(false));

@@ -16,10 +16,16 @@ import traceback
 TIMEOUT_SECS = 120
 
 
+GIVEN = set()
+
+
 def free_port():
-    """A port of loopback that nobody listens on, and none of those that the system gives away by itself."""
+    """A port of loopback that nobody listens on, none given before, and none that the system gives away by itself."""
     for _ in range(100):
         port = random.randrange(10_000, 30_000)
+        if port in GIVEN:
+            continue
+        GIVEN.add(port)
         with socket.socket() as listener:
             try:
                 listener.bind(("127.0.0.1", port))
