@@ -130,13 +130,14 @@ impl Api {
     }
 
     /// Takes out of an upstream's answer what only the gate may say: the dialect's cookies, the CSRF header,
-    /// session headers and challenges. `neighbours` are those of [`Api::take`].
-    pub fn remove_own_names(&self, headers: &mut HeaderMap, neighbours: &[Arc<str>]) {
+    /// session headers and challenges. `neighbours` are those of [`Api::take`]; answered with those of them that the
+    /// upstream set, each once, which its own clients will never bring back.
+    pub fn remove_own_names(&self, headers: &mut HeaderMap, neighbours: &[Arc<str>]) -> Vec<Arc<str>> {
         for name in self.dialect.answer_headers.iter() {
             headers.remove(name);
         }
         if !headers.contains_key(SET_COOKIE) {
-            return;
+            return Vec::new();
         }
         let own = |value: &HeaderValue| {
             let name = cookie_name(value.as_bytes());
@@ -144,7 +145,11 @@ impl Api {
                 || [code::COOKIE, code::COOKIE_OF_HOST].iter().any(|log_in| log_in.as_bytes() == name)
                 || std::str::from_utf8(name).is_ok_and(|name| is_among(neighbours, name))
         };
+        let mut lost = Vec::new();
         if headers.get_all(SET_COOKIE).iter().any(own) {
+            let set: Vec<&[u8]> =
+                headers.get_all(SET_COOKIE).iter().map(|value| cookie_name(value.as_bytes())).collect();
+            lost.extend(neighbours.iter().filter(|name| set.contains(&name.as_bytes())).cloned());
             let kept: Vec<_> =
                 headers.get_all(SET_COOKIE).iter().filter(|value| !own(value)).cloned().collect();
             headers.remove(SET_COOKIE);
@@ -152,6 +157,7 @@ impl Api {
                 headers.append(SET_COOKIE, value);
             }
         }
+        lost
     }
 
     /// Takes out what an upstream says of credentials itself, challenges and proofs alike (RFC 9110 section 11;

@@ -5,6 +5,7 @@ mod places;
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use countersign_auth::api::Api;
 use countersign_auth::policy::headers_checked;
@@ -13,7 +14,7 @@ use countersign_auth::port::objects::Objects;
 use countersign_auth::port::services::Services;
 use countersign_auth::port::{Lookups, Operations, Signer};
 use countersign_auth::time::{Clock, Random};
-use http::HeaderName;
+use http::{HeaderMap, HeaderName};
 
 use crate::address::Fronts;
 use crate::cors::{Cors, CorsOptions};
@@ -63,8 +64,28 @@ pub struct ApiMount {
     pub(crate) hosts: Vec<String>,
     /// Names of cookies that are credentials of other APIs and come here as well, in the order of their bytes.
     pub(crate) neighbours: Vec<Arc<str>>,
+    /// Which of them it was told that the service sets as well.
+    told: Vec<AtomicBool>,
     /// Its counters.
     pub(crate) metrics: Arc<ApiMetrics>,
+}
+
+impl ApiMount {
+    /// Takes out of an answer of the service what only the gate may say. A cookie of the service's own that is called like
+    /// another API's session is lost by that: said once for each name, until the configuration changes.
+    pub(crate) fn remove_own_names(&self, headers: &mut HeaderMap) {
+        for cookie in self.api.remove_own_names(headers, &self.neighbours) {
+            let told = self.neighbours.binary_search(&cookie).ok().and_then(|at| self.told.get(at));
+            if told.is_some_and(|told| !told.swap(true, Ordering::Relaxed)) {
+                let api = self.api.name();
+                tracing::warn!(
+                    api = &**api,
+                    cookie = &*cookie,
+                    "took a cookie out that the service sets: it is called like a credential of another API of the same host; give the two APIs hosts of their own"
+                );
+            }
+        }
+    }
 }
 
 /// An API as the configuration mounts it.
@@ -189,6 +210,7 @@ impl Gate {
             .into_iter()
             .enumerate()
             .map(|(index, api)| ApiMount {
+                told: cookies.beside(&api).iter().map(|_| AtomicBool::new(false)).collect(),
                 neighbours: cookies.beside(&api),
                 index: ApiIndex(index),
                 metrics: options.metrics.api(api.api.name()),

@@ -60,7 +60,7 @@ pub(crate) fn strip_request(gate: &Gate, api: ApiIndex, trailers: &mut HeaderMap
 pub(crate) fn strip_answer(gate: &Gate, api: ApiIndex, trailers: &mut HeaderMap) {
     strip(&gate.protected, trailers, |_name| false);
     match gate.api(api) {
-        Some(mount) => mount.api.remove_own_names(trailers, &mount.neighbours),
+        Some(mount) => mount.remove_own_names(trailers),
         None => trailers.clear(),
     }
     Api::remove_challenges(trailers);

@@ -181,7 +181,7 @@ impl Finishing for Finish {
 
     async fn finish(&self, gate: &Gate, head: &mut response::Parts) -> Option<Response<Bytes>> {
         let mount = gate.api(self.api)?;
-        mount.api.remove_own_names(&mut head.headers, &mount.neighbours);
+        mount.remove_own_names(&mut head.headers);
         Api::remove_challenges(&mut head.headers);
         if let Err(refusal) = self.end(gate, head).await {
             tracing::warn!(auth.cause = %refusal.cause, "could not end a session whose end the upstream confirmed");

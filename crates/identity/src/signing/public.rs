@@ -16,6 +16,8 @@ use serde_json::{Value, json};
 const SET_BYTES_MAX: usize = 1 << 20;
 /// Every key may have to be tried where a token names none.
 const KEYS_MAX: usize = 64;
+/// What a key is called that has no name.
+const UNNAMED: &str = "without kid";
 /// P-JWT6.
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
 
@@ -221,7 +223,7 @@ pub fn parse_pem(text: &str) -> Result<IssuerKey, KeySetError> {
 
 #[derive(Deserialize)]
 struct JwkSet {
-    keys: Vec<Jwk>,
+    keys: Vec<Value>,
 }
 
 #[derive(Deserialize)]
@@ -248,8 +250,9 @@ pub fn parse_jwks(text: &str) -> Result<Vec<IssuerKey>, KeySetError> {
     read_jwks(text, Err)
 }
 
-/// Reads a JWK set that its issuer publishes, for whatever he signs and encrypts: symmetric keys, and those for algorithms that
-/// are none of ours, are passed over as well, and used for nothing.
+/// Reads a JWK set that its issuer publishes, for whatever he signs and encrypts: symmetric keys, those for algorithms that are
+/// none of ours, and those that lack something or are too small (RFC 7517 section 5) are passed over as well, and used for
+/// nothing.
 ///
 /// # Errors
 /// See [`KeySetError`]; private keys are refused.
@@ -259,13 +262,16 @@ pub(crate) fn parse_published_jwks(text: &str) -> Result<Vec<IssuerKey>, KeySetE
             tracing::debug!(cause = %error, "passed over a key of an issuer");
             Ok(())
         }
+        KeySetError::Malformed(_) => {
+            tracing::info!(cause = %error, "passed over a key of an issuer");
+            Ok(())
+        }
         KeySetError::Json(_)
         | KeySetError::Pem
         | KeySetError::SeveralPem
         | KeySetError::PrivatePem
         | KeySetError::TooLarge
         | KeySetError::Private(_)
-        | KeySetError::Malformed(_)
         | KeySetError::Empty => Err(error),
     })
 }
@@ -284,7 +290,8 @@ fn read_jwks(
     }
     let mut keys = Vec::with_capacity(set.keys.len());
     for jwk in set.keys {
-        match read_jwk(jwk) {
+        let kid = || jwk.get("kid").and_then(Value::as_str).unwrap_or(UNNAMED).to_owned();
+        match Jwk::deserialize(&jwk).map_err(|_| KeySetError::Malformed(kid())).and_then(read_jwk) {
             Ok(key) => keys.extend(key),
             Err(error) => useless(error)?,
         }
@@ -293,7 +300,7 @@ fn read_jwks(
 }
 
 fn read_jwk(jwk: Jwk) -> Result<Option<IssuerKey>, KeySetError> {
-    let name = jwk.kid.clone().unwrap_or_else(|| "without kid".to_owned());
+    let name = jwk.kid.clone().unwrap_or_else(|| UNNAMED.to_owned());
     if jwk.kty == "oct" {
         return Err(KeySetError::Symmetric(name));
     }

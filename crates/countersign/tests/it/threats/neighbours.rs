@@ -1,8 +1,14 @@
 //! A15, B13: what another route or another API of the same gate is about.
 
+use std::net::SocketAddr;
+
 use super::{Ground, all, basic};
-use crate::raw::bytes;
+use crate::process::Site;
+use crate::raw::{Client, bytes};
 use crate::world::setting::Setting;
+
+/// What the log says of a cookie that a service loses.
+const LOST: &str = "took a cookie out that the service sets: it is called like a credential of another API of the same host; give the two APIs hosts of their own";
 
 /// Four APIs, three of them on one host, and one of these without cookies of its own.
 const WORLD: &str = r#"
@@ -98,6 +104,33 @@ fn b13_a_neighbours_cookies_are_no_services_business() {
     let planted = |set: &[String]| set.iter().filter(|line| line.contains("planted")).count();
     assert_eq!(planted(&told("a.example", "/api/v2/me/calls")), 0);
     assert_eq!(planted(&told("b.example", "/api/v1/Contact/2")), 2);
+}
+
+#[test]
+fn a_cookie_that_a_service_loses_to_a_neighbour_is_told_once() {
+    let apis = |upstream: SocketAddr| {
+        let api = |name: &str, dialect: &str, at: &str, allow: &str| {
+            format!(
+                "[[api]]\nname = \"{name}\"\ndialect = \"{dialect}\"\nat = [\"{at}\"]\nupstream = \"http://{upstream}\"\n\
+                 [[api.route]]\nat = \"/**\"\nallow = \"{allow}\"\n"
+            )
+        };
+        api("centre", "genesys", "/api/v2", "authenticated") + &api("shop", "enactor", "/shop", "anonymous")
+    };
+    let site = Site::with(apis, Vec::new());
+    let mut gate = site.start();
+    let mut client = Client::new(gate.address);
+    for _ in 0..2 {
+        let reply = "HTTP/1.1 200 OK\r\nSet-Cookie: JSESSIONID=secret-1\r\nSet-Cookie: theme=dark\r\nContent-Length: 0\r\n\r\n";
+        site.upstream.reply(reply.into());
+        let told = client.exchange(0, b"GET /shop/products HTTP/1.1\r\nHost: a.example\r\n\r\n").unwrap();
+        assert_eq!((told.head.status(), told.head.header("Set-Cookie")), (200, Some("theme=dark")));
+    }
+    let line = gate.said(LOST);
+    assert_eq!((line["api"].as_str(), line["cookie"].as_str()), (Some("shop"), Some("JSESSIONID")));
+    let log = gate.log();
+    assert_eq!(log.matches(LOST).count(), 1, "{log}");
+    assert!(!log.contains("secret-1"), "{log}");
 }
 
 #[test]

@@ -235,6 +235,10 @@ fn one_key_of_no_use_spoils_no_set_that_its_issuer_publishes() {
         json!({ "kty": "EC", "kid": "b", "crv": "P-256", "x": x, "y": x, "alg": "ECDH-ES" }),
         json!({ "kty": "oct", "kid": "c", "k": "AAAA" }),
         json!({ "kty": "oct", "kid": "good", "k": "AAAA", "alg": "EdDSA" }),
+        json!({ "kty": "RSA", "kid": "d", "n": "_".repeat(172), "e": "AQAB", "alg": "RS256" }),
+        json!({ "kty": "OKP", "kid": "e", "crv": "Ed25519" }),
+        json!({ "kid": "f" }),
+        json!("g"),
     ] {
         assert_eq!(told(json!([useless, good])), "good", "{useless}");
         assert_eq!(told(json!([useless])), "there is no key to check signatures with");
