@@ -107,7 +107,7 @@ fn b13_a_neighbours_cookies_are_no_services_business() {
 }
 
 #[test]
-fn a_cookie_that_a_service_loses_to_a_neighbour_is_told_once() {
+fn b13_a_cookie_that_a_service_loses_to_a_neighbour_is_told_once() {
     let apis = |upstream: SocketAddr| {
         let api = |name: &str, dialect: &str, at: &str, allow: &str| {
             format!(
