@@ -16,6 +16,7 @@ use http::{HeaderMap, Method};
 use smallvec::SmallVec;
 
 use crate::api::{Api, Located};
+use crate::canonical::query::may_have;
 use crate::credential::{Credential, Proof, Said, TokenValues};
 use crate::dialect::part::{Part, PartName};
 use crate::dialect::pattern::Segments;
@@ -29,7 +30,7 @@ use crate::page::{Page, Pages};
 pub(crate) use crate::recognize::places::plain_value;
 use crate::recognize::places::{
     COOKIES_TRIED_MAX, authorization, authorization_text, conditions_hold, cookie_is_there, one_value,
-    query_values, repeated, same_primary,
+    repeated, same_primary,
 };
 use crate::refusal::{Reason, Refusal};
 use crate::scheme::basic;
@@ -356,9 +357,7 @@ impl Finder<'_> {
     fn header_or_query_is_there(&self, place: &Place) -> bool {
         match place {
             Place::Header(name, _) => self.taken.headers.iter().any(|(own, _)| own == name),
-            Place::Query(name) => {
-                query_values(self.request.query, name).is_ok_and(|values| !values.is_empty())
-            }
+            Place::Query(name) => self.request.query.is_some_and(|query| may_have(query, name)),
             Place::Cookie(_)
             | Place::Body(_)
             | Place::Path(_)

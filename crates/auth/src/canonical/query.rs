@@ -40,6 +40,15 @@ pub struct Pairs<'a> {
     seen: usize,
 }
 
+/// Whether a parameter of that name is there, or may be beyond what is read: also one whose value cannot be read, so that it is
+/// refused and not passed over.
+pub(crate) fn may_have(raw: &str, name: &str) -> bool {
+    raw.split('&').filter(|pair| !pair.is_empty()).enumerate().any(|(at, pair)| {
+        let own = pair.split_once('=').map_or(pair, |(own, _value)| own);
+        at >= QUERY_PAIRS_MAX || decode(own).is_ok_and(|own| own == name)
+    })
+}
+
 impl<'a> Iterator for Pairs<'a> {
     type Item = Result<(Cow<'a, str>, Cow<'a, str>), QueryError>;
 
