@@ -16,7 +16,7 @@ use http::{HeaderMap, Method};
 use smallvec::SmallVec;
 
 use crate::api::{Api, Located};
-use crate::canonical::query::may_have;
+use crate::canonical::query;
 use crate::credential::{Credential, Proof, Said, TokenValues};
 use crate::dialect::part::{Part, PartName};
 use crate::dialect::pattern::Segments;
@@ -357,7 +357,9 @@ impl Finder<'_> {
     fn header_or_query_is_there(&self, place: &Place) -> bool {
         match place {
             Place::Header(name, _) => self.taken.headers.iter().any(|(own, _)| own == name),
-            Place::Query(name) => self.request.query.is_some_and(|query| may_have(query, name)),
+            Place::Query(name) => {
+                self.request.query.is_some_and(|query| query::values(query, name).next().is_some())
+            }
             Place::Cookie(_)
             | Place::Body(_)
             | Place::Path(_)

@@ -40,12 +40,16 @@ pub struct Pairs<'a> {
     seen: usize,
 }
 
-/// Whether a parameter of that name is there, or may be beyond what is read: also one whose value cannot be read, so that it is
-/// refused and not passed over.
-pub(crate) fn may_have(raw: &str, name: &str) -> bool {
-    raw.split('&').filter(|pair| !pair.is_empty()).enumerate().any(|(at, pair)| {
-        let own = pair.split_once('=').map_or(pair, |(own, _value)| own);
-        at >= QUERY_PAIRS_MAX || decode(own).is_ok_and(|own| own == name)
+/// The values of the parameters of one name, in their order, each decoded once. What others say is nobody's matter here, be it
+/// readable or not; the last item is an error where there are more than [`QUERY_PAIRS_MAX`], of which some may have the name.
+pub(crate) fn values<'q>(raw: &'q str, name: &str) -> impl Iterator<Item = Result<Cow<'q, str>, QueryError>> {
+    let pairs = raw.split('&').filter(|pair| !pair.is_empty()).take(QUERY_PAIRS_MAX + 1).enumerate();
+    pairs.filter_map(move |(at, pair)| {
+        if at == QUERY_PAIRS_MAX {
+            return Some(Err(QueryError::TooMany));
+        }
+        let (own, value) = pair.split_once('=').unwrap_or((pair, ""));
+        decode(own).is_ok_and(|own| own == name).then(|| decode(value))
     })
 }
 

@@ -7,6 +7,7 @@ use smallvec::SmallVec;
 
 use super::Request;
 use crate::api::Api;
+use crate::canonical::query::{self, QueryError};
 use crate::dialect::place::Place;
 use crate::dialect::{CredentialRule, Site};
 use crate::fields::{Case, FieldError};
@@ -166,15 +167,9 @@ pub(super) fn one_value<'v>(
 }
 
 pub(super) fn query_values(query: Option<&str>, name: &str) -> Result<SmallVec<[String; 1]>, Refusal> {
-    let mut values = SmallVec::new();
-    for pair in crate::canonical::query::parse_query(query.unwrap_or_default()) {
-        let (own, value) =
-            pair.map_err(|error| Refusal::new(Reason::Malformed, format!("query: {error}")))?;
-        if own == name {
-            values.push(value.into_owned());
-        }
-    }
-    Ok(values)
+    let values = query::values(query.unwrap_or_default(), name);
+    let read = values.map(|value| value.map(Cow::into_owned)).collect::<Result<_, QueryError>>();
+    read.map_err(|error| Refusal::new(Reason::Malformed, format!("query: {error}")))
 }
 
 /// Whether two credentials ride in one place.
