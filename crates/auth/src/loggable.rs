@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::api::{Api, Located};
 use crate::dialect::pattern::Patterns;
 use crate::dialect::place::Place;
-use crate::dialect::{Endpoint, Site, TokenRule};
+use crate::dialect::{CredentialRule, Endpoint, Scheme, Site, TokenRule};
 use crate::objects::reference;
 use crate::token::TokenKind;
 
@@ -26,6 +26,22 @@ impl Api {
                 }
             }
         }
+        self.without_tokens(shown)
+    }
+
+    /// The same for a path whose call was not looked for; `None` where something of a credential may stand in paths that has no
+    /// form by which it could be told.
+    pub fn loggable_unlocated<'p>(&self, path: &'p str) -> Option<Cow<'p, str>> {
+        // Which issuer somebody comes back from is no secret.
+        let formless = |rule: &&Arc<CredentialRule>| {
+            rule.scheme != Scheme::Code && rule.token.as_ref().is_none_or(|token| token.form.is_none())
+        };
+        let parts = self.dialect.credentials.iter().filter(formless).flat_map(|rule| &rule.parts);
+        let is_in_paths = parts.flat_map(|part| &part.places).any(|place| matches!(place, Place::Path(_)));
+        (!is_in_paths).then(|| self.without_tokens(Cow::Borrowed(path)))
+    }
+
+    fn without_tokens<'p>(&self, shown: Cow<'p, str>) -> Cow<'p, str> {
         let rules = self.dialect.tokens_in_paths.as_slice();
         let references = self.has_references();
         if !references && rules.is_empty() {

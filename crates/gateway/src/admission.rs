@@ -4,59 +4,23 @@ use std::future::Future;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use countersign_auth::identity::Identity;
 use countersign_auth::port::Answer;
 use countersign_auth::port::services::ServiceAnswer;
-use countersign_auth::refusal::{Cause, Reason, Refusal, Tried};
+use countersign_auth::refusal::Refusal;
 use http::{HeaderMap, Response, StatusCode, request, response};
 
 use crate::address::Peer;
 use crate::body::{Body, Inbound, ReadError};
 use crate::forward::ForwardError;
 use crate::gate::{ApiIndex, Gate};
+use crate::log::Tail;
 use crate::upstream::Upstream;
 use crate::watch::Watch;
 
-/// Facts for the access log and the counters. Whatever is not known stays empty.
-#[derive(Debug, Default)]
-pub(crate) struct LogFacts {
-    /// Which API the request is for.
-    pub(crate) api: Option<ApiIndex>,
-    /// The name of its dialect.
-    pub(crate) dialect: Option<Arc<str>>,
-    /// Why it was refused.
-    pub(crate) reason: Option<Reason>,
-    /// What administrators should know beside that.
-    pub(crate) cause: Option<Cause>,
-    /// Whose request it is, and how that was proven. This and what follows is only set where the gate keeps an access log.
-    pub(crate) who: Option<Identity>,
-    /// What a refused credential was to prove: nobody has proven that.
-    pub(crate) tried: Option<Box<Tried>>,
-    /// The host that was asked for, where no API is there.
-    pub(crate) host: Option<Box<str>>,
-    /// The path with secrets cut.
-    pub(crate) logged_path: Option<Arc<str>>,
-}
-
-impl LogFacts {
-    /// Notes why a request is refused, and with a log what was tried.
-    pub(crate) fn refused(&mut self, refusal: &Refusal, is_logged: bool) {
-        self.reason = Some(refusal.reason);
-        self.cause = Some(refusal.cause.clone());
-        if is_logged {
-            self.tried.clone_from(&refusal.tried);
-        }
-    }
-}
-
 /// What becomes of a request.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "moved once, from admit to the service; a box is for what goes far"
-)]
 pub(crate) enum Admission<F> {
     /// The gate answers itself.
-    Answer(Response<Bytes>, LogFacts),
+    Answer(Response<Bytes>),
     /// The request goes on.
     Forward(Box<Forward<F>>),
     /// A named service answers, perhaps much later.
@@ -70,8 +34,6 @@ pub(crate) struct Later<F> {
     pub(crate) answer: Answer<Result<ServiceAnswer, Refusal>>,
     /// What is done to that.
     pub(crate) finish: F,
-    /// For the log.
-    pub(crate) log: LogFacts,
 }
 
 /// A request on its way to the upstream.
@@ -92,8 +54,6 @@ pub(crate) struct Forward<F> {
     pub(crate) watch: Option<Watch>,
     /// What is done to the upstream's answer.
     pub(crate) finish: F,
-    /// For the log.
-    pub(crate) log: LogFacts,
 }
 
 /// Whether a request may leave HTTP.
@@ -103,6 +63,14 @@ pub(crate) enum Upgrade {
     No,
     /// It asks for WebSocket (HTTP/1.1), and its route allows that.
     WebSocket,
+}
+
+/// An upstream's answer that no client gets.
+pub(crate) struct KeptBack {
+    /// Why.
+    pub(crate) why: Refusal,
+    /// What the client is told in its place.
+    pub(crate) instead: Response<Bytes>,
 }
 
 /// The second half of an admission.
@@ -115,22 +83,27 @@ pub(crate) trait Finishing: 'static {
 
     /// Works on what an answer shows: comes before [`Finishing::finish`]. Returns the body in the place of the one
     /// that was read; an answer that is an error goes to the client in place of the upstream's.
+    ///
+    /// # Errors
+    /// Why the answer is kept back, and what the client is told.
     fn follow(
         &self,
         _gate: &Gate,
         _head: &mut response::Parts,
         body: Option<Result<Bytes, ReadError>>,
-    ) -> impl Future<Output = Result<Option<Bytes>, Response<Bytes>>> {
+    ) -> impl Future<Output = Result<Option<Bytes>, Box<KeptBack>>> {
         async { Ok(body.and_then(Result::ok)) }
     }
 
-    /// Works on the head of the upstream's answer, fields of the upstream's hop already taken out. An answer
-    /// that is returned goes to the client in place of the upstream's.
+    /// Works on the head of the upstream's answer, fields of the upstream's hop already taken out.
+    ///
+    /// # Errors
+    /// Why the answer is kept back, and what the client is told.
     fn finish(
         &self,
         gate: &Gate,
         head: &mut response::Parts,
-    ) -> impl Future<Output = Option<Response<Bytes>>>;
+    ) -> impl Future<Output = Result<(), Box<KeptBack>>>;
 
     /// Whether an answer with that status ends what its caller was proven by, so that its own body comes after that end.
     fn is_last_of_session(&self, _status: StatusCode) -> bool {
@@ -153,13 +126,14 @@ pub(crate) trait Handler: Send + Sync + 'static {
     /// What the handler does with answers.
     type Finish: Finishing;
 
-    /// Decides about one request.
+    /// Decides about one request, and notes what it finds out as soon as that is known: the client may go at any moment.
     fn admit(
         &self,
         gate: &Gate,
         head: request::Parts,
         body: Inbound,
         peer: &Peer,
+        tail: &mut Tail,
     ) -> impl Future<Output = Admission<Self::Finish>>;
 
     /// The answer, in the dialect of whoever is at the request's place, to a head that is refused before it is
@@ -169,6 +143,7 @@ pub(crate) trait Handler: Send + Sync + 'static {
         gate: &Gate,
         head: &request::Parts,
         peer: &Peer,
+        tail: &mut Tail,
         refusal: &Refusal,
     ) -> Option<Response<Bytes>>;
 }

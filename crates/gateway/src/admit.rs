@@ -32,14 +32,15 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode, Uri, request};
 use http_body::Body as _;
 
 use crate::address::Peer;
-use crate::admission::{Admission, Forward, Handler, LogFacts, Upgrade};
+use crate::admission::{Admission, Forward, Handler, Upgrade};
 pub(crate) use crate::admit::assertions::forget_stale_assertions;
 pub(crate) use crate::admit::finish::Finish;
 use crate::admit::objects::Checked;
 use crate::admit::seen::{Arrival, world};
 use crate::body::{Body, Inbound};
-use crate::cors::Cors;
+use crate::cors::{Cors, ForeignPage};
 use crate::gate::Gate;
+use crate::log::Tail;
 use crate::strict;
 use crate::watch::Watch;
 
@@ -55,15 +56,21 @@ impl Handler for Admit {
         head: request::Parts,
         body: Inbound,
         peer: &Peer,
+        tail: &mut Tail,
     ) -> Admission<Finish> {
         let now = gate.clock.now();
-        let (mut visit, fault) = match Visit::arrive(gate, head, body, peer, now) {
-            Ok(arrived) => arrived,
-            Err(answer) => return answer,
+        let Some((mut visit, fault)) = Visit::arrive(gate, head, body, peer, tail, now) else {
+            return plain(StatusCode::NOT_FOUND);
         };
         let cors = &visit.at.mount.cors;
-        if let Some(answer) = cors.preflight(&visit.at.head) {
-            return Admission::Answer(answer, std::mem::take(&mut visit.facts));
+        match cors.preflight(&visit.at.head) {
+            None => {}
+            Some(Ok(answer)) => return Admission::Answer(answer),
+            Some(Err(ForeignPage { origin, answer })) => {
+                let cause = format!("pages of {origin} are not among those of api.cors.origins");
+                visit.note_refusal(&Refusal::new(Reason::Forbidden, cause));
+                return Admission::Answer(answer);
+            }
         }
         let origin = cors.asked_by(&visit.at.head.headers);
         let admitted = match fault {
@@ -85,9 +92,10 @@ impl Handler for Admit {
         gate: &Gate,
         head: &request::Parts,
         peer: &Peer,
+        tail: &mut Tail,
         refusal: &Refusal,
     ) -> Option<Response<Bytes>> {
-        turned_away::words(gate, head, peer, refusal)
+        turned_away::words(gate, head, peer, tail, refusal)
     }
 }
 
@@ -97,42 +105,32 @@ struct Visit<'g> {
     now: Time,
     body: Option<Body>,
     located: Option<Located>,
-    facts: LogFacts,
+    tail: &'g mut Tail,
     upgrade: Upgrade,
 }
 
 impl<'g> Visit<'g> {
-    /// Finds the API that a request is for, and what is wrong with its path, which is told in that API's words.
-    #[expect(
-        clippy::result_large_err,
-        reason = "an answer is made once, and moved into the connection's answer"
-    )]
+    /// Finds the API that a request is for, and what is wrong with its path, which is told in that API's words; `None` if no API
+    /// is there.
     fn arrive(
         gate: &'g Gate,
         head: request::Parts,
         body: Inbound,
         peer: &'g Peer,
+        tail: &'g mut Tail,
         now: Time,
-    ) -> Result<(Self, Option<PathError>), Admission<Finish>> {
+    ) -> Option<(Self, Option<PathError>)> {
         let (path, fault): (Arc<str>, _) = match CanonicalPath::parse(head.uri.path()) {
             Ok(path) => (path.as_str().into(), None),
             Err(error) => (head.uri.path().into(), Some(error)),
         };
         let host = head.headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
         let Some((mount, prefix)) = gate.find(peer.listener(), name_of(host), &path) else {
-            let facts = LogFacts {
-                reason: Some(Reason::NotFound),
-                cause: Some("no api is at this host and path".into()),
-                host: gate.access.is_some().then(|| host.into()),
-                ..LogFacts::default()
-            };
-            return Err(plain(StatusCode::NOT_FOUND, facts));
+            tail.at_nobodys_host(host);
+            tail.refused(&Refusal::new(Reason::NotFound, "no api is at this host and path"));
+            return None;
         };
-        let facts = LogFacts {
-            api: Some(mount.index),
-            dialect: Some(Arc::clone(&mount.api.dialect().name)),
-            ..LogFacts::default()
-        };
+        tail.found(mount);
         let upgrade = if strict::is_websocket(&head) { Upgrade::WebSocket } else { Upgrade::No };
         let sharing =
             if mount.api.negotiates() { peer.sharing(&gate.fronts, &head) } else { Sharing::Shared };
@@ -140,11 +138,11 @@ impl<'g> Visit<'g> {
             at: Arrival { gate, mount, peer, sharing, head, path, prefix },
             now,
             located: None,
-            facts,
+            tail,
             upgrade,
             body: Some(if body.is_end_stream() { Body::full(Bytes::new()) } else { Body::streaming(body) }),
         };
-        Ok((visit, fault))
+        Some((visit, fault))
     }
 
     /// The flow: take credentials out, locate, recognize, authenticate, then serve or authorize and forward.
@@ -158,12 +156,8 @@ impl<'g> Visit<'g> {
         let Read { fields, bytes } = self.read_body(&taken).await?;
         let now = self.now;
         let located = api.locate_request(&self.at.request(fields.as_ref(), bytes.as_deref()))?;
-        let logged_path = gate.access.is_some().then(|| match api.loggable_path(&located, &self.at.path) {
-            Cow::Borrowed(_all) => Arc::clone(&self.at.path),
-            Cow::Owned(masked) => masked.into(),
-        });
-        let located = self.located.insert(located);
-        self.facts.logged_path = logged_path;
+        let located = &*self.located.insert(located);
+        note_path(self.tail, api.loggable_path(located, &self.at.path), &self.at.path);
         if fields.is_none() && located.reads_body() && self.body.as_ref().is_some_and(|body| !body.is_empty())
         {
             return Err(Refusal::new(
@@ -174,7 +168,7 @@ impl<'g> Visit<'g> {
         let request = self.at.request(fields.as_ref(), bytes.as_deref());
         let presented = recognize(api, located, &request, &taken)?;
         let identity = authenticate(api, located, &request, &presented, &*gate.lookups, now).await?;
-        self.facts.who = gate.access.is_some().then(|| identity.clone());
+        self.tail.is_by(&identity);
         if !located.forwards() {
             decide_own(api, located, &identity, &self.at.head.method, self.at.path_below(), now)?;
         }
@@ -189,7 +183,7 @@ impl<'g> Visit<'g> {
                 Box::pin(serve(api, located, &request, &taken, &identity, world, &here)).await?;
             let path = self.at.path_below();
             api.stamp(&self.at.head.method, path, &identity, world, &here, &mut rendered.headers)?;
-            return Ok(Admission::Answer(response(rendered), std::mem::take(&mut self.facts)));
+            return Ok(Admission::Answer(response(rendered)));
         }
         let path = self.at.path_below();
         let Checked { permit, uri, follow } = match decide(api, identity, &self.at.head.method, path, now)? {
@@ -271,18 +265,30 @@ impl<'g> Visit<'g> {
             upgrade,
             watch,
             finish,
-            log: std::mem::take(&mut self.facts),
         }))
     }
 
     fn refuse(&mut self, refusal: &Refusal) -> Admission<Finish> {
-        self.facts.refused(refusal, self.at.gate.access.is_some());
         let here = self.at.here(self.now);
         let rendered = self.at.mount.api.refuse_at(self.located.as_ref(), refusal, &here);
-        if let Some(cause) = &rendered.cause {
-            (self.facts.reason, self.facts.cause) = (Some(Reason::Internal), Some(cause.clone()));
+        match &rendered.cause {
+            None => self.note_refusal(refusal),
+            Some(cause) => {
+                let tried = refusal.tried.clone();
+                self.note_refusal(&Refusal { tried, ..Refusal::new(Reason::Internal, cause.clone()) });
+            }
         }
-        Admission::Answer(response(rendered), std::mem::take(&mut self.facts))
+        Admission::Answer(response(rendered))
+    }
+
+    /// Notes why it is refused, and of what came before its call was found the path all the same.
+    fn note_refusal(&mut self, refusal: &Refusal) {
+        if !self.tail.has_path()
+            && let Some(shown) = self.at.mount.api.loggable_unlocated(&self.at.path)
+        {
+            note_path(self.tail, shown, &self.at.path);
+        }
+        self.tail.refused(refusal);
     }
 }
 
@@ -293,9 +299,9 @@ fn told_to_pages(
     origin: Option<HeaderValue>,
 ) -> Admission<Finish> {
     match admission {
-        Admission::Answer(mut response, facts) => {
+        Admission::Answer(mut response) => {
             cors.finish(origin.as_ref(), response.headers_mut());
-            Admission::Answer(response, facts)
+            Admission::Answer(response)
         }
         Admission::Forward(mut forward) => {
             forward.finish.asked_by(origin);
@@ -346,11 +352,21 @@ fn empty_head() -> request::Parts {
     http::Request::new(()).into_parts().0
 }
 
-fn plain(status: StatusCode, facts: LogFacts) -> Admission<Finish> {
+/// Notes a path as it may be shown.
+fn note_path(tail: &mut Tail, shown: Cow<'_, str>, path: &Arc<str>) {
+    if tail.is_read() {
+        tail.at_path(match shown {
+            Cow::Borrowed(_all) => Arc::clone(path),
+            Cow::Owned(masked) => masked.into(),
+        });
+    }
+}
+
+fn plain(status: StatusCode) -> Admission<Finish> {
     let mut response = Response::new(Bytes::new());
     *response.status_mut() = status;
     strict::kept_by_nobody(response.headers_mut());
-    Admission::Answer(response, facts)
+    Admission::Answer(response)
 }
 
 fn response(rendered: Rendered) -> Response<Bytes> {

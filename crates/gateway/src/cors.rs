@@ -70,6 +70,17 @@ const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PAT
 const PREFLIGHT_VARY: HeaderValue =
     HeaderValue::from_static("Origin, Access-Control-Request-Method, Access-Control-Request-Headers");
 
+/// A log needs no more of an origin that nobody knows.
+const ORIGIN_SHOWN_MAX: usize = 128;
+
+/// A page that may not call.
+pub(crate) struct ForeignPage {
+    /// Its origin, as far as a log shows it.
+    pub(crate) origin: String,
+    /// What its browser is told.
+    pub(crate) answer: Response<Bytes>,
+}
+
 /// Takes out whatever an answer says to pages of other origins, in this protocol and in what browsers add to it.
 pub(crate) fn remove_words(headers: &mut HeaderMap) {
     const FAMILY: &str = "access-control-";
@@ -119,7 +130,10 @@ impl Cors {
     }
 
     /// The answer to a preflight; `None` for every other request.
-    pub(crate) fn preflight(&self, head: &request::Parts) -> Option<Response<Bytes>> {
+    ///
+    /// # Errors
+    /// The page may not call.
+    pub(crate) fn preflight(&self, head: &request::Parts) -> Option<Result<Response<Bytes>, ForeignPage>> {
         if head.method != Method::OPTIONS || !head.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD) {
             return None;
         }
@@ -128,7 +142,8 @@ impl Cors {
         response.headers_mut().insert(VARY, PREFLIGHT_VARY);
         if !self.allows(&origin) {
             *response.status_mut() = StatusCode::FORBIDDEN;
-            return Some(response);
+            let origin = String::from_utf8_lossy(origin.as_bytes()).chars().take(ORIGIN_SHOWN_MAX).collect();
+            return Some(Err(ForeignPage { origin, answer: response }));
         }
         *response.status_mut() = StatusCode::NO_CONTENT;
         let headers = response.headers_mut();
@@ -136,7 +151,7 @@ impl Cors {
         headers.insert(ACCESS_CONTROL_ALLOW_METHODS, METHODS);
         headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, self.headers.clone());
         headers.insert(ACCESS_CONTROL_MAX_AGE, self.max_age.clone());
-        Some(response)
+        Some(Ok(response))
     }
 
     /// Says in an answer whether the page that asked may read it.
@@ -271,14 +286,12 @@ mod tests {
                 request = request.header(*name, *value);
             }
             let head = request.body(()).unwrap().into_parts().0;
-            let nobody = Cors::new(CorsOptions::default()).preflight(&head).map(|answer| answer.status());
-            let answer =
-                listed(Credentials::Included).preflight(&head).map(|answer| answer.status().as_u16());
-            assert_eq!(
-                nobody,
-                answer.map(|_| StatusCode::FORBIDDEN),
-                "what is none is none for nobody either"
-            );
+            let status = |answer: Result<Response<Bytes>, ForeignPage>| {
+                answer.unwrap_or_else(|page| page.answer).status().as_u16()
+            };
+            let nobody = Cors::new(CorsOptions::default()).preflight(&head).map(status);
+            let answer = listed(Credentials::Included).preflight(&head).map(status);
+            assert_eq!(nobody, answer.map(|_| 403), "what is none is none for nobody either");
             answer
         };
         let (origin, method) = (("Origin", "https://a.example"), ("Access-Control-Request-Method", "POST"));

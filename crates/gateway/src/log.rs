@@ -9,14 +9,16 @@ use std::time::Duration;
 
 use countersign_auth::dialect::Scheme;
 use countersign_auth::identity::Identity;
-use countersign_auth::refusal::Reason;
+use countersign_auth::refusal::{Cause, Reason, Refusal, Tried};
 use http::{Method, StatusCode, Version};
 use tokio::time::Instant;
 
 use crate::address::{Peer, RequestId};
-use crate::admission::LogFacts;
 use crate::body::BodyError;
+use crate::forward::ForwardError;
+use crate::gate::{ApiIndex, ApiMount};
 use crate::listen::{Connection, Untaken};
+use crate::metrics::{ApiMetrics, UpstreamFault};
 use crate::worker::{LocalGate, Worker};
 
 pub use self::line::LineFormat;
@@ -37,7 +39,7 @@ pub(crate) struct Tail {
     status: Option<StatusCode>,
     upstream: Option<Duration>,
     sent_bytes: u64,
-    facts: LogFacts,
+    facts: Facts,
     /// Whether the request was counted as begun, at the API that it turned out to be for.
     begun: bool,
     broke_off: Option<&'static str>,
@@ -45,6 +47,27 @@ pub(crate) struct Tail {
     is_head: bool,
     /// `None` where nobody reads.
     line: Option<Line>,
+}
+
+/// What is known of a request. Whatever is not known stays empty.
+#[derive(Debug, Default)]
+struct Facts {
+    /// Which API it is for.
+    api: Option<ApiIndex>,
+    /// Why it was refused, or the service failed.
+    reason: Option<Reason>,
+    /// What administrators should know beside that.
+    cause: Option<Cause>,
+    /// Whose request it is, and how that was proven. This and what follows is only set where the gate keeps an access log.
+    who: Option<Identity>,
+    /// What a refused credential was to prove: nobody has proven that.
+    tried: Option<Box<Tried>>,
+    /// The name of the API's dialect.
+    dialect: Option<Arc<str>>,
+    /// The host that was asked for, where no API is there.
+    host: Option<Box<str>>,
+    /// The path with secrets cut.
+    path: Option<Arc<str>>,
 }
 
 struct Line {
@@ -66,7 +89,7 @@ impl Tail {
             status: None,
             upstream: None,
             sent_bytes: 0,
-            facts: LogFacts::default(),
+            facts: Facts::default(),
             begun: false,
             broke_off: None,
             is_head: false,
@@ -102,23 +125,74 @@ impl Tail {
         self.connection.is_shared().then(|| self.worker.untaken())
     }
 
-    /// Notes what was decided.
-    pub(crate) fn decided(&mut self, facts: LogFacts) {
-        self.metrics(&facts).begun(self.worker.index());
-        self.begun = true;
-        if let Some(reason) = facts.reason {
-            self.metrics(&facts).refused(self.worker.index(), reason);
+    /// Whether somebody reads what is noted here.
+    pub(crate) fn is_read(&self) -> bool {
+        self.line.is_some()
+    }
+
+    /// Notes which API it is for: it counts as begun there.
+    pub(crate) fn found(&mut self, mount: &ApiMount) {
+        if self.begun {
+            return;
         }
-        self.facts = facts;
+        self.facts.api = Some(mount.index);
+        if self.is_read() {
+            self.facts.dialect = Some(Arc::clone(&mount.api.dialect().name));
+        }
+        mount.metrics.begun(self.worker.index());
+        self.begun = true;
+    }
+
+    /// Notes the host that was asked for, where no API is there.
+    pub(crate) fn at_nobodys_host(&mut self, host: &str) {
+        self.facts.host = self.is_read().then(|| host.into());
+    }
+
+    /// Notes the path, secrets cut.
+    pub(crate) fn at_path(&mut self, path: Arc<str>) {
+        self.facts.path = Some(path);
+    }
+
+    /// Whether the path is noted.
+    pub(crate) fn has_path(&self) -> bool {
+        self.facts.path.is_some()
+    }
+
+    /// Notes who has proven to be its caller.
+    pub(crate) fn is_by(&mut self, identity: &Identity) {
+        self.facts.who = self.is_read().then(|| identity.clone());
+    }
+
+    /// Notes why it is refused, and what was tried.
+    pub(crate) fn refused(&mut self, refusal: &Refusal) {
+        if self.is_read() {
+            self.facts.tried.clone_from(&refusal.tried);
+        }
+        self.metrics().refused(self.worker.index(), refusal.reason);
+        self.because(refusal.reason, refusal.cause.clone());
+    }
+
+    /// Notes why the client does not get the upstream's answer.
+    pub(crate) fn kept_back(&mut self, why: &Refusal) {
+        if why.reason == Reason::Upstream {
+            self.metrics().fault(self.worker.index(), UpstreamFault::Broken);
+        } else {
+            self.metrics().refused(self.worker.index(), why.reason);
+        }
+        self.because(why.reason, why.cause.clone());
     }
 
     /// Notes how the upstream failed.
-    pub(crate) fn upstream_failed(&mut self, error: &crate::forward::ForwardError) {
-        if let Some(fault) = error.fault() {
-            self.metrics(&self.facts).fault(self.worker.index(), fault);
+    pub(crate) fn upstream_failed(&mut self, error: &ForwardError) {
+        match error.fault() {
+            Some(fault) => self.metrics().fault(self.worker.index(), fault),
+            None => self.metrics().refused(self.worker.index(), error.reason()),
         }
-        self.facts.reason = Some(error.reason());
-        self.facts.cause = Some(error.chain().into());
+        self.because(error.reason(), error.chain().into());
+    }
+
+    fn because(&mut self, reason: Reason, cause: Cause) {
+        (self.facts.reason, self.facts.cause) = (Some(reason), Some(cause));
     }
 
     /// Notes how long the upstream took to answer.
@@ -143,7 +217,15 @@ impl Tail {
 
     /// Notes that the answer ends before its end.
     pub(crate) fn broke_off(&mut self, error: &BodyError) {
-        self.broke_off = Some(match error {
+        let fault = match error {
+            BodyError::Broken(_) | BodyError::Trailers(_) => Some(UpstreamFault::Broken),
+            BodyError::Stalled(_) => Some(UpstreamFault::Late),
+            BodyError::Revoked => None,
+        };
+        if let Some(fault) = fault {
+            self.metrics().fault(self.worker.index(), fault);
+        }
+        self.ended(match error {
             BodyError::Broken(_) | BodyError::Trailers(_) => "the upstream broke off in its answer",
             BodyError::Stalled(_) => {
                 "the upstream stood still in its answer for longer than upstream.body_timeout"
@@ -152,8 +234,13 @@ impl Tail {
         });
     }
 
-    fn metrics(&self, facts: &LogFacts) -> &crate::metrics::ApiMetrics {
-        match facts.api.and_then(|api| self.gate.api(api)) {
+    /// Notes why it does not go on.
+    pub(crate) fn ended(&mut self, why: &'static str) {
+        self.broke_off = Some(why);
+    }
+
+    fn metrics(&self) -> &ApiMetrics {
+        match self.facts.api.and_then(|api| self.gate.api(api)) {
             Some(mount) => &mount.metrics,
             None => &self.gate.metrics.none,
         }
@@ -173,7 +260,7 @@ impl Tail {
         let micros = |span: Duration| u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
         to.word("request.id", &line.id.digits());
         to.word("http.method", line.method.as_str().as_bytes());
-        if let Some(path) = &facts.logged_path {
+        if let Some(path) = &facts.path {
             to.text("http.path", path);
         }
         if let Some(status) = self.status {
@@ -210,14 +297,18 @@ impl Tail {
             ("auth.tried.name", tried.and_then(|account| name_of(&account.name))),
             ("account.kind", account.map(|account| &*account.kind)),
             ("account.name", account.and_then(|account| name_of(&account.name))),
+            ("account.issuer", account.and_then(|account| Some(&*account.issuer.as_ref()?.name))),
         ];
         for (name, text) in texts {
             if let Some(text) = text {
                 to.text(name, text);
             }
         }
-        if let Some(account) = account {
-            to.number("account.id", account.id.0);
+        // The number of somebody who has no account here says nothing.
+        for (name, account) in [("auth.tried.id", tried), ("account.id", account)] {
+            if let Some(account) = account.filter(|account| !account.is_foreign()) {
+                to.number(name, account.id.0);
+            }
         }
         if let Some(broke_off) = self.broke_off {
             to.text("broke_off", broke_off);
@@ -247,9 +338,9 @@ impl Drop for Tail {
         // nginx's number for a client that went away before its answer.
         let status = self.status.or_else(|| StatusCode::from_u16(499).ok()).unwrap_or_default();
         if !self.begun {
-            self.metrics(&self.facts).begun(self.worker.index());
+            self.metrics().begun(self.worker.index());
         }
-        self.metrics(&self.facts).ended(self.worker.index(), status, took);
+        self.metrics().ended(self.worker.index(), status, took);
         if self.worker.untaken().ends_left() {
             self.broke_off =
                 Some("the client took nothing of the answer for longer than limits.write_timeout");

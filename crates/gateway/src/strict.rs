@@ -8,7 +8,6 @@ use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, Method, Response, StatusCode, Version, request};
 
 use crate::address::Scheme;
-use crate::admission::LogFacts;
 use crate::hop;
 use crate::limits::Limits;
 use crate::listen::HeadFault;
@@ -91,13 +90,7 @@ impl Fault {
         }
     }
 
-    /// For the log.
-    pub(crate) fn facts(self) -> LogFacts {
-        let Refusal { reason, cause, .. } = self.refusal();
-        LogFacts { reason: Some(reason), cause: Some(cause), ..LogFacts::default() }
-    }
-
-    /// For the dialect of the place, if there is one.
+    /// For the log, and for the dialect of the place, if there is one.
     pub(crate) fn refusal(self) -> Refusal {
         let reason = if self == Self::Method { Reason::Method } else { Reason::BadRequest };
         Refusal::new(reason, self.cause())

@@ -16,18 +16,19 @@ use countersign_auth::account::{Account, AccountId, Live};
 use countersign_auth::api::Api;
 use countersign_auth::assertion::Minted;
 use countersign_auth::port::services::ServiceAnswer;
-use countersign_auth::refusal::Refusal;
+use countersign_auth::refusal::{Reason, Refusal};
 use countersign_auth::time::Time;
 use http::{HeaderMap, Response, StatusCode, request, response};
 
 use crate::address::{Fronts, Networks, Peer};
-use crate::admission::{Admission, Finishing, Forward, Handler, LogFacts, Upgrade};
+use crate::admission::{Admission, Finishing, Forward, Handler, KeptBack, Upgrade};
 use crate::body::{Body, Bound, Inbound, ReadError};
 use crate::forward::ForwardError;
 use crate::gate::{ApiOptions, Gate, GateError, GateOptions, Place};
 use crate::hop::Protected;
 use crate::limits::Limits;
 use crate::listen::{Http2, Listener};
+use crate::log::Tail;
 use crate::metrics::Metrics;
 use crate::serve::{Running, ServeOptions, start_with};
 use crate::strict;
@@ -190,6 +191,7 @@ impl Handler for Rules {
         _gate: &Gate,
         _head: &request::Parts,
         _peer: &Peer,
+        _tail: &mut Tail,
         _refusal: &Refusal,
     ) -> Option<Response<Bytes>> {
         None
@@ -201,23 +203,21 @@ impl Handler for Rules {
         head: request::Parts,
         mut body: Inbound,
         peer: &Peer,
+        tail: &mut Tail,
     ) -> Admission<TestFinish> {
         let api = &gate.apis()[0];
-        let log = LogFacts {
-            api: Some(api.index),
-            logged_path: Some(head.uri.path().into()),
-            ..LogFacts::default()
-        };
+        tail.found(api);
+        tail.at_path(head.uri.path().into());
         if let (Some(own), "/own") = (self.own, head.uri.path()) {
-            return Admission::Answer(Response::new(Bytes::from_static(own.as_bytes())), log);
+            return Admission::Answer(Response::new(Bytes::from_static(own.as_bytes())));
         }
         if head.uri.path() == "/peer" {
             let text =
                 format!("{} {:?} {} {}", peer.address, peer.source, peer.scheme.as_str(), peer.listener());
-            return Admission::Answer(Response::new(text.into()), log);
+            return Admission::Answer(Response::new(text.into()));
         }
         if gate.protected.nominated_by(&head.headers, &Protected::default()).is_some() {
-            return Admission::Answer(status(StatusCode::BAD_REQUEST), log);
+            return Admission::Answer(status(StatusCode::BAD_REQUEST));
         }
         let upgrade =
             if self.websocket && strict::is_websocket(&head) { Upgrade::WebSocket } else { Upgrade::No };
@@ -226,10 +226,10 @@ impl Handler for Rules {
             match crate::body::read(&mut body, max, gate.limits.own_body).await {
                 Ok(bytes) => Body::full(bytes),
                 Err(ReadError::TooLarge(_) | ReadError::Trailers(_)) => {
-                    return Admission::Answer(status(StatusCode::PAYLOAD_TOO_LARGE), log);
+                    return Admission::Answer(status(StatusCode::PAYLOAD_TOO_LARGE));
                 }
                 Err(ReadError::Late | ReadError::Broken(_)) => {
-                    return Admission::Answer(status(StatusCode::BAD_REQUEST), log);
+                    return Admission::Answer(status(StatusCode::BAD_REQUEST));
                 }
             }
         } else {
@@ -244,7 +244,6 @@ impl Handler for Rules {
             upgrade,
             watch: self.live.clone().map(Into::into),
             finish: TestFinish,
-            log,
         }))
     }
 }
@@ -253,12 +252,13 @@ impl Handler for Rules {
 pub(crate) struct TestFinish;
 
 impl Finishing for TestFinish {
-    async fn finish(&self, _gate: &Gate, head: &mut response::Parts) -> Option<Response<Bytes>> {
+    async fn finish(&self, _gate: &Gate, head: &mut response::Parts) -> Result<(), Box<KeptBack>> {
         if head.headers.contains_key("x-replace") {
-            return Some(Response::new("replaced".into()));
+            let why = Refusal::new(Reason::Upstream, "a test replaces it");
+            return Err(Box::new(KeptBack { why, instead: Response::new("replaced".into()) }));
         }
         head.headers.insert("x-finished", http::HeaderValue::from_static("yes"));
-        None
+        Ok(())
     }
 
     async fn served(

@@ -12,6 +12,7 @@
 mod bad_days;
 mod crash;
 mod digest;
+mod explained;
 mod frames;
 mod fuzz;
 mod kerberos;

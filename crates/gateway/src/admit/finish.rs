@@ -19,7 +19,7 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode, request, response};
 use super::seen::{Arrival, below, here, world};
 use super::{empty_head, response as answer, service};
 use crate::address::Scheme;
-use crate::admission::Finishing;
+use crate::admission::{Finishing, KeptBack};
 use crate::body::ReadError;
 use crate::forward::ForwardError;
 use crate::gate::{ApiIndex, Gate};
@@ -120,6 +120,10 @@ impl Finish {
         }
     }
 
+    fn keep_back(&self, gate: &Gate, why: Refusal) -> Box<KeptBack> {
+        Box::new(KeptBack { instead: self.refuse(gate, &why), why })
+    }
+
     /// What a named service says, with what the dialect adds to every answer.
     async fn service_answer(
         &self,
@@ -171,40 +175,27 @@ impl Finishing for Finish {
         gate: &Gate,
         head: &mut response::Parts,
         body: Option<Result<Bytes, ReadError>>,
-    ) -> Result<Option<Bytes>, Response<Bytes>> {
+    ) -> Result<Option<Bytes>, Box<KeptBack>> {
         let Some(follow) = &self.follow else { return Ok(None) };
-        Box::pin(self.follow_objects(follow, gate, head, body)).await.map_err(|refusal| {
-            tracing::warn!(auth.reason = refusal.reason.name(), auth.cause = %refusal.cause, "kept back an answer of the service");
-            self.refuse(gate, &refusal)
-        })
+        let followed = Box::pin(self.follow_objects(follow, gate, head, body)).await;
+        followed.map_err(|refusal| self.keep_back(gate, refusal))
     }
 
-    async fn finish(&self, gate: &Gate, head: &mut response::Parts) -> Option<Response<Bytes>> {
-        let mount = gate.api(self.api)?;
+    async fn finish(&self, gate: &Gate, head: &mut response::Parts) -> Result<(), Box<KeptBack>> {
+        let Some(mount) = gate.api(self.api) else { return Ok(()) };
         mount.remove_own_names(&mut head.headers);
         Api::remove_challenges(&mut head.headers);
-        if let Err(refusal) = self.end(gate, head).await {
-            tracing::warn!(auth.cause = %refusal.cause, "could not end a session whose end the upstream confirmed");
-            return Some(self.refuse(gate, &refusal));
-        }
+        self.end(gate, head).await.map_err(|refusal| self.keep_back(gate, refusal))?;
         let budget = gate.openings.of(self.address);
         let now = gate.clock.now();
         let world = world(gate, &budget, now);
         let path = below(&self.path, &self.prefix);
-        match mount.api.stamp(
-            &self.head.method,
-            path,
-            &self.identity,
-            world,
-            &self.here(gate, now),
-            &mut head.headers,
-        ) {
-            Ok(()) => {
-                self.tell_pages(gate, &mut head.headers);
-                None
-            }
-            Err(error) => Some(self.refuse(gate, &error.into())),
-        }
+        let here = self.here(gate, now);
+        let stamped =
+            mount.api.stamp(&self.head.method, path, &self.identity, world, &here, &mut head.headers);
+        stamped.map_err(|error| self.keep_back(gate, error.into()))?;
+        self.tell_pages(gate, &mut head.headers);
+        Ok(())
     }
 
     fn is_last_of_session(&self, status: StatusCode) -> bool {

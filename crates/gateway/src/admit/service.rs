@@ -46,8 +46,7 @@ impl Visit<'_> {
         };
         let answer = gate.services.serve(call);
         let finish = Finish::new(&self.at, self.located.take(), identity);
-        let log = std::mem::take(&mut self.facts);
-        Ok(Admission::Later(Box::new(Later { answer, finish: finish.detached(), log })))
+        Ok(Admission::Later(Box::new(Later { answer, finish: finish.detached() })))
     }
 
     /// What a service says in place of a refusal to whoever held something there: a push client whose session was
@@ -62,9 +61,9 @@ impl Visit<'_> {
         let endpoint = Arc::clone(endpoint);
         let body = self.whole_body().await.ok()?;
         let word = self.at.gate.services.last_word(api.name(), &endpoint, &body, self.now)?;
-        self.facts.refused(refusal, self.at.gate.access.is_some());
+        self.tail.refused(refusal);
         let ServiceAnswer { status, headers, body, after: _ } = word;
-        Some(Admission::Answer(answer(status, headers, body), std::mem::take(&mut self.facts)))
+        Some(Admission::Answer(answer(status, headers, body)))
     }
 
     async fn whole_body(&mut self) -> Result<Bytes, Refusal> {

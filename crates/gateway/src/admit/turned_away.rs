@@ -12,12 +12,14 @@ use super::response;
 use super::seen::here;
 use crate::address::Peer;
 use crate::gate::Gate;
+use crate::log::Tail;
 
 /// The refusal in the words of the API that the head is for; `None` if nobody can tell which one that is.
 pub(super) fn words(
     gate: &Gate,
     head: &request::Parts,
     peer: &Peer,
+    tail: &mut Tail,
     refusal: &Refusal,
 ) -> Option<Response<Bytes>> {
     let written = head.uri.path();
@@ -34,6 +36,7 @@ pub(super) fn words(
         Some(host) => gate.find(peer.listener(), canonical_host(host).ok()?.name(), path)?,
         None => gate.find_whatever_host(peer.listener(), path)?,
     };
+    tail.found(mount);
     let here = here(gate, head, (path, prefix), peer.scheme, Sharing::Shared, gate.clock.now());
     let mut response = response(mount.api.refuse_at(None, refusal, &here));
     mount.cors.finish(mount.cors.asked_by(&head.headers).as_ref(), response.headers_mut());

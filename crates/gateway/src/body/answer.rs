@@ -26,8 +26,8 @@ const PIECE_BYTES: usize = 64 * 1024;
 /// What a client is sent.
 pub(crate) struct AnswerBody {
     source: Source,
-    /// Counts and logs the request when it is dropped.
-    tail: Box<Tail>,
+    /// Counts and logs the request when it is dropped; a tunnel's goes with the tunnel.
+    tail: Option<Box<Tail>>,
 }
 
 /// The engine moves an answer a dozen times before it is sent: what is large stays in its place.
@@ -194,13 +194,23 @@ impl AnswerBody {
         Self::of(Source::Streaming(streaming), tail)
     }
 
+    /// Of the answer with which a connection leaves HTTP.
+    pub(crate) fn none() -> Self {
+        Self { source: Source::Full(None), tail: None }
+    }
+
     fn of(source: Source, tail: Box<Tail>) -> Self {
-        Self { source, tail }
+        Self { source, tail: Some(tail) }
+    }
+
+    /// The core's list of what was not taken, where the answer shares its connection with others.
+    fn untaken(&self) -> Option<&Rc<Untaken>> {
+        self.tail.as_ref()?.untaken()
     }
 
     /// A piece for the client; where it shares its connection with other answers, it is noted until it is taken.
     fn piece(&self, bytes: Bytes) -> Piece {
-        match self.tail.untaken() {
+        match self.untaken() {
             Some(untaken) if !bytes.is_empty() => untaken.piece(bytes),
             Some(_) | None => bytes.into(),
         }
@@ -208,7 +218,8 @@ impl AnswerBody {
 
     /// Where its end is told only when all of it was taken: it is large, and on a shared connection.
     fn keeper(&self) -> Option<&Rc<Untaken>> {
-        self.tail.untaken().filter(|_| Untaken::keeps(self.tail.sent_bytes()))
+        let tail = self.tail.as_ref()?;
+        tail.untaken().filter(|_| Untaken::keeps(tail.sent_bytes()))
     }
 }
 
@@ -226,13 +237,14 @@ impl http_body::Body for AnswerBody {
             Source::Whole(whole) => Poll::Ready(whole.piece().map(|bytes| Ok(Frame::data(bytes)))),
             Source::Streaming(streaming) => streaming.poll_frame(cx),
         };
-        match &polled {
-            Poll::Ready(Some(Ok(frame))) => this.tail.sent(frame.data_ref().map_or(0, Bytes::len)),
-            Poll::Ready(Some(Err(error))) => this.tail.broke_off(error),
-            Poll::Ready(None) if this.keeper().is_some_and(|untaken| untaken.holds_end()) => {
-                return Poll::Pending;
+        if matches!(polled, Poll::Ready(None)) && this.keeper().is_some_and(|untaken| untaken.holds_end()) {
+            return Poll::Pending;
+        }
+        if let (Poll::Ready(Some(polled)), Some(tail)) = (&polled, &mut this.tail) {
+            match polled {
+                Ok(frame) => tail.sent(frame.data_ref().map_or(0, Bytes::len)),
+                Err(error) => tail.broke_off(error),
             }
-            Poll::Ready(None) | Poll::Pending => {}
         }
         polled.map_ok(|frame| frame.map_data(|bytes| this.piece(bytes)))
     }

@@ -19,6 +19,7 @@ use super::ForwardError;
 use crate::admission::Upgrade;
 use crate::hop;
 use crate::limits::Limits;
+use crate::log::Tail;
 use crate::metrics::cuts::Cut;
 use crate::pulse::{Coarse, millis};
 use crate::upstream::Lease;
@@ -51,8 +52,14 @@ impl Ends {
         }
     }
 
-    /// Passes bytes from now on.
-    pub(crate) fn run(self, worker: &Rc<Worker>, head: &mut response::Parts, watch: Option<Watch>) {
+    /// Passes bytes from now on; the request ends when that does.
+    pub(crate) fn run(
+        self,
+        worker: &Rc<Worker>,
+        head: &mut response::Parts,
+        watch: Option<Watch>,
+        mut tail: Box<Tail>,
+    ) {
         head.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
         head.headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
         let Self { client, upstream, lease } = self;
@@ -65,32 +72,41 @@ impl Ends {
             let watched = |motion: &Rc<Motion>| (Rc::clone(motion), clock.clone());
             let mut passing = pin!(pass((client, watched(&at_client)), (upstream, watched(&at_upstream))));
             let mut alarm = worker.pulse().alarm(Duration::ZERO);
-            std::future::poll_fn(|cx| {
-                if passing.as_mut().poll(cx).is_ready() {
-                    return Poll::Ready(());
+            let cut = std::future::poll_fn(|cx| {
+                if let Poll::Ready(ended) = passing.as_mut().poll(cx) {
+                    return Poll::Ready(ended.err());
                 }
                 // A look on every beat: cheap, and soon enough for a revocation (one second).
                 while alarm.poll(cx).is_ready() {
                     if watch.as_ref().is_some_and(|watch| watch.is_over(&counted.0)) {
-                        return Poll::Ready(());
+                        return Poll::Ready(Some("the session was revoked"));
                     }
                     let (now_ms, limits) = (clock.now_ms(), &counted.0.limits);
                     if at_client.takes_nothing(now_ms, limits) {
                         counted.0.metrics.cuts.count(Cut::WriteStall);
-                        return Poll::Ready(());
+                        return Poll::Ready(Some(
+                            "the client took nothing for longer than limits.write_timeout",
+                        ));
                     }
-                    if at_upstream.takes_nothing(now_ms, limits)
-                        || at_client.is_long_closed(now_ms, limits)
-                        || at_upstream.is_long_closed(now_ms, limits)
+                    if at_upstream.takes_nothing(now_ms, limits) {
+                        return Poll::Ready(Some(
+                            "the upstream took nothing for longer than limits.write_timeout",
+                        ));
+                    }
+                    if at_client.is_long_closed(now_ms, limits) || at_upstream.is_long_closed(now_ms, limits)
                     {
-                        return Poll::Ready(());
+                        return Poll::Ready(Some("one end closed, and the other did not follow"));
                     }
                     alarm.again(Duration::ZERO);
                 }
                 Poll::Pending
             })
             .await;
-            drop((hold, counted, flight));
+            tail.sent(at_client.written.get());
+            if let Some(why) = cut {
+                tail.ended(why);
+            }
+            drop((tail, hold, counted, flight));
         });
     }
 }
@@ -114,6 +130,8 @@ impl Drop for Counted {
 /// What moves at one end of a tunnel.
 #[derive(Default)]
 struct Motion {
+    /// Bytes that it took.
+    written: Cell<usize>,
     /// Since when it takes nothing of what is there for it.
     stalled_since_ms: Cell<Option<u64>>,
     /// Since when it says no more.
@@ -175,6 +193,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         let this = self.get_mut();
         let polled = Pin::new(&mut this.stream).poll_write(cx, bytes);
         this.motion.wrote(&polled, &this.clock);
+        if let Poll::Ready(Ok(taken)) = &polled {
+            this.motion.written.set(this.motion.written.get().saturating_add(*taken));
+        }
         polled
     }
 
@@ -195,18 +216,22 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
 
 type Observed = (OnUpgrade, (Rc<Motion>, Coarse));
 
-async fn pass((client, at_client): Observed, (upstream, at_upstream): Observed) {
+/// # Errors
+/// Why it ends, if not by one of the two closing.
+async fn pass((client, at_client): Observed, (upstream, at_upstream): Observed) -> Result<(), &'static str> {
     let ends = futures_util::future::try_join(client, upstream).await;
     let (client, upstream) = match ends {
         Ok(ends) => ends,
         Err(error) => {
             tracing::debug!(error = %super::chain(&error), "could not leave HTTP");
-            return;
+            return Err("an end was gone before it left HTTP");
         }
     };
     let watched = |stream, (motion, clock)| Watched { stream: TokioIo::new(stream), motion, clock };
     let (mut client, mut upstream) = (watched(client, at_client), watched(upstream, at_upstream));
-    if let Err(error) = tokio::io::copy_bidirectional(&mut client, &mut upstream).await {
+    let copied = tokio::io::copy_bidirectional(&mut client, &mut upstream).await;
+    copied.map(drop).map_err(|error| {
         tracing::debug!(%error, "a tunnel ended with an error");
-    }
+        "an end broke off"
+    })
 }

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use countersign_auth::refusal::Refusal;
-use http::{HeaderValue, Request, Response, StatusCode, header, response};
+use http::{HeaderValue, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
@@ -15,14 +14,14 @@ use tokio::time::Instant;
 
 use super::Connection;
 use crate::address::Peer;
-use crate::admission::{Admission, Finishing, Forward, Handler, Later};
+use crate::admission::{Admission, Finishing, Forward, Handler, KeptBack, Later};
 use crate::body::{self, AnswerBody, Bound, Inbound, ReadError};
 use crate::forward::{self, Ends, ForwardError, Sending};
 use crate::hop;
 use crate::log::Tail;
 use crate::strict;
 use crate::upstream::Upstream;
-use crate::watch::{Extent, Watch};
+use crate::watch::Extent;
 use crate::worker::{LocalGate, Worker};
 
 /// Whoever takes nothing more keeps no connection by it.
@@ -62,12 +61,10 @@ impl<F: Finishing> Waiting<F> {
     async fn answer(mut self: Box<Self>) -> Response<AnswerBody> {
         let answer = (&mut self.later.answer).await;
         let Self { later, gate, mut tail, wanted } = *self;
-        let Later { finish, mut log, .. } = *later;
-        let (response, refusal) = Box::pin(finish.served(&gate, answer)).await;
-        if let Some(Refusal { reason, cause, .. }) = refusal {
-            (log.reason, log.cause) = (Some(reason), Some(cause));
+        let (response, refusal) = Box::pin(later.finish.served(&gate, answer)).await;
+        if let Some(refusal) = refusal {
+            tail.refused(&refusal);
         }
-        tail.decided(log);
         let connection = Arc::clone(tail.connection());
         stays(own(response, tail), wanted, &connection)
     }
@@ -111,14 +108,13 @@ async fn begun<H: Handler>(
     let response = match one_reading.and_then(|()| strict::check(&mut head, &gate.limits, peer.scheme)) {
         Err(fault) => {
             drop(body);
-            tail.decided(fault.facts());
-            own(fault.answer(handler.turned_away(&gate, &head, &peer, &fault.refusal())), tail)
+            let refusal = fault.refusal();
+            let words = handler.turned_away(&gate, &head, &peer, &mut tail, &refusal);
+            tail.refused(&refusal);
+            own(fault.answer(words), tail)
         }
-        Ok(()) => match handler.admit(&gate, head, body, &peer).await {
-            Admission::Answer(response, facts) => {
-                tail.decided(facts);
-                own(response, tail)
-            }
+        Ok(()) => match handler.admit(&gate, head, body, &peer, &mut tail).await {
+            Admission::Answer(response) => own(response, tail),
             Admission::Forward(forward) => pass_on(&worker, &gate, forward, &peer, client, tail).await,
             Admission::Later(later) => {
                 return Begun::Waiting(Box::new(Waiting { later, gate, tail, wanted }));
@@ -151,7 +147,6 @@ async fn pass_on<F: Finishing>(
     client: Option<OnUpgrade>,
     mut tail: Box<Tail>,
 ) -> Response<AnswerBody> {
-    tail.decided(forward.log);
     let (api, upstream, upgrade, watch, finish) =
         (forward.api, &forward.upstream, forward.upgrade, forward.watch, &forward.finish);
     let mut sending = Sending::new(
@@ -174,10 +169,16 @@ async fn pass_on<F: Finishing>(
     tail.upstream_took(sent_at.elapsed());
     let (mut answer, incoming, lease) = exchange.into_parts();
     if answer.status == StatusCode::SWITCHING_PROTOCOLS {
-        return match Ends::new(upgrade, &mut answer, client, lease) {
-            Ok(ends) => Box::pin(switch(worker, gate, answer, ends, watch, finish, tail)).await,
-            Err(error) => failed(gate, error, peer, upstream, finish, tail),
+        let ends = match Ends::new(upgrade, &mut answer, client, lease) {
+            Ok(ends) => ends,
+            Err(error) => return failed(gate, error, peer, upstream, finish, tail),
         };
+        if let Err(kept) = Box::pin(finish.finish(gate, &mut answer)).await {
+            return kept_back(*kept, peer, upstream, tail);
+        }
+        tail.answered(answer.status);
+        ends.run(worker, &mut answer, watch, tail);
+        return Response::from_parts(answer, AnswerBody::none());
     }
     hop::strip_answer(&mut answer.headers);
     forward::settle_length(&mut answer, &incoming);
@@ -196,10 +197,10 @@ async fn pass_on<F: Finishing>(
     }
     let body = match finish.follow(gate, &mut answer, read).await {
         Ok(body) => body,
-        Err(instead) => return own(instead, tail),
+        Err(kept) => return kept_back(*kept, peer, upstream, tail),
     };
-    if let Some(instead) = finish.finish(gate, &mut answer).await {
-        return own(instead, tail);
+    if let Err(kept) = finish.finish(gate, &mut answer).await {
+        return kept_back(*kept, peer, upstream, tail);
     }
     tail.answered(answer.status);
     let body = match rest {
@@ -217,22 +218,18 @@ async fn pass_on<F: Finishing>(
     Response::from_parts(answer, body)
 }
 
-/// The upstream leaves HTTP, and the client with it.
-async fn switch<F: Finishing>(
-    worker: &Rc<Worker>,
-    gate: &Rc<LocalGate>,
-    mut answer: response::Parts,
-    ends: Ends,
-    watch: Option<Watch>,
-    finish: &F,
-    mut tail: Box<Tail>,
-) -> Response<AnswerBody> {
-    if let Some(instead) = finish.finish(gate, &mut answer).await {
-        return own(instead, tail);
-    }
-    tail.answered(answer.status);
-    ends.run(worker, &mut answer, watch);
-    Response::from_parts(answer, AnswerBody::full(Bytes::new(), tail))
+/// There is an answer, and it is not for the client.
+fn kept_back(kept: KeptBack, peer: &Peer, upstream: &Upstream, mut tail: Box<Tail>) -> Response<AnswerBody> {
+    let KeptBack { why, instead } = kept;
+    tail.kept_back(&why);
+    tracing::warn!(
+        request.id = %peer.request,
+        upstream = upstream.name,
+        auth.reason = why.reason.name(),
+        auth.cause = %why.cause,
+        "kept back an answer of the service"
+    );
+    own(instead, tail)
 }
 
 /// There is no answer: the client is told so in its dialect.

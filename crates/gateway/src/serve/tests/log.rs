@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use crate::log::{Access, AccessLog, LineFormat};
 use crate::testing::client::Wire;
 use crate::testing::upstream::Server;
-use crate::testing::{Setup, until};
+use crate::testing::{Plane, Setup, until};
 
 /// Keeps access lines.
 #[derive(Default)]
@@ -65,4 +65,68 @@ fn one_line_for_each_request() {
     assert!(client.message().is_none());
     let broken = line_of("/log-broken");
     assert!(broken.contains("broke_off=\"the upstream broke off in its answer\""), "{broken}");
+    let metrics = plane.metrics.render().unwrap();
+    assert!(metrics.contains("faults_total{api=\"test\",fault=\"broken\"} 1"), "{metrics}");
+}
+
+/// A plane before this upstream, its access lines, and a wait for the first one that holds some text.
+fn with_lines(upstream: &Server, change: impl FnOnce(&mut Setup)) -> (Plane, Box<dyn Fn(&str) -> String>) {
+    let lines = Arc::new(Lines::default());
+    let mut setup = Setup::before(&[upstream.address]);
+    setup.gate.access = Some(Access { format: LineFormat::Text, log: Arc::clone(&lines) as Arc<_> });
+    change(&mut setup);
+    let plane = setup.start();
+    let line_with = move |wanted: &str| {
+        let mut found = None;
+        until("there is a line", || {
+            found = lines.0.lock().unwrap().lines().find(|line| line.contains(wanted)).map(str::to_owned);
+            found.is_some()
+        });
+        found.unwrap()
+    };
+    (plane, Box::new(line_with))
+}
+
+#[test]
+fn an_answer_that_is_kept_back_is_the_services_failure() {
+    let upstream = Server::saying("HTTP/1.1 200 OK\r\nX-Replace: yes\r\nContent-Length: 1\r\n\r\n1");
+    let (plane, line_with) = with_lines(&upstream, |_setup| {});
+    assert_eq!(Wire::connect(plane.address).get("/x").text(), "replaced");
+    let line = line_with("http.path=\"/x\"");
+    assert!(line.contains("auth.reason=\"upstream\" auth.cause=\"a test replaces it\""), "{line}");
+    let metrics = plane.metrics.render().unwrap();
+    assert!(metrics.contains("faults_total{api=\"test\",fault=\"broken\"} 1"), "{metrics}");
+    assert!(!metrics.contains("refusals_total{"), "{metrics}");
+}
+
+#[test]
+fn the_line_of_a_websocket_comes_at_its_end_and_says_why() {
+    let upstream = Server::start(|mut wire, _| {
+        wire.head();
+        wire.send("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
+        while let Some(line) = wire.line() {
+            wire.send(format!("echo {line}\n"));
+        }
+    });
+    let live = countersign_auth::account::Live::new();
+    let (plane, line_with) = with_lines(&upstream, |setup| {
+        (setup.rules.websocket, setup.rules.live) = (true, Some(live.clone()));
+    });
+    let in_flight = |count: usize| {
+        let wanted = format!("requests_in_flight{{api=\"test\"}} {count}\n");
+        until("so many are in flight", || plane.metrics.render().unwrap().contains(&wanted));
+    };
+    let mut client = Wire::connect(plane.address);
+    client.send("GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
+    assert_eq!(client.head().unwrap().status(), 101);
+    client.send("a\n");
+    assert_eq!(client.line().as_deref(), Some("echo a"));
+    in_flight(1);
+    live.fall();
+    assert!(client.is_closed());
+    in_flight(0);
+    let line = line_with("http.path=\"/ws\"");
+    for part in ["http.status=101 ", "sent.bytes=7 ", "broke_off=\"the session was revoked\""] {
+        assert!(line.contains(part), "{part} is not in {line}");
+    }
 }
