@@ -119,6 +119,18 @@ fn what_is_refused_before_anybody_is_known_says_where_and_why() {
 }
 
 #[test]
+fn what_is_no_request_is_counted_and_told() {
+    let mut centre = Centre::start();
+    let told = centre.send(&["GET /api/v2/me HTTP/1.1", "Transfer-Encoding: gzip"], "");
+    assert_eq!(told.head.status(), 400);
+    let line = centre.gate.said("could not read heads of requests");
+    assert_eq!((&line["kind"], &line["clients"]), (&"malformed".into(), &1.into()), "{line}");
+    centre.until_counted("countersign_heads_unread_total{kind=\"malformed\"} 1");
+    let unread = centre.metrics().contains("kind=\"too-large\"} 0");
+    assert!(unread && !centre.gate.log().contains("request answered"));
+}
+
+#[test]
 fn whose_password_was_wrong_is_said_by_number_where_the_name_is_an_e_mail_address() {
     let mut centre = Centre::start();
     let wrong = format!("Authorization: {}", basic(USER, "guessed"));

@@ -22,6 +22,7 @@ use super::service::answer;
 use super::untaken::{Stream, Untaken};
 use crate::admission::Handler;
 use crate::limits::Limits;
+use crate::metrics::cuts::Unread;
 use crate::worker::Worker;
 
 /// What a connection speaks.
@@ -115,6 +116,14 @@ async fn drive<F>(
     .await;
     if let Some(cut) = connection.cut() {
         worker.gate().metrics.cuts.count(cut);
+    }
+    let unread = match &ended {
+        Some(Err(error)) if error.is_parse_too_large() => Some(Unread::TooLarge),
+        Some(Err(error)) if error.is_parse() => Some(Unread::Malformed),
+        Some(Ok(()) | Err(_)) | None => None,
+    };
+    if let Some(unread) = unread {
+        worker.gate().metrics.cuts.count_unread(unread);
     }
     match ended {
         Some(Ok(())) => {}

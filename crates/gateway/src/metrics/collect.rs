@@ -92,6 +92,15 @@ impl Collect {
         for (kind, count) in self.0.cuts.handshakes() {
             metric.encode_family(&[("kind", kind)])?.encode_counter::<NoLabelSet, _, u64>(&count, None)?;
         }
+        let mut metric = encoder.encode_descriptor(
+            "countersign_heads_unread",
+            "Heads of requests that are no HTTP, or far beyond the limits",
+            None,
+            MetricType::Counter,
+        )?;
+        for (kind, count) in self.0.cuts.unread() {
+            metric.encode_family(&[("kind", kind)])?.encode_counter::<NoLabelSet, _, u64>(&count, None)?;
+        }
         Ok(())
     }
 }

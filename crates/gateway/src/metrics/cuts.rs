@@ -82,11 +82,26 @@ impl FailedHandshake {
     }
 }
 
+/// Why the HTTP engine refused a head by itself: nobody has seen a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unread {
+    /// It is no HTTP, or has what the engine refuses; 400.
+    Malformed,
+    /// It is far beyond the limits; 431.
+    TooLarge,
+}
+
+impl Unread {
+    /// All, with their names.
+    const ALL: [(Self, &'static str); 2] = [(Self::Malformed, "malformed"), (Self::TooLarge, "too-large")];
+}
+
 /// How many there were of each.
 #[derive(Debug, Default)]
 pub(crate) struct Cuts {
     limits: Tally<{ Cut::ALL.len() }>,
     handshakes: Tally<{ FailedHandshake::ALL.len() }>,
+    heads: Tally<{ Unread::ALL.len() }>,
     /// Connections that the system did not hand out.
     missed: Tally<1>,
     /// The system's number of the last error of those.
@@ -102,6 +117,11 @@ impl Cuts {
     /// Counts one whose handshake failed.
     pub(crate) fn count_handshake(&self, failed: FailedHandshake) {
         self.handshakes.count(FailedHandshake::ALL.iter().position(|(other, _)| *other == failed));
+    }
+
+    /// Counts one whose head the engine refused.
+    pub(crate) fn count_unread(&self, why: Unread) {
+        self.heads.count(Unread::ALL.iter().position(|(other, _)| *other == why));
     }
 
     /// Counts a try to take a connection that was in vain.
@@ -125,6 +145,11 @@ impl Cuts {
         FailedHandshake::ALL.iter().zip(self.handshakes.counts()).map(|((_, name), count)| (*name, count))
     }
 
+    /// Each reason for which heads were refused with how many there were.
+    pub(super) fn unread(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        Unread::ALL.iter().zip(self.heads.counts()).map(|((_, name), count)| (*name, count))
+    }
+
     /// Logs what was counted since the last time.
     pub(crate) fn tell(&self) {
         for ((_, limit), more) in Cut::ALL.iter().zip(self.limits.untold()) {
@@ -135,6 +160,11 @@ impl Cuts {
         for ((_, kind), more) in FailedHandshake::ALL.iter().zip(self.handshakes.untold()) {
             if more > 0 {
                 tracing::warn!(tls.failure = kind, clients = more, "could not finish TLS handshakes");
+            }
+        }
+        for ((_, kind), more) in Unread::ALL.iter().zip(self.heads.untold()) {
+            if more > 0 {
+                tracing::warn!(kind, clients = more, "could not read heads of requests");
             }
         }
         let tries: u64 = self.missed.untold().sum();

@@ -69,8 +69,11 @@ fn one_line_for_each_request() {
     assert!(metrics.contains("faults_total{api=\"test\",fault=\"broken\"} 1"), "{metrics}");
 }
 
-/// A plane before this upstream, its access lines, and a wait for the first one that holds some text.
-fn with_lines(upstream: &Server, change: impl FnOnce(&mut Setup)) -> (Plane, Box<dyn Fn(&str) -> String>) {
+/// Waits for the first access line that holds some text.
+type FirstLine = Box<dyn Fn(&str) -> String>;
+
+/// A plane before this upstream, and its access lines.
+fn with_lines(upstream: &Server, change: impl FnOnce(&mut Setup)) -> (Plane, FirstLine) {
     let lines = Arc::new(Lines::default());
     let mut setup = Setup::before(&[upstream.address]);
     setup.gate.access = Some(Access { format: LineFormat::Text, log: Arc::clone(&lines) as Arc<_> });
