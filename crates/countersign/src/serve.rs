@@ -26,7 +26,7 @@ pub(crate) fn serve(loaded: &Loaded, output: Output) -> Result<(), Failure> {
     if !mistakes.is_empty() {
         return Err(Failure::Mistakes(mistakes));
     }
-    let config::Log { format, level, access } = &loaded.config.log;
+    let config::Log { format, level, access, request_id: _ } = &loaded.config.log;
     let level = if *access { level.clone() } else { format!("{level},access=off") };
     let log = logging::start(*format, &level)?;
     control_plane()?.block_on(async {

@@ -22,7 +22,7 @@ use countersign_auth::api::digest::DigestOptions;
 use countersign_auth::api::{Api, ApiOptions, TokenSettings};
 use countersign_auth::dialect::Dialect;
 use countersign_auth::dialect::source::Problem;
-use countersign_auth::policy::{Allow, Conditions, RouteOptions};
+use countersign_auth::policy::{Allow, Conditions, RouteOptions, headers_checked};
 use countersign_auth::scheme::digest::algorithm::Algorithm;
 use countersign_services::mounted;
 
@@ -67,6 +67,7 @@ pub(crate) fn problems(loaded: &Loaded) -> Vec<Mistake> {
             Ok(Settled { api: settled, .. }) => {
                 mistakes.extend(issuers::problems(loaded, api, &settled, &path));
                 mistakes.extend(idle_routes(loaded, api, &settled, &path));
+                mistakes.extend(request_id_of_another_meaning(loaded, &settled));
                 let found = mounted::problems(&settled);
                 mistakes.extend(found.into_iter().map(|problem| loaded.mistake(&path, problem)));
             }
@@ -87,6 +88,17 @@ pub(crate) fn notes(loaded: &Loaded) -> Vec<Mistake> {
         notes.extend(issuers::notes(loaded, api, &path));
     }
     notes
+}
+
+/// A header for ids of requests that means something to an API: no client could send it any more.
+fn request_id_of_another_meaning(loaded: &Loaded, settled: &Api) -> Option<Mistake> {
+    let name = plane::request_id(&loaded.config)?;
+    let read = settled.headers_read().chain(headers_checked(settled)).chain(settled.identity_header_names());
+    read.into_iter().any(|read| *read == name).then(|| {
+        let message =
+            format!("`{name}` is read or set by API `{}`: ids need a name of their own", settled.name());
+        loaded.mistake("log.request_id", message)
+    })
 }
 
 /// Routes that ask for something where everybody may.

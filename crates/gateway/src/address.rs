@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use countersign_auth::link::Sharing;
-use http::HeaderMap;
 use http::header::VIA;
+use http::{HeaderMap, HeaderValue};
 use ipnet::IpNet;
 
 use crate::hop::is_forwarding;
@@ -114,6 +114,13 @@ impl RequestId {
             *digit = if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 };
         }
         digits
+    }
+}
+
+impl RequestId {
+    /// The same as the value of a field.
+    pub(crate) fn field(self) -> HeaderValue {
+        HeaderValue::from_bytes(&self.digits()).unwrap_or(HeaderValue::from_static(""))
     }
 }
 

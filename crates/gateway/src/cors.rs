@@ -71,7 +71,7 @@ const PREFLIGHT_VARY: HeaderValue =
     HeaderValue::from_static("Origin, Access-Control-Request-Method, Access-Control-Request-Headers");
 
 /// A log needs no more of an origin that nobody knows.
-const ORIGIN_SHOWN_MAX: usize = 128;
+const ORIGIN_SHOWN_CHARS: usize = 128;
 
 /// A page that may not call.
 pub(crate) struct ForeignPage {
@@ -142,7 +142,8 @@ impl Cors {
         response.headers_mut().insert(VARY, PREFLIGHT_VARY);
         if !self.allows(&origin) {
             *response.status_mut() = StatusCode::FORBIDDEN;
-            let origin = String::from_utf8_lossy(origin.as_bytes()).chars().take(ORIGIN_SHOWN_MAX).collect();
+            let origin =
+                String::from_utf8_lossy(origin.as_bytes()).chars().take(ORIGIN_SHOWN_CHARS).collect();
             return Some(Err(ForeignPage { origin, answer: response }));
         }
         *response.status_mut() = StatusCode::NO_CONTENT;

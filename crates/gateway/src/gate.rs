@@ -131,6 +131,9 @@ pub struct GateOptions {
     pub metrics: Arc<Metrics>,
     /// Where the access log goes; there is none without it.
     pub access: Option<Access>,
+    /// The field in which services and clients are told the id of a request; nobody is without it. It is to be among
+    /// `protected`.
+    pub request_id: Option<HeaderName>,
 }
 
 /// All that the cores need to serve requests.
@@ -165,6 +168,8 @@ pub struct Gate {
     pub(crate) openings: Openings,
     /// Where the access log goes.
     pub access: Option<Access>,
+    /// The field in which services and clients are told the id of a request.
+    pub(crate) request_id: Option<HeaderName>,
 }
 
 /// Why a gate cannot be made.
@@ -248,6 +253,7 @@ impl Gate {
             fronts: options.fronts,
             protected: options.protected,
             metrics: options.metrics,
+            request_id: options.request_id,
             access: options.access,
         })
     }

@@ -98,6 +98,7 @@ pub(crate) fn options(apis: Vec<ApiOptions>) -> GateOptions {
         protected: Protected::new(["Countersign-Assertion", "X-User"]),
         metrics: Metrics::new(2),
         access: None,
+        request_id: None,
     }
 }
 

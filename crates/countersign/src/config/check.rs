@@ -42,6 +42,7 @@ pub(super) fn check(config: &Config, folder: &Path, report: &mut Report) {
     }
     listeners(config, folder, report);
     log_level(config, report);
+    request_id(config, report);
     lockout(&config.lockout, report);
     places::check(config, folder, report);
     let mut names = HashMap::new();
@@ -165,6 +166,19 @@ fn log_level(config: &Config, report: &mut Report) {
             _ => nearest(bad, LEVELS.into_iter()),
         };
         report.add("log.level", message, near.map(|near| format!("did you mean \"{near}\"?")));
+    }
+}
+
+/// Names that end so and mean something all the same: of the HTML standard and of mail.
+const IDS_OF_OTHERS: [&str; 3] = ["last-event-id", "content-id", "message-id"];
+
+fn request_id(config: &Config, report: &mut Report) {
+    let Some(name) = &config.log.request_id else { return };
+    let fits = http::HeaderName::from_bytes(name.as_bytes())
+        .is_ok_and(|name| name.as_str().ends_with("-id") && !IDS_OF_OTHERS.contains(&name.as_str()));
+    if !fits {
+        let message = format!("must be a header that is for ids of requests, not \"{name}\"");
+        report.add("log.request_id", message, Some("write one like \"X-Request-Id\"".to_owned()));
     }
 }
 

@@ -215,11 +215,15 @@ pub(crate) struct Log {
     pub(crate) level: String,
     /// Whether each request gets a line. It is of level `info`: where `level` lets only graver ones through there is none.
     pub(crate) access: bool,
+    /// A header, such as `X-Request-Id`, in which services are told the id that a request has in the log, and clients with
+    /// each answer. What clients or services send under that name is taken out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) request_id: Option<String>,
 }
 
 impl Default for Log {
     fn default() -> Self {
-        Self { format: LogFormat::Text, level: String::from("info"), access: true }
+        Self { format: LogFormat::Text, level: String::from("info"), access: true, request_id: None }
     }
 }
 

@@ -223,6 +223,8 @@ pub(super) fn gate(
     for Settled { api, .. } in settled {
         protected.extend(api.identity_header_names().cloned());
     }
+    let request_id = request_id(config);
+    protected.extend(request_id.clone());
     Ok(Gate::new(GateOptions {
         apis: apis.collect(),
         lookups: service.clone(),
@@ -244,7 +246,14 @@ pub(super) fn gate(
         protected: Protected::new(protected.iter().map(http::HeaderName::as_str)),
         metrics: Arc::clone(metrics),
         access,
+        request_id,
     })?)
+}
+
+/// The header in which services and clients are told the id of a request.
+pub(super) fn request_id(config: &Config) -> Option<http::HeaderName> {
+    // What is none is told where it is checked.
+    config.log.request_id.as_ref()?.parse().ok()
 }
 
 fn networks(networks: &[Network]) -> Networks {

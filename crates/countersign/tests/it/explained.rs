@@ -25,6 +25,11 @@ struct Centre {
 
 impl Centre {
     fn start() -> Self {
+        Self::start_with("")
+    }
+
+    /// The same with more of `[log]`.
+    fn start_with(log: &str) -> Self {
         let apis = |upstream: SocketAddr| {
             format!(
                 "[[api]]\nname = \"centre\"\ndialect = \"genesys\"\nat = [\"/api/v2\"]\nupstream = \"http://{upstream}\"\n\
@@ -33,7 +38,7 @@ impl Centre {
         };
         let paul = AccountDraft { password: Some(Secret::new(PASSWORD)), ..AccountDraft::new("users", USER) };
         let site = Site::with(apis, vec![paul]);
-        let text = site.configuration().replace("access = false", "access = true");
+        let text = site.configuration().replace("access = false", &format!("access = true\n{log}"));
         site.write(crate::process::CONFIG, &text);
         let mut gate = site.start();
         let line = gate.said("listening for administration");
@@ -177,4 +182,55 @@ fn a_poll_whose_client_goes_is_in_flight_before_and_named_after() {
     assert_eq!(said, ["centre", "/api/v2/notifications/connect", "users"].map(Some), "{line}");
     assert!(line["account.id"].is_number(), "{line}");
     centre.until_counted("countersign_requests_total{api=\"centre\",status=\"4xx\"} 1");
+}
+
+#[test]
+fn the_id_of_a_request_is_told_to_its_service_and_its_client() {
+    let mut centre = Centre::start_with("request_id = \"X-Request-Id\"\n");
+    let right = format!("Authorization: {}", basic(USER, PASSWORD));
+    let wrong = format!("Authorization: {}", basic(USER, "guessed"));
+    let forged = "X-Request-Id: forged";
+    let reply = "HTTP/1.1 200 OK\r\nX-Request-Id: the-services\r\nContent-Length: 0\r\n\r\n";
+    for (lines, status) in [
+        (&["GET /api/v2/queues HTTP/1.1", &right, forged][..], 200),
+        (&["GET /api/v2/me HTTP/1.1", &right], 200),
+        (&["GET /api/v2/me HTTP/1.1", &wrong], 403),
+        (&["GET /nowhere HTTP/1.1", forged], 404),
+        (&["TRACE /api/v2/me HTTP/1.1"], 405),
+    ] {
+        centre.site.upstream.reply(reply.into());
+        let told = centre.send(lines, "");
+        assert_eq!(told.head.status(), status, "{lines:?}");
+        let ids: Vec<&str> = told
+            .head
+            .headers
+            .iter()
+            .filter(|(name, _)| name.eq_ignore_ascii_case("x-request-id"))
+            .map(|(_, value)| value.as_str())
+            .collect();
+        let line = centre.line();
+        assert_eq!(ids, [line["request.id"].as_str().unwrap()], "{lines:?}");
+        for received in centre.site.upstream.take() {
+            assert_eq!(received.head.header("X-Request-Id"), Some(ids[0]), "{lines:?}");
+            assert!(!format!("{received:?}").contains("forged"), "{received:?}");
+        }
+    }
+}
+
+#[test]
+fn a_header_that_decides_something_is_none_for_ids_of_requests() {
+    let apis = |upstream: SocketAddr| {
+        format!(
+            "[[api]]\nname = \"shop\"\ndialect = \"voltmx\"\nat = [\"/\"]\nupstream = \"http://{upstream}\"\n\
+             [api.object.order]\nowner = \"customer\"\n\
+             [[api.route]]\nat = \"/orders\"\nallow = \"authenticated\"\nids = {{ order = \"header X-Order-Id\" }}\n"
+        )
+    };
+    let site = Site::with(apis, Vec::new());
+    let text = site.configuration().replace("access = false", "request_id = \"X-Order-ID\"");
+    site.write(crate::process::CONFIG, &text);
+    let told = site.command(&["check"]).output().unwrap();
+    assert!(!told.status.success());
+    let why = String::from_utf8(told.stderr).unwrap();
+    assert!(why.contains("log.request_id: `x-order-id` is read or set by API `shop`"), "{why}");
 }

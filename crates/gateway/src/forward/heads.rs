@@ -61,6 +61,9 @@ pub(super) fn prepare(
         None => {}
     }
     headers.extend(set);
+    if let Some(name) = &gate.request_id {
+        headers.insert(name, peer.request.field());
+    }
     head.uri = origin_form(std::mem::take(&mut head.uri));
     head.version = Version::HTTP_11;
     head.extensions = Extensions::new();

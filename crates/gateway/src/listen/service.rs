@@ -13,7 +13,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::time::Instant;
 
 use super::Connection;
-use crate::address::Peer;
+use crate::address::{Peer, RequestId};
 use crate::admission::{Admission, Finishing, Forward, Handler, KeptBack, Later};
 use crate::body::{self, AnswerBody, Bound, Inbound, ReadError};
 use crate::forward::{self, Ends, ForwardError, Sending};
@@ -55,18 +55,19 @@ struct Waiting<F> {
     gate: Rc<LocalGate>,
     tail: Box<Tail>,
     wanted: Option<OnUpgrade>,
+    id: RequestId,
 }
 
 impl<F: Finishing> Waiting<F> {
     async fn answer(mut self: Box<Self>) -> Response<AnswerBody> {
         let answer = (&mut self.later.answer).await;
-        let Self { later, gate, mut tail, wanted } = *self;
+        let Self { later, gate, mut tail, wanted, id } = *self;
         let (response, refusal) = Box::pin(later.finish.served(&gate, answer)).await;
         if let Some(refusal) = refusal {
             tail.refused(&refusal);
         }
         let connection = Arc::clone(tail.connection());
-        stays(own(response, tail), wanted, &connection)
+        stays(named(own(response, tail), &gate, id), wanted, &connection)
     }
 }
 
@@ -85,6 +86,14 @@ fn stays(
                 let _ended = tokio::time::timeout(LAST_WORD, TokioIo::new(connection).shutdown()).await;
             }
         });
+    }
+    response
+}
+
+/// The answer with the id of its request, where clients are told that.
+fn named(mut response: Response<AnswerBody>, gate: &LocalGate, id: RequestId) -> Response<AnswerBody> {
+    if let Some(name) = &gate.request_id {
+        response.headers_mut().insert(name, id.field());
     }
     response
 }
@@ -117,10 +126,11 @@ async fn begun<H: Handler>(
             Admission::Answer(response) => own(response, tail),
             Admission::Forward(forward) => pass_on(&worker, &gate, forward, &peer, client, tail).await,
             Admission::Later(later) => {
-                return Begun::Waiting(Box::new(Waiting { later, gate, tail, wanted }));
+                return Begun::Waiting(Box::new(Waiting { later, gate, tail, wanted, id: peer.request }));
             }
         },
     };
+    let response = named(response, &gate, peer.request);
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         connection.leave_http();
         return Begun::Answered(response);

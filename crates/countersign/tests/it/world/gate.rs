@@ -78,6 +78,7 @@ pub(super) fn listen(
         protected: Protected::new(protected.iter().map(String::as_str)),
         metrics: Arc::clone(metrics),
         access: Some(crate::threats::heard::access()),
+        request_id: None,
     })
     .unwrap();
     let listener = Listener {
