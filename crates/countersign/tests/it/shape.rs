@@ -56,6 +56,9 @@ const LINES_MAX: usize = 500;
 /// Longer files, with their lengths; may only shrink.
 const LONG_FILES: [(&str, usize); 0] = [];
 
+/// Crates that sources call by another name than manifests.
+const CALLED: [(&str, &str); 2] = [("md-5", "md5"), ("rustls-webpki", "webpki")];
+
 /// All Rust sources below a folder, by their paths from the root of the repository.
 fn sources(below: &Path, found: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(below).unwrap() {
@@ -229,4 +232,37 @@ fn files_fit_on_a_few_screens() {
     let gone: Vec<_> =
         LONG_FILES.iter().filter(|(known, _)| !long.iter().any(|(path, _)| path == known)).collect();
     assert!(gone.is_empty(), "no longer that long, to be taken off the list: {gone:?}");
+}
+
+#[test]
+fn every_dependency_is_used() {
+    let mut unused = Vec::new();
+    for folder in std::fs::read_dir(root().join("crates")).unwrap().map(|entry| entry.unwrap().path()) {
+        let manifest = std::fs::read_to_string(folder.join("Cargo.toml")).unwrap();
+        let mut files = Vec::new();
+        sources(&folder, &mut files);
+        // Tests of several crates have them by their paths.
+        sources(&root().join("fuzz/targets"), &mut files);
+        let texts: Vec<String> =
+            files.iter().map(|file| std::fs::read_to_string(root().join(file)).unwrap()).collect();
+        let is_said = |name: &str| {
+            let is_of_a_word = |character: char| character.is_alphanumeric() || character == '_';
+            texts.iter().any(|text| text.split(|character| !is_of_a_word(character)).any(|word| word == name))
+        };
+        let mut section = "";
+        for line in manifest.lines() {
+            if line.starts_with('[') {
+                section = line.trim_matches(['[', ']']);
+            }
+            let Some((name, _)) = line.split_once(['.', ' ']).filter(|_| section.ends_with("dependencies"))
+            else {
+                continue;
+            };
+            let called = CALLED.iter().find(|(package, _)| *package == name).map(|(_, called)| *called);
+            if !is_said(&called.map_or_else(|| name.replace('-', "_"), str::to_owned)) {
+                unused.push(format!("{}: {name}", folder.file_name().unwrap().display()));
+            }
+        }
+    }
+    assert!(unused.is_empty(), "{unused:?}");
 }
