@@ -26,3 +26,25 @@ fn escaped(bytes: &mut impl Iterator<Item = u8>) -> Option<u8> {
     let low = hex_digit(bytes.next()?)?;
     Some(high << 4 | low)
 }
+
+/// Whether a byte may stand in a token (RFC 9110 section 5.6.2): the name of a field, a parameter or a method.
+pub const fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        || matches!(
+            byte,
+            b'!' | b'#'
+                | b'$'
+                | b'%'
+                | b'&'
+                | b'\''
+                | b'*'
+                | b'+'
+                | b'-'
+                | b'.'
+                | b'^'
+                | b'_'
+                | b'`'
+                | b'|'
+                | b'~'
+        )
+}

@@ -204,18 +204,6 @@ pub fn set_cookie(
     HeaderValue::try_from(line).map_err(|_| SetCookieError("value"))
 }
 
-/// The `Set-Cookie` line that makes a browser forget a cookie, in the words of old and new ones.
-///
-/// # Errors
-/// As [`set_cookie`].
-pub fn expire_cookie(name: &str, attributes: &Attributes<'_>) -> Result<HeaderValue, SetCookieError> {
-    let attributes = Attributes { max_age: Some(Duration::ZERO), ..*attributes };
-    let line = set_cookie(name, "", &attributes)?;
-    let mut line = line.as_bytes().to_vec();
-    line.extend_from_slice(b"; Expires=Thu, 01 Jan 1970 00:00:00 GMT");
-    HeaderValue::try_from(line).map_err(|_| SetCookieError("value"))
-}
-
 fn unquoted(value: &str) -> &str {
     value.strip_prefix('"').and_then(|inner| inner.strip_suffix('"')).unwrap_or(value)
 }

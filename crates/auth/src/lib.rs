@@ -15,6 +15,7 @@ pub mod assertion;
 pub mod authenticate;
 mod cache_control;
 pub mod canonical;
+pub mod causes;
 pub mod cookie;
 pub mod credential;
 mod csrf;

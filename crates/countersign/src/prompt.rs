@@ -10,7 +10,7 @@ use countersign_auth::secret::Secret;
 use crate::entropy;
 
 /// The longest password that is read, as long as the gate accepts.
-const PASSWORD_BYTES_MAX: u64 = 4096;
+const PASSWORD_BYTES_MAX: u64 = countersign_identity::password::PASSWORD_BYTES_MAX as u64;
 
 /// Where a new password comes from.
 #[derive(Clone, Debug, Default, clap::Args)]

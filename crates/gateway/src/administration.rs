@@ -198,7 +198,7 @@ async fn serve(
         }
     };
     if let Err(error) = ended {
-        tracing::debug!(error = %crate::forward::chain(&error), "an administration connection ended with an error");
+        tracing::debug!(error = %countersign_auth::causes::chain(&error), "an administration connection ended with an error");
     }
 }
 

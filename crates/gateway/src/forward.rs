@@ -17,7 +17,7 @@ use http::{HeaderMap, Method, Request, Response, StatusCode, Version, request, r
 use http_body::Body as _;
 use hyper::body::Incoming;
 
-pub(crate) use crate::forward::error::{ForwardError, chain};
+pub(crate) use crate::forward::error::ForwardError;
 pub(crate) use crate::forward::tunnel::Ends;
 
 use self::again::Again;

@@ -156,7 +156,11 @@ impl Outbound {
         *request.uri_mut() = endpoint.0.clone();
         request.headers_mut().insert(http::header::USER_AGENT, HeaderValue::from_static("countersign"));
         let exchange = async {
-            let answer = self.client.request(request).await.map_err(|error| failed(&chain(&error)))?;
+            let answer = self
+                .client
+                .request(request)
+                .await
+                .map_err(|error| failed(&countersign_auth::causes::chain(&error)))?;
             let (head, body) = answer.into_parts();
             let body = Limited::new(body, bounds.bytes).collect().await;
             let body = body.map_err(|error| failed(&error.to_string()))?.to_bytes();
@@ -164,12 +168,6 @@ impl Outbound {
         };
         timeout(bounds.time, exchange).await.map_err(|_| failed("no whole answer in time"))?
     }
-}
-
-/// An error with what caused it.
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 #[cfg(test)]

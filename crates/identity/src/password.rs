@@ -22,7 +22,7 @@ use zeroize::Zeroizing;
 use pool::Pool;
 
 /// Longer passwords are refused: hashing them would cost whoever is asked more than whoever asks (T-D15).
-pub const PASSWORD_BYTES_MAX: usize = 4096;
+pub const PASSWORD_BYTES_MAX: usize = countersign_auth::scheme::basic::PASSWORD_BYTES_MAX;
 
 /// How passwords are kept and what a new one must be like.
 #[derive(Clone, Debug)]

@@ -63,11 +63,6 @@ impl Place {
         }
     }
 
-    /// Whether it is the `Authorization` header.
-    pub fn is_authorization(&self) -> bool {
-        matches!(self, Self::Authorization(_) | Self::AuthorizationAssigned(_) | Self::AuthorizationBare)
-    }
-
     /// Why no credential may ride there; `None` for a place that can be taken out of a request.
     pub(crate) fn cannot_carry(&self) -> Option<String> {
         match self {

@@ -7,6 +7,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use countersign_auth::canonical::is_token_byte;
 use http::header::{FORWARDED, HeaderName};
 use http::{HeaderMap, HeaderValue};
 use smallvec::SmallVec;
@@ -177,28 +178,6 @@ fn scheme(text: &str) -> Option<Scheme> {
 
 fn trim(text: &str) -> &str {
     text.trim_matches([' ', '\t'])
-}
-
-/// RFC 9110 section 5.6.2.
-const fn is_token_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(
-            byte,
-            b'!' | b'#'
-                | b'$'
-                | b'%'
-                | b'&'
-                | b'\''
-                | b'*'
-                | b'+'
-                | b'-'
-                | b'.'
-                | b'^'
-                | b'_'
-                | b'`'
-                | b'|'
-                | b'~'
-        )
 }
 
 #[cfg(test)]

@@ -104,7 +104,7 @@ impl ForwardError {
 
     /// The error with all its sources.
     pub(crate) fn chain(&self) -> String {
-        chain(self)
+        countersign_auth::causes::chain(self)
     }
 
     /// Says it in the log.
@@ -123,16 +123,4 @@ impl ForwardError {
             }
         }
     }
-}
-
-/// An error and its sources in one line.
-pub(crate) fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        source = error.source();
-    }
-    text
 }

@@ -223,7 +223,7 @@ async fn pass((client, at_client): Observed, (upstream, at_upstream): Observed) 
     let (client, upstream) = match ends {
         Ok(ends) => ends,
         Err(error) => {
-            tracing::debug!(error = %super::chain(&error), "could not leave HTTP");
+            tracing::debug!(error = %countersign_auth::causes::chain(&error), "could not leave HTTP");
             return Err("an end was gone before it left HTTP");
         }
     };

@@ -174,7 +174,7 @@ async fn introduced<H>(
             tracing::info!(
                 peer.address = %socket,
                 listener = &*listening.name,
-                error = %crate::forward::chain(&error),
+                error = %countersign_auth::causes::chain(&error),
                 "closed a balancer's connection that names no client"
             );
             None

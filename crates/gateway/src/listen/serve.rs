@@ -139,7 +139,7 @@ async fn drive<F>(
         ),
         Some(Err(error)) => tracing::debug!(
             peer.address = %connection.address,
-            error = %crate::forward::chain(&error),
+            error = %countersign_auth::causes::chain(&error),
             "a client's connection ended with an error"
         ),
         None => tracing::debug!(peer.address = %connection.address, "closed a connection that was too slow"),

@@ -48,14 +48,17 @@ async fn ask(
     let backend = upstream.backends.get(index).ok_or("no such backend")?;
     let mut sender = connect(upstream, backend, worker.pulse(), limits)
         .await
-        .map_err(|error| crate::forward::chain(&error))?;
+        .map_err(|error| countersign_auth::causes::chain(&error))?;
     let mut request = Request::new(Outgoing::empty());
     *request.method_mut() = Method::GET;
     *request.uri_mut() = check.path.parse().map_err(|_| "unusable path".to_owned())?;
     request.headers_mut().insert(HOST, backend.authority.clone());
     request.headers_mut().insert(USER_AGENT, HeaderValue::from_static("countersign-check"));
-    let answer =
-        sender.requests.send_request(request).await.map_err(|error| crate::forward::chain(&error))?;
+    let answer = sender
+        .requests
+        .send_request(request)
+        .await
+        .map_err(|error| countersign_auth::causes::chain(&error))?;
     let status = answer.status();
     if status.is_success() || status.is_redirection() { Ok(()) } else { Err(format!("answered {status}")) }
 }

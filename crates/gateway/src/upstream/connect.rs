@@ -101,7 +101,7 @@ pub(crate) async fn connect(
         .map_err(|source| ConnectError::Http { backend: name(), source })?;
     let task = tokio::task::spawn_local(async move {
         if let Err(error) = connection.with_upgrades().await {
-            tracing::debug!(error = %crate::forward::chain(&error), "a connection to an upstream ended with an error");
+            tracing::debug!(error = %countersign_auth::causes::chain(&error), "a connection to an upstream ended with an error");
         }
     });
     Ok(Sender::new(requests, task.abort_handle(), trace))

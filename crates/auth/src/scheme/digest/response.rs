@@ -13,6 +13,7 @@ use percent_encoding::percent_decode_str;
 use smallvec::SmallVec;
 
 use super::algorithm::{Algorithm, Protection};
+use crate::canonical::is_token_byte;
 use crate::refusal::Reason;
 
 /// A target of 8 KiB, and room for the rest.
@@ -240,28 +241,6 @@ fn one_value(text: &str) -> Result<(Value<'_>, &str), ResponseError> {
             None => return Err(ResponseError::Malformed),
         }
     }
-}
-
-/// RFC 9110 section 5.6.2.
-const fn is_token_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(
-            byte,
-            b'!' | b'#'
-                | b'$'
-                | b'%'
-                | b'&'
-                | b'\''
-                | b'*'
-                | b'+'
-                | b'-'
-                | b'.'
-                | b'^'
-                | b'_'
-                | b'`'
-                | b'|'
-                | b'~'
-        )
 }
 
 /// A token's bytes and those of base64 and of targets, which some clients do not quote.
