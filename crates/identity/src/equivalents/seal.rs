@@ -3,7 +3,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use base64::Engine as _;
@@ -94,8 +94,18 @@ impl Sealer {
 
     /// The key that is there.
     fn key(&self) -> Result<Zeroizing<[u8; KEY_BYTES]>, String> {
-        let mut known = self.key.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(key) = &*known {
+        self.key_in(&mut self.known())
+    }
+
+    fn known(&self) -> MutexGuard<'_, Option<Zeroizing<[u8; KEY_BYTES]>>> {
+        self.key.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn key_in(
+        &self,
+        known: &mut Option<Zeroizing<[u8; KEY_BYTES]>>,
+    ) -> Result<Zeroizing<[u8; KEY_BYTES]>, String> {
+        if let Some(key) = known {
             return Ok(key.clone());
         }
         let key = match &self.place {
@@ -108,15 +118,26 @@ impl Sealer {
     }
 
     /// The key, made if there is none; it is safe on disk before anything is sealed with it.
+    ///
+    /// A key that was read is the only one from then on, whatever becomes of its file: with two of them no start could
+    /// open all rows. Where something is kept one was read, since [`open`](Self::open) comes first at every start.
     fn key_or_new(&self, random: &dyn Random) -> Result<Zeroizing<[u8; KEY_BYTES]>, Unavailable> {
+        let mut known = self.known();
         if let KeyPlace::File(path) = &self.place
             && !path.exists()
         {
-            let failed = |error| Unavailable(format!("could not make the key {}: {error}", path.display()));
-            make(path, random)?.map_err(failed)?;
-            *self.key.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            if known.is_some() {
+                tracing::error!(
+                    key = %path.display(),
+                    "the key of password-equivalents is gone from its file: bring it back, the next start needs it"
+                );
+            } else {
+                let failed =
+                    |error| Unavailable(format!("could not make the key {}: {error}", path.display()));
+                make(path, random)?.map_err(failed)?;
+            }
         }
-        self.key().map_err(Unavailable)
+        self.key_in(&mut known).map_err(Unavailable)
     }
 }
 
@@ -186,6 +207,20 @@ mod tests {
             use std::os::unix::fs::PermissionsExt as _;
             assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         }
+    }
+
+    #[test]
+    fn a_key_that_goes_while_it_is_used_gets_no_successor() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, elsewhere) = (folder.path().join("gate.db.key"), folder.path().join("elsewhere"));
+        let sealer = Sealer::new(KeyPlace::File(path.clone()));
+        let before = sealed(&sealer, "open sesame");
+        std::fs::rename(&path, &elsewhere).unwrap();
+        let after = sealed(&sealer, "open sesame");
+        assert!(!path.exists(), "another key would open nothing of what is there");
+        std::fs::rename(&elsewhere, &path).unwrap();
+        let next = Sealer::new(KeyPlace::File(path));
+        assert!(next.open(&before).is_ok() && next.open(&after).is_ok());
     }
 
     #[test]
