@@ -21,7 +21,7 @@ pub(crate) use socket::Door;
 
 use crate::config::Loaded;
 use crate::output::Failure;
-use crate::wire::Identities;
+use crate::wire::{Identities, store_file};
 use socket::Phase;
 
 /// Gives an order to the gate that runs on a configuration's store, or carries it out on the store itself.
@@ -79,7 +79,7 @@ async fn take_store_within(patience: Duration, loaded: &Loaded) -> Result<Identi
                 let left = Duration::from_millis(left_millis);
                 until = until.max(Instant::now().checked_add(left + patience).unwrap_or(until));
                 tracing::warn!(
-                    store = %loaded.path(&loaded.config.store.path).display(),
+                    store = %store_file(loaded).display(),
                     wait.secs = left.as_secs_f64().ceil(),
                     "another gate is stopping on the store; waiting until what runs there has ended"
                 );
@@ -111,7 +111,7 @@ const AGAIN: Duration = Duration::from_millis(50);
 
 /// Where the socket of a store is: beside it.
 pub(crate) fn socket_of(loaded: &Loaded) -> PathBuf {
-    beside(&loaded.path(&loaded.config.store.path), "sock")
+    beside(&store_file(loaded), "sock")
 }
 
 /// A file beside the store, called like it and this behind a dot.

@@ -16,6 +16,7 @@ mod plane;
 mod reload;
 mod service_keys;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use countersign_auth::api::digest::DigestOptions;
@@ -38,7 +39,7 @@ use crate::output::Failure;
 pub(crate) use countersign_auth::account::KINDS as ACCOUNT_KINDS;
 pub(crate) use countersign_identity::equivalents::WeakerScheme;
 pub(crate) use countersign_identity::service::administration::ADMINISTRATOR as ADMINISTRATOR_ROLE;
-use countersign_identity::store::sqlite::misplaced;
+use countersign_identity::store::sqlite::{misplaced, place};
 
 /// Where the administration listener publishes the keys that assertions are verified with.
 pub(crate) const JWKS_PATH: &str = "/jwks/assertion";
@@ -49,9 +50,14 @@ pub(crate) const ASSERTION_HEADER: http::HeaderName = countersign_auth::assertio
 /// All that a start would fail with, but for what others have taken: what [`problems`] finds, and the store's place.
 pub(crate) fn problems_at_start(loaded: &Loaded) -> Vec<Mistake> {
     let mut mistakes = problems(loaded);
-    let store = misplaced(&loaded.path(&loaded.config.store.path));
+    let store = misplaced(&store_file(loaded));
     mistakes.extend(store.map(|problem| loaded.mistake("store.path", problem)));
     mistakes
+}
+
+/// The store's file, whatever link the configuration calls it by.
+pub(crate) fn store_file(loaded: &Loaded) -> PathBuf {
+    place::settled(&loaded.path(&loaded.config.store.path))
 }
 
 /// What dialects, key files and certificates say against a checked configuration.

@@ -14,6 +14,7 @@
 mod plain;
 mod seal;
 
+use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use countersign_auth::port::Unavailable;
@@ -127,19 +128,20 @@ pub(crate) struct Equivalents {
 }
 
 impl Equivalents {
-    /// Reads the rows of the store; `name_of` says kind and name of an account.
+    /// Reads the rows of a store; `name_of` says kind and name of an account. A key that is made is for the owner of the store's
+    /// file.
     ///
     /// # Errors
     /// If something is kept and the key that it was sealed with is not at hand: whoever goes on without it would
     /// refuse right passwords.
     pub(crate) fn load(
-        place: KeyPlace,
+        (place, store): (KeyPlace, PathBuf),
         rows: Vec<EquivalentRow>,
         name_of: impl Fn(u64) -> Option<(String, String)>,
     ) -> Result<Self, StoreError> {
         let known = Known { accounts: [(NOBODY, nobodys(&[]))].into(), ..Known::default() };
         let equivalents =
-            Self { sealer: Sealer::new(place), realms: RwLock::default(), known: RwLock::new(known) };
+            Self { sealer: Sealer::new(place, store), realms: RwLock::default(), known: RwLock::new(known) };
         let mut all: HashMap<u64, Kept> = HashMap::new();
         for row in rows {
             let plain = equivalents.sealer.open(&row)?;

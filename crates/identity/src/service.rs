@@ -243,7 +243,7 @@ impl Service {
         Self::with_store(store, options, handle).await
     }
 
-    /// The same over a store that is open already; `options.database` is not looked at.
+    /// The same over a store that is open already; `options.database` is not opened.
     ///
     /// # Errors
     /// See [`OpenError`].
@@ -275,7 +275,8 @@ impl Service {
         let name_of = |id| {
             directory.find(id).map(|entry| (entry.account.kind.to_string(), entry.account.name.to_string()))
         };
-        let equivalents = Equivalents::load(options.equivalents_key, store.equivalents().await?, name_of)?;
+        let sealed_by = (options.equivalents_key, options.database);
+        let equivalents = Equivalents::load(sealed_by, store.equivalents().await?, name_of)?;
         let tokens = Tokens::new();
         let keys = Keys::load(store.keys().await?, &tokens)?;
         let signing = SigningKeys::load(&*store, &options.signing, &*options.clock).await?;

@@ -327,6 +327,11 @@ pub trait Store: Send + Sync {
     /// Whether the last write that was tried could not be made; a conflict is no such failure.
     fn is_failing(&self) -> bool;
 
+    /// Whether it is a file, and another one or none is in its place by now: what is written reaches nobody who opens it later.
+    fn is_displaced(&self) -> bool {
+        false
+    }
+
     /// A named value of the service itself.
     fn meta(&self, name: &'static str) -> StoreFuture<Option<Vec<u8>>>;
 

@@ -11,7 +11,7 @@ use anyhow::Context;
 use crate::config::Loaded;
 use crate::control::beside;
 use crate::output::{Failure, Output};
-use crate::wire::{FirstAdministrator, Identities};
+use crate::wire::{FirstAdministrator, Identities, store_file};
 
 /// What the file's name ends with, behind the store's.
 const ENDING: &str = "first-administrator";
@@ -39,7 +39,7 @@ pub(super) async fn administrator(
         }
         return Ok(());
     }
-    let path = beside(&loaded.path(&loaded.config.store.path), ENDING);
+    let path = beside(&store_file(loaded), ENDING);
     // Before he is made: a password that cannot be written would be lost.
     let mut file = empty(&path).with_context(|| format!("could not make {}", path.display()))?;
     let Some(FirstAdministrator { user, password }) = identities.ensure_administrator().await? else {

@@ -64,7 +64,7 @@ impl Identities {
     /// If a dialect does not suit its API, the store cannot be opened, or somebody else has it open.
     pub(crate) async fn open(loaded: &Loaded) -> Result<Self, Failure> {
         let apis = settle_all(loaded)?;
-        let database = loaded.path(&loaded.config.store.path);
+        let database = super::store_file(loaded);
         let said = format!("could not open the store {}", database.display());
         let taken = format!(
             "another gate runs on the store {}: stop it, or name another folder with --data, or another store.path",

@@ -1,5 +1,6 @@
 //! What whoever runs a gate does with the binary, and what it tells him.
 
+mod store;
 mod tls;
 
 use std::fs::File;

@@ -1,6 +1,6 @@
 //! The key that is not in the database, and what is sealed with it.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -13,6 +13,7 @@ use countersign_auth::time::Random;
 use zeroize::Zeroizing;
 
 use super::WeakerScheme;
+use crate::store::sqlite::place::{folder_of, make_for_owner_of};
 use crate::store::{EquivalentRow, StoreError};
 
 const KEY_BYTES: usize = 32;
@@ -32,12 +33,14 @@ pub enum KeyPlace {
 /// Seals and opens.
 pub(super) struct Sealer {
     place: KeyPlace,
+    /// Whose owner the key's file is for.
+    store: PathBuf,
     key: Mutex<Option<Zeroizing<[u8; KEY_BYTES]>>>,
 }
 
 impl Sealer {
-    pub(super) fn new(place: KeyPlace) -> Self {
-        Self { place, key: Mutex::default() }
+    pub(super) fn new(place: KeyPlace, store: PathBuf) -> Self {
+        Self { place, store, key: Mutex::default() }
     }
 
     /// Seals what is kept of an account for a scheme.
@@ -134,7 +137,7 @@ impl Sealer {
             } else {
                 let failed =
                     |error| Unavailable(format!("could not make the key {}: {error}", path.display()));
-                make(path, random)?.map_err(failed)?;
+                make(path, &self.store, random)?.map_err(failed)?;
             }
         }
         self.key_in(&mut known).map_err(Unavailable)
@@ -159,23 +162,16 @@ fn read(path: &Path) -> std::io::Result<Zeroizing<[u8; KEY_BYTES]>> {
     Ok(Zeroizing::new(key))
 }
 
-/// Makes a key file. The outer error is the generator's.
-fn make(path: &Path, random: &dyn Random) -> Result<std::io::Result<()>, Unavailable> {
+/// Makes a key file for the owner of the store `like`. The outer error is the generator's.
+fn make(path: &Path, like: &Path, random: &dyn Random) -> Result<std::io::Result<()>, Unavailable> {
     let mut key = Zeroizing::new([0; KEY_BYTES]);
     random.fill(&mut *key)?;
     let text = Zeroizing::new(format!("{}\n", STANDARD.encode(*key)));
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let write = || {
-        let mut file = options.open(path)?;
+        let mut file = make_for_owner_of(like, path)?;
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
-        match path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            Some(folder) => File::open(folder)?.sync_all(),
-            None => File::open(".")?.sync_all(),
-        }
+        File::open(folder_of(path))?.sync_all()
     };
     Ok(write())
 }
@@ -187,6 +183,10 @@ mod tests {
     use super::*;
     use crate::world::OsRandom;
 
+    fn sealer(place: KeyPlace) -> Sealer {
+        Sealer::new(place, PathBuf::from("gate.db"))
+    }
+
     fn sealed(sealer: &Sealer, text: &str) -> EquivalentRow {
         let plain = Zeroizing::new(text.as_bytes().to_vec());
         sealer.seal(7, WeakerScheme::Digest, plain, &OsRandom::default()).unwrap()
@@ -196,11 +196,11 @@ mod tests {
     fn the_key_is_made_once_and_for_its_owner() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("gate.db.key");
-        let sealer = Sealer::new(KeyPlace::File(path.clone()));
+        let sealer = self::sealer(KeyPlace::File(path.clone()));
         let (one, two) = (sealed(&sealer, "open sesame"), sealed(&sealer, "open sesame"));
         assert_ne!(one.sealed, two.sealed, "the nonce is new each time");
         assert!(!one.sealed.windows(4).any(|window| window == b"open"));
-        let again = Sealer::new(KeyPlace::File(path.clone()));
+        let again = self::sealer(KeyPlace::File(path.clone()));
         assert_eq!(&**again.open(&one).unwrap(), b"open sesame");
         #[cfg(unix)]
         {
@@ -213,23 +213,23 @@ mod tests {
     fn a_key_that_goes_while_it_is_used_gets_no_successor() {
         let folder = tempfile::tempdir().unwrap();
         let (path, elsewhere) = (folder.path().join("gate.db.key"), folder.path().join("elsewhere"));
-        let sealer = Sealer::new(KeyPlace::File(path.clone()));
+        let sealer = self::sealer(KeyPlace::File(path.clone()));
         let before = sealed(&sealer, "open sesame");
         std::fs::rename(&path, &elsewhere).unwrap();
         let after = sealed(&sealer, "open sesame");
         assert!(!path.exists(), "another key would open nothing of what is there");
         std::fs::rename(&elsewhere, &path).unwrap();
-        let next = Sealer::new(KeyPlace::File(path));
+        let next = self::sealer(KeyPlace::File(path));
         assert!(next.open(&before).is_ok() && next.open(&after).is_ok());
     }
 
     #[test]
     fn what_was_changed_or_moved_does_not_open() {
         let key = |byte| KeyPlace::Memory(Zeroizing::new([byte; KEY_BYTES]));
-        let sealer = Sealer::new(key(1));
+        let sealer = self::sealer(key(1));
         let row = sealed(&sealer, "open sesame");
         assert!(sealer.open(&row).is_ok());
-        assert!(Sealer::new(key(2)).open(&row).is_err());
+        assert!(self::sealer(key(2)).open(&row).is_err());
         assert!(sealer.open(&EquivalentRow { account: 8, ..row.clone() }).is_err());
         assert!(sealer.open(&EquivalentRow { scheme: WeakerScheme::Ntlm, ..row.clone() }).is_err());
         for at in 0..row.sealed.len() {
@@ -246,13 +246,13 @@ mod tests {
     fn a_key_that_is_gone_or_no_key_is_said() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("gate.db.key");
-        let row = sealed(&Sealer::new(KeyPlace::File(path.clone())), "open sesame");
+        let row = sealed(&self::sealer(KeyPlace::File(path.clone())), "open sesame");
         let why = |content: Option<&str>| {
             match content {
                 Some(content) => std::fs::write(&path, content).unwrap(),
                 None => std::fs::remove_file(&path).unwrap(),
             }
-            Sealer::new(KeyPlace::File(path.clone())).open(&row).unwrap_err().to_string()
+            sealer(KeyPlace::File(path.clone())).open(&row).unwrap_err().to_string()
         };
         assert!(why(Some("short")).contains("it is not 32 bytes in base64"));
         assert!(why(Some(&STANDARD.encode([9; 32]))).contains("is not the key that they were sealed with"));

@@ -2,17 +2,18 @@
 //!
 //! WAL with `synchronous=FULL`: what was acknowledged survives a power cut. One writer task groups what arrives
 //! while it is busy into one transaction; reads have a small pool of their own. The file is made readable by
-//! its owner only, and a lock file beside it keeps a second gate from opening it: memory is the truth for
-//! sessions, and two memories would differ.
+//! its owner only, and a lock keeps a second gate from opening it, by whatever name (`sqlite/place.rs`): memory is
+//! the truth for sessions, and two memories would differ.
 
 mod bulk;
 mod objects;
+pub mod place;
 mod rows;
 mod writer;
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::str::FromStr as _;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -29,6 +30,7 @@ use super::{
     StoreError, StoreFuture, TokenRow, ValueRow,
 };
 use bulk::Bulk;
+use place::{Held, folder_of};
 use writer::Writer;
 
 /// How long a statement waits for another process that holds the file (a backup tool, say).
@@ -48,7 +50,7 @@ const BEGINNING: &[u8] = b"SQLite format 3\0";
 
 /// What is wrong with a place for the file, as far as can be seen without making or opening it as a database.
 pub fn misplaced(path: &Path) -> Option<String> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = folder_of(path);
     match std::fs::metadata(folder) {
         Ok(folder) if folder.is_dir() => {}
         Ok(_) => return Some(format!("{} is no folder", folder.display())),
@@ -81,7 +83,8 @@ pub struct SqliteStore {
     readers: SqlitePool,
     bulk: Bulk,
     writer: Writer,
-    lock: Arc<Mutex<Option<File>>>,
+    /// `None` once it is closed.
+    held: Arc<Mutex<Option<Held>>>,
 }
 
 impl SqliteStore {
@@ -91,8 +94,8 @@ impl SqliteStore {
     /// [`StoreError::Taken`] if another process has it open; [`StoreError::Conflict`] if a later version wrote it;
     /// [`StoreError::Down`] for all else.
     pub async fn open(path: &Path, handle: &Handle) -> Result<Arc<Self>, StoreError> {
-        let lock = take_lock(path)?;
-        make_private(path)?;
+        let path = &place::settled(path);
+        let held = Held::take(path)?;
         let options = SqliteConnectOptions::from_str("sqlite::memory:")
             .map_err(down)?
             .in_memory(false)
@@ -113,7 +116,7 @@ impl SqliteStore {
             .map_err(down)?;
         let bulk = Bulk::open(path, handle)?;
         let writer = Writer::start(connection, options.create_if_missing(false), handle);
-        Ok(Arc::new(Self { readers, bulk, writer, lock: Arc::new(Mutex::new(Some(lock))) }))
+        Ok(Arc::new(Self { readers, bulk, writer, held: Arc::new(Mutex::new(Some(held))) }))
     }
 
     fn read<T, F>(&self, query: impl FnOnce(SqlitePool) -> F) -> StoreFuture<T>
@@ -132,6 +135,11 @@ impl Store for SqliteStore {
 
     fn is_failing(&self) -> bool {
         self.writer.is_failing()
+    }
+
+    fn is_displaced(&self) -> bool {
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.as_ref().is_some_and(Held::is_displaced)
     }
 
     fn meta(&self, name: &'static str) -> StoreFuture<Option<Vec<u8>>> {
@@ -237,52 +245,15 @@ impl Store for SqliteStore {
     fn close(&self) -> StoreFuture<()> {
         let writer = self.writer.close();
         let readers = self.readers.clone();
-        let lock = Arc::clone(&self.lock);
+        let held = Arc::clone(&self.held);
         self.bulk.close();
         Box::pin(async move {
             readers.close().await;
             let closed = writer.await;
-            drop(lock.lock().unwrap_or_else(PoisonError::into_inner).take());
+            drop(held.lock().unwrap_or_else(PoisonError::into_inner).take());
             closed
         })
     }
-}
-
-/// Takes the lock that says which process works with the file. It falls with the process.
-fn take_lock(path: &Path) -> Result<File, StoreError> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".lock");
-    let mut options = OpenOptions::new();
-    options.create(true).truncate(false).write(true);
-    owner_only(&mut options);
-    let file = options.open(PathBuf::from(name)).map_err(io)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(std::fs::TryLockError::WouldBlock) => Err(StoreError::Taken),
-        Err(std::fs::TryLockError::Error(error)) => Err(io(error)),
-    }
-}
-
-/// Makes the file before SQLite does, for its owner only: it holds private keys. SQLite gives its side files
-/// the same permissions.
-fn make_private(path: &Path) -> Result<(), StoreError> {
-    let mut options = OpenOptions::new();
-    options.create(true).truncate(false).write(true);
-    owner_only(&mut options);
-    options.open(path).map_err(io)?;
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt as _;
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(io)?;
-    }
-    Ok(())
-}
-
-fn owner_only(options: &mut OpenOptions) {
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
-    #[cfg(not(unix))]
-    let _ = options;
 }
 
 async fn migrate(connection: &mut SqliteConnection) -> Result<(), StoreError> {

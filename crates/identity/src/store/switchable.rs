@@ -134,6 +134,10 @@ impl Store for Switchable {
         self.off.load(Ordering::SeqCst) || self.inner.is_failing()
     }
 
+    fn is_displaced(&self) -> bool {
+        self.inner.is_displaced()
+    }
+
     fn meta(&self, name: &'static str) -> StoreFuture<Option<Vec<u8>>> {
         self.pass(|store| store.meta(name))
     }

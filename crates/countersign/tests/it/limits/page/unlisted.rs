@@ -80,6 +80,7 @@ pub(super) const UNLISTED: &[(&str, &str, Because)] = &[
     ("identity/src/service/replaced.rs", "REPLACED_MAX", Because::Caches),
     ("identity/src/service/upkeep.rs", "RETRY_MAX", Because::OwnWork),
     ("identity/src/store/sqlite.rs", "READERS_MAX", Because::OwnWork),
+    ("identity/src/store/sqlite/place.rs", "LINKS_MAX", Because::OwnWork),
     ("identity/src/store/sqlite/rows.rs", "NAMES_MAX", Because::OwnWork),
     ("identity/src/store/sqlite/writer.rs", "GROUP_MAX", Because::OwnWork),
     ("identity/src/store/sqlite/writer.rs", "QUEUE_MAX", Because::OwnWork),
