@@ -227,6 +227,7 @@ pub(crate) struct Core {
     /// Changes of passwords that their holders order.
     password_changes: UnderWay,
     loaded: AtomicBool,
+    displaced: AtomicBool,
     ended: broadcast::Sender<Ended>,
 }
 
@@ -316,6 +317,7 @@ impl Service {
             key_orders: UnderWay::of_keys(),
             password_changes: UnderWay::of_passwords(),
             loaded: AtomicBool::new(false),
+            displaced: AtomicBool::new(false),
             ended: broadcast::Sender::new(ENDED_BACKLOG),
             clock: options.clock,
             random: options.random,
@@ -339,6 +341,12 @@ impl Service {
     /// whoever sends nobody here meanwhile learns of it.
     pub fn cannot_write(&self) -> bool {
         self.core.store.is_failing()
+    }
+
+    /// Whether another file, or none, was in the place of the database file at the last beat: what is changed from then on
+    /// is lost with this process.
+    pub fn is_displaced(&self) -> bool {
+        self.core.displaced.load(Ordering::Relaxed)
     }
 
     /// Tells of every token that ends and of every account whose tokens do, from now on. A listener that lags

@@ -141,6 +141,8 @@ pub(crate) async fn start(
                     Err(String::from("the gate is stopping"))
                 } else if !state.ready() {
                     Err(String::from("sessions are still being read"))
+                } else if state.is_displaced() {
+                    Err(String::from("another file, or none, is in the place of the database file"))
                 } else if state.cannot_write() {
                     Err(String::from("the database file cannot be written to"))
                 } else {

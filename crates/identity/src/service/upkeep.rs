@@ -41,6 +41,7 @@ async fn flush_again_and_again(core: Weak<Core>) {
     loop {
         tokio::time::sleep(FLUSH_EVERY).await;
         let Some(core) = core.upgrade() else { return };
+        core.look_for_database();
         let flushed = core.flush().await;
         match &flushed {
             Ok(()) if failed => tracing::info!("wrote what had waited while the store was away"),
@@ -209,6 +210,21 @@ impl Core {
             self.tokens.put_back_dirty(&dirty);
             unavailable(error)
         })
+    }
+
+    /// Looks whether the database file is where it was opened, and says so when that changes. One that was brought back from a
+    /// backup without stopping the gate is not what the gate works with.
+    fn look_for_database(&self) {
+        let is_displaced = self.store.is_displaced();
+        let was_displaced = self.displaced.swap(is_displaced, Ordering::Relaxed);
+        if is_displaced && !was_displaced {
+            tracing::error!(
+                "another file, or none, is in the place of the database file: what is changed from now on will be lost; \
+                 stop the gate before a backup is brought back"
+            );
+        } else if was_displaced && !is_displaced {
+            tracing::info!("the database file is in its place again");
+        }
     }
 
     /// While nothing can be written and nothing waits for it, writes something, that it be known when that has passed.
