@@ -50,8 +50,10 @@ pub(super) fn run(command: Command, output: Output) -> Result<(), Failure> {
             Ok(output.answer(&sessions, |sessions| list(sessions))?)
         }
         Command::Revoke { holder, reference, all: _ } => {
-            let ended: usize = holder.config.order(Order::Revoke { whose: whose(&holder), reference })?;
-            Ok(output.answer(&serde_json::json!({ "revoked": ended }), |_| format!("{ended} revoked"))?)
+            let ended: Option<usize> =
+                holder.config.order(Order::Revoke { whose: whose(&holder), reference })?;
+            let told = ended.map_or_else(|| String::from("all revoked"), |ended| format!("{ended} revoked"));
+            Ok(output.answer(&serde_json::json!({ "revoked": ended }), |_| told)?)
         }
     }
 }

@@ -172,7 +172,7 @@ pub(super) async fn perform(identities: &Identities, order: Order) -> Result<Val
             json!(identities.remove_object(&api, &kind, &id, COMMAND_LINE).await?)
         }
         Order::Audit { limit } => json!(identities.audit(limit).await?),
-        Order::Sessions { whose } => json!(identities.sessions(&whose)?),
+        Order::Sessions { whose } => json!(identities.sessions(&whose).await?),
         Order::Revoke { whose, reference } => {
             json!(identities.revoke_sessions(&whose, reference.as_deref()).await?)
         }

@@ -1,6 +1,7 @@
 //! The identity service of a configuration, in the terms of the command line.
 
 mod keys;
+mod sessions;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,7 +13,6 @@ use countersign_auth::account::{APPLICATIONS, AccountId};
 use countersign_auth::api::Api;
 use countersign_auth::secret::Secret;
 use countersign_auth::time::{Clock, Time};
-use countersign_auth::token::TokenRef;
 use countersign_identity::accounts::{AccountDraft, AccountError, AccountView, Standing};
 use countersign_identity::audit;
 use countersign_identity::equivalents::{KeyPlace, WeakerScheme};
@@ -33,7 +33,7 @@ use countersign_identity::world::{OsRandom, WallClock};
 use crate::config::{self, Algorithm, Config, Loaded, SECRET_BYTES_MIN};
 use crate::output::Failure;
 use crate::prompt;
-use crate::record::{Account, AccountState, AuditEvent, NewAccount, Session, Whose};
+use crate::record::{Account, AccountState, AuditEvent, NewAccount, Whose};
 
 /// The first administrator's name.
 const ADMINISTRATOR_NAME: &str = "admin";
@@ -357,42 +357,6 @@ impl Identities {
             address: event.address,
         };
         Ok(events.map(event).collect())
-    }
-
-    /// The sessions and tokens that an account holds.
-    pub(crate) fn sessions(&self, whose: &Whose) -> Result<Vec<Session>, Failure> {
-        let id = self.id(whose)?;
-        let mut sessions = Vec::new();
-        for Settled { api, .. } in &*self.apis() {
-            for token in self.service.tokens(id, api.name(), now())? {
-                sessions.push(Session {
-                    reference: token.reference.to_string(),
-                    api: token.api.to_string(),
-                    word: token.word.to_string(),
-                    subject: token.subject,
-                    issued_at: token.issued_at.into(),
-                    expires_at: token.expires_at.map(Into::into),
-                });
-            }
-        }
-        Ok(sessions)
-    }
-
-    /// Ends what an account holds: one by its public name, or all sessions and tokens; says how many.
-    pub(crate) async fn revoke_sessions(&self, whose: &Whose, name: Option<&str>) -> Result<usize, Failure> {
-        let id = self.id(whose)?;
-        let Some(name) = name else {
-            let ended = self.sessions(whose)?.len();
-            self.service.end_sessions(id, by(), now()).await?;
-            return Ok(ended);
-        };
-        let reference =
-            TokenRef::parse(name).ok_or_else(|| anyhow!("`{name}` is no session's public name"))?;
-        if self.service.end_session(id, reference, by(), now()).await? {
-            Ok(1)
-        } else {
-            Err(Failure::Failed(anyhow!("{} of {} holds no session {name}", whose.name, whose.kind)))
-        }
     }
 
     fn id(&self, whose: &Whose) -> Result<AccountId, Failure> {

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::{DEADLINE, PASSWORD, alice, ask, by_password, edited, fails, told};
 use crate::process::{Gate, Site};
+use crate::raw::{self, Client};
 
 #[test]
 fn a_store_is_one_gates_by_whatever_name() {
@@ -21,6 +22,37 @@ fn a_store_is_one_gates_by_whatever_name() {
     assert!(fails(&site).contains("another gate runs on the store"));
     told(&site, &["user", "enable", "alice"]);
     assert_eq!(status(), 200, "its socket is there");
+}
+
+/// A ticket of alice, as a header.
+fn ticket(gate: &Gate) -> String {
+    let lines = [
+        "GET /api/v1/User/currentTicket HTTP/1.1".to_owned(),
+        "Host: crm.example".to_owned(),
+        by_password("alice", PASSWORD),
+    ];
+    let answer = Client::new(gate.address).exchange(0, &raw::bytes(&lines, "")).unwrap();
+    format!("Authorization: SOTicket {}", serde_json::from_slice::<String>(&answer.body).unwrap())
+}
+
+#[test]
+fn sessions_are_listed_and_ended_where_no_gate_runs() {
+    let site = Site::new(alice());
+    let gate = site.start();
+    let tickets = [ticket(&gate), ticket(&gate), ticket(&gate)];
+    gate.terminate();
+    assert!(gate.ended().success());
+    let listed = || told(&site, &["session", "list", "--user", "alice"]).as_array().unwrap().clone();
+    let before = listed();
+    assert_eq!(before.len(), 3);
+    let name = before[0]["reference"].as_str().unwrap();
+    let one = told(&site, &["session", "revoke", "--user", "alice", name]);
+    assert_eq!(one["revoked"], 1);
+    let all = told(&site, &["session", "revoke", "--user", "alice", "--all"]);
+    assert_eq!(all["revoked"], 2);
+    assert_eq!(listed().len(), 0);
+    let gate = site.start();
+    assert_eq!(tickets.map(|ticket| ask(gate.address, "crm.example", &ticket)), [401; 3]);
 }
 
 /// Waits for what `/ready` says.
