@@ -338,6 +338,8 @@ mod tests {
             assert!(matches!(failed, Err(StoreError::Down(_))), "{failed:?}");
             assert!(store.is_failing());
             assert_eq!(store.meta("beside it").await.unwrap(), None);
+            store.write(vec![Change::DeleteObjectsOver(0)]).await.unwrap();
+            assert!(store.is_failing(), "what changes no row says nothing of the disk");
             store.write(vec![Change::PutMeta("little", vec![round])]).await.unwrap();
             assert!(!store.is_failing());
             assert_eq!(store.meta("little").await.unwrap(), Some(vec![round]));

@@ -128,23 +128,28 @@ async fn run(mut pen: Pen, mut jobs: mpsc::Receiver<Job>, mut stop: mpsc::Receiv
 
 async fn write_group(pen: &mut Pen, group: &mut Vec<Job>) {
     let mut outcomes = Vec::with_capacity(group.len());
+    let was_failing = pen.is_failing.load(Ordering::Relaxed);
     let committed = async {
         let connection = match &mut pen.connection {
             Some(connection) => connection,
             none => none.insert(pen.options.connect().await?),
         };
         let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+        let before = if was_failing { rows_changed(&mut transaction).await? } else { 0 };
         for job in group.iter_mut() {
             let changes = std::mem::take(&mut job.changes);
             outcomes.push(apply_job(&mut transaction, changes).await?);
         }
-        transaction.commit().await
+        // What changes no row writes nothing, and succeeds on a full disk as well.
+        let has_written = !was_failing || rows_changed(&mut transaction).await? > before;
+        transaction.commit().await.map(|()| has_written)
     }
     .await;
-    let was_failing = pen.is_failing.swap(committed.is_err(), Ordering::Relaxed);
+    let is_failing = !matches!(committed, Ok(true));
+    pen.is_failing.store(is_failing, Ordering::Relaxed);
     match &committed {
-        Ok(()) if was_failing => tracing::info!("the database file can be written to again"),
-        Ok(()) => {}
+        Ok(_) if was_failing && !is_failing => tracing::info!("the database file can be written to again"),
+        Ok(_) => {}
         Err(error) => {
             if was_failing {
                 tracing::debug!(%error, jobs = group.len(), "still cannot write to the database file");
@@ -159,12 +164,17 @@ async fn write_group(pen: &mut Pen, group: &mut Vec<Job>) {
     }
     for (at, job) in group.drain(..).enumerate() {
         let outcome = match &committed {
-            Ok(()) => outcomes.get_mut(at).map_or(Ok(()), |outcome| std::mem::replace(outcome, Ok(()))),
+            Ok(_) => outcomes.get_mut(at).map_or(Ok(()), |outcome| std::mem::replace(outcome, Ok(()))),
             Err(error) => Err(StoreError::Down(error.to_string())),
         };
         // Whoever waited may have gone; the write stands.
         let _ = job.done.send(outcome);
     }
+}
+
+/// How many rows a connection has changed so far.
+async fn rows_changed(connection: &mut SqliteConnection) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar("SELECT total_changes()").fetch_one(connection).await
 }
 
 /// The outer error ends the group, the inner one only this job.
