@@ -219,6 +219,7 @@ impl SigningKeys {
     /// Makes next keys where there are none, rotates those that are due, drops those that are over.
     pub(crate) async fn sweep(&self, store: &dyn Store, now: Time) -> Result<(), Unavailable> {
         let _one_at_a_time = self.changes.lock().await;
+        self.begin_again_what_lies_ahead(store, now).await.map_err(unavailable)?;
         for purpose in [Purpose::Assertion, Purpose::Token] {
             let Some(next) = self.find(purpose, State::Next) else {
                 let next = self.make(purpose, State::Next, now).await.map_err(unavailable)?;
@@ -243,6 +244,15 @@ impl SigningKeys {
             return Ok(());
         }
         self.put(store, Vec::new(), over).await.map_err(unavailable)
+    }
+
+    /// The time of a key that got where it is while the clock was ahead begins now: until the clock gets there again it would
+    /// neither sign nor go.
+    async fn begin_again_what_lies_ahead(&self, store: &dyn Store, now: Time) -> Result<(), StoreError> {
+        let known = self.known.load_full();
+        let ahead = known.keys.iter().filter(|key| now.is_set_back_from(key.since));
+        let rows: Vec<_> = ahead.map(|key| key.row_as(key.state, now)).collect();
+        if rows.is_empty() { Ok(()) } else { self.put(store, rows, Vec::new()).await }
     }
 
     pub(crate) fn sign(

@@ -354,7 +354,8 @@ impl Tokens {
     }
 
     /// Forgets what ended long enough ago, and anonymous sessions sooner, to make room for others; hands out the digests that
-    /// the store may still have.
+    /// the store may still have. API keys stay, as their rows do: where the clock was wrong for a while, nobody would look for
+    /// them there.
     pub(crate) fn sweep(&self, now: u32) -> Vec<[u8; 32]> {
         let over = |record: &Record| {
             let remembered = match record.account {
@@ -362,13 +363,13 @@ impl Tokens {
                 _ if record.marks.has(Marks::FRESH) => 0,
                 _ => EXPIRED_SECS,
             };
-            record.deadline().saturating_add(remembered) <= now
+            record.kind != TokenKind::Key && record.deadline().saturating_add(remembered) <= now
         };
         let mut stored = Vec::new();
         for digest in self.table.select(over) {
             if let Some(record) = self.table.remove_if(&digest, over) {
                 self.forget(&record);
-                if !record.marks.has(Marks::FRESH) && record.kind != TokenKind::Key {
+                if !record.marks.has(Marks::FRESH) {
                     stored.push(digest);
                 }
             }

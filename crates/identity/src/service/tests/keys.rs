@@ -402,3 +402,14 @@ async fn what_is_said_again_of_a_key_is_written_nowhere() {
     cast.bench.store.switch(Power::On);
     assert_eq!(cast.bench.events().await.len(), events);
 }
+
+#[tokio::test]
+async fn a_key_with_an_end_outlives_a_clock_that_was_ahead() {
+    let cast = cast().await;
+    let (_, value) = cast.create(&cast.crm, "crm", Some(1000)).await.unwrap();
+    let digest = digest_of(&value);
+    assert_eq!(cast.bench.says(digest, at(100_000)).await, "expired");
+    cast.bench.service.sweep(at(100_000)).await.unwrap();
+    assert_eq!(cast.bench.says(digest, at(100_000)).await, "expired");
+    assert_eq!(cast.bench.says(digest, at(10)).await, "live");
+}

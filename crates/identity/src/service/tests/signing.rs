@@ -82,6 +82,28 @@ async fn keys_rotate_with_an_overlap() {
 }
 
 #[tokio::test]
+async fn a_clock_that_was_ahead_keeps_no_key_from_rotating() {
+    let bench = Bench::new().await;
+    let day = 86_400;
+    let kid = |bench: &Bench| {
+        let token = bench.service.sign(Purpose::Token, "JWT", b"{}").unwrap();
+        jsonwebtoken::decode_header(&token).unwrap().kid.unwrap()
+    };
+    let count = |bench: &Bench| parse_jwks(&bench.service.jwks(Purpose::Token)).unwrap().len();
+    bench.service.sweep(at(0)).await.unwrap();
+    bench.service.sweep(at(3650 * day)).await.unwrap();
+    let ahead = kid(&bench);
+    assert_eq!(count(&bench), 3);
+    bench.service.sweep(at(day)).await.unwrap();
+    assert_eq!((kid(&bench), count(&bench)), (ahead.clone(), 3));
+    let bench = bench.reopen().await;
+    bench.service.sweep(at(90 * day)).await.unwrap();
+    assert_eq!((kid(&bench), count(&bench)), (ahead.clone(), 2), "the retired one is over");
+    bench.service.sweep(at(91 * day)).await.unwrap();
+    assert_ne!(kid(&bench), ahead);
+}
+
+#[tokio::test]
 async fn another_algorithm_stays_when_keys_rotate() {
     let day = 86_400;
     let folder = tempfile::tempdir().unwrap();
