@@ -72,6 +72,18 @@ impl Values {
         self.0.change(|rows| rows.retain(|row| row.account != account));
     }
 
+    /// Whether a row is there, the same value among it.
+    pub(crate) fn has(&self, row: &ValueRow) -> bool {
+        let rows = self.0.read();
+        let mut there = rows.iter().filter(|other| Self::place(other) == Self::place(row));
+        there.any(|other| verify_slices_are_equal(&other.mac, &row.mac).is_ok())
+    }
+
+    /// Whether any value is there.
+    pub(crate) fn has_any(&self, purpose: ValuePurpose, api: &str, word: &str, account: u64) -> bool {
+        self.0.read().iter().any(|row| Self::place(row) == (purpose, api, word, account))
+    }
+
     /// Whose value it is: `None` if none is set there, `Some(None)` if it is another.
     pub(crate) fn shared(
         &self,

@@ -344,10 +344,14 @@ impl Core {
         if let Some(value) = value {
             let key = &self.derivation_key;
             let row = Values::row(key, purpose, &api, &word, account.0, value.expose());
+            // Said at every start: a gate on a full disk starts, and the audit tells of changes alone.
+            if self.values.has(&row) {
+                return Ok(());
+            }
             let changes = vec![Change::PutValue(row.clone()), Change::Audit(event)];
             self.store.write(changes).await.map_err(account_error)?;
             self.values.put(row);
-        } else {
+        } else if self.values.has_any(purpose, &api, &word, account.0) {
             let gone = Change::DeleteValue(purpose, api.clone(), word.clone(), account.0);
             self.store.write(vec![gone, Change::Audit(event)]).await.map_err(account_error)?;
             self.values.remove(purpose, &api, &word, account.0);

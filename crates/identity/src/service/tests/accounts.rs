@@ -6,6 +6,7 @@ use crate::accounts::directory::Entry;
 use crate::accounts::{AccountError, AccountView, Standing};
 use crate::service::Ended;
 use crate::service::equivalents::NewPassword;
+use crate::store::switchable::Power;
 
 fn error(answer: Result<Arc<Account>, AccountError>) -> String {
     answer.unwrap_err().to_string()
@@ -281,6 +282,28 @@ async fn shared_values_and_application_secrets() {
     assert_eq!(answer(&bench, "push", "1234abc"), "wrong");
     bench.service.clear_shared_value("push", "device", device.id, By::gate(), at(1)).await.unwrap();
     assert_eq!(answer(&bench, "push", "1234abc"), "not set");
+}
+
+/// A configuration says it at every start, also on a full disk.
+#[tokio::test]
+async fn what_is_said_again_of_a_value_is_written_nowhere() {
+    let bench = Bench::new().await;
+    let device = bench.account("devices", "phones").await;
+    let set = |value| {
+        bench.service.set_shared_value("push", "device", device.id, Secret::new(value), By::gate(), at(0))
+    };
+    let clear = || bench.service.clear_shared_value("push", "device", device.id, By::gate(), at(0));
+    set("1234abc").await.unwrap();
+    let events = bench.events().await;
+    bench.store.switch(Power::Off);
+    set("1234abc").await.unwrap();
+    assert!(set("1234abd").await.is_err() && clear().await.is_err());
+    bench.store.switch(Power::On);
+    assert_eq!(bench.events().await, events);
+    clear().await.unwrap();
+    bench.store.switch(Power::Off);
+    clear().await.unwrap();
+    assert!(set("1234abc").await.is_err(), "it is there no more");
 }
 
 #[tokio::test]
