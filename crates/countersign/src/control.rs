@@ -114,6 +114,13 @@ pub(crate) fn socket_of(loaded: &Loaded) -> PathBuf {
     beside(&store_file(loaded), "sock")
 }
 
+/// What is wrong with the place of the socket: systems take short paths alone for one.
+pub(crate) fn problem(loaded: &Loaded) -> Option<String> {
+    let socket = socket_of(loaded);
+    let error = std::os::unix::net::SocketAddr::from_pathname(&socket).err()?;
+    Some(format!("no socket can be made at {}: {error}; a shorter path would do", socket.display()))
+}
+
 /// A file beside the store, called like it and this behind a dot.
 pub(crate) fn beside(store: &Path, ending: &str) -> PathBuf {
     let mut name = store.as_os_str().to_owned();

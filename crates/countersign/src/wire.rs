@@ -33,6 +33,7 @@ pub(crate) use self::service_keys::sha256;
 use crate::config::{
     self, AllowWord, DigestAlgorithm, Loaded, Mistake, SHORT_SHARED_VALUE, UNPROVEN_FROM_ANYWHERE,
 };
+use crate::control;
 use crate::dialects;
 use crate::output::Failure;
 
@@ -51,6 +52,7 @@ pub(crate) const ASSERTION_HEADER: http::HeaderName = countersign_auth::assertio
 pub(crate) fn problems_at_start(loaded: &Loaded) -> Vec<Mistake> {
     let mut mistakes = problems(loaded);
     let store = misplaced(&store_file(loaded));
+    let store = store.or_else(|| control::problem(loaded));
     mistakes.extend(store.map(|problem| loaded.mistake("store.path", problem)));
     mistakes
 }

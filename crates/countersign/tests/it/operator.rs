@@ -193,7 +193,9 @@ fn what_is_called_good_can_be_started() {
     site.write("notes.txt", "no database at all\n");
     site.write("short", "x");
     site.write("empty.db", "");
+    let long = format!("{}.db", "x".repeat(110));
     for (path, why) in [
+        (&*long, "no socket can be made"),
         ("none/gate.db", "could not look into the folder"),
         (".", "is a folder"),
         ("notes.txt", "is no database"),
@@ -211,6 +213,7 @@ fn what_is_called_good_can_be_started() {
         );
         assert!(fails(&site).contains(why), "{path}");
     }
+    assert!(!site.store().with_file_name(&long).exists(), "nothing is made before it is told");
     for path in ["empty.db", "new.db"] {
         site.write(CONFIG, &good.replace("path = \"gate.db\"", &format!("path = \"{path}\"")));
         assert_eq!(problems(&site), [], "{path}");
