@@ -262,6 +262,7 @@ mod tests {
             "session list --user ann",
             "session revoke --user ann 0123",
             "session revoke --user ann --all",
+            "session revoke-everybody",
             "audit",
             "audit --limit 100000 --output json",
             "service-key billing",

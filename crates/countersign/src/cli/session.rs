@@ -27,6 +27,11 @@ Examples:
         #[arg(long)]
         all: bool,
     },
+    /// End whatever anybody holds, as after a break-in or with a store from a backup
+    RevokeEverybody {
+        #[command(flatten)]
+        config: ConfigFile,
+    },
 }
 
 /// Whose.
@@ -54,6 +59,11 @@ pub(super) fn run(command: Command, output: Output) -> Result<(), Failure> {
                 holder.config.order(Order::Revoke { whose: whose(&holder), reference })?;
             let told = ended.map_or_else(|| String::from("all revoked"), |ended| format!("{ended} revoked"));
             Ok(output.answer(&serde_json::json!({ "revoked": ended }), |_| told)?)
+        }
+        Command::RevokeEverybody { config } => {
+            let accounts: usize = config.order(Order::RevokeEverybody)?;
+            let told = format!("all sessions and tokens of {accounts} accounts revoked");
+            Ok(output.answer(&serde_json::json!({ "accounts": accounts }), |_| told)?)
         }
     }
 }

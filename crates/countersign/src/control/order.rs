@@ -137,6 +137,8 @@ pub(crate) enum Order {
         /// One by its public name; all if it is not given.
         reference: Option<String>,
     },
+    /// All sessions and tokens of all accounts end.
+    RevokeEverybody,
 }
 
 /// Who is told of in the audit.
@@ -176,6 +178,7 @@ pub(super) async fn perform(identities: &Identities, order: Order) -> Result<Val
         Order::Revoke { whose, reference } => {
             json!(identities.revoke_sessions(&whose, reference.as_deref()).await?)
         }
+        Order::RevokeEverybody => json!(identities.revoke_everybody().await?),
     };
     Ok(answer)
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 use countersign_auth::token::TokenRef;
+use countersign_identity::accounts::AccountError;
 
 use super::{Identities, Settled, by, now};
 use crate::output::Failure;
@@ -11,6 +12,8 @@ use crate::record::{Session, Whose};
 
 /// A command waits so long for tokens to be loaded: a million are seconds at the worst.
 const LOADED_WITHIN: Duration = Duration::from_secs(20);
+/// So many accounts are ended at once: the store writes them together.
+const ENDED_TOGETHER: usize = 256;
 /// Between two looks.
 const LOADED_YET: Duration = Duration::from_millis(10);
 
@@ -56,6 +59,23 @@ impl Identities {
         } else {
             Err(Failure::Failed(anyhow!("{} of {} holds no session {name}", whose.name, whose.kind)))
         }
+    }
+
+    /// Ends all that anybody holds; says how many accounts there are.
+    pub(crate) async fn revoke_everybody(&self) -> Result<usize, Failure> {
+        let accounts = self.service.accounts();
+        for some in accounts.chunks(ENDED_TOGETHER) {
+            let ends = some.iter().map(|account| self.service.end_sessions(account.account.id, by(), now()));
+            let ends: Vec<_> = ends.map(tokio::spawn).collect();
+            for end in ends {
+                match end.await.map_err(anyhow::Error::new)? {
+                    // Whoever was deleted meanwhile holds nothing.
+                    Ok(()) | Err(AccountError::NotFound) => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
+        }
+        Ok(accounts.len())
     }
 
     /// Waits until all tokens of the store are in memory, but not for ever: whoever needs them says that they are not.

@@ -55,6 +55,23 @@ fn sessions_are_listed_and_ended_where_no_gate_runs() {
     assert_eq!(tickets.map(|ticket| ask(gate.address, "crm.example", &ticket)), [401; 3]);
 }
 
+#[test]
+fn everybodys_sessions_end_at_once() {
+    let site = Site::new(alice());
+    let gate = site.start();
+    let end = || told(&site, &["session", "revoke-everybody"])["accounts"].as_u64().unwrap();
+    let first = ticket(&gate);
+    assert!(end() >= 1);
+    assert_eq!(ask(gate.address, "crm.example", &first), 401, "beside a gate");
+    let second = ticket(&gate);
+    gate.terminate();
+    assert!(gate.ended().success());
+    end();
+    let gate = site.start();
+    assert_eq!(ask(gate.address, "crm.example", &second), 401, "where none runs");
+    assert_eq!(ask(gate.address, "crm.example", &ticket(&gate)), 200);
+}
+
 /// Waits for what `/ready` says.
 fn becomes(gate: &mut Gate, expected: &(u16, String)) {
     let until = Instant::now() + DEADLINE;
