@@ -255,6 +255,16 @@ impl Api {
         named.chain(renamed).chain(&self.dialect.passes)
     }
 
+    /// Headers that its answers have by its dialect: of calls, refusals and stamps.
+    pub fn headers_said(&self) -> impl Iterator<Item = &HeaderName> {
+        let sites = || self.dialect.sites.items().chain(self.dialect.surface_sites.items());
+        let calls =
+            sites().filter_map(|site| site.endpoint.as_ref()).flat_map(|endpoint| &endpoint.answer.headers);
+        let refusals = sites().flat_map(|site| site.refusals.headers());
+        let stamps = self.dialect.stamps.items().flat_map(|stamp| &stamp.headers);
+        calls.chain(stamps).map(|(name, _)| name).chain(refusals)
+    }
+
     /// Whether a browser sends by itself what proved this identity: a cookie, Basic and Digest that it remembers, or what the
     /// user's log-in to the desktop proves.
     pub fn is_ambient(&self, identity: &Identity) -> bool {

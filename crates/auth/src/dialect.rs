@@ -73,6 +73,8 @@ pub struct Dialect {
     pub(crate) methods_with_bodies: Option<Vec<http::Method>>,
     /// Tokens that some call has in its path: no log may show them.
     pub(crate) tokens_in_paths: Vec<Arc<TokenRule>>,
+    /// How paths begin that have something secret in them.
+    pub(crate) secret_paths: Vec<String>,
     /// Answer headers that only the gate may set.
     pub(crate) answer_headers: Vec<HeaderName>,
     pub(crate) assertion: AssertionRule,
@@ -450,6 +452,11 @@ pub(crate) struct Refusals {
 impl Refusals {
     pub(crate) fn new(answer: impl Fn(Reason) -> Answer) -> Self {
         Self { answers: Reason::ALL.into_iter().map(answer).collect() }
+    }
+
+    /// What headers they have.
+    pub(crate) fn headers(&self) -> impl Iterator<Item = &HeaderName> {
+        self.answers.iter().flat_map(|answer| &answer.headers).map(|(name, _)| name)
     }
 
     pub(crate) fn answer(&self, reason: Reason) -> Option<&Answer> {

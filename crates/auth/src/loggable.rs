@@ -4,9 +4,9 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::api::{Api, Located};
-use crate::dialect::pattern::Patterns;
+use crate::dialect::pattern::{Pattern, Patterns};
 use crate::dialect::place::Place;
-use crate::dialect::{CredentialRule, Endpoint, Scheme, Site, TokenRule};
+use crate::dialect::{Endpoint, Scheme, Site, TokenRule};
 use crate::objects::reference;
 use crate::token::TokenKind;
 
@@ -29,16 +29,12 @@ impl Api {
         self.without_tokens(shown)
     }
 
-    /// The same for a path whose call was not looked for; `None` where something of a credential may stand in paths that has no
-    /// form by which it could be told.
-    pub fn loggable_unlocated<'p>(&self, path: &'p str) -> Option<Cow<'p, str>> {
-        // Which issuer somebody comes back from is no secret.
-        let formless = |rule: &&Arc<CredentialRule>| {
-            rule.scheme != Scheme::Code && rule.token.as_ref().is_none_or(|token| token.form.is_none())
-        };
-        let parts = self.dialect.credentials.iter().filter(formless).flat_map(|rule| &rule.parts);
-        let is_in_paths = parts.flat_map(|part| &part.places).any(|place| matches!(place, Place::Path(_)));
-        (!is_in_paths).then(|| self.without_tokens(Cow::Borrowed(path)))
+    /// Whether a path below the prefix may be shown of which nobody knows what call it was for: it begins as none does that has
+    /// something secret in it.
+    pub fn shows_unlocated(&self, path: &str) -> bool {
+        let begins =
+            |with: &String| path.get(..with.len()).is_some_and(|start| start.eq_ignore_ascii_case(with));
+        !self.has_references() && !self.dialect.secret_paths.iter().any(begins)
     }
 
     fn without_tokens<'p>(&self, shown: Cow<'p, str>) -> Cow<'p, str> {
@@ -81,6 +77,21 @@ pub(crate) fn tokens_in_paths(sites: &Patterns<Arc<Site>>, tokens: &[Arc<TokenRu
     rules.sort_by(|a, b| a.word.cmp(&b.word));
     rules.dedup_by(|a, b| a.word == b.word);
     rules
+}
+
+/// How paths begin that have a key, a session or a credential in them. Which issuer somebody comes back from is no secret.
+pub(crate) fn secret_paths(sites: &Patterns<Arc<Site>>) -> Vec<String> {
+    let is_secret = |site: &Site| {
+        let parts =
+            site.accepts.iter().filter(|rule| rule.scheme != Scheme::Code).flat_map(|rule| &rule.parts);
+        let inputs = site.endpoint.iter().flat_map(|endpoint| named(endpoint)).map(|(_, places)| places);
+        parts.map(|part| &part.places).chain(inputs).any(|places| in_path(places))
+    };
+    let patterns = sites.iter().filter(|(_, site)| is_secret(site)).map(|(pattern, _)| pattern);
+    let mut paths: Vec<String> = patterns.map(Pattern::literal_beginning).collect();
+    paths.sort();
+    paths.dedup();
+    paths
 }
 
 /// The inputs of a call that are secrets: keys, and names of sessions.

@@ -101,8 +101,9 @@ pub(crate) fn notes(loaded: &Loaded) -> Vec<Mistake> {
 /// A header for ids of requests that means something to an API: no client could send it any more.
 fn request_id_of_another_meaning(loaded: &Loaded, settled: &Api) -> Option<Mistake> {
     let name = plane::request_id(&loaded.config)?;
-    let read = settled.headers_read().chain(headers_checked(settled)).chain(settled.identity_header_names());
-    read.into_iter().any(|read| *read == name).then(|| {
+    let read = settled.headers_read().chain(headers_checked(settled));
+    let said = settled.identity_header_names().chain(settled.headers_said());
+    read.chain(said).any(|read| *read == name).then(|| {
         let message =
             format!("`{name}` is read or set by API `{}`: ids need a name of their own", settled.name());
         loaded.mistake("log.request_id", message)

@@ -95,15 +95,19 @@ impl Scheme {
     }
 }
 
-/// Names one request in every log line about it. Unique while a process lives, unpredictable to nobody.
+/// Names one request in every log line about it. Unique while a process lives. Whoever is told his own cannot tell others', nor how
+/// many there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RequestId(u64);
 
+/// What the ids of a process are drawn with.
+pub(crate) type RequestSecret = [u64; 2];
+
 impl RequestId {
-    /// The next one of the process; numbers of different processes differ by `salt`.
-    pub(crate) fn next(salt: u64, count: u64) -> Self {
-        // An odd factor is a bijection: no two counts collide, and neighbours do not look alike.
-        Self(count.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ salt)
+    /// The one with this number, under the process's secret. Each step can be taken back, so that no two numbers collide.
+    pub(crate) fn of(secret: RequestSecret, number: u64) -> Self {
+        let [one, other] = secret;
+        Self(mixed(mixed(mixed(number ^ one) ^ other) ^ one) ^ other)
     }
 
     /// Its sixteen hexadecimal digits, in ASCII.
@@ -115,6 +119,13 @@ impl RequestId {
         }
         digits
     }
+}
+
+/// Spreads each bit over all: the last step of MurmurHash3 with 64 bits.
+const fn mixed(mut bits: u64) -> u64 {
+    bits = (bits ^ (bits >> 33)).wrapping_mul(0xFF51_AFD7_ED55_8CCD);
+    bits = (bits ^ (bits >> 33)).wrapping_mul(0xC4CE_B9FE_1A85_EC53);
+    bits ^ (bits >> 33)
 }
 
 impl RequestId {
@@ -287,7 +298,7 @@ mod tests {
     #[test]
     fn request_ids_do_not_repeat() {
         let ids: std::collections::HashSet<_> =
-            (0..10_000).map(|count| RequestId::next(7, count).to_string()).collect();
+            (0..10_000).map(|count| RequestId::of([7, 9], count).to_string()).collect();
         assert_eq!(ids.len(), 10_000);
     }
 }

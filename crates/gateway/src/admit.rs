@@ -105,6 +105,8 @@ struct Visit<'g> {
     now: Time,
     body: Option<Body>,
     located: Option<Located>,
+    /// Whether the path is one that was read, not what the client sent in its place.
+    is_canonical: bool,
     tail: &'g mut Tail,
     upgrade: Upgrade,
 }
@@ -138,6 +140,7 @@ impl<'g> Visit<'g> {
             at: Arrival { gate, mount, peer, sharing, head, path, prefix },
             now,
             located: None,
+            is_canonical: fault.is_none(),
             tail,
             upgrade,
             body: Some(if body.is_end_stream() { Body::full(Bytes::new()) } else { Body::streaming(body) }),
@@ -214,6 +217,7 @@ impl<'g> Visit<'g> {
         if has_fields && codings.any(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity")) {
             return Err(Refusal::new(Reason::MediaType, "the body has a content coding, and is to be read"));
         }
+        note_unlocated(self.tail, &self.at);
         let Some(body) = self.body.take() else { return Ok(Read::default()) };
         let limits = &self.at.gate.limits;
         let max = call_body::of_call(self.at.gate);
@@ -283,10 +287,8 @@ impl<'g> Visit<'g> {
 
     /// Notes why it is refused, and of what came before its call was found the path all the same.
     fn note_refusal(&mut self, refusal: &Refusal) {
-        if !self.tail.has_path()
-            && let Some(shown) = self.at.mount.api.loggable_unlocated(&self.at.path)
-        {
-            note_path(self.tail, shown, &self.at.path);
+        if self.is_canonical {
+            note_unlocated(self.tail, &self.at);
         }
         self.tail.refused(refusal);
     }
@@ -350,6 +352,13 @@ fn canonical_uri(api: &Api, path: &str, query: Option<&str>) -> Result<Uri, Refu
 
 fn empty_head() -> request::Parts {
     http::Request::new(()).into_parts().0
+}
+
+/// Notes the path of a request whose call is not known yet, where nothing of it can be a secret.
+fn note_unlocated(tail: &mut Tail, at: &Arrival<'_>) {
+    if !tail.has_path() && at.mount.api.shows_unlocated(at.path_below()) {
+        note_path(tail, Cow::Borrowed(&at.path), &at.path);
+    }
 }
 
 /// Notes a path as it may be shown.

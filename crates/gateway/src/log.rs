@@ -38,6 +38,8 @@ pub(crate) struct Tail {
     started: Instant,
     status: Option<StatusCode>,
     upstream: Option<Duration>,
+    /// How long its answer took, if it goes on after that.
+    answered_in: Option<Duration>,
     sent_bytes: u64,
     facts: Facts,
     /// Whether the request was counted as begun, at the API that it turned out to be for.
@@ -88,6 +90,7 @@ impl Tail {
             started: Instant::now(),
             status: None,
             upstream: None,
+            answered_in: None,
             sent_bytes: 0,
             facts: Facts::default(),
             begun: false,
@@ -203,6 +206,11 @@ impl Tail {
     /// Notes the status that the client gets.
     pub(crate) fn answered(&mut self, status: StatusCode) {
         self.status = Some(status);
+    }
+
+    /// Notes that what comes now is no answer any more: how long that takes says nothing of how quick answers are.
+    pub(crate) fn leaves_http(&mut self) {
+        self.answered_in = Some(self.started.elapsed());
     }
 
     /// Notes a piece of the body.
@@ -340,7 +348,7 @@ impl Drop for Tail {
         if !self.begun {
             self.metrics().begun(self.worker.index());
         }
-        self.metrics().ended(self.worker.index(), status, took);
+        self.metrics().ended(self.worker.index(), status, self.answered_in.unwrap_or(took));
         if self.worker.untaken().ends_left() {
             self.broke_off =
                 Some("the client took nothing of the answer for longer than limits.write_timeout");

@@ -14,6 +14,7 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::Notify;
 use tokio::time::MissedTickBehavior;
 
+use crate::address::RequestSecret;
 use crate::admission::Handler;
 use crate::admit::{Admit, forget_stale_assertions};
 use crate::drain::{self, DrainSignal, DrainSwitch};
@@ -102,9 +103,11 @@ pub(crate) fn start_with<H: Handler>(
     handler: H,
 ) -> Result<Running, StartError> {
     let count = options.cores.map_or_else(available_cores, NonZeroUsize::get);
-    let mut salt = [0; 8];
-    gate.random.fill(&mut salt).map_err(StartError::Random)?;
-    let salt = u64::from_le_bytes(salt);
+    let mut drawn = [[0; 8]; 2];
+    for word in &mut drawn {
+        gate.random.fill(word).map_err(StartError::Random)?;
+    }
+    let secret = drawn.map(u64::from_le_bytes);
     let caps = Caps::new(Arc::clone(&gate.metrics));
     let shared = Shared::new(gate);
     let handler = Arc::new(handler);
@@ -139,7 +142,7 @@ pub(crate) fn start_with<H: Handler>(
         let core = Core {
             index,
             count,
-            salt,
+            secret,
             plans,
             shared: Arc::clone(&running.shared),
             caps: Arc::clone(&caps),
@@ -224,7 +227,7 @@ struct Plan {
 struct Core<H> {
     index: usize,
     count: usize,
-    salt: u64,
+    secret: RequestSecret,
     plans: Vec<Plan>,
     shared: Arc<Shared>,
     caps: Arc<Caps>,
@@ -246,7 +249,7 @@ impl<H: Handler> Core<H> {
     }
 
     async fn serve(mut self, report: &mpsc::Sender<io::Result<()>>) -> usize {
-        let worker = Worker::new(self.index, self.count, Arc::clone(&self.shared), self.salt);
+        let worker = Worker::new(self.index, self.count, Arc::clone(&self.shared), self.secret);
         worker.pulse().strike();
         let mut accepting = Vec::new();
         for plan in std::mem::take(&mut self.plans) {

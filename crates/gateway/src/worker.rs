@@ -14,7 +14,7 @@ use foldhash::fast::RandomState;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::address::RequestId;
+use crate::address::{RequestId, RequestSecret};
 use crate::gate::Gate;
 use crate::listen::{Connection, Untaken};
 use crate::log::Lines;
@@ -76,14 +76,14 @@ pub(crate) struct Worker {
     draining: Cell<bool>,
     emptied: Notify,
     pools: RefCell<HashMap<UpstreamId, Rc<Pools>, RandomState>>,
-    request_salt: u64,
+    request_secret: RequestSecret,
     request_count: Cell<u64>,
     lines: Lines,
 }
 
 impl Worker {
-    /// The core with the number `index` of so many; `salt` makes its request ids differ from other processes'.
-    pub(crate) fn new(index: usize, cores: usize, shared: Arc<Shared>, salt: u64) -> Rc<Self> {
+    /// The core with the number `index` of so many; `secret` is what the ids of its requests are drawn with.
+    pub(crate) fn new(index: usize, cores: usize, shared: Arc<Shared>, secret: RequestSecret) -> Rc<Self> {
         let edition = shared.edition.load(Ordering::Acquire);
         let gate = shared.gate();
         let pulse = Pulse::new(gate.limits.tick, shared.began);
@@ -100,7 +100,7 @@ impl Worker {
             draining: Cell::new(false),
             emptied: Notify::new(),
             pools: RefCell::default(),
-            request_salt: salt,
+            request_secret: secret,
             // The core's number in the top bits: cores never give the same id.
             request_count: Cell::new((index as u64) << 48),
             lines: Lines::default(),
@@ -146,7 +146,7 @@ impl Worker {
     pub(crate) fn next_request(&self) -> RequestId {
         let count = self.request_count.get();
         self.request_count.set(count.wrapping_add(1));
-        RequestId::next(self.request_salt, count)
+        RequestId::of(self.request_secret, count)
     }
 
     /// The idle connections of this core to an upstream.

@@ -227,6 +227,14 @@ impl Pattern {
         })
     }
 
+    /// What all paths that it matches begin with, up to the first segment that may differ.
+    pub(crate) fn literal_beginning(&self) -> String {
+        let is_literal = |segment: &&Segment| matches!(segment, Segment::Literal(_));
+        let count = self.segments.iter().take_while(is_literal).count();
+        let beginning = self.literals().take(count).flat_map(|text| ["/", text]);
+        beginning.chain(["/"]).collect()
+    }
+
     /// The path of some request that it matches, in its one spelling.
     pub fn sample_path(&self) -> String {
         let segments = self.segments.iter().flat_map(|segment| match segment {

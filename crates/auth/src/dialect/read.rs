@@ -19,7 +19,7 @@ use crate::dialect::template::{Medium, Template};
 use crate::dialect::variables::Scope;
 use crate::dialect::{CookieRule, CredentialRule, CsrfRule, Dialect, Site, Surface, TokenRule, check};
 use crate::fields::Case;
-use crate::loggable::tokens_in_paths;
+use crate::loggable::{secret_paths, tokens_in_paths};
 use crate::token::TokenKind;
 
 /// The version of the file format.
@@ -145,6 +145,7 @@ pub(super) fn dialect(source: &Source<'_>) -> Option<Dialect> {
     );
     let methods_with_bodies = methods_with_bodies(&sites);
     let tokens_in_paths = tokens_in_paths(&sites, &context.tokens);
+    let secret_paths = secret_paths(&sites);
     let answer_headers = answer_headers(csrf.as_ref(), &stamps, &context);
     let dialect = Dialect {
         name: name.into(),
@@ -168,6 +169,7 @@ pub(super) fn dialect(source: &Source<'_>) -> Option<Dialect> {
         surface_sites,
         methods_with_bodies,
         tokens_in_paths,
+        secret_paths,
         answer_headers,
         assertion,
     };

@@ -78,12 +78,26 @@ fn request(lines: &[&str], body: &str) -> String {
 fn what_is_refused_before_anybody_is_known_says_where_and_why() {
     let mut centre = Centre::start();
     for (lines, status, reason, cause, path) in [
-        (&["TRACE /api/v2/me HTTP/1.1"][..], 405, "method", "the method is never served", Value::Null),
+        (
+            &["TRACE /api/v2/me HTTP/1.1"][..],
+            405,
+            "method",
+            "the method is never served",
+            "/api/v2/me".into(),
+        ),
         (
             &["GET /api/v2/me HTTP/1.1", "Content-Type: a/b", "Content-Type: a/c"],
             400,
             "bad-request",
             "the request names two content types",
+            "/api/v2/me".into(),
+        ),
+        (
+            // As some clients write a session into a path that browsers keep.
+            &["GET /api/v2/me;jsessionid=node01 HTTP/1.1"],
+            400,
+            "malformed",
+            "path has a parameter",
             Value::Null,
         ),
         (
@@ -117,9 +131,37 @@ fn what_is_refused_before_anybody_is_known_says_where_and_why() {
         "refusals_total{api=\"centre\",reason=\"method\"} 2",
         "refusals_total{api=\"centre\",reason=\"bad-request\"} 1",
         "refusals_total{api=\"centre\",reason=\"forbidden\"} 1",
-        "requests_total{api=\"centre\",status=\"4xx\"} 4",
+        "requests_total{api=\"centre\",status=\"4xx\"} 5",
     ] {
         assert!(metrics.contains(sample), "{sample} is not in\n{metrics}");
+    }
+}
+
+#[test]
+fn a_key_in_a_path_is_in_no_line_whatever_stands_beside_it() {
+    const KEY: &str = "6f1c5e0a-93b4-4c46-8a7e-2d1d1a0c6c11";
+    let apis = |upstream: SocketAddr| {
+        format!(
+            "[[api]]\nname = \"shop\"\ndialect = \"voltmx\"\nat = [\"/\"]\nupstream = \"http://{upstream}\"\n\
+             [[api.route]]\nat = \"/**\"\nallow = \"authenticated\"\n"
+        )
+    };
+    let site = Site::with(apis, Vec::new());
+    let text = site.configuration().replace("access = false", "access = true");
+    site.write(crate::process::CONFIG, &text);
+    let mut gate = site.start();
+    for lines in [
+        format!("GET /api/v1/applications/key/{KEY};x HTTP/1.1"),
+        format!("GET /api/v1/applications/key/{KEY}%0a HTTP/1.1"),
+        format!("PROPFIND /api/v1/applications/key/{KEY}%20 HTTP/1.1"),
+        format!("TRACE /api/v1/applications/key/{KEY}%20 HTTP/1.1"),
+        format!("GET /api/v1/applications/key/{KEY} HTTP/1.1"),
+    ] {
+        let told = Client::new(gate.address).exchange(0, request(&[&lines], "").as_bytes()).unwrap();
+        assert!((400..500).contains(&told.head.status()), "{lines}");
+        let line = gate.says_next(&["request answered"]);
+        assert_eq!(line["api"], "shop", "{line}");
+        assert!(!line.to_string().contains("6f1c5e0a"), "{line}");
     }
 }
 
@@ -233,4 +275,13 @@ fn a_header_that_decides_something_is_none_for_ids_of_requests() {
     assert!(!told.status.success());
     let why = String::from_utf8(told.stderr).unwrap();
     assert!(why.contains("log.request_id: `x-order-id` is read or set by API `shop`"), "{why}");
+    // Neither is one that clients are told something in.
+    let text = site.configuration().replace("X-Order-ID", "X-Session-Id");
+    let dialect = include_str!("../../../../dialects/voltmx/dialect.toml");
+    let told = "[stamp.told]\nat = \"/**\"\nfor = []\nheaders = [\"X-Session-Id: no\"]\n";
+    site.write("told.toml", &format!("{dialect}\n{told}"));
+    site.write(crate::process::CONFIG, &text.replace("\"voltmx\"", "\"./told.toml\""));
+    let told = site.command(&["check"]).output().unwrap();
+    let why = String::from_utf8(told.stderr).unwrap();
+    assert!(why.contains("log.request_id: `x-session-id` is read or set by API `shop`"), "{why}");
 }

@@ -9,7 +9,7 @@ use http::header::HOST;
 use http::{Response, request};
 
 use super::response;
-use super::seen::here;
+use super::seen::{below, here};
 use crate::address::Peer;
 use crate::gate::Gate;
 use crate::log::Tail;
@@ -24,8 +24,8 @@ pub(super) fn words(
 ) -> Option<Response<Bytes>> {
     let written = head.uri.path();
     // What is too long, or cut off in an escape, begins with the prefix of a place as it is written.
-    let path = CanonicalPath::parse(written);
-    let path = path.as_ref().map_or(written, CanonicalPath::as_str);
+    let canonical = CanonicalPath::parse(written).ok();
+    let path = canonical.as_ref().map_or(written, CanonicalPath::as_str);
     let mut hosts = head.headers.get_all(HOST).iter();
     let host = match (hosts.next(), hosts.next()) {
         (Some(host), None) => Some(host.to_str().ok()?),
@@ -37,6 +37,11 @@ pub(super) fn words(
         None => gate.find_whatever_host(peer.listener(), path)?,
     };
     tail.found(mount);
+    if let Some(path) =
+        canonical.as_ref().filter(|_| tail.is_read() && mount.api.shows_unlocated(below(path, prefix)))
+    {
+        tail.at_path(path.as_str().into());
+    }
     let here = here(gate, head, (path, prefix), peer.scheme, Sharing::Shared, gate.clock.now());
     let mut response = response(mount.api.refuse_at(None, refusal, &here));
     mount.cors.finish(mount.cors.asked_by(&head.headers).as_ref(), response.headers_mut());

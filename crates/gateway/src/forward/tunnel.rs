@@ -58,7 +58,7 @@ impl Ends {
         worker: &Rc<Worker>,
         head: &mut response::Parts,
         watch: Option<Watch>,
-        mut tail: Box<Tail>,
+        tail: Box<Tail>,
     ) {
         head.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
         head.headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
@@ -66,13 +66,14 @@ impl Ends {
         let flight = lease.let_go();
         let (hold, counted) = (worker.hold(), Counted::new(worker.gate()));
         let worker = Rc::clone(worker);
+        let (at_client, at_upstream) = (Rc::<Motion>::default(), Rc::<Motion>::default());
+        let mut end = End { tail, at_client: Rc::clone(&at_client), why: Some("the gate stopped") };
         tokio::task::spawn_local(async move {
-            let (at_client, at_upstream) = (Rc::<Motion>::default(), Rc::<Motion>::default());
             let clock = worker.pulse().coarse();
             let watched = |motion: &Rc<Motion>| (Rc::clone(motion), clock.clone());
             let mut passing = pin!(pass((client, watched(&at_client)), (upstream, watched(&at_upstream))));
             let mut alarm = worker.pulse().alarm(Duration::ZERO);
-            let cut = std::future::poll_fn(|cx| {
+            end.why = std::future::poll_fn(|cx| {
                 if let Poll::Ready(ended) = passing.as_mut().poll(cx) {
                     return Poll::Ready(ended.err());
                 }
@@ -102,12 +103,25 @@ impl Ends {
                 Poll::Pending
             })
             .await;
-            tail.sent(at_client.written.get());
-            if let Some(why) = cut {
-                tail.ended(why);
-            }
-            drop((tail, hold, counted, flight));
+            drop((end, hold, counted, flight));
         });
+    }
+}
+
+/// The end of a tunnel, whoever brings it about: a gate that stops drops those that are left.
+struct End {
+    tail: Box<Tail>,
+    at_client: Rc<Motion>,
+    /// Why, if not because its ends closed it.
+    why: Option<&'static str>,
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.tail.sent(self.at_client.written.get());
+        if let Some(why) = self.why {
+            self.tail.ended(why);
+        }
     }
 }
 

@@ -187,6 +187,7 @@ async fn pass_on<F: Finishing>(
             return kept_back(*kept, peer, upstream, tail);
         }
         tail.answered(answer.status);
+        tail.leaves_http();
         ends.run(worker, &mut answer, watch, tail);
         return Response::from_parts(answer, AnswerBody::none());
     }

@@ -102,15 +102,35 @@ fn an_answer_that_is_kept_back_is_the_services_failure() {
     assert!(!metrics.contains("refusals_total{"), "{metrics}");
 }
 
-#[test]
-fn the_line_of_a_websocket_comes_at_its_end_and_says_why() {
-    let upstream = Server::start(|mut wire, _| {
+/// An upstream that says again what it is told.
+fn echoes() -> Server {
+    Server::start(|mut wire, _| {
         wire.head();
         wire.send("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
         while let Some(line) = wire.line() {
             wire.send(format!("echo {line}\n"));
         }
-    });
+    })
+}
+
+#[test]
+fn a_websocket_that_a_stopping_gate_cuts_has_its_line_as_well() {
+    let upstream = echoes();
+    let (plane, line_with) = with_lines(&upstream, |setup| setup.rules.websocket = true);
+    let mut client = Wire::connect(plane.address);
+    client.send("GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
+    assert_eq!(client.head().unwrap().status(), 101);
+    client.send("a\n");
+    assert_eq!(client.line().as_deref(), Some("echo a"));
+    plane.running.shutdown(std::time::Duration::from_millis(50));
+    assert_eq!(plane.running.wait().unwrap(), 1);
+    let line = line_with("http.path=\"/ws\"");
+    assert!(line.contains("sent.bytes=7 ") && line.contains("broke_off=\"the gate stopped\""), "{line}");
+}
+
+#[test]
+fn the_line_of_a_websocket_comes_at_its_end_and_says_why() {
+    let upstream = echoes();
     let live = countersign_auth::account::Live::new();
     let (plane, line_with) = with_lines(&upstream, |setup| {
         (setup.rules.websocket, setup.rules.live) = (true, Some(live.clone()));
