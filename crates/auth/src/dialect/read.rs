@@ -4,6 +4,7 @@ mod answers;
 mod credentials;
 mod endpoints;
 mod given;
+mod on_surface;
 mod services;
 
 use std::sync::Arc;

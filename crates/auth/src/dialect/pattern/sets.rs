@@ -15,7 +15,7 @@ use std::iter::repeat_n;
 use http::Method;
 use smallvec::SmallVec;
 
-use super::{PathCase, Pattern, Patterns, Segment};
+use super::{Exactness, PathCase, Pattern, Patterns, Segment};
 
 /// Two patterns of a table, of which the more exact one decides about requests that the other one is about as well.
 #[derive(Debug)]
@@ -248,6 +248,33 @@ impl<T> Patterns<T> {
             beside.filter(|(_, other, _)| other.admits(method) && other.covers_paths(at, self.case));
         let (_, other, item) = all.next()?;
         (!at.covers_paths(other, self.case)).then_some((other, item))
+    }
+
+    /// What decides by a method at all paths of a pattern, and what is more exact and decides about some requests of it, by
+    /// whatever method.
+    pub(crate) fn deciding<'p>(
+        &'p self,
+        at: &Pattern,
+        method: &Method,
+    ) -> (Option<&'p T>, Vec<(&'p Pattern, &'p T)>) {
+        let mut exceptions = Vec::new();
+        for (_, other, item) in self.index.beside(at).into_iter().filter_map(|place| self.entries.get(place))
+        {
+            if other.admits(method) && other.covers_paths(at, self.case) {
+                return (Some(item), exceptions);
+            }
+            if other.overlaps(at, self.case) {
+                exceptions.push((other, item));
+            }
+        }
+        (None, exceptions)
+    }
+
+    /// Whether a pattern that is more exact than that matches all that this one matches.
+    pub(crate) fn names(&self, wanted: &Pattern, than: Exactness) -> bool {
+        let beside = self.index.beside(wanted).into_iter().filter_map(|place| self.entries.get(place));
+        let mut more_exact = beside.take_while(|(exactness, _, _)| *exactness > than);
+        more_exact.any(|(_, pattern, _)| pattern.covers(wanted, self.case))
     }
 
     /// Whether one of the patterns before a place matches all that this one matches.

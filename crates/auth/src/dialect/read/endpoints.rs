@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use super::answers::{self, Families, Whose};
+use super::on_surface::{Ground, Said};
 use super::{Context, credentials_named, is_empty, patterns, services, some_places, values};
 use crate::dialect::operation::Operation;
-use crate::dialect::pattern::{Pattern, Patterns, Segments};
+use crate::dialect::pattern::Patterns;
 use crate::dialect::place::Place;
 use crate::dialect::source::{At, Table, did_you_mean};
 use crate::dialect::variables::Scope;
@@ -20,8 +21,10 @@ pub(super) fn sites(
     families: &Families,
 ) -> Patterns<Arc<Site>> {
     let mut entries = Vec::new();
-    for (name, table) in root.tables("endpoint") {
-        let patterns = patterns(&table);
+    let tables: Vec<_> =
+        root.tables("endpoint").into_iter().map(|(name, table)| (name, patterns(&table), table)).collect();
+    let ground = Ground::new(surfaces, &tables, context);
+    for (name, patterns, table) in tables {
         let accepts = credentials_named(&table, "accepts", context);
         if accepts_given(&table) && is_empty(&table, "accepts") {
             table.complain("`accepts` names nobody; name credentials, or [\"anonymous\"]");
@@ -31,8 +34,13 @@ pub(super) fn sites(
             continue;
         };
         let endpoint = Arc::new(endpoint);
+        let said = Said {
+            operation: endpoint.operation,
+            accepts: accepts.as_ref(),
+            when: !endpoint.when.is_empty(),
+        };
         for At { value: pattern, span } in patterns {
-            let surface = match surface_of(&pattern, surfaces) {
+            let surface = match ground.surface_of(&pattern, &said) {
                 Ok(surface) => surface,
                 Err(message) => {
                     table.problem(span, message);
@@ -64,30 +72,6 @@ pub(super) fn sites(
 
 fn accepts_given(table: &Table<'_, '_>) -> bool {
     table.raw("accepts").is_some()
-}
-
-/// The surface that a call lies on: that of any request which the pattern matches.
-fn surface_of(pattern: &Pattern, surfaces: &Patterns<Arc<Surface>>) -> Result<Arc<Surface>, String> {
-    let path = pattern.sample_path();
-    let any = [http::Method::GET];
-    let methods = if pattern.methods().is_empty() { &any } else { pattern.methods() };
-    let mut found: Option<Arc<Surface>> = None;
-    let segments = Segments::of(&path);
-    for method in methods {
-        let Some((surface, _)) = surfaces.matching(method, &segments).next() else {
-            return Err(format!("`{pattern}` lies on no surface, so nothing says how it refuses"));
-        };
-        match &found {
-            Some(other) if !Arc::ptr_eq(other, surface) => {
-                return Err(format!(
-                    "`{pattern}` lies on [surface.{}] and on [surface.{}]; write an endpoint for each",
-                    other.name, surface.name
-                ));
-            }
-            Some(_) | None => found = Some(Arc::clone(surface)),
-        }
-    }
-    found.ok_or_else(|| format!("`{pattern}` lies on no surface, so nothing says how it refuses"))
 }
 
 fn endpoint(name: String, table: &Table<'_, '_>, context: &Context) -> Option<(Endpoint, answers::Written)> {
