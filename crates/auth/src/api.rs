@@ -1,5 +1,6 @@
 //! A dialect at work: one API with its deployment, lifetimes, routes and tenants.
 
+mod csrf_header;
 pub mod digest;
 pub mod logins;
 mod options;
@@ -47,6 +48,8 @@ pub struct Api {
     pub(crate) realm: String,
     pub(crate) csrf_on: bool,
     pub(crate) csrf_header: Option<(HeaderName, String)>,
+    /// Where CSRF proofs ride here.
+    pub(crate) csrf_places: Vec<Place>,
     plans: BTreeMap<Arc<str>, TokenPlan>,
     pub(crate) policy: Policy,
     pub(crate) tenants: Vec<String>,
@@ -142,15 +145,7 @@ impl Api {
         let name: Arc<str> = options.name.as_str().into();
         let kinds = Kind::all(&name, &options.objects, &mut mistakes);
         let policy = Policy::new(&dialect, &options.routes, &kinds, &mut mistakes);
-        let csrf_header = options.csrf_header.as_ref().and_then(|name| {
-            let header = HeaderName::from_bytes(name.as_bytes());
-            if header.is_err() {
-                mistakes.push(format!("`{name}` is no header name"));
-            }
-            let place = header.as_ref().ok().map(|header| Place::Header(header.clone(), name.clone()));
-            mistakes.extend(place.and_then(|place| place.cannot_carry()));
-            Some((header.ok()?, name.clone()))
-        });
+        let csrf_header = csrf_header::settled(&dialect, options.csrf_header.as_deref(), &mut mistakes);
         if !mistakes.is_empty() {
             let problem = |message| Problem {
                 file: format!("api `{}`", options.name),
@@ -168,6 +163,7 @@ impl Api {
             on,
             realm,
             csrf_on: !options.csrf_off,
+            csrf_places: csrf_header::places(&dialect, csrf_header.as_ref()),
             csrf_header,
             plans,
             policy,

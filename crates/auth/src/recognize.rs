@@ -335,15 +335,9 @@ impl Finder<'_> {
     }
 
     fn csrf(&self) -> Result<Option<Secret>, Refusal> {
-        let Some(csrf) = self.api.dialect.csrf.as_ref().filter(|_| self.api.csrf_on) else { return Ok(None) };
         let mut shown = None;
-        let renamed = self.api.csrf_header.as_ref();
-        for place in &csrf.places {
-            let place = match (place, renamed) {
-                (Place::Header(..), Some((name, text))) => Place::Header(name.clone(), text.clone()),
-                (place, _) => place.clone(),
-            };
-            let value = one_value(&place, self.request, self.taken, &[], self.api)?;
+        for place in self.api.csrf_places.iter().filter(|_| self.api.csrf_on) {
+            let value = one_value(place, self.request, self.taken, &[], self.api)?;
             if let Some(value) = value {
                 if shown.is_some() {
                     return Err(Refusal::new(Reason::Ambiguous, "the csrf proof came twice"));

@@ -133,7 +133,8 @@ impl Api {
     /// session headers and challenges. `neighbours` are those of [`Api::take`]; answered with those of them that the
     /// upstream set, each once, which its own clients will never bring back.
     pub fn remove_own_names(&self, headers: &mut HeaderMap, neighbours: &[Arc<str>]) -> Vec<Arc<str>> {
-        for name in self.dialect.answer_headers.iter() {
+        let renamed = self.csrf_header.iter().map(|(name, _)| name);
+        for name in self.dialect.answer_headers.iter().chain(renamed) {
             headers.remove(name);
         }
         if !headers.contains_key(SET_COOKIE) {

@@ -12,6 +12,7 @@
 
 mod common;
 mod crossing;
+mod csrf_header;
 mod recognition;
 mod refused;
 mod tutorial;
