@@ -1,6 +1,7 @@
 //! From the tables of a file to the structures of a dialect.
 
 mod answers;
+mod arriving;
 mod credentials;
 mod endpoints;
 mod given;
@@ -37,6 +38,8 @@ pub(super) struct Context {
     pub(super) tokens: Vec<Arc<TokenRule>>,
     pub(super) credentials: Vec<Arc<CredentialRule>>,
     pub(super) cookies: Vec<Arc<CookieRule>>,
+    pub(super) csrf_places: Vec<Place>,
+    pub(super) passes: Vec<HeaderName>,
     pub(super) path_case: PathCase,
     /// Tables of the file, so that one with a mistake in it is not also called unknown.
     pub(super) declared: Vec<String>,
@@ -113,6 +116,8 @@ pub(super) fn dialect(source: &Source<'_>) -> Option<Dialect> {
         tokens: Vec::new(),
         credentials: Vec::new(),
         cookies: Vec::new(),
+        csrf_places: Vec::new(),
+        passes: header_names(&root, "passes"),
         path_case,
         declared: declared(&root),
         mounted: services::mounted(&root),
@@ -120,12 +125,12 @@ pub(super) fn dialect(source: &Source<'_>) -> Option<Dialect> {
     let media_from = media_from(&root);
     let date = date(&root);
     let realm = realm(&root);
-    let passes = header_names(&root, "passes");
     context.tokens = credentials::tokens(&root);
     context.credentials = credentials::credentials(&root, &context);
     check::jwt_tokens(&root, &context);
     context.cookies = cookies(&root, &context);
     let csrf = csrf(&root, &context);
+    context.csrf_places = csrf.as_ref().map(|csrf| csrf.places.clone()).unwrap_or_default();
     let families = answers::families(&root, &context);
     let surfaces = surfaces(&root, &context, &families);
     let stamps = stamps(&root, &context);
@@ -159,7 +164,7 @@ pub(super) fn dialect(source: &Source<'_>) -> Option<Dialect> {
         date,
         realm,
         keys: context.keys,
-        passes,
+        passes: context.passes,
         tokens: context.tokens,
         credentials: context.credentials,
         csrf,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::answers::{self, Families, Whose};
+use super::arriving::{never_told, no_condition};
 use super::on_surface::{Ground, Said};
 use super::{Context, credentials_named, is_empty, patterns, services, some_places, values};
 use crate::dialect::operation::Operation;
@@ -93,7 +94,7 @@ fn endpoint(name: String, table: &Table<'_, '_>, context: &Context) -> Option<(E
         }
         reason
     });
-    let inputs = inputs(table, operation);
+    let inputs = inputs(table, operation, context);
     let options = services::options(table, operation);
     let unless = unless(table, context);
     let answer_table = table.table("answer");
@@ -159,37 +160,20 @@ fn operation(table: &Table<'_, '_>) -> Option<Operation> {
     operation
 }
 
-/// Conditions are looked at while nothing is known but what is left of the request without its credentials.
-fn can_be_condition(place: &Place, context: &Context) -> bool {
-    let mut carriers = context.credentials.iter().flat_map(|rule| &rule.parts).flat_map(|part| &part.places);
-    match place {
-        Place::Header(name, _) => {
-            !carriers.any(|carrier| matches!(carrier, Place::Header(other, _) if other == name))
-        }
-        Place::Query(_) | Place::Body(_) => true,
-        Place::Cookie(_)
-        | Place::Path(_)
-        | Place::Authorization(_)
-        | Place::AuthorizationAssigned(_)
-        | Place::AuthorizationBare => false,
-    }
-}
-
 fn when(table: &Table<'_, '_>, context: &Context) -> Vec<(Place, String)> {
     let Some(inner) = table.table("when") else { return Vec::new() };
     let mut when = Vec::new();
     for key in inner.keys() {
         let value = inner.text(&key.value);
-        match (Place::parse(&key.value), value) {
-            (Ok(place), _) if !can_be_condition(&place, context) => {
-                inner.problem(
-                    key.span,
-                    "a condition looks at \"header …\", \"query …\" or \"body …\", and at no credential",
-                );
+        match Place::parse(&key.value) {
+            Ok(place) => {
+                if let Some(message) = no_condition(&place, context) {
+                    inner.problem(key.span, message);
+                } else if let Some(value) = value {
+                    when.push((place, value.value));
+                }
             }
-            (Ok(place), Some(value)) => when.push((place, value.value)),
-            (Err(message), _) => inner.problem(key.span, message),
-            (Ok(_), None) => {}
+            Err(message) => inner.problem(key.span, message),
         }
     }
     when
@@ -213,7 +197,11 @@ fn reads(table: &Table<'_, '_>) -> Vec<Encoding> {
     reads
 }
 
-fn inputs(table: &Table<'_, '_>, operation: Option<Operation>) -> Vec<(String, Vec<Place>)> {
+fn inputs(
+    table: &Table<'_, '_>,
+    operation: Option<Operation>,
+    context: &Context,
+) -> Vec<(String, Vec<Place>)> {
     let Some(inner) = table.table("inputs") else { return Vec::new() };
     let mut inputs = Vec::new();
     for key in inner.keys() {
@@ -227,6 +215,9 @@ fn inputs(table: &Table<'_, '_>, operation: Option<Operation>) -> Vec<(String, V
             }
         }
         let places = some_places(&inner, &key.value);
+        for message in places.iter().filter_map(|place| never_told(place, context)) {
+            inner.problem(key.span.clone(), message);
+        }
         inputs.push((key.value, places));
     }
     inputs
