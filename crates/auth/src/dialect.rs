@@ -314,6 +314,17 @@ pub(crate) struct Endpoint {
     pub(crate) sets_cookies: bool,
 }
 
+impl Endpoint {
+    /// The session that it issues and its answer prints: the one that CSRF proofs are bound to, or else the first.
+    pub(crate) fn session(&self, dialect: &Dialect) -> Option<&Arc<TokenRule>> {
+        let is_bound = |rule: &&Arc<TokenRule>| {
+            dialect.csrf.as_ref().is_some_and(|csrf| csrf.bound_to.word == rule.word)
+        };
+        let first = || self.issues.iter().find(|rule| rule.kind == TokenKind::Session);
+        self.issues.iter().find(is_bound).or_else(first)
+    }
+}
+
 /// What is accepted at a path, and how it refuses there: an endpoint on its surface, or a surface alone.
 #[derive(Debug)]
 pub(crate) struct Site {

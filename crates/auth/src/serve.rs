@@ -251,11 +251,8 @@ impl Call<'_> {
             }
         };
         let issued: Vec<Issued> = issued.into_iter().chain(signed).collect();
-        let bound = self.api.dialect.csrf.as_ref().map(|csrf| &csrf.bound_to.word);
-        let session = issued
-            .iter()
-            .find(|issued| bound.is_some_and(|word| *word == issued.word))
-            .or_else(|| issued.iter().find(|issued| self.is_session(&issued.word)));
+        let word = self.endpoint.session(&self.api.dialect).map(|rule| &rule.word);
+        let session = issued.iter().find(|issued| word.is_some_and(|word| *word == issued.word));
         let caller = Caller { session: session.map(SessionView::issued), issued: &issued, ..self.caller() };
         self.answer(&caller)
     }
@@ -276,10 +273,6 @@ impl Call<'_> {
 
     fn is_refresh(&self, word: &str) -> bool {
         self.kind(word) == Some(TokenKind::Refresh)
-    }
-
-    fn is_session(&self, word: &str) -> bool {
-        self.kind(word) == Some(TokenKind::Session)
     }
 
     /// The session that a login puts an end to: the one whose cookie came with it (T-E1).

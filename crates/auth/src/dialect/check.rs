@@ -3,6 +3,7 @@
 //! The checks that depend on which credentials are on run twice: for each deployment when the file is loaded, and
 //! again for an API after its own `enable` and `disable`.
 
+mod cookies;
 mod enabled;
 mod logins;
 
@@ -189,7 +190,8 @@ fn is_refresh(rule: &CredentialRule) -> bool {
 
 /// What must hold of the file as a whole.
 pub(super) fn dialect(root: &Table<'_, '_>, dialect: &Dialect) {
-    cookies_need_csrf(root, dialect);
+    cookies::need_csrf(root, dialect);
+    cookies::hold_what_is_issued(root, dialect);
     surfaces(root, dialect);
     ties(root, dialect);
     passes(root, dialect);
@@ -237,21 +239,6 @@ pub(crate) fn is_on(rule: &CredentialRule, deployment: Option<&str>) -> bool {
         (None, _) => true,
         (Some(names), Some(deployment)) => names.iter().any(|name| name == deployment),
         (Some(_), None) => false,
-    }
-}
-
-fn cookies_need_csrf(root: &Table<'_, '_>, dialect: &Dialect) {
-    for (name, table) in root.tables("credential") {
-        let Some(rule) = dialect.credentials.iter().find(|rule| *rule.name == *name) else { continue };
-        let listed = dialect
-            .csrf
-            .as_ref()
-            .is_some_and(|csrf| csrf.credentials.iter().any(|name| **name == *rule.name));
-        if rule.in_cookie() && !listed {
-            table.complain(
-                "rides in a cookie, but `csrf.for` does not list it: any foreign page could use it",
-            );
-        }
     }
 }
 
