@@ -6,6 +6,7 @@
 mod cookies;
 mod enabled;
 mod logins;
+mod places;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -15,12 +16,13 @@ use http::{HeaderName, Method};
 use super::read::Context;
 use crate::canonical::header_name::{folded, folds_to, is_decisive};
 pub(crate) use crate::dialect::check::enabled::enabled;
+pub(super) use crate::dialect::check::places::companions;
 use crate::dialect::operation::Operation;
 use crate::dialect::pattern::{Pattern, Segments};
 use crate::dialect::place::Place;
 use crate::dialect::source::Table;
 use crate::dialect::template::Template;
-use crate::dialect::{CredentialRule, Dialect, Endpoint, Scheme, Site, Surface, pattern_text};
+use crate::dialect::{CredentialRule, Dialect, Endpoint, Scheme, Site, Surface};
 use crate::intake;
 use crate::token::TokenKind;
 
@@ -153,22 +155,14 @@ pub(super) fn site(
         table.complain(format!("`{}` is a refresh token; only operation \"issue\" takes it", rule.name));
     }
     // The surface's own complaint is enough where the list is the surface's.
-    if accepts_given && endpoint.reads.is_empty() && site.accepts.iter().any(|rule| rule.in_body()) {
+    if accepts_given && endpoint.reads.is_empty() && site.accepts.iter().any(|rule| rule.needs_body()) {
         table.complain(READS);
     }
     if let Some(message) = shows_cookie(&endpoint.answer.headers, site.accepts.iter()) {
         table.complain(message);
     }
     logins::site(table, span, pattern, site);
-    for (_, places) in &endpoint.inputs {
-        for place in places {
-            if let Place::Path(name) = place
-                && !pattern.has_variable(name)
-            {
-                table.problem(span.clone(), format!("`{}` has no {{{name}}}", pattern_text(pattern)));
-            }
-        }
-    }
+    places::site(table, span, pattern, site);
     let safe = [Method::GET, Method::HEAD];
     if operation.changes() && !endpoint.forward && safe.iter().any(|method| pattern.admits(method)) {
         table.problem(
@@ -198,6 +192,7 @@ pub(super) fn dialect(root: &Table<'_, '_>, dialect: &Dialect) {
     assertion(root, dialect);
     keys(root, dialect);
     holders(root, dialect);
+    places::optional(root, dialect);
     for (name, table) in root.tables("credential") {
         let rule = dialect.credentials.iter().find(|rule| *rule.name == *name);
         let default = dialect.deployments.first();
@@ -246,9 +241,13 @@ fn surfaces(root: &Table<'_, '_>, dialect: &Dialect) {
     for (name, table) in root.tables("surface") {
         let Some(surface) = surface_named(dialect, &name) else { continue };
         for rule in &surface.accepts {
-            if rule.is_of_a_call() {
-                let where_it_is =
-                    if rule.in_body() { "rides in the body" } else { "is what an issuer sends back" };
+            let why = match (rule.is_of_a_call(), rule.in_body(), rule.needs_body()) {
+                (_, true, _) => Some("rides in the body"),
+                (true, false, _) => Some("is what an issuer sends back"),
+                (false, false, true) => Some("has a part in the body"),
+                (false, false, false) => None,
+            };
+            if let Some(where_it_is) = why {
                 table.complain(format!("`{}` {where_it_is}; only an endpoint can accept it", rule.name));
             }
             if is_refresh(rule) {

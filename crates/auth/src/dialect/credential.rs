@@ -18,6 +18,12 @@ impl CredentialRule {
         self.primary_is(|place| matches!(place, Place::Body(_)))
     }
 
+    /// Whether some part of it can ride in a call's body alone: what does not read the body would never see that.
+    pub(crate) fn needs_body(&self) -> bool {
+        let in_body = |part: &Part| part.places.iter().all(|place| matches!(place, Place::Body(_)));
+        self.in_body() || self.parts.iter().any(in_body)
+    }
+
     /// Whether it belongs to a call of its own, so that only an endpoint can accept it, and nothing else decides
     /// there: it rides in the body, or is what a browser brings back from an issuer.
     pub(crate) fn is_of_a_call(&self) -> bool {

@@ -438,6 +438,9 @@ fn surfaces(root: &Table<'_, '_>, context: &Context, families: &answers::Familie
         if table.raw("errors").is_none() {
             table.complain("`errors` is missing: which family of answers it refuses with");
         }
+        for At { value: pattern, span } in &patterns {
+            check::companions(&table, span, pattern, &accepts);
+        }
         table.finish();
         let surface = Arc::new(Surface {
             name,

@@ -75,7 +75,7 @@ fn one_body(
     is_on: &dyn Fn(&CredentialRule) -> bool,
     mistakes: &mut Vec<(String, String)>,
 ) {
-    let mut bodies = accepts.iter().filter(|rule| is_on(rule) && rule.in_body());
+    let mut bodies = accepts.iter().filter(|rule| is_on(rule) && rule.needs_body());
     if let (Some(a), Some(b)) = (bodies.next(), bodies.next())
         && !share_a_place(a, b)
     {

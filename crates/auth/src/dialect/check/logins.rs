@@ -42,11 +42,4 @@ pub(super) fn site(table: &Table<'_, '_>, span: &Range<usize>, pattern: &Pattern
             format!("browsers come back by GET, which `{}` does not take", pattern_text(pattern)),
         );
     }
-    for place in rule.primary().iter().flat_map(|part| &part.places) {
-        if let Place::Path(name) = place
-            && !pattern.has_variable(name)
-        {
-            table.problem(span.clone(), format!("`{}` has no {{{name}}}", pattern_text(pattern)));
-        }
-    }
 }
