@@ -2,6 +2,7 @@
 
 mod answers;
 mod arriving;
+mod carriers;
 mod credentials;
 mod endpoints;
 mod given;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Context, some_places};
+use super::{Context, carriers, some_places};
 use crate::account::{APPLICATIONS, KINDS as ACCOUNT_KINDS, USERS};
 use crate::dialect::part::{Part, PartName};
 use crate::dialect::place::Place;
@@ -179,6 +179,7 @@ fn credential(
         table.complain("`from` is missing: where it rides");
     }
     let parts = parts(table, scheme)?;
+    carriers::fit(table, scheme, &parts);
     let token = token_of(table, scheme, token, context);
     if accounts.is_none() && some_say_accounts {
         table.complain("other credentials name their `accounts`; say which ones this proves");
@@ -400,12 +401,6 @@ fn parts(table: &Table<'_, '_>, scheme: Scheme) -> Option<Vec<Part>> {
         table.complain(
             "a password rides in \"authorization Basic\", or in a table with `user` and `password`",
         );
-        return None;
-    }
-    let is_digest =
-        |place: &Place| matches!(place, Place::Authorization(word) if word.eq_ignore_ascii_case("digest"));
-    if scheme == Scheme::Digest && !places.iter().all(is_digest) {
-        table.complain("a digest response rides in \"authorization Digest\"");
         return None;
     }
     if places.is_empty() { None } else { Some(vec![Part { name: PartName::Value, places, required: true }]) }
