@@ -162,6 +162,12 @@ pub struct Attributes<'a> {
 #[error("cookie has a {0} that cannot be sent")]
 pub struct SetCookieError(&'static str);
 
+/// Whether a cookie may be called so: a token (RFC 9110 section 5.6.2).
+pub(crate) fn is_name(name: &str) -> bool {
+    let good = |byte: u8| byte.is_ascii_graphic() && !br#"()<>@,;:\"/[]?={}"#.contains(&byte);
+    !name.is_empty() && name.bytes().all(good)
+}
+
 /// The `Set-Cookie` line of a cookie (RFC 6265 section 4.1).
 ///
 /// # Errors
@@ -172,10 +178,9 @@ pub fn set_cookie(
     value: &str,
     attributes: &Attributes<'_>,
 ) -> Result<HeaderValue, SetCookieError> {
-    let good_name = |byte: u8| byte.is_ascii_graphic() && !br#"()<>@,;:\"/[]?={}"#.contains(&byte);
     let good_value = |byte: u8| byte.is_ascii_graphic() && !br#"",;\"#.contains(&byte);
     let good_path = |byte: u8| matches!(byte, b' '..=b'~') && byte != b';';
-    if name.is_empty() || !name.bytes().all(good_name) {
+    if !is_name(name) {
         return Err(SetCookieError("name"));
     }
     if !value.bytes().all(good_value) {

@@ -4,6 +4,7 @@
 //! again for an API after its own `enable` and `disable`.
 
 mod cookies;
+mod dead;
 mod enabled;
 mod logins;
 mod places;
@@ -87,6 +88,11 @@ pub(super) fn endpoint(table: &Table<'_, '_>, endpoint: &Endpoint) {
         (Operation::Refuse, None) => table.complain("`refuse` needs `reason`"),
         (Operation::Refuse, Some(_)) | (_, None) => {}
         (_, Some(_)) => table.complain("`reason` goes with operation \"refuse\""),
+    }
+    if operation == Operation::Refuse && table.raw("answer").is_some() {
+        table.complain(
+            "`refuse` answers as its reason does: leave `answer` out, and say in `on` what is otherwise here",
+        );
     }
     issues(table, endpoint);
     logins::endpoint(table, endpoint);
@@ -193,6 +199,7 @@ pub(super) fn dialect(root: &Table<'_, '_>, dialect: &Dialect) {
     keys(root, dialect);
     holders(root, dialect);
     places::optional(root, dialect);
+    dead::dialect(root, dialect);
     for (name, table) in root.tables("credential") {
         let rule = dialect.credentials.iter().find(|rule| *rule.name == *name);
         let default = dialect.deployments.first();

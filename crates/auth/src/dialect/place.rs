@@ -5,6 +5,7 @@ use std::fmt;
 use http::HeaderName;
 
 use crate::canonical::header_name::{folded, is_decisive};
+use crate::cookie::is_name;
 
 /// One place.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +51,7 @@ impl Place {
                 }
                 Ok(Self::Header(header, name))
             }
+            "cookie" if !is_name(&name) => Err(format!("`{name}` is no cookie name")),
             "cookie" => Ok(Self::Cookie(name)),
             "query" => Ok(Self::Query(name)),
             "body" => Ok(Self::Body(name)),

@@ -186,9 +186,9 @@ pub(super) fn answer(table: &Table<'_, '_>, context: &Context, scope: &Scope, bo
         challenge: table.flag("challenge"),
         phrase,
     };
-    if read.status == Some(204) {
+    if let Some(status @ (204 | 205 | 304)) = read.status {
         if !read.bodies.is_empty() {
-            table.complain("204 has no body");
+            table.complain(format!("{status} has no body"));
         }
     } else {
         no_media_type(table, &read.headers);
