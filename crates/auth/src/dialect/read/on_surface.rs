@@ -44,7 +44,7 @@ impl<'g> Ground<'g> {
     /// A variable of its path can be a word by which a more exact surface begins: there the call would let in, and
     /// refuse, as on the wider one. So the two have to be alike in all that the call takes over, or another call is there.
     pub(super) fn surface_of(&self, pattern: &Pattern, said: &Said<'_>) -> Result<Arc<Surface>, String> {
-        let (surface, exceptions) = self.found(pattern)?;
+        let Found { surface, exceptions } = self.found(pattern)?;
         for (exception, other) in exceptions {
             let (own, others) = (TakenOver::of(surface, said), TakenOver::of(other, said));
             let is_another = |both: &Pattern| {
@@ -67,11 +67,7 @@ impl<'g> Ground<'g> {
         Ok(Arc::clone(surface))
     }
 
-    /// The surface that has all of its paths, and the more exact ones that have some.
-    fn found(
-        &self,
-        pattern: &Pattern,
-    ) -> Result<(&'g Arc<Surface>, Vec<(&'g Pattern, &'g Arc<Surface>)>), String> {
+    fn found(&self, pattern: &Pattern) -> Result<Found<'g>, String> {
         let any = [http::Method::GET];
         let methods = if pattern.methods().is_empty() { &any } else { pattern.methods() };
         let nowhere = || format!("`{pattern}` lies on no surface, so nothing says how it refuses");
@@ -91,8 +87,14 @@ impl<'g> Ground<'g> {
             }
             exceptions.extend(before);
         }
-        Ok((found.ok_or_else(nowhere)?, exceptions))
+        Ok(Found { surface: found.ok_or_else(nowhere)?, exceptions })
     }
+}
+
+/// The surface that has all paths of a call, and the more exact patterns that have some, with theirs.
+struct Found<'g> {
+    surface: &'g Arc<Surface>,
+    exceptions: Vec<(&'g Pattern, &'g Arc<Surface>)>,
 }
 
 /// What a call takes over of a surface.
