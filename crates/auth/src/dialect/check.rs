@@ -8,6 +8,7 @@ mod dead;
 mod enabled;
 mod logins;
 mod places;
+mod signed;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use super::read::Context;
 use crate::canonical::header_name::{folded, folds_to, is_decisive};
 pub(crate) use crate::dialect::check::enabled::enabled;
 pub(super) use crate::dialect::check::places::companions;
+pub(super) use crate::dialect::check::signed::tokens as jwt_tokens;
 use crate::dialect::operation::Operation;
 use crate::dialect::pattern::{Pattern, Segments};
 use crate::dialect::place::Place;
@@ -26,21 +28,6 @@ use crate::dialect::template::Template;
 use crate::dialect::{CredentialRule, Dialect, Endpoint, Scheme, Site, Surface};
 use crate::intake;
 use crate::token::TokenKind;
-
-/// A JWT word must name a credential that can read what it issues.
-pub(super) fn jwt_tokens(root: &Table<'_, '_>, context: &Context) {
-    for (word, table) in root.tables("token") {
-        let Some(name) = table.text("credential") else { continue };
-        let reads =
-            context.credentials.iter().any(|rule| *rule.name == *name.value && rule.scheme == Scheme::Jwt);
-        if !reads {
-            table.problem(
-                name.span,
-                format!("`{}` is no credential of scheme \"jwt\" that could read `{word}`", name.value),
-            );
-        }
-    }
-}
 
 /// A stamp must not hand a script what the browser keeps from it.
 pub(super) fn stamp(
@@ -197,7 +184,7 @@ pub(super) fn dialect(root: &Table<'_, '_>, dialect: &Dialect) {
     passes(root, dialect);
     assertion(root, dialect);
     keys(root, dialect);
-    holders(root, dialect);
+    signed::holders(root, dialect);
     places::optional(root, dialect);
     dead::dialect(root, dialect);
     for (name, table) in root.tables("credential") {
@@ -421,33 +408,6 @@ fn assertion(root: &Table<'_, '_>, dialect: &Dialect) {
                 line.span,
                 format!("headers: {reader} looks at `{name}`, and what is told to services is taken out of requests"),
             );
-        }
-    }
-}
-
-/// A signed token is read back as one of the accounts that it was issued to, and buys no other of its kind: it cannot be
-/// ended, so it would be good for ever.
-fn holders(root: &Table<'_, '_>, dialect: &Dialect) {
-    for site in dialect.sites.items() {
-        let Some(endpoint) = &site.endpoint else { continue };
-        for token in &endpoint.issues {
-            let reads = |rule: &&Arc<CredentialRule>| token.jwt_credential.as_deref() == Some(&*rule.name);
-            let Some(reader) = dialect.credentials.iter().find(reads) else { continue };
-            if site.accepts.iter().any(|rule| rule.name == reader.name) {
-                let message = format!(
-                    "issues `{}` to `{}`, which reads it: a token that buys its successor never ends",
-                    token.word, reader.name
-                );
-                complain_at(root, "endpoint", &endpoint.name, message);
-            }
-            let Some(other) = site.accepts.iter().find(|rule| rule.accounts != reader.accounts) else {
-                continue;
-            };
-            let message = format!(
-                "issues `{}` to {}, which `{}` proves; `{}` reads it as a token of {}",
-                token.word, other.accounts, other.name, reader.name, reader.accounts
-            );
-            complain_at(root, "endpoint", &endpoint.name, message);
         }
     }
 }

@@ -93,7 +93,7 @@ pub(super) const TABLES: [Described; 12] = [
             (
                 "credential",
                 "name of a credential",
-                "For `jwt`, required: the credential that reads these tokens; issuer, audience and claims are its own, in reverse. Beside them stand `api`, `account`, `proofs_from` and `auth_time`, by which the gate knows its own.",
+                "For `jwt`, required: the credential that reads these tokens; issuer, audience and claims are its own, in reverse. Beside them stand `api`, `account`, `proofs_from` and `auth_time`, by which the gate knows its own; no claim of that credential is called so, like one of the standard's times, or is a pointer.",
             ),
         ],
     },
