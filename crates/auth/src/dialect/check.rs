@@ -6,6 +6,7 @@
 mod cookies;
 mod dead;
 mod enabled;
+mod keys;
 mod logins;
 mod places;
 mod signed;
@@ -183,7 +184,7 @@ pub(super) fn dialect(root: &Table<'_, '_>, dialect: &Dialect) {
     ties(root, dialect);
     passes(root, dialect);
     assertion(root, dialect);
-    keys(root, dialect);
+    keys::dialect(root, dialect);
     signed::holders(root, dialect);
     places::optional(root, dialect);
     dead::dialect(root, dialect);
@@ -424,19 +425,4 @@ fn reader(dialect: &Dialect, folded: &str) -> Option<String> {
             || endpoint.inputs.iter().flat_map(|(_, places)| places).any(is_it)
     });
     found.map(|endpoint| format!("endpoint.{}", endpoint.name))
-}
-
-/// Key operations need a kind of key.
-fn keys(root: &Table<'_, '_>, dialect: &Dialect) {
-    if dialect.tokens.iter().any(|rule| rule.kind == TokenKind::Key) {
-        return;
-    }
-    for site in dialect.sites.items() {
-        if let Some(endpoint) = &site.endpoint
-            && endpoint.operation.is_about_keys()
-        {
-            let message = format!("`{}` needs a [token.WORD] of kind \"key\"", endpoint.operation.name());
-            complain_at(root, "endpoint", &endpoint.name, message);
-        }
-    }
 }

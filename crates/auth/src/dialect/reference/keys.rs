@@ -267,7 +267,11 @@ pub(super) const TABLES: [Described; 12] = [
                 "The encodings in which it reads a body. Required where something of the body is asked for.",
             ),
             ("inputs", "table: input = place or list", "What else the operation is told."),
-            ("issues", "list of tokens", "For `issue`, one or more; for `key-create`, one."),
+            (
+                "issues",
+                "list of tokens",
+                "For `issue`, one or more; for `key-create`, one. Where there are several tokens of kind `key`, each of the key operations names the one that it is about.",
+            ),
             ("answer", "answer", "Default: 200 without a body."),
             ("on", "table: reason = answer", "Refusals of this call, before those of its surface's family."),
             (
