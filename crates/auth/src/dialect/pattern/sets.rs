@@ -82,6 +82,13 @@ impl Pattern {
         common
     }
 
+    /// Its requests by one of its methods.
+    pub(crate) fn by(&self, method: &Method) -> Self {
+        let path = self.text.split_once(' ').map_or(self.text.as_str(), |(_, path)| path);
+        let text = format!("{method} {path}");
+        Self { methods: std::iter::once(method.clone()).collect(), text, ..self.clone() }
+    }
+
     /// Where a variable stands: from the beginning of the path, and from its end. A number that differs from path to
     /// path is none.
     pub(crate) fn place_of(&self, variable: &str) -> (Option<usize>, Option<usize>) {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Context;
+use crate::canonical::method::STANDARD;
 use crate::dialect::operation::Operation;
 use crate::dialect::pattern::{PathCase, Pattern, Patterns};
 use crate::dialect::source::{At, Table};
@@ -44,18 +45,15 @@ impl<'g> Ground<'g> {
     /// A variable of its path can be a word by which a more exact surface begins: there the call would let in, and
     /// refuse, as on the wider one. So the two have to be alike in all that the call takes over, or another call is there.
     pub(super) fn surface_of(&self, pattern: &Pattern, said: &Said<'_>) -> Result<Arc<Surface>, String> {
-        let Found { surface, exceptions } = self.found(pattern)?;
-        for (exception, other) in exceptions {
-            let (own, others) = (TakenOver::of(surface, said), TakenOver::of(other, said));
-            let is_another = |both: &Pattern| {
-                self.surfaces.names(both, exception.exactness(false))
-                    || self.certain.names(both, pattern.exactness(said.when))
-            };
-            let mut common = pattern.common(exception, self.case).into_iter();
-            if own != others
-                && let Some(both) = common.find(|both| !is_another(both))
+        let Found { surface, others } = self.found(pattern)?;
+        let own = TakenOver::of(surface, said);
+        for (other, common) in others {
+            let its = TakenOver::of(other, said);
+            let is_another = |both: &&Pattern| self.certain.names(both, pattern.exactness(said.when));
+            if own != its
+                && let Some(both) = common.iter().find(|both| !is_another(both))
             {
-                let only_who = TakenOver { who: None, ..own } == TakenOver { who: None, ..others };
+                let only_who = TakenOver { who: None, ..own } == TakenOver { who: None, ..its };
                 let way_out = if only_who { "say what it `accepts`, or write" } else { "write" };
                 return Err(format!(
                     "`{pattern}` lies on [surface.{}], and on [surface.{}] where it is `{both}`; {way_out} an endpoint \
@@ -68,33 +66,43 @@ impl<'g> Ground<'g> {
     }
 
     fn found(&self, pattern: &Pattern) -> Result<Found<'g>, String> {
-        let any = [http::Method::GET];
-        let methods = if pattern.methods().is_empty() { &any } else { pattern.methods() };
+        let is_for_any = pattern.methods().is_empty();
+        // What is about any method is about GET at least, and refuses others by the surface of GET where they have none.
+        let methods = if is_for_any { &STANDARD } else { pattern.methods() };
         let nowhere = || format!("`{pattern}` lies on no surface, so nothing says how it refuses");
         let mut found: Option<&Arc<Surface>> = None;
-        let mut exceptions = Vec::new();
+        let mut others = Vec::new();
         for method in methods {
-            let (everywhere, before) = self.surfaces.deciding(pattern, method);
-            let surface = everywhere.ok_or_else(nowhere)?;
-            match found {
-                Some(other) if !Arc::ptr_eq(other, surface) => {
+            let (everywhere, exceptions) = self.surfaces.deciding(pattern, method);
+            for (exception, surface) in exceptions {
+                let named = |both: &Pattern| self.surfaces.names(both, exception.exactness(false));
+                let common = pattern.common(exception, self.case).into_iter().filter(|both| !named(both));
+                others.push((surface, common.collect()));
+            }
+            match (everywhere, found) {
+                (None, Some(_)) if is_for_any => {}
+                (None, _) => return Err(nowhere()),
+                (Some(surface), None) => found = Some(surface),
+                (Some(surface), Some(other)) if Arc::ptr_eq(other, surface) => {}
+                (Some(surface), Some(_)) if is_for_any => {
+                    others.push((surface, vec![pattern.by(method)]));
+                }
+                (Some(surface), Some(other)) => {
                     return Err(format!(
                         "`{pattern}` lies on [surface.{}] and on [surface.{}]; write an endpoint for each",
                         other.name, surface.name
                     ));
                 }
-                Some(_) | None => found = Some(surface),
             }
-            exceptions.extend(before);
         }
-        Ok(Found { surface: found.ok_or_else(nowhere)?, exceptions })
+        Ok(Found { surface: found.ok_or_else(nowhere)?, others })
     }
 }
 
-/// The surface that has all paths of a call, and the more exact patterns that have some, with theirs.
+/// The surface that has all paths of a call, and those that have some of its requests, with these.
 struct Found<'g> {
     surface: &'g Arc<Surface>,
-    exceptions: Vec<(&'g Pattern, &'g Arc<Surface>)>,
+    others: Vec<(&'g Arc<Surface>, Vec<Pattern>)>,
 }
 
 /// What a call takes over of a surface.
@@ -127,6 +135,73 @@ impl<'s> TakenOver<'s> {
                 && own.is_some_and(|rules| rules.iter().any(is_there)),
             sign_in: surface.sign_in.as_deref(),
             refusals: Arc::as_ptr(&surface.refusals),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use std::fmt::Write as _;
+
+    use proptest::prelude::*;
+
+    use crate::dialect::Dialect;
+    use crate::dialect::pattern::Segments;
+
+    const TOKENS: &str = "schema = 1\nname = \"x\"\n[errors.all.any]\ntext = \"no\"\n";
+
+    /// A file of tokens that are told apart, surfaces that accept one each, and calls that say nothing of whom they accept.
+    fn file(surfaces: &[String], calls: &[String]) -> String {
+        let mut text = TOKENS.to_owned();
+        for (at, pattern) in surfaces.iter().enumerate() {
+            write!(
+                text,
+                "[token.t{at}]\nkind = \"access\"\nform = \"t{at}_{{base64url:43}}\"\nlifetime = \"1h\"\n\
+                 [credential.c{at}]\nscheme = \"token\"\ntoken = \"t{at}\"\nfrom = \"header X-C{at}\"\n\
+                 [surface.s{at}]\nat = \"{pattern}\"\naccepts = [\"c{at}\"]\nerrors = \"all\"\n"
+            )
+            .unwrap();
+        }
+        for (at, pattern) in calls.iter().enumerate() {
+            write!(
+                text,
+                "[endpoint.e{at}]\nat = \"{pattern}\"\noperation = \"show\"\nanswer = {{ status = 204 }}\n"
+            )
+            .unwrap();
+        }
+        text
+    }
+
+    fn patterns(count: std::ops::Range<usize>) -> impl Strategy<Value = Vec<String>> {
+        let one = ("(GET |POST |GET\\|POST )?", prop::collection::vec("a|b|\\*\\*|\\{[xyz]\\}", 0..4));
+        prop::collection::vec(one.prop_map(|(methods, path)| format!("{methods}/{}", path.join("/"))), count)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+
+        /// Wherever a file loads, each call lets in at each of its paths whom the surface there lets in.
+        #[test]
+        fn a16_a_call_accepts_what_is_accepted_where_it_lies(surfaces in patterns(0..4), calls in patterns(1..4)) {
+            let surfaces: Vec<_> = std::iter::once("/**".to_owned()).chain(surfaces).collect();
+            let Ok(dialect) = Dialect::load("x", &file(&surfaces, &calls)) else { return Ok(()) };
+            let names = ["a", "b", "any", "else"];
+            let mut paths = vec![String::new()];
+            for deep in 0..4 {
+                let longer: Vec<_> = paths.iter().filter(|path| path.matches('/').count() == deep).cloned().collect();
+                paths.extend(longer.iter().flat_map(|path| names.map(|name| format!("{path}/{name}"))));
+            }
+            for (path, method) in paths.iter().flat_map(|path| [(path, "GET"), (path, "POST"), (path, "PUT")]) {
+                let (method, segments) = (method.parse().unwrap(), Segments::of(path));
+                let call = dialect.sites.matching(&method, &segments).next();
+                let surface = dialect.surfaces.matching(&method, &segments).next();
+                if let (Some((call, _)), Some((surface, _))) = (call, surface) {
+                    let (own, its) = (call.accepts.first().unwrap(), surface.accepts.first().unwrap());
+                    prop_assert_eq!(&own.name, &its.name, "{} {}: {:?} {:?}", method, path, surfaces, calls);
+                }
+            }
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::transcript::root;
 
 /// Letters of the threats, and how many each has.
 const THREATS: [(char, usize); 7] =
-    [('A', 15), ('B', 13), ('C', 14), ('D', 15), ('E', 13), ('F', 12), ('G', 7)];
+    [('A', 16), ('B', 14), ('C', 14), ('D', 15), ('E', 13), ('F', 12), ('G', 7)];
 /// Protocols whose rules have rows, and how many each has.
 const RULES: [(&str, usize); 7] =
     [("NTLM", 10), ("KRB", 7), ("DIG", 9), ("LDAP", 7), ("JWT", 9), ("OIDC", 6), ("BAY", 11)];
