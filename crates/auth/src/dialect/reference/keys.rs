@@ -93,7 +93,7 @@ pub(super) const TABLES: [Described; 12] = [
             (
                 "credential",
                 "name of a credential",
-                "For `jwt`, required: the credential that reads these tokens; issuer, audience and claims are its own, in reverse. Beside them stand `api`, `account`, `proofs_from` and `auth_time`, by which the gate knows its own; no claim of that credential is called so, like one of the standard's times, or is a pointer.",
+                "For `jwt`, required: the credential that reads these tokens; issuer, audience and claims are its own, in reverse. Beside them stand `api`, `account`, `proofs_from` and `auth_time`, by which the gate knows its own: that credential reads none of these, of `iss`, `aud`, `iat`, `exp` and `nbf`, and none by a pointer.",
             ),
         ],
     },
@@ -247,7 +247,7 @@ pub(super) const TABLES: [Described; 12] = [
     },
     Described {
         table: "endpoint.NAME",
-        what: "A call that the gate answers itself. It lies on the surface that its path is on.",
+        what: "A call that the gate answers itself. It lies on the surface that its path is on. Where a variable of the path leads onto a more exact surface, the two agree in all that the call does not say itself, or another call stands there.",
         keys: &[
             ("at", "pattern or list, required", "Which requests."),
             (
