@@ -18,10 +18,10 @@ impl CredentialRule {
         self.primary_is(|place| matches!(place, Place::Body(_)))
     }
 
-    /// Whether some part of it can ride in a call's body alone: what does not read the body would never see that.
+    /// Whether some part that it cannot lack rides in a call's body alone: what does not read the body would never see that.
     pub(crate) fn needs_body(&self) -> bool {
         let in_body = |part: &Part| part.places.iter().all(|place| matches!(place, Place::Body(_)));
-        self.in_body() || self.parts.iter().any(in_body)
+        self.in_body() || self.parts.iter().filter(|part| part.required).any(in_body)
     }
 
     /// Whether it belongs to a call of its own, so that only an endpoint can accept it, and nothing else decides
