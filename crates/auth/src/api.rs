@@ -2,6 +2,7 @@
 
 mod csrf_header;
 pub mod digest;
+mod headers;
 pub mod logins;
 mod options;
 mod switches;
@@ -232,35 +233,6 @@ impl Api {
         stamps.filter(|(_, template)| template.names("csrf.")).map(|(name, _)| name)
     }
 
-    /// Headers that its clients send as credentials and CSRF proofs, and those that it passes as information.
-    pub fn headers_read(&self) -> impl Iterator<Item = &HeaderName> {
-        let parts =
-            self.dialect.credentials.iter().flat_map(|rule| &rule.parts).flat_map(|part| &part.places);
-        let proofs = self.dialect.csrf.iter().flat_map(|csrf| &csrf.places);
-        let named = parts.chain(proofs).filter_map(|place| match place {
-            Place::Header(name, _) => Some(name),
-            Place::Cookie(_)
-            | Place::Query(_)
-            | Place::Body(_)
-            | Place::Path(_)
-            | Place::Authorization(_)
-            | Place::AuthorizationAssigned(_)
-            | Place::AuthorizationBare => None,
-        });
-        let renamed = self.csrf_header.iter().map(|(name, _)| name);
-        named.chain(renamed).chain(&self.dialect.passes)
-    }
-
-    /// Headers that its answers have by its dialect: of calls, refusals and stamps.
-    pub fn headers_said(&self) -> impl Iterator<Item = &HeaderName> {
-        let sites = || self.dialect.sites.items().chain(self.dialect.surface_sites.items());
-        let calls =
-            sites().filter_map(|site| site.endpoint.as_ref()).flat_map(|endpoint| &endpoint.answer.headers);
-        let refusals = sites().flat_map(|site| site.refusals.headers());
-        let stamps = self.dialect.stamps.items().flat_map(|stamp| &stamp.headers);
-        calls.chain(stamps).map(|(name, _)| name).chain(refusals)
-    }
-
     /// Whether a browser sends by itself what proved this identity: a cookie, Basic and Digest that it remembers, or what the
     /// user's log-in to the desktop proves.
     pub fn is_ambient(&self, identity: &Identity) -> bool {
@@ -329,11 +301,6 @@ impl Api {
     pub fn takes_tokens(&self, name: &str) -> bool {
         let rule = self.dialect.credentials.iter().find(|rule| &*rule.name == name);
         rule.is_some_and(|rule| matches!(rule.scheme, Scheme::Jwt | Scheme::Token))
-    }
-
-    /// Header names that only the gate may set towards the upstream.
-    pub fn identity_header_names(&self) -> impl Iterator<Item = &HeaderName> {
-        self.dialect.assertion.headers.iter().map(|(name, _)| name)
     }
 
     /// What is accepted at a path below the prefix (empty, or beginning with `/`).
