@@ -57,7 +57,7 @@ struct Document {
 pub(crate) fn run(options: &Demo, output: Output) -> Result<(), Failure> {
     let log = logging::start(LogFormat::Text, LOG_LEVEL)?;
     let folder = Folder::open(options.data.as_deref(), "countersign-demo")?;
-    serve::control_plane()?.block_on(async {
+    serve::on_control_plane(async {
         let mut signals = Signals::listen()?;
         let keys = Arc::new(Keyring::default());
         let servers = start_services(&keys).await?;
@@ -78,7 +78,7 @@ pub(crate) fn run(options: &Demo, output: Output) -> Result<(), Failure> {
         output.answer(&document, text_of)?;
         serve::until_stopped(&loaded, &identities, (running, door), signals, OnHangup::Stop).await?;
         drop(servers);
-        Ok::<_, Failure>(())
+        Ok(())
     })?;
     folder.close();
     Ok(())

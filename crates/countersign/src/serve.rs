@@ -4,6 +4,7 @@ mod first;
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
@@ -17,6 +18,10 @@ use crate::wire::{self, Identities, Running};
 /// Threads of the control plane: stores, keys, metrics. Passwords have a pool of their own.
 const CONTROL_THREADS: usize = 2;
 
+/// What was to be written is waited for before; what is left is torn down in a moment, or asks a resolver that does not
+/// answer for the name of an issuer or a directory, and would for minutes.
+const LEFT_BEHIND: Duration = Duration::from_secs(1);
+
 /// Runs the gate that a configuration describes, until it is told to stop.
 ///
 /// # Errors
@@ -29,7 +34,7 @@ pub(crate) fn serve(loaded: &Loaded, output: Output) -> Result<(), Failure> {
     let config::Log { format, level, access, request_id: _ } = &loaded.config.log;
     let level = if *access { level.clone() } else { format!("{level},access=off") };
     let log = logging::start(*format, &level)?;
-    control_plane()?.block_on(async {
+    on_control_plane(async {
         let mut signals = Signals::listen()?;
         let Some(identities) = take_store(loaded, &mut signals, OnHangup::Reload).await? else {
             return Ok(());
@@ -140,16 +145,19 @@ async fn reload(before: &Loaded, running: &mut Running, identities: &Arc<Identit
     None
 }
 
-/// The runtime of the control plane.
+/// Runs a gate on a control plane of its own.
 ///
 /// # Errors
-/// If its threads cannot be started.
-pub(crate) fn control_plane() -> std::io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread()
+/// Those of the gate, and if the threads cannot be started.
+pub(crate) fn on_control_plane<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(CONTROL_THREADS)
         .thread_name("control")
         .enable_all()
-        .build()
+        .build()?;
+    let done = runtime.block_on(work);
+    runtime.shutdown_timeout(LEFT_BEHIND);
+    done
 }
 
 /// Runs one piece of work of a command that ends by itself.

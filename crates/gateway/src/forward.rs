@@ -151,7 +151,7 @@ impl Route<'_, '_> {
                 // On the heap: it is rare, and as large as all the rest of a request's state.
                 None => {
                     let limits = &self.gate.limits;
-                    match Box::pin(connect(self.sending.upstream, backend, pulse, limits)).await {
+                    match Box::pin(connect(self.sending.upstream, backend, self.worker, limits)).await {
                         Ok(sender) => sender,
                         Err(error) => {
                             self.failed(backend);

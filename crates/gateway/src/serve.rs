@@ -237,7 +237,9 @@ struct Core<H> {
 
 impl<H: Handler> Core<H> {
     fn run(self, report: &mpsc::Sender<io::Result<()>>) -> usize {
-        let runtime = match Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {
+        let mut builder = Builder::new_current_thread();
+        builder.enable_all().max_blocking_threads(upstream::LOOKUPS_MAX);
+        let runtime = match builder.build_local(LocalOptions::default()) {
             Ok(runtime) => runtime,
             Err(error) => {
                 // Nobody listens any more if another core failed first.
@@ -245,7 +247,10 @@ impl<H: Handler> Core<H> {
                 return 0;
             }
         };
-        runtime.block_on(self.serve(report))
+        let cut = runtime.block_on(self.serve(report));
+        // Names may still be asked for, as long as the resolver likes; nobody waits for them any more.
+        runtime.shutdown_background();
+        cut
     }
 
     async fn serve(mut self, report: &mpsc::Sender<io::Result<()>>) -> usize {

@@ -3,6 +3,7 @@
 mod check;
 mod connect;
 mod health;
+mod lookups;
 mod pool;
 mod spare;
 
@@ -19,6 +20,7 @@ use tokio_rustls::TlsConnector;
 pub(crate) use crate::upstream::check::run as run_checks;
 pub(crate) use crate::upstream::connect::{ConnectError, Trace, connect};
 use crate::upstream::health::Health;
+pub(crate) use crate::upstream::lookups::{LOOKUPS_MAX, Lookups};
 pub(crate) use crate::upstream::pool::{Flight, Lease, Pools, Sender};
 use crate::upstream::spare::Spare;
 pub(crate) use crate::upstream::spare::{Full, Room};

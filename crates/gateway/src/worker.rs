@@ -20,7 +20,7 @@ use crate::listen::{Connection, Untaken};
 use crate::log::Lines;
 use crate::metrics::cuts::Cut;
 use crate::pulse::Pulse;
-use crate::upstream::{Pools, Room, UpstreamId};
+use crate::upstream::{Lookups, Pools, Room, UpstreamId};
 
 /// The gate that all cores share, and which of its editions is the present one.
 pub(crate) struct Shared {
@@ -76,6 +76,7 @@ pub(crate) struct Worker {
     draining: Cell<bool>,
     emptied: Notify,
     pools: RefCell<HashMap<UpstreamId, Rc<Pools>, RandomState>>,
+    lookups: Rc<Lookups>,
     request_secret: RequestSecret,
     request_count: Cell<u64>,
     lines: Lines,
@@ -100,6 +101,7 @@ impl Worker {
             draining: Cell::new(false),
             emptied: Notify::new(),
             pools: RefCell::default(),
+            lookups: Rc::default(),
             request_secret: secret,
             // The core's number in the top bits: cores never give the same id.
             request_count: Cell::new((index as u64) << 48),
@@ -153,6 +155,11 @@ impl Worker {
     pub(crate) fn pools(&self, id: UpstreamId, backends: usize) -> Rc<Pools> {
         let mut pools = self.pools.borrow_mut();
         Rc::clone(pools.entry(id).or_insert_with(|| Rc::new(Pools::new(backends))))
+    }
+
+    /// Its questions for the addresses of names.
+    pub(crate) fn lookups(&self) -> &Rc<Lookups> {
+        &self.lookups
     }
 
     /// Lists a connection, so that it is swept and drained.

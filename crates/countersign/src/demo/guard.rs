@@ -53,7 +53,7 @@ pub(crate) fn run(options: &Guard, output: Output) -> Result<(), Failure> {
     let log = logging::start(LogFormat::Text, "info")?;
     let folder = Folder::open(Some(&options.data), NAME)?;
 
-    serve::control_plane()?.block_on(async {
+    serve::on_control_plane(async {
         let mut signals = Signals::listen()?;
         let taken = serve::take_store(&loaded, &mut signals, OnHangup::Stop).await?;
         let Some(identities) = taken else { return Ok(()) };
@@ -75,7 +75,7 @@ pub(crate) fn run(options: &Guard, output: Output) -> Result<(), Failure> {
         let document = Document { administration, api, data: folder.path().display().to_string() };
         output.answer(&document, |document| text_of(document, &upstream, family, &outline, listen))?;
         serve::until_stopped(&loaded, &identities, (running, door), signals, OnHangup::Stop).await?;
-        Ok::<_, Failure>(())
+        Ok(())
     })
 }
 

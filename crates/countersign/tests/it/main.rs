@@ -18,6 +18,7 @@ mod fuzz;
 mod kerberos;
 mod limits;
 mod mutations;
+mod names;
 mod ntlm;
 mod objects;
 mod openmetrics;

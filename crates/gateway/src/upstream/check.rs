@@ -46,7 +46,7 @@ async fn ask(
     limits: &Limits,
 ) -> Result<(), String> {
     let backend = upstream.backends.get(index).ok_or("no such backend")?;
-    let mut sender = connect(upstream, backend, worker.pulse(), limits)
+    let mut sender = connect(upstream, backend, worker, limits)
         .await
         .map_err(|error| countersign_auth::causes::chain(&error))?;
     let mut request = Request::new(Outgoing::empty());

@@ -3,7 +3,6 @@
 use std::io;
 use std::path::PathBuf;
 use std::pin::Pin;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
@@ -21,7 +20,7 @@ use super::{Backend, Sender, Upstream, UpstreamTls};
 use crate::body::Outgoing;
 use crate::gather;
 use crate::limits::{ANSWER_HEADER_COUNT, Limits};
-use crate::pulse::Pulse;
+use crate::worker::Worker;
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
@@ -62,14 +61,17 @@ pub enum TlsSetupError {
 pub(crate) async fn connect(
     upstream: &Upstream,
     backend: &Backend,
-    pulse: &Rc<Pulse>,
+    worker: &Worker,
     limits: &Limits,
 ) -> Result<Sender, ConnectError> {
     let name = || format!("{}:{}", backend.address.host, backend.address.port);
     let connecting = async {
         let tcp = match backend.socket {
             Some(address) => TcpStream::connect(address).await,
-            None => TcpStream::connect((backend.address.host.as_str(), backend.address.port)).await,
+            None => match worker.lookups().find(&backend.address.host, backend.address.port).await {
+                Ok(addresses) => TcpStream::connect(&*addresses).await,
+                Err(error) => Err(error),
+            },
         };
         let tcp = tcp.and_then(|tcp| tcp.set_nodelay(true).map(|()| tcp));
         let tcp = tcp.map_err(|source| ConnectError::Tcp { backend: name(), source })?;
@@ -80,7 +82,7 @@ pub(crate) async fn connect(
         let tls = tls.map_err(|source| ConnectError::Tls { backend: name(), source })?;
         Ok(Transport::Tls(Box::new(tls)))
     };
-    let transport = match pulse.within(upstream.times.connect, connecting).await {
+    let transport = match worker.pulse().within(upstream.times.connect, connecting).await {
         Ok(transport) => transport?,
         Err(_late) => return Err(ConnectError::Late { backend: name() }),
     };
