@@ -88,7 +88,7 @@ impl Drop for Flusher {
     }
 }
 
-/// How many lines nobody took in time.
+/// How many lines nobody took in time, or could not be written.
 #[derive(Debug)]
 pub(crate) struct Dropped(Arc<Waiting>);
 
@@ -169,8 +169,13 @@ impl Waiting {
                 }
                 continue;
             };
-            let _ = to.write_all(&lines);
+            let is_written = to.write_all(&lines).is_ok();
             let before = self.bytes.fetch_sub(lines.len(), Ordering::Relaxed);
+            if !is_written {
+                // Nor is this said before something can be written again: the note would be the next that is lost.
+                self.drop_lines(&lines);
+                continue;
+            }
             let waits = before.saturating_sub(lines.len());
             let places = self.places.load(Ordering::Relaxed);
             if waits.saturating_add(NOTE_BYTES) <= self.bytes_max && places < WAITING_MAX {
@@ -178,6 +183,12 @@ impl Waiting {
             }
         }
         let _ = to.flush();
+    }
+
+    /// Counts lines that nobody will read.
+    fn drop_lines(&self, lines: &[u8]) {
+        let count = lines.iter().filter(|byte| **byte == b'\n').count();
+        self.dropped.fetch_add(u64::try_from(count).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
     /// Says how many lines were dropped since this was last said, if any were: in a line like all others, that comes after
@@ -207,8 +218,7 @@ impl AccessLog for Lines {
         if waiting.take(lines.len()) && waiting.queue.push(lines.to_vec()).is_ok() {
             self.writer.unpark();
         } else {
-            let count = lines.iter().filter(|byte| **byte == b'\n').count();
-            waiting.dropped.fetch_add(u64::try_from(count).unwrap_or(u64::MAX), Ordering::Relaxed);
+            waiting.drop_lines(lines);
         }
     }
 }
@@ -244,12 +254,60 @@ mod tests {
     }
 
     fn written(lines: &Lines) -> String {
-        lines.end();
         let mut written = Vec::new();
+        write(lines, &mut written);
+        String::from_utf8(written).unwrap()
+    }
+
+    fn write(lines: &Lines, to: &mut dyn Write) {
+        lines.end();
         let subscriber =
             tracing_subscriber::fmt().json().flatten_event(true).with_writer(lines.clone()).finish();
-        tracing::subscriber::with_default(subscriber, || lines.waiting.write(&mut written));
-        String::from_utf8(written).unwrap()
+        tracing::subscriber::with_default(subscriber, || lines.waiting.write(to));
+    }
+
+    /// A disk that is full for as many writes, and keeps what comes after.
+    struct Disk {
+        full_for: usize,
+        kept: Vec<u8>,
+    }
+
+    impl Write for Disk {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            match self.full_for.checked_sub(1) {
+                Some(left) => {
+                    self.full_for = left;
+                    Err(io::ErrorKind::StorageFull.into())
+                }
+                None => self.kept.write(bytes),
+            }
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn lines_that_cannot_be_written_are_dropped_counted_and_told_once_some_can() {
+        let dropped_of = |full_for| {
+            let lines = lines(usize::MAX);
+            for line in ["one\ntwo\n", "three\n", "four\n"] {
+                AccessLog::write(&lines, line.as_bytes());
+            }
+            let mut disk = Disk { full_for, kept: Vec::new() };
+            write(&lines, &mut disk);
+            let left = lines.waiting.bytes.load(Ordering::Relaxed);
+            assert_eq!(left, 0);
+            (Dropped(Arc::clone(&lines.waiting)).lines(), String::from_utf8(disk.kept).unwrap())
+        };
+        let (dropped, kept) = dropped_of(2);
+        assert_eq!(dropped, 3);
+        let note = kept.strip_prefix("four\n").unwrap();
+        assert!(note.contains("\"log.dropped\":3") && note.lines().count() == 1, "{kept}");
+        // Where nothing is ever written, the note is the last line that is not.
+        assert_eq!(dropped_of(usize::MAX), (5, String::new()));
+        assert_eq!(dropped_of(0), (0, "one\ntwo\nthree\nfour\n".to_owned()));
     }
 
     #[test]

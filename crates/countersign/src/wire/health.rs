@@ -19,7 +19,7 @@ pub(super) fn with_metrics(mut text: String, service: &Service, lines_dropped: u
     const END: &str = "# EOF\n";
     let ended = text.ends_with(END);
     text.truncate(text.len() - if ended { END.len() } else { 0 });
-    text.push_str("# HELP countersign_log_lines_dropped Log lines that nobody took in time.\n");
+    text.push_str("# HELP countersign_log_lines_dropped Log lines that nobody took in time, or that could not be written.\n");
     text.push_str("# TYPE countersign_log_lines_dropped counter\n");
     let _ = writeln!(text, "countersign_log_lines_dropped_total {lines_dropped}");
     let reports = service.directory_health();
