@@ -171,6 +171,11 @@ impl Equivalents {
         known.accounts.insert(NOBODY, nobodys(&realms));
     }
 
+    /// Whether what is kept is sealed with the key that its file holds.
+    pub(crate) fn is_key_of_file(&self) -> bool {
+        self.sealer.is_of_file()
+    }
+
     /// What becomes of an account whose password is set: `schemes` is all that it opts in to. Without a password
     /// nothing is kept.
     ///

@@ -29,6 +29,11 @@ impl Content {
         let bytes = std::fs::read(file).ok();
         Self(bytes.and_then(|bytes| digest(&SHA256, &bytes).as_ref().try_into().ok()))
     }
+
+    /// Whether there was nothing to read.
+    pub(crate) fn is_absent(self) -> bool {
+        self.0.is_none()
+    }
 }
 
 /// What stands in each file, by the key that names it (`api[0].front.secret_file`).

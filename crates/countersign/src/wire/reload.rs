@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::plane::{self, Present};
 use super::{Identities, Running, Settled, directories, problems, settle_all};
-use crate::config::{self, Config, Contents, Loaded, Mistake};
+use crate::config::{self, Config, Content, Contents, Loaded, Mistake};
 use crate::output::Failure;
 
 /// Tables of the configuration that are read at the start only.
@@ -31,6 +31,9 @@ const FIXED: [&str; 9] = [
 
 /// Of which these have their files read again.
 const READ_AGAIN: [&str; 1] = ["listener"];
+
+/// The file of these that the gate makes itself, when it is first needed.
+const STORE_KEY: &str = "store.key";
 
 /// Keys of an API that the identity service was told at the start, or when the API came to be.
 const DECLARED: [&str; 9] =
@@ -154,11 +157,12 @@ fn fixed(
         FIXED.iter().filter(|key| old.get(**key) != new.get(**key)).map(|key| told(key)).collect();
     // A secret that has leaked must not stay good behind "took the configuration anew".
     let files = after.contents.iter().filter(|(key, content)| {
-        let table = table_of(key);
+        let (table, was) = (table_of(key), before.contents.get(*key));
         FIXED.contains(&table)
             && !READ_AGAIN.contains(&table)
             && old.get(table) == new.get(table)
-            && before.contents.get(*key) != Some(*content)
+            && was != Some(*content)
+            && !(*key == STORE_KEY && is_made(was, identities))
     });
     mistakes.extend(files.map(|(key, _)| told(key)));
     for (at, (api, settled)) in after.config.api.iter().zip(settled).enumerate() {
@@ -178,6 +182,11 @@ fn fixed(
         mistakes.push(told("api"));
     }
     Ok(mistakes)
+}
+
+/// Whether the key of the store was not there before, and is there as the gate itself made it.
+fn is_made(was: Option<&Content>, identities: &Identities) -> bool {
+    was.is_some_and(|was| was.is_absent()) && identities.service().has_key_of_file()
 }
 
 /// The values of the operator's that an API has, each with the kind of account that it proves.

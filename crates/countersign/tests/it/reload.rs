@@ -204,6 +204,37 @@ fn f9_another_content_of_a_file_is_never_taken_for_nothing() {
     }
 }
 
+/// Nobody has changed the key of the store where the gate made it.
+#[test]
+fn a_key_that_the_gate_makes_is_no_other_and_another_one_in_its_place_is() {
+    let apis = |upstream| {
+        format!(
+            "[[api]]\nname = \"shop\"\ndialect = \"enactor\"\nat = [\"/\"]\nupstream = \"http://{upstream}\"\n\
+             enable = [\"digest\"]\n[[api.route]]\nat = \"/**\"\nallow = \"authenticated\"\n"
+        )
+    };
+    let site = Site::with(apis, Vec::new());
+    site.write(CONFIG, &site.configuration().replace("[store]\n", "[store]\nkey = \"seal.key\"\n"));
+    let mut gate = site.start();
+    assert_eq!(hang_up(&mut gate), (TAKEN.to_owned(), Vec::new()));
+    site.write("password", "wonderland-7\n");
+    let [password, key] = ["password", "seal.key"].map(|file| site.store().with_file_name(file));
+    let add = ["user", "add", "dora", "--password-file", password.to_str().unwrap(), "--keep-for", "digest"];
+    let added = site.command(&add).output().unwrap();
+    assert!(added.status.success(), "{}", String::from_utf8_lossy(&added.stderr));
+    let made = std::fs::read_to_string(&key).unwrap();
+    let mut kept_out = || {
+        site.write("seal.key", &format!("{}=\n", "A".repeat(43)));
+        let (last, errors) = hang_up(&mut gate);
+        assert_eq!((last.as_str(), &errors[0]["config.key"]), (KEPT_OUT, &"store.key".into()));
+        site.write("seal.key", &made);
+        assert_eq!(hang_up(&mut gate), (TAKEN.to_owned(), Vec::new()));
+    };
+    // Before the gate was told to read what it has made, and after.
+    kept_out();
+    kept_out();
+}
+
 #[test]
 fn a_dialect_is_read_again_and_proofs_by_its_old_rules_are_none() {
     let site = site();

@@ -120,6 +120,14 @@ impl Sealer {
         Ok(key)
     }
 
+    /// Whether its key is what the file holds. One that was not needed yet will be.
+    pub(super) fn is_of_file(&self) -> bool {
+        match (&self.place, &*self.known()) {
+            (KeyPlace::Memory(_), _) | (KeyPlace::File(_), None) => true,
+            (KeyPlace::File(path), Some(key)) => read(path).is_ok_and(|found| *found == **key),
+        }
+    }
+
     /// The key, made if there is none; it is safe on disk before anything is sealed with it.
     ///
     /// A key that was read is the only one from then on, whatever becomes of its file: with two of them no start could
@@ -201,12 +209,17 @@ mod tests {
         assert_ne!(one.sealed, two.sealed, "the nonce is new each time");
         assert!(!one.sealed.windows(4).any(|window| window == b"open"));
         let again = self::sealer(KeyPlace::File(path.clone()));
+        assert!(sealer.is_of_file() && again.is_of_file());
         assert_eq!(&**again.open(&one).unwrap(), b"open sesame");
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt as _;
             assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         }
+        std::fs::write(&path, STANDARD.encode([9; 32])).unwrap();
+        assert!(!sealer.is_of_file());
+        std::fs::remove_file(&path).unwrap();
+        assert!(!sealer.is_of_file());
     }
 
     #[test]

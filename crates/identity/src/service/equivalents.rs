@@ -73,6 +73,11 @@ impl Service {
     pub fn declare_digest(&self, kind: &str, realm: &str, hash: DigestHash) {
         self.core.equivalents.declare(kind, realm, hash);
     }
+
+    /// Whether the key for what weaker schemes need is the one that its file holds, or was not needed yet.
+    pub fn has_key_of_file(&self) -> bool {
+        self.core.equivalents.is_key_of_file()
+    }
 }
 
 impl Core {
