@@ -187,6 +187,11 @@ impl Directories {
         true
     }
 
+    /// From now on no directory is asked about log-ins of an API.
+    pub(crate) fn forget(&self, api: &str) {
+        self.routes.write().unwrap_or_else(PoisonError::into_inner).retain(|route, _| route.api != api);
+    }
+
     /// The directory that a log-in is about; `None` for the gate's own accounts.
     pub(crate) fn of(&self, claim: &PasswordClaim) -> Option<Arc<Kept>> {
         let routes = self.routes.read().unwrap_or_else(PoisonError::into_inner);

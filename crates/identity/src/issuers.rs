@@ -35,6 +35,17 @@ enum Source {
     Remote(Arc<RemoteKeys>),
 }
 
+impl Source {
+    /// Ends what was verified by these keys, unless they are the gate's own.
+    fn fall(&self) {
+        match self {
+            Self::Ours => {}
+            Self::Keys(keys) => keys.fall(None),
+            Self::Remote(remote) => remote.fall(),
+        }
+    }
+}
+
 #[derive(Clone)]
 struct Known {
     source: Source,
@@ -82,12 +93,18 @@ impl Issuers {
             Source::Ours | Source::Keys(_) => None,
         };
         let known = Known { source, terms: terms.map(Arc::new) };
-        match put(&self.known, api, issuer, known).map(|known| known.source) {
-            Some(Source::Keys(keys)) => keys.fall(None),
-            Some(Source::Remote(remote)) => remote.fall(),
-            Some(Source::Ours) | None => {}
+        if let Some(before) = put(&self.known, api, issuer, known) {
+            before.source.fall();
         }
         remote
+    }
+
+    /// Forgets what was said of an API; what its issuers' keys proved falls.
+    pub(crate) fn forget(&self, api: &str) {
+        let known = self.known.change(|all| all.remove(api));
+        known.iter().flat_map(HashMap::values).for_each(|known| known.source.fall());
+        self.introspections.change(|all| all.remove(api));
+        self.logins.change(|all| all.remove(api));
     }
 
     pub(crate) fn keys(

@@ -151,6 +151,10 @@ impl Negotiations {
         Ok(())
     }
 
+    pub(crate) fn forget(&self, api: &str) {
+        self.0.change(|all| all.remove(api));
+    }
+
     pub(crate) fn of(&self, api: &str) -> Option<Arc<Mechanisms>> {
         self.0.read().get(api).cloned()
     }

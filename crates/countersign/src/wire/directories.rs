@@ -22,7 +22,7 @@ use rustls::pki_types::pem::PemObject;
 use crate::config::asked::Filled;
 use crate::config::directory::{self, BodyWord, Http, Ldap};
 use crate::config::value::Url;
-use crate::config::{Loaded, Mistake};
+use crate::config::{self, Loaded, Mistake};
 use crate::prompt;
 
 /// Statuses that call a password wrong where nothing else is said.
@@ -103,17 +103,20 @@ pub(super) fn apply(loaded: &Loaded, service: &Service, outbound: &Outbound) -> 
         };
         service.add_directory(name, built, settings);
     }
-    for api in &loaded.config.api {
-        for used in &api.directory {
-            let route = Route {
-                api: api.name.clone(),
-                kind: used.accounts.clone(),
-                provider: used.provider.clone(),
-                domain: used.domain.clone(),
-            };
-            if !service.route_directory(route, &used.name) {
-                return Err(format!("no directory is called `{}`", used.name));
-            }
+    Ok(())
+}
+
+/// Tells a service which of its directories log-ins of an API are about.
+pub(super) fn route(api: &config::Api, service: &Service) -> Result<(), String> {
+    for used in &api.directory {
+        let route = Route {
+            api: api.name.clone(),
+            kind: used.accounts.clone(),
+            provider: used.provider.clone(),
+            domain: used.domain.clone(),
+        };
+        if !service.route_directory(route, &used.name) {
+            return Err(format!("no directory is called `{}`", used.name));
         }
     }
     Ok(())

@@ -42,7 +42,7 @@ const ADMINISTRATOR_NAME: &str = "admin";
 pub(crate) struct Identities {
     service: Arc<Service>,
     apis: ArcSwap<Vec<Settled>>,
-    /// What was said of each API to the service, by its name, since the start: it is not unsaid while the gate runs.
+    /// What was said of each API to the service, by its name, when it came to be: it is not unsaid while the API is served.
     declared: Mutex<BTreeMap<String, Declared>>,
     /// Of a new password.
     characters_min: u32,
@@ -116,9 +116,11 @@ impl Identities {
         self.apis.store(Arc::new(apis));
     }
 
-    /// What was said of an API to the service, if anything was.
+    /// What was said to the service of an API that is served.
     pub(super) fn declared(&self, api: &str) -> Option<Declared> {
-        self.declared.lock().unwrap_or_else(PoisonError::into_inner).get(api).cloned()
+        let is_served = self.apis().iter().any(|served| **served.api.name() == *api);
+        let declared = self.declared.lock().unwrap_or_else(PoisonError::into_inner).get(api).cloned();
+        declared.filter(|_| is_served)
     }
 
     /// Brings issuers, identity providers and operator-set values to what the configuration says. A value that
@@ -132,7 +134,7 @@ impl Identities {
         Ok(())
     }
 
-    /// Says to the service what it has to know of an API; again, for an API that it knows.
+    /// Says to the service what it has to know of an API, and nothing else: an API of that name may have been there before.
     pub(super) async fn declare(
         &self,
         loaded: &Loaded,
@@ -143,7 +145,9 @@ impl Identities {
         let api = &settled.api;
         let said = Declared::of(loaded, settled);
         self.declared.lock().unwrap_or_else(PoisonError::into_inner).insert(config.name.clone(), said);
+        self.service.forget_api(&config.name);
         self.trust_own(config, settled);
+        directories::route(config, &self.service).map_err(|error| anyhow!(error))?;
         objects::apply(config, &self.service, outbound).map_err(|error| anyhow!(error))?;
         issuers::apply(loaded, config, &self.service, outbound).map_err(|error| anyhow!(error))?;
         if let Some(settings) = negotiation::settings(loaded, config) {

@@ -2,6 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use countersign_auth::secret::Secret;
@@ -13,6 +14,7 @@ use crate::ntlm;
 use crate::process::{CONFIG, Gate, Site};
 use crate::raw::{self, Client};
 use crate::threats::{basic, claims_of};
+use crate::upstream::Upstream;
 use crate::world::setting::Setting;
 
 pub(crate) const TAKEN: &str = "took the configuration anew";
@@ -233,6 +235,62 @@ fn a_key_that_the_gate_makes_is_no_other_and_another_one_in_its_place_is() {
     // Before the gate was told to read what it has made, and after.
     kept_out();
     kept_out();
+}
+
+/// What the identity service was told of an API holds for as long as that is served.
+#[test]
+fn an_api_that_has_gone_comes_back_with_another_secret_and_a_directory() {
+    let stays = |upstream| {
+        format!(
+            "[directory.portal]\ncreate = true\n[directory.portal.http]\nurl = \"http://{upstream}/login\"\n\
+             body = \"json\"\nuser_field = \"user\"\npassword_field = \"password\"\n\
+             [[api]]\nname = \"shop\"\ndialect = \"enactor\"\nat = [\"shop.example/\"]\nupstream = \"http://{upstream}\"\n{ROUTE}"
+        )
+    };
+    let site = Site::with(stays, Vec::new());
+    let own = Upstream::start();
+    own.speak(Arc::new(|_| b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n".to_vec()));
+    site.upstream.speak(Arc::new(|_| b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}".to_vec()));
+    let push = |more: &str| {
+        format!(
+            "{}[[api]]\nname = \"push\"\ndialect = \"voltmx\"\nat = [\"push.example/\"]\nupstream = \"http://{}\"\n\
+             shared.device = {{ file = \"device.secret\" }}\n[[api.route]]\nat = \"/**\"\nallow = \"authenticated\"\n{more}",
+            site.configuration(),
+            own.address()
+        )
+    };
+    let (without, secret) = (site.configuration(), |word: &str| format!("{word}-0123456789abcdef"));
+    site.write("device.secret", &secret("first"));
+    let (before, after) = (push(""), push("[[api.directory]]\nname = \"portal\"\n"));
+    site.write(CONFIG, &before);
+    let mut gate = site.start();
+    let address = gate.address;
+    let device = |word: &str| {
+        let lines = ["GET /api/v1/subscribers/8123 HTTP/1.1", "Host: push.example"].map(str::to_owned);
+        let lines = [&lines[..], &[format!("X-Device-AuthToken: {}", secret(word))]].concat();
+        Client::new(address).exchange(0, &raw::bytes(&lines, "")).unwrap().head.status()
+    };
+    let person = || {
+        let proof = basic("dora", "of-the-portal");
+        show(&mut Client::new(address), "push.example", "/api/v1/messages", Some(&proof)).0
+    };
+    assert_eq!((device("first"), device("second"), person()), (200, 401, 401));
+    site.write(CONFIG, &without);
+    assert_eq!(hang_up(&mut gate), (TAKEN.to_owned(), Vec::new()));
+    site.write("device.secret", &secret("second"));
+    site.write(CONFIG, &after);
+    assert_eq!(hang_up(&mut gate), (TAKEN.to_owned(), Vec::new()));
+    assert_eq!((device("first"), device("second"), person()), (401, 200, 200));
+    // Back again without the directory: nobody of it is let in.
+    for text in [&without, &before] {
+        site.write(CONFIG, text);
+        assert_eq!(hang_up(&mut gate), (TAKEN.to_owned(), Vec::new()));
+    }
+    assert_eq!((device("second"), person()), (200, 401));
+    // While it is served nothing of this changes.
+    site.write(CONFIG, &after);
+    let (last, errors) = hang_up(&mut gate);
+    assert_eq!((last.as_str(), &errors[0]["config.key"]), (KEPT_OUT, &"api[1].directory".into()));
 }
 
 #[test]

@@ -146,6 +146,11 @@ impl Questions {
         questions.insert((api.to_owned(), kind.to_owned()), Arc::new(question));
     }
 
+    /// From now on nobody is asked about objects of an API.
+    pub(crate) fn forget(&self, api: &str) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).retain(|(of, _), _| of != api);
+    }
+
     /// Whose an object is, if somebody is asked about such.
     pub(crate) async fn ask(
         &self,

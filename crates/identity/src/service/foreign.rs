@@ -45,6 +45,17 @@ impl Service {
         });
     }
 
+    /// Forgets what was said of an API since the start: issuers, log-ins, introspection, front, providers, directories, Kerberos
+    /// and NTLM, who is asked about objects. Accounts, tokens and operator's values stay.
+    pub fn forget_api(&self, api: &str) {
+        self.core.issuers.forget(api);
+        self.core.fronts.0.change(|fronts| fronts.remove(api));
+        self.core.providers.forget(api);
+        self.core.directories.forget(api);
+        self.core.negotiations.forget(api);
+        self.core.objects.questions.forget(api);
+    }
+
     /// Says who is asked about tokens that come as a credential of an API; false if what the gate proves itself with
     /// cannot stand in a header.
     pub fn introspect_at(

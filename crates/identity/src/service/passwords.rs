@@ -65,6 +65,10 @@ impl Providers {
         self.0.write().unwrap_or_else(PoisonError::into_inner).insert(entry);
     }
 
+    pub(super) fn forget(&self, api: &str) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).retain(|(of, _, _)| of != api);
+    }
+
     /// A domain is needed exactly where the provider has some (V14).
     fn know(&self, claim: &PasswordClaim) -> bool {
         let said = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());

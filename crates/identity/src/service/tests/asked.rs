@@ -3,15 +3,20 @@
 use std::sync::Mutex;
 
 use countersign_auth::objects::kind::Owner;
-use countersign_auth::port::foreign::{Asker, Foreign as _, IssuerTerms, OpaqueAnswer, OpaqueClaim};
+use countersign_auth::port::foreign::{
+    Asker, Foreign as _, FrontProof, FrontTerms, IssuerTerms, OpaqueAnswer, OpaqueClaim,
+};
 use countersign_auth::port::objects::{ObjectDigest, ObjectName, Objects as _};
+use countersign_auth::port::{Lookups as _, PasswordAnswer, PasswordClaim, Purpose};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
-use super::{Arc, Bench, Duration, IpAddr, Secret, at, home, until};
+use super::{Arc, Bench, Duration, IpAddr, Secret, at, claim, home, until};
+use crate::issuers::TrustedIssuer;
 use crate::issuers::introspection::IntrospectionOptions;
 use crate::objects::asked::{Question, QuestionError};
 use crate::outbound::{Endpoint, EndpointError, Outbound};
+use crate::signing::public::parse_jwks;
 
 fn outbound() -> Outbound {
     let roots = rustls::RootCertStore::empty();
@@ -52,6 +57,18 @@ async fn service(answer: &str) -> (String, Arc<Mutex<(String, Vec<String>)>>) {
 
 fn told(status: &str, body: &str) -> String {
     format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+}
+
+fn introspection(url: &str) -> IntrospectionOptions {
+    IntrospectionOptions {
+        endpoint: Endpoint::parse(&url.replace("{id}", "x")).unwrap(),
+        client: "gate".to_owned(),
+        secret: Secret::new("secret"),
+        issuer: None,
+        terms: IssuerTerms::default(),
+        remembered: Duration::from_secs(60),
+        patience: Duration::from_secs(60),
+    }
 }
 
 fn name(id: &str) -> ObjectName {
@@ -113,16 +130,7 @@ fn a_question_holds_its_id_once() {
 async fn one_token_that_many_requests_bring_at_once_is_asked_about_once() {
     let bench = Bench::new().await;
     let (url, state) = service(&told("200 OK", r#"{"active":true,"sub":"4711"}"#)).await;
-    let options = IntrospectionOptions {
-        endpoint: Endpoint::parse(&url.replace("{id}", "x")).unwrap(),
-        client: "gate".to_owned(),
-        secret: Secret::new("secret"),
-        issuer: None,
-        terms: IssuerTerms::default(),
-        remembered: Duration::from_secs(60),
-        patience: Duration::from_secs(60),
-    };
-    assert!(bench.service.introspect_at("shop", "bearer", options, &outbound()));
+    assert!(bench.service.introspect_at("shop", "bearer", introspection(&url), &outbound()));
     let claim = |value: &str| OpaqueClaim {
         api: "shop".into(),
         credential: "bearer".into(),
@@ -183,4 +191,46 @@ async fn who_waits_for_an_owner_takes_places_of_that_kind_alone() {
     }
     assert_eq!(asked.lock().unwrap().len(), 64);
     drop((one, others));
+}
+
+/// An API that has gone may come back and say something else.
+#[tokio::test]
+async fn what_was_said_of_an_api_is_forgotten_and_of_no_other() {
+    const ISSUER: &str = "https://id.example";
+    let bench = Bench::new().await;
+    let (url, _) = service(&told("200 OK", r#"{"owner":"4711"}"#)).await;
+    let crm = &bench.service;
+    for api in ["shop", "other"] {
+        let terms = FrontTerms {
+            networks: Vec::new(),
+            proof: FrontProof::Secret(Secret::new("secret")),
+            domains: Vec::new(),
+            create: true,
+        };
+        crm.believe_front(api, terms);
+        crm.trust_issuer(
+            api,
+            ISSUER,
+            TrustedIssuer::Keys(parse_jwks(&crm.jwks(Purpose::Assertion)).unwrap()),
+        );
+        assert!(crm.introspect_at(api, "bearer", introspection(&url), &outbound()));
+        crm.declare_provider(api, "corp", None);
+        crm.ask_owners(api, "order", Question::new(&url, Owner::Subject, outbound()).unwrap());
+    }
+    let known = async |api: &str| {
+        let claim =
+            PasswordClaim { api: api.into(), provider: Some("corp".to_owned()), ..claim("ann", "wrong") };
+        let is_provider = !matches!(crm.check_password(claim, at(1)).await, Ok(PasswordAnswer::BadProvider));
+        let is_asked = crm.find(ObjectName { api: api.into(), ..name("1") }, home()).await.unwrap().is_some();
+        let is_issuer = crm.issuer_keys(api, ISSUER).unwrap().is_some();
+        [crm.front(api).is_some(), is_issuer, crm.introspects(api, "bearer"), is_provider, is_asked]
+    };
+    let keys = crm.issuer_keys("shop", ISSUER).unwrap().unwrap();
+    let are_up = || keys.keys.iter().all(|key| key.key.live().is_up());
+    assert!(are_up());
+    assert_eq!((known("shop").await, known("other").await), ([true; 5], [true; 5]));
+    crm.forget_api("shop");
+    assert_eq!((known("shop").await, known("other").await), ([false; 5], [true; 5]));
+    assert!(!are_up(), "what they proved falls");
+    bench.close().await;
 }
