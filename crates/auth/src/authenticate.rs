@@ -75,12 +75,21 @@ pub async fn authenticate(
     }
     let key = lookups.derivation_key();
     if demand == Demand::First {
-        csrf::check(api, key, verifier.beside.as_ref(), shown.as_ref())?;
+        let session = verifier.beside.as_ref();
+        csrf::check(api, key, session, shown.as_ref()).map_err(|refusal| {
+            let refusal = refusal.of_account(session.and_then(|session| session.live.account.as_ref()));
+            match cookie.as_ref().or(credential.as_ref()) {
+                Some(credential) => refusal.by_credential(&credential.rule.name),
+                None => refusal,
+            }
+        })?;
     }
     if demand == Demand::None
-        && credential.as_ref().is_some_and(|credential| from_foreign_page(credential, request))
+        && let Some(credential) =
+            credential.as_ref().filter(|credential| from_foreign_page(credential, request))
     {
-        return Err(request.pages.refuse(request.headers, "makes the browser prove who its user is"));
+        let refusal = request.pages.refuse(request.headers, "makes the browser prove who its user is");
+        return Err(refusal.by_credential(&credential.rule.name));
     }
     let mut dead: Option<Refusal> = None;
     let mut found = None;
@@ -118,7 +127,9 @@ pub async fn authenticate(
         }
     };
     if demand == Demand::After {
-        csrf::check(api, key, identity.session(), shown.as_ref())?;
+        csrf::check(api, key, identity.session(), shown.as_ref()).map_err(|refusal| {
+            refusal.by_credential(&identity.credential().into()).of_account(identity.account())
+        })?;
     }
     Ok(identity)
 }
@@ -169,14 +180,15 @@ fn with_session(
     let owner = beside.as_ref().and_then(|session| session.live.account.as_ref());
     let is_his = matches!((owner, &proven.account), (Some(a), Some(b)) if a.id == b.id && !b.is_foreign());
     let owner = owner.map(|account| account.id);
+    let refuse = |reason, cause| {
+        let refusal = Refusal::new(reason, cause).by_credential(&credential.rule.name);
+        Err(refusal.of_account(proven.account.as_ref()))
+    };
     if beside.is_some() && !is_his && own.is_none() && demand != Demand::None {
-        return Err(Refusal::new(Reason::Csrf, "the session beside the credential is another account's"));
+        return refuse(Reason::Csrf, "the session beside the credential is another account's");
     }
     if owner.is_some() && !is_his && !request.method.is_safe() && !credential.rule.is_of_a_call() {
-        return Err(Refusal::new(
-            Reason::Ambiguous,
-            "the session cookie beside the credential is another account's",
-        ));
+        return refuse(Reason::Ambiguous, "the session cookie beside the credential is another account's");
     }
     proven.session = own.cloned().or(beside.filter(|_| is_his));
     Ok(Identity::proven(proven))
@@ -203,7 +215,7 @@ impl Verifier<'_> {
 
     async fn verify(&self, credential: &Credential) -> Result<Proven, Refusal> {
         let proven = self.proof(credential).await?;
-        self.agrees(credential, &proven)?;
+        self.agrees(credential, &proven).map_err(|refusal| refusal.of_account(proven.account.as_ref()))?;
         Ok(proven)
     }
 

@@ -225,7 +225,7 @@ pub struct Refusal {
 pub struct Tried {
     /// The name of the credential.
     pub credential: Option<Arc<str>>,
-    /// Whose account it would be. He proved nothing, and need not be who asked.
+    /// Whose account it would be. He proved nothing, or not what else was asked for, and need not be who asked.
     pub account: Option<Arc<Account>>,
 }
 
@@ -244,7 +244,7 @@ impl Refusal {
         }
     }
 
-    /// Names the account that a failed proof was about, for the log.
+    /// Names the account that a failed proof was about, or one that lacked something else, for the log.
     #[must_use]
     pub fn of_account(mut self, account: Option<&Arc<Account>>) -> Self {
         if account.is_some() {

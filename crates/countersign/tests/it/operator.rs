@@ -1,5 +1,6 @@
 //! What whoever runs a gate does with the binary, and what it tells him.
 
+mod lines;
 mod store;
 mod tls;
 

@@ -1,0 +1,83 @@
+//! Whom lines of the log name.
+
+use countersign_identity::accounts::AccountDraft;
+use serde_json::Value;
+
+use super::{PASSWORD, Secret, Site, by_password, edited};
+use crate::process::Gate;
+use crate::raw::{self, Answer, Client};
+
+fn people(names: &[&str]) -> Vec<AccountDraft> {
+    let account = |name: &&str| AccountDraft {
+        password: Some(Secret::new(PASSWORD)),
+        ..AccountDraft::new("users", name)
+    };
+    names.iter().map(account).collect()
+}
+
+/// A request on a connection of its own, and its access line.
+fn asks(gate: &mut Gate, lines: &[&str]) -> (Answer, Value) {
+    let lines: Vec<String> = lines.iter().map(|line| (*line).to_owned()).collect();
+    let answer = Client::new(gate.address).exchange(0, &raw::bytes(&lines, "")).unwrap();
+    (answer, gate.says_next(&["request answered"]))
+}
+
+/// Credential, account and cause of a refusal.
+#[track_caller]
+fn tried(line: &Value, expected: (&str, Option<&str>, &str)) {
+    let text = |name: &str| line.get(name).and_then(Value::as_str);
+    let found = (text("auth.credential"), text("auth.tried.name"), text("auth.cause"));
+    assert_eq!(found, (Some(expected.0), expected.1, Some(expected.2)), "{line}");
+    assert!(line.get("account.name").is_none(), "{line}");
+}
+
+const NO_SESSION: &str = "no live session came with the request, so its csrf token proves nothing";
+const MISSING: &str = "the csrf token is missing";
+const ANOTHERS: &str = "the csrf token is not the session's";
+const BESIDE: &str = "the session beside the credential is another account's";
+
+#[test]
+fn an_administrator_reads_who_lacked_a_csrf_token() {
+    let apis = |upstream| {
+        let api = |name: &str, dialect: &str| {
+            format!(
+                "[[api]]\nname = \"{name}\"\ndialect = \"{dialect}\"\nat = [\"{name}.example/\"]\n\
+                 upstream = \"http://{upstream}\"\n[[api.route]]\nat = \"/**\"\nallow = \"authenticated\"\n"
+            )
+        };
+        // One asks for the token first, the other for the proof.
+        let crm = api("crm", "superoffice").replace("at = [\"crm", "deployment = \"onsite\"\nat = [\"crm");
+        [api("centre", "genesys"), crm].concat()
+    };
+    let site = Site::with(apis, people(&["ann", "bob"]));
+    edited(&site, "access = false", "access = true");
+    let mut gate = site.start();
+    let (ann, bob) = (by_password("ann", PASSWORD), by_password("bob", PASSWORD));
+
+    let (post, host) = ("POST /api/v2/queues HTTP/1.1", "Host: centre.example");
+    let (told, _) = asks(&mut gate, &["GET /api/v2/me HTTP/1.1", host, &ann]);
+    let csrf = format!("X-CSRF-TOKEN: {}", told.head.header("x-csrf-token").unwrap());
+    let set = told.head.header("set-cookie").unwrap();
+    let cookie = format!("Cookie: {}", set.split(';').next().unwrap());
+    let (_, line) = asks(&mut gate, &[post, host, &ann]);
+    tried(&line, ("basic", None, NO_SESSION));
+    let (_, line) = asks(&mut gate, &[post, host, &cookie]);
+    tried(&line, ("session", Some("ann"), MISSING));
+    let (_, line) = asks(&mut gate, &[post, host, &cookie, "X-CSRF-TOKEN: wrong"]);
+    tried(&line, ("session", Some("ann"), ANOTHERS));
+    let (_, line) = asks(&mut gate, &[post, host, &cookie, &csrf, &bob]);
+    tried(&line, ("basic", Some("bob"), BESIDE));
+
+    let (post, host) = ("POST /api/v1/Contact HTTP/1.1", "Host: crm.example");
+    let log_in = "POST /login HTTP/1.1\nContent-Type: application/x-www-form-urlencoded";
+    let mut lines: Vec<String> = log_in.lines().map(str::to_owned).collect();
+    lines.push(host.to_owned());
+    let request = raw::bytes(&lines, &format!("userName=ann&password={PASSWORD}"));
+    let told = Client::new(gate.address).exchange(0, &request).unwrap();
+    gate.says_next(&["request answered"]);
+    let mut set = told.head.headers.iter().map(|(_, value)| value);
+    let set = set.find(|value| value.starts_with("SuperOffice-Session=")).unwrap();
+    let cookie = format!("Cookie: {}", set.split(';').next().unwrap());
+    let (_, line) = asks(&mut gate, &[post, host, &cookie, "X-XSRF-TOKEN: wrong"]);
+    tried(&line, ("session", Some("ann"), ANOTHERS));
+}
