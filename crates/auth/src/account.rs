@@ -98,6 +98,12 @@ impl Account {
         issuer.map(|issuer| &*issuer.name)
     }
 
+    /// What lines of the log call it beside its kind and number: nothing where its name is an e-mail address, as none stands in
+    /// a log.
+    pub fn logged_name(&self) -> Option<&str> {
+        (!self.name.contains('@')).then_some(&*self.name)
+    }
+
     /// How many bytes of memory the texts of this copy take, each with what it costs to have it at all: an issuer may say
     /// little and in very many words.
     pub fn text_bytes(&self) -> usize {

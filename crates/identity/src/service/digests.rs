@@ -15,7 +15,6 @@ use countersign_auth::time::Time;
 
 use super::nobody::nobodys_bucket;
 use super::{Core, Service};
-use crate::audit;
 use crate::equivalents::NOBODY;
 use crate::lockout::{Bucket, Verdict};
 
@@ -104,7 +103,7 @@ impl Digests for Service {
         if core.lockout.failed(core.digest_bucket(secret, address), now) == Verdict::NowLocked
             && let Some(entry) = core.directory.find(secret.bucket)
         {
-            core.note_lock(audit::name_of(&entry.account), address, now);
+            core.note_lock(&entry.account, address, now);
         }
     }
 

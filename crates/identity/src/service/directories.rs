@@ -240,7 +240,7 @@ impl Core {
         match &outcome {
             Outcome::Right(_) => self.lockout.succeeded(*bucket, *address, *now),
             Outcome::Refused(_) if strike == Strike::NowLocked => {
-                self.note_lock(format!("somebody of directory {}", directory.name), *address, *now);
+                self.note_lock_elsewhere(&directory.name, *address, *now);
             }
             Outcome::Refused(_) => {}
             Outcome::Busy | Outcome::Down(_) => self.lockout.undo(*bucket, *now),

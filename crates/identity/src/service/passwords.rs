@@ -12,6 +12,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use countersign_auth::account::Account;
 use countersign_auth::port::{PasswordAnswer, PasswordClaim, Unavailable};
 use countersign_auth::time::Time;
 use hashbrown::HashSet;
@@ -208,8 +209,8 @@ impl Core {
         let key = framed_mac(&self.derivation_key, "password flight", &parts);
         let begin = || {
             let password = Zeroizing::new(claim.password.expose().to_owned());
-            let name = found.map(|entry| audit::name_of(&entry.account));
-            Arc::clone(self).verify(bucket, name, stored.clone(), password, claim.address, now)
+            let account = found.map(|entry| Arc::clone(&entry.account));
+            Arc::clone(self).verify(bucket, account, stored.clone(), password, claim.address, now)
         };
         self.flights.join(key, claim.address, now, begin).await
     }
@@ -217,7 +218,7 @@ impl Core {
     async fn verify(
         self: Arc<Self>,
         bucket: Option<Bucket>,
-        name: Option<String>,
+        account: Option<Arc<Account>>,
         stored: Option<Arc<str>>,
         password: Zeroizing<String>,
         address: IpAddr,
@@ -236,8 +237,12 @@ impl Core {
         let right = match run.await {
             Ok(Some(right)) => right,
             Ok(None) => {
-                let name = name.unwrap_or_default();
-                tracing::error!(account.name = %name, "could not read the hash of an account's password");
+                let (kind, id) = account.as_ref().map(|account| (&*account.kind, account.id.0)).unzip();
+                tracing::error!(
+                    account.kind = kind,
+                    account.id = id,
+                    "could not read the hash of an account's password"
+                );
                 return unverified(Outcome::Lost);
             }
             Err(_) => {
@@ -252,16 +257,35 @@ impl Core {
                 Outcome::Right
             }
             (_, Some(Ok(Verdict::NowLocked))) => {
-                self.note_lock(name.unwrap_or_default(), address, now);
+                if let Some(account) = &account {
+                    self.note_lock(account, address, now);
+                }
                 Outcome::Wrong
             }
             (_, Some(Ok(Verdict::Counted)) | None) => Outcome::Wrong,
         }
     }
 
-    /// Tells the audit that an account has begun to be locked; a log-in does not wait for that.
-    pub(super) fn note_lock(&self, name: String, address: IpAddr, now: Time) {
-        tracing::warn!(account.name = %name, client.address = %address, "locked after failed attempts");
+    /// Tells the log and the audit that an account has begun to be locked.
+    pub(super) fn note_lock(&self, account: &Account, address: IpAddr, now: Time) {
+        tracing::warn!(
+            account.kind = &*account.kind,
+            account.name = account.logged_name(),
+            account.id = account.id.0,
+            client.address = %address,
+            "locked after failed attempts"
+        );
+        self.audit_lock(audit::name_of(account), address, now);
+    }
+
+    /// The same of somebody in a directory, whose name there is a stranger's word.
+    pub(super) fn note_lock_elsewhere(&self, directory: &str, address: IpAddr, now: Time) {
+        tracing::warn!(directory, client.address = %address, "locked after failed attempts");
+        self.audit_lock(format!("somebody of directory {directory}"), address, now);
+    }
+
+    /// A log-in does not wait for that.
+    fn audit_lock(&self, name: String, address: IpAddr, now: Time) {
         let event = audit::row(&By::new("anonymous", Some(address)), "account.locked", name, now);
         let write = self.store.write(vec![Change::Audit(event)]);
         self.handle.spawn(async move {

@@ -81,3 +81,23 @@ fn an_administrator_reads_who_lacked_a_csrf_token() {
     let (_, line) = asks(&mut gate, &[post, host, &cookie, "X-XSRF-TOKEN: wrong"]);
     tried(&line, ("session", Some("ann"), ANOTHERS));
 }
+
+#[test]
+fn no_line_says_an_e_mail_address_where_an_account_is_locked() {
+    let site = Site::new(people(&["ann@example.com", "bob"]));
+    edited(&site, "[store]", "[lockout]\nfailures = 3\nfirst = \"10m\"\n[store]");
+    let mut gate = site.start();
+    for (user, name) in [("ann@example.com", Value::Null), ("bob", "bob".into())] {
+        (0..3).for_each(|_| {
+            super::ask(gate.address, "crm.example", &by_password(user, "not-right-at-all"));
+        });
+        let line = gate.says_next(&["locked after failed attempts"]);
+        let shown = super::told(&site, &["user", "show", user]);
+        assert_eq!((&line["account.kind"], &line["account.id"]), (&"users".into(), &shown["id"]), "{line}");
+        assert_eq!(line["account.name"], name, "{line}");
+    }
+    let log = gate.log();
+    assert!(!log.contains("example.com"), "{log}");
+    let audit = super::told(&site, &["audit"]);
+    assert!(audit.to_string().contains("users/ann@example.com"), "{audit}");
+}

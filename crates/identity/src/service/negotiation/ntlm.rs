@@ -19,7 +19,6 @@ use tokio::time::{Instant, sleep_until};
 
 use super::{Client, Outcome, Waiting, go_on, proven, refused};
 use crate::accounts::directory::Entry;
-use crate::audit;
 use crate::equivalents::NOBODY;
 use crate::lockout::Verdict;
 use crate::negotiation::helper::{Exchange, Helpers, Lost, Said};
@@ -236,7 +235,7 @@ impl Core {
         };
         let wrong = |cause: Cow<'static, str>| {
             if failed() {
-                self.note_lock(audit::name_of(&entry.account), client.address, now);
+                self.note_lock(&entry.account, client.address, now);
             }
             refused(cause)
         };
