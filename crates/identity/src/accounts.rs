@@ -167,6 +167,10 @@ impl AccountDraft {
         if self.name.trim() != self.name {
             return unfit("name", "begins or ends with a blank");
         }
+        // Services that read the subject in a header of its own would take it for another's.
+        if self.subject.as_ref().is_some_and(|subject| subject.trim() != subject) {
+            return unfit("subject", "begins or ends with a blank");
+        }
         if self.roles.len() > LIST_MAX || self.keys.len() > LIST_MAX {
             return unfit("roles or keys", "are too many; 64 at most");
         }
@@ -218,6 +222,7 @@ mod tests {
         check(|draft| draft.name = String::new(), "name is empty");
         check(|draft| draft.subject = Some(String::new()), "name is empty");
         check(|draft| draft.name = " ann".to_owned(), "name begins or ends with a blank");
+        check(|draft| draft.subject = Some("ann ".to_owned()), "subject begins or ends with a blank");
         check(
             |draft| draft.name = "a:b".to_owned(),
             "name has a colon, which Basic authentication cannot carry",

@@ -5,8 +5,11 @@
 //! are no expressions, no calls and no includes, so that a template ends and says only what it may. Every name is
 //! checked when the file is loaded; a value is escaped for the medium that it stands in, and never quoted.
 
+mod escape;
+
 use std::borrow::Cow;
-use std::fmt::Write as _;
+
+use self::escape::{address_in_header, escape, url_encode};
 
 use crate::date::DateFormat;
 use crate::dialect::variables::{Kind, Scope};
@@ -305,74 +308,6 @@ fn no_number(medium: Medium) -> &'static str {
     match medium {
         Medium::Json => "null",
         Medium::Header | Medium::Cookie | Medium::Xml | Medium::Html | Medium::Text => "",
-    }
-}
-
-/// Leaves `%` with its two digits as they are, and escapes what a header escapes.
-fn address_in_header(address: &str, out: &mut String) {
-    let is_escape =
-        |rest: &str| rest.as_bytes().get(..2).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit));
-    for (nth, part) in address.split('%').enumerate() {
-        if nth > 0 {
-            out.push_str(if is_escape(part) { "%" } else { "%25" });
-        }
-        escape(part, Medium::Header, out);
-    }
-}
-
-fn url_encode(text: &str) -> String {
-    percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
-}
-
-fn escape(text: &str, medium: Medium, out: &mut String) {
-    match medium {
-        Medium::Text => out.push_str(text),
-        Medium::Header => {
-            for byte in text.bytes() {
-                match byte {
-                    b' '..=b'$' | b'&'..=b'~' => out.push(char::from(byte)),
-                    _ => write!(out, "%{byte:02X}").unwrap_or_default(),
-                }
-            }
-        }
-        // RFC 6265 section 4.1.1.
-        Medium::Cookie => {
-            for byte in text.bytes() {
-                if byte.is_ascii_graphic() && !matches!(byte, b'"' | b',' | b';' | b'\\' | b'%') {
-                    out.push(char::from(byte));
-                } else {
-                    write!(out, "%{byte:02X}").unwrap_or_default();
-                }
-            }
-        }
-        Medium::Json => {
-            for c in text.chars() {
-                match c {
-                    '"' => out.push_str("\\\""),
-                    '\\' => out.push_str("\\\\"),
-                    '\n' => out.push_str("\\n"),
-                    '\r' => out.push_str("\\r"),
-                    '\t' => out.push_str("\\t"),
-                    c if u32::from(c) < 0x20 || matches!(c, '\u{2028}' | '\u{2029}') => {
-                        write!(out, "\\u{:04x}", u32::from(c)).unwrap_or_default();
-                    }
-                    c => out.push(c),
-                }
-            }
-        }
-        Medium::Xml | Medium::Html => {
-            for c in text.chars() {
-                match c {
-                    '&' => out.push_str("&amp;"),
-                    '<' => out.push_str("&lt;"),
-                    '>' => out.push_str("&gt;"),
-                    '"' => out.push_str("&quot;"),
-                    // XML 1.0 section 2.2 has no place for other control characters, not even escaped.
-                    c if u32::from(c) < 0x20 && !matches!(c, '\n' | '\r' | '\t') => out.push('\u{fffd}'),
-                    c => out.push(c),
-                }
-            }
-        }
     }
 }
 
