@@ -125,18 +125,21 @@ issuers."{OWN}" = {{ jwks_url = "http://127.0.0.1:{keys.server_port}/jwks" }}
 [api.issuers."{provider.issuer}"]
 discovery = "{provider.issuer}/.well-known/openid-configuration"
 audience = "orders-api"
+same_people = false
 claims = {{ subject = "sub", customer = "client_id", roles = "scope" }}
 roles = {{ read = ["READER"] }}
 
 [api.issuers."http://127.0.0.1:1"]
 discovery = "http://127.0.0.1:1/.well-known/openid-configuration"
 audience = "orders-api"
+same_people = false
 
 [api.introspection.bearer]
 url = "{provider.issuer}/token/introspection"
 client = "gate"
 secret_file = "gate.secret"
 audience = "orders-api"
+same_people = false
 claims = {{ subject = "client_id", customer = "client_id", roles = "scope" }}
 roles = {{ read = ["READER"] }}
 remember = "1s"

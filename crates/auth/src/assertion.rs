@@ -191,6 +191,11 @@ fn claims(api: &Api, permit: &Permit, now: Time) -> Map<String, Value> {
 }
 
 impl Api {
+    /// Whether the dialect tells services a variable in a header of its own.
+    pub fn tells_services(&self, variable: &str) -> bool {
+        self.dialect.assertion.headers.iter().any(|(_, template)| template.names(variable))
+    }
+
     /// The dialect's own identity headers for a caller; a header whose only value is empty is left out.
     pub fn identity_headers(&self, permit: &Permit, prefix: &str, lookups: &dyn Lookups) -> HeaderMap {
         let mut headers = HeaderMap::new();

@@ -60,7 +60,8 @@ pub(crate) struct ForeignIssuer {
     #[serde(default)]
     pub(crate) roles: Roles,
     /// Whether its subjects name the same people as those of the gate's own accounts, and of other issuers that say so.
-    /// No: an equal subject is somebody else. Must be said where a route compares subjects.
+    /// No: an equal subject is somebody else. Must be said where a route compares subjects,
+    /// or the dialect tells services them in a header.
     #[serde(default)]
     pub(crate) same_people: Option<bool>,
     /// People log in with it in their browsers.
@@ -141,7 +142,8 @@ pub(crate) struct Introspection {
     #[serde(default)]
     pub(crate) roles: Roles,
     /// Whether the subjects name the same people as those of the gate's own accounts, and of other issuers that say so.
-    /// No: an equal subject is somebody else. Must be said where a route compares subjects.
+    /// No: an equal subject is somebody else. Must be said where a route compares subjects,
+    /// or the dialect tells services them in a header.
     #[serde(default)]
     pub(crate) same_people: Option<bool>,
     /// How long a good token is good for without another question; never longer than it lives.

@@ -417,23 +417,31 @@ fn what_of_an_issuer_is_never_looked_at_is_told() {
 #[test]
 fn an_issuer_says_whom_its_subjects_name_where_those_are_compared() {
     let (_, page) = documented().into_iter().find(|(page, _)| page.ends_with("issuers.md")).unwrap();
-    let issuer = "[api.issuers.\"https://id.example.com/realms/shop\"]";
-    assert_eq!(page.matches(issuer).count(), 1);
+    let is_another = "same_people = false ";
+    assert_eq!(page.matches(is_another).count(), 1);
     let told = |ids: &str, said: &str| -> Vec<String> {
         let route =
             format!("[[api.route]]\nat = \"/of/{{subject}}\"\nallow = \"authenticated\"\nids = {{ {ids} }}");
-        let text = page.replace(issuer, &format!("{issuer}\n{said}"));
+        let text = page.replace(is_another, said);
         let text = format!("{text}\n{route}\n");
         let loaded = Loaded::parse(Path::new("c.toml"), folder().path(), &text).unwrap();
         crate::wire::problems(&loaded).iter().map(ToString::to_string).collect()
     };
     for ids in ["subject = \"path subject\"", "\"customer|subject?\" = \"path subject\""] {
-        let told = told(ids, "same_people = true");
+        let told = told(ids, "same_people = true ");
         assert_eq!(told.len(), 1, "{told:#?}");
         let words = "does not say whom its subjects name, and route `/of/{subject}` compares subjects; write same_people = true if";
         assert!(told[0].starts_with("c.toml:18: api[0].issuers.") && told[0].contains(words), "{told:#?}");
     }
-    assert_eq!(told("customer = \"path subject\"", ""), [""; 0]);
+    // The dialect tells services the subject in a header, where its own issuer's people are meant.
+    let ids = "customer = \"path subject\"";
+    for said in ["same_people = false ", "same_people = true "] {
+        assert_eq!(told(ids, said), [""; 0]);
+    }
+    let told = told(ids, "");
+    assert_eq!(told.len(), 1, "{told:#?}");
+    let words = "does not say whom its subjects name, and a header of the dialect tells services the subject alone; write";
+    assert!(told[0].starts_with("c.toml:11: api[0].issuers.") && told[0].contains(words), "{told:#?}");
 }
 
 #[test]

@@ -43,7 +43,7 @@ pub(super) fn problems(loaded: &Loaded, api: &config::Api, settled: &Api, path: 
         }
     }
     mistakes.extend(logins::problems(loaded, api, settled, path));
-    mistakes.extend(unsaid(loaded, api, path));
+    mistakes.extend(unsaid(loaded, api, settled, path));
     match &api.front {
         None if settled.takes_fronts() => {
             let message = "takes what a front says, and no front is configured; add [api.front]";
@@ -107,14 +107,24 @@ pub(super) fn notes(loaded: &Loaded, api: &config::Api, path: &str) -> Vec<Mista
     api.issuers.iter().filter_map(told).collect()
 }
 
-/// Whoever issues tokens and does not say whom their subjects name, where a route compares those.
-fn unsaid(loaded: &Loaded, api: &config::Api, path: &str) -> Vec<Mistake> {
+/// Whoever issues tokens and does not say whom their subjects name, where a route compares those, or services are told them in
+/// a header of the dialect: that is about the people of its own issuer, and has no place for another's name.
+fn unsaid(loaded: &Loaded, api: &config::Api, settled: &Api, path: &str) -> Vec<Mistake> {
     let names_subject = |name: &String| name.trim_end_matches('?').split('|').any(|key| key == "subject");
     let compares = |route: &config::Route| route.ids.keys().chain(route.shows.keys()).any(names_subject);
-    let Some(route) = api.route.iter().find(|route| compares(route)) else { return Vec::new() };
+    let route = api.route.iter().find(|route| compares(route));
+    let why = match route {
+        Some(route) => format!("route `{}` compares subjects", route.at),
+        None if settled.tells_services("identity.subject") => {
+            String::from("a header of the dialect tells services the subject alone")
+        }
+        None => return Vec::new(),
+    };
+    let is_the_dialects = |name: &String| settled.jwt_issuers().any(|known| known == name);
     let issuers = api.issuers.iter().filter_map(|(name, issuer)| match issuer {
         Issuer::Foreign(foreign) if foreign.login.is_none() || foreign.audience.is_some() => {
-            foreign.same_people.is_none().then(|| format!("{path}.issuers.{name:?}"))
+            let is_unsaid = foreign.same_people.is_none() && (route.is_some() || !is_the_dialects(name));
+            is_unsaid.then(|| format!("{path}.issuers.{name:?}"))
         }
         Issuer::Foreign(_) | Issuer::Word(IssuerWord::Gate) => None,
     });
@@ -122,12 +132,9 @@ fn unsaid(loaded: &Loaded, api: &config::Api, path: &str) -> Vec<Mistake> {
     let asked = asked.map(|(credential, _)| format!("{path}.introspection.{credential}"));
     let told = |key: String| Mistake {
         hint: Some(String::from(
-            "write same_people = true if an equal subject of the gate's own accounts, and of other issuers that say so, is the same person; same_people = false if it is somebody else, who is nobody there",
+            "write same_people = true if an equal subject of the gate's own accounts, and of other issuers that say so, is the same person; same_people = false if it is somebody else, who is nobody where subjects are compared: then let services read `idp` of the assertion",
         )),
-        ..loaded.mistake(
-            &key,
-            format!("does not say whom its subjects name, and route `{}` compares subjects", route.at),
-        )
+        ..loaded.mistake(&key, format!("does not say whom its subjects name, and {why}"))
     };
     issuers.chain(asked).map(told).collect()
 }

@@ -67,7 +67,7 @@ fn a_name_that_nobody_answers_for_is_one_services_trouble_and_keeps_no_gate_from
                 )
             };
             let live = format!("live.test:{}", upstream.port());
-            let issuer = "[api.issuers.\"https://keys.example/\"]\njwks_url = \"https://keys.lost.test/\"\naudience = \"us\"\n";
+            let issuer = "[api.issuers.\"https://keys.example/\"]\njwks_url = \"https://keys.lost.test/\"\naudience = \"us\"\nsame_people = false\n";
             [api("lost", "lost.test"), api("live", &live), issuer.to_owned()].concat()
         },
         Vec::new(),
