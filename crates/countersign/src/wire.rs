@@ -2,6 +2,7 @@
 //!
 //! Everything else in this crate speaks in the terms of [`crate::config`] and [`crate::record`].
 
+mod called;
 mod descriptors;
 mod desk;
 mod directories;

@@ -142,10 +142,10 @@ async fn accept(
             _ = stopped.changed() => return,
         };
         match accepted {
-            Ok((stream, _)) => {
+            Ok((stream, peer)) => {
                 let Ok(permit) = Arc::clone(&room).try_acquire_owned() else { continue };
                 let (options, hosts, stopped) = (Arc::clone(&options), Arc::clone(&hosts), stopped.clone());
-                let calling = Calling::new(&calling);
+                let calling = Calling::new(&calling, peer.ip().to_canonical());
                 tokio::spawn(async move {
                     let own = stream.local_addr().ok().map(|own| own.ip().to_canonical());
                     let stream = Patient::new(stream, bounds.write);

@@ -5,6 +5,8 @@ use std::fmt::Write as _;
 use countersign_identity::directory::{HealthReport, Standing};
 use countersign_identity::service::Service;
 
+use super::called::Called;
+
 /// What is not well, a line each. None of it keeps the gate from being ready: accounts of its own get in.
 pub(super) fn remarks(service: &Service) -> Vec<String> {
     let down = |report: HealthReport| match report.standing {
@@ -15,13 +17,19 @@ pub(super) fn remarks(service: &Service) -> Vec<String> {
 }
 
 /// The text of OpenMetrics with what is counted here, before its end.
-pub(super) fn with_metrics(mut text: String, service: &Service, lines_dropped: u64) -> String {
+pub(super) fn with_metrics(
+    mut text: String,
+    service: &Service,
+    called: &Called,
+    lines_dropped: u64,
+) -> String {
     const END: &str = "# EOF\n";
     let ended = text.ends_with(END);
     text.truncate(text.len() - if ended { END.len() } else { 0 });
     text.push_str("# HELP countersign_log_lines_dropped Log lines that nobody took in time, or that could not be written.\n");
     text.push_str("# TYPE countersign_log_lines_dropped counter\n");
     let _ = writeln!(text, "countersign_log_lines_dropped_total {lines_dropped}");
+    called.append(&mut text);
     let reports = service.directory_health();
     if !reports.is_empty() {
         directories(&mut text, &reports);

@@ -26,6 +26,7 @@ use countersign_identity::signing::{SigningAlgorithm, SigningOptions};
 use countersign_identity::store::StoreError;
 use serde::Serialize;
 
+use super::called::Called;
 use super::reload::Declared;
 use super::{ADMINISTRATOR_ROLE, Settled, directories, issuers, negotiation, objects, settle_all};
 use countersign_identity::world::{OsRandom, WallClock};
@@ -44,6 +45,8 @@ pub(crate) struct Identities {
     apis: ArcSwap<Vec<Settled>>,
     /// What was said of each API to the service, by its name, when it came to be: it is not unsaid while the API is served.
     declared: Mutex<BTreeMap<String, Declared>>,
+    /// What services were answered, under whatever configuration.
+    called: Called,
     /// Of a new password.
     characters_min: u32,
 }
@@ -97,12 +100,23 @@ impl Identities {
         }
         let characters_min = loaded.config.passwords.length_min;
         service.tokens_live_for(longest(&apis));
-        Ok(Self { service, apis: ArcSwap::from_pointee(apis), declared: Mutex::default(), characters_min })
+        Ok(Self {
+            service,
+            apis: ArcSwap::from_pointee(apis),
+            declared: Mutex::default(),
+            called: Called::default(),
+            characters_min,
+        })
     }
 
     /// The service itself.
     pub(super) fn service(&self) -> Arc<Service> {
         Arc::clone(&self.service)
+    }
+
+    /// What services were answered.
+    pub(super) fn called(&self) -> &Called {
+        &self.called
     }
 
     /// The APIs, in the order of the configuration.

@@ -128,7 +128,7 @@ pub(crate) async fn start(
     let (assertions, tokens, directories, state) =
         (service.clone(), service.clone(), service.clone(), service);
     let calls = Arc::new(ArcSwap::from_pointee(calls(config, identities, services)));
-    let (present_calls, counted) = (Arc::clone(&calls), Arc::clone(&metrics));
+    let (present_calls, counted, called) = (Arc::clone(&calls), Arc::clone(&metrics), Arc::clone(identities));
     let stopping = Arc::new(AtomicBool::new(false));
     let stops = Arc::clone(&stopping);
     let control = administration::start(
@@ -150,7 +150,8 @@ pub(crate) async fn start(
                 }
             }),
             metrics: Arc::new(move || {
-                health::with_metrics(counted.render().unwrap_or_default(), &directories, dropped.lines())
+                let counted = counted.render().unwrap_or_default();
+                health::with_metrics(counted, &directories, called.called(), dropped.lines())
             }),
             assertion_keys: Arc::new(move || assertions.jwks(Purpose::Assertion)),
             token_keys: Arc::new(move || tokens.jwks(Purpose::Token)),

@@ -13,6 +13,7 @@ use countersign_gateway::administration::calls::{Call, Calls, Reply};
 use countersign_services::publish::{Pattern, Publishing};
 use http::{Method, StatusCode};
 
+use super::called::Caller;
 use super::{Identities, desk};
 use crate::config::Config;
 
@@ -46,6 +47,12 @@ impl ServiceKeys {
         Self(keys.collect())
     }
 
+    /// The API that a path is about, if there is one of that name.
+    fn api_of(&self, path: &str) -> Option<String> {
+        let name = decode_segment(path.split('/').nth(2)?)?;
+        self.0.contains_key(&*name).then(|| name.into_owned())
+    }
+
     /// The key of an API that was shown.
     fn shown(&self, api: &str, key: Option<&Secret>) -> Option<&Arc<ServiceKey>> {
         let shown = sha256(key?.expose());
@@ -66,10 +73,18 @@ pub(super) fn calls(config: &Config, identities: &Arc<Identities>, publishing: P
     let desk = Arc::new(Desk { identities: Arc::clone(identities), publishing: Arc::new(publishing) });
     let keys = ServiceKeys::new(config);
     Arc::new(move |call| {
-        let asked = Asked::read(&keys, call)?;
+        let mut caller = Caller { api: keys.api_of(&call.path), service: None, address: call.address };
+        let asked = Asked::read(&keys, call);
+        let asked = asked.inspect_err(|refused| desk.identities.called().note(refused, &caller))?;
+        caller.service = Some(asked.key.name.clone());
         let desk = Arc::clone(&desk);
-        let with_body =
-            move |body| -> Answer<Reply> { Box::pin(async move { desk.answer(asked, body).await }) };
+        let with_body = move |body| -> Answer<Reply> {
+            Box::pin(async move {
+                let reply = desk.answer(asked, body).await;
+                desk.identities.called().note(&reply, &caller);
+                reply
+            })
+        };
         Ok(Box::new(with_body))
     })
 }

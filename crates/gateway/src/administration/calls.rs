@@ -1,5 +1,6 @@
 //! Calls of services: what is not a plain text for everybody, but asked for with a key.
 
+use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -31,6 +32,8 @@ pub struct Call {
     pub method: Method,
     /// Its path.
     pub path: String,
+    /// Who calls.
+    pub address: IpAddr,
     /// The key of `Authorization: Bearer`; nobody is known without. It stands in a header that no page of another
     /// origin may send, so that none can call.
     pub key: Option<Secret>,
@@ -60,13 +63,14 @@ pub type WithBody = Box<dyn FnOnce(Bytes) -> Answer<Reply> + Send>;
 
 /// One connection's place among those on which services call; it keeps it until it ends.
 pub(super) struct Calling {
+    address: IpAddr,
     room: Arc<Semaphore>,
     place: OnceLock<OwnedSemaphorePermit>,
 }
 
 impl Calling {
-    pub(super) fn new(room: &Arc<Semaphore>) -> Self {
-        Self { room: Arc::clone(room), place: OnceLock::new() }
+    pub(super) fn new(room: &Arc<Semaphore>, address: IpAddr) -> Self {
+        Self { address, room: Arc::clone(room), place: OnceLock::new() }
     }
 
     /// Takes the place, if it has none; false if there is none left.
@@ -103,7 +107,12 @@ pub(super) async fn answer(
     body_bytes_max: usize,
 ) -> Response<Full<Bytes>> {
     let (head, mut body) = request.into_parts();
-    let call = Call { key: key(&head.headers), method: head.method, path: head.uri.path().to_owned() };
+    let call = Call {
+        key: key(&head.headers),
+        method: head.method,
+        path: head.uri.path().to_owned(),
+        address: calling.address,
+    };
     let with_body = match calls(call) {
         Ok(with_body) => with_body,
         Err(reply) => {

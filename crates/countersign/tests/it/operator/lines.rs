@@ -101,3 +101,53 @@ fn no_line_says_an_e_mail_address_where_an_account_is_locked() {
     let audit = super::told(&site, &["audit"]);
     assert!(audit.to_string().contains("users/ann@example.com"), "{audit}");
 }
+
+/// Whoever guesses keys of services is seen, and so is a service that asks for what its key is not for.
+#[test]
+fn an_administrator_reads_which_services_were_refused() {
+    const KEY: &str = "0123456789abcdef0123456789abcdef";
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, KEY.as_bytes());
+    let hex: String = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    let apis = |upstream| {
+        format!(
+            "[[api]]\nname = \"shop\"\ndialect = \"enactor\"\nat = [\"/\"]\nupstream = \"http://{upstream}\"\n\
+             service_key = [{{ name = \"till\", sha256 = \"{hex}\", objects = [\"basket\"] }}]\nobject.basket = {{}}\n\
+             [[api.route]]\nat = \"/baskets/{{id}}\"\nallow = \"authenticated\"\nids = {{ basket = \"path id\" }}\n"
+        )
+    };
+    let site = Site::with(apis, Vec::new());
+    let mut gate = site.start();
+    let address = gate.said("listening for administration")["listener.address"].clone();
+    let address = address.as_str().unwrap().parse().unwrap();
+    let put = |path: &str, key: Option<&str>| {
+        let mut lines = vec![format!("PUT {path} HTTP/1.1"), "Host: 127.0.0.1".to_owned()];
+        lines.extend(key.map(|key| format!("Authorization: Bearer {key}")));
+        let request = raw::bytes(&lines, "{\"owner\":\"4711\"}");
+        Client::new(address).exchange(0, &request).unwrap().head.status()
+    };
+    assert_eq!(put("/objects/shop/basket/9001", Some(KEY)), 204);
+    let till = Value::from("till");
+    let cases = [
+        ("/objects/shop/basket/9001", None, 401, "shop".into(), &Value::Null),
+        ("/objects/shop/basket/9001", Some("guessed-guessed-guessed"), 401, "shop".into(), &Value::Null),
+        ("/objects/strangers-word/basket/9001", Some(KEY), 401, Value::Null, &Value::Null),
+        ("/objects/shop/order/9001", Some(KEY), 403, "shop".into(), &till),
+    ];
+    for (path, key, status, api, service) in cases {
+        assert_eq!(put(path, key), status, "{path}");
+        let line = gate.says_next(&["refused a call of a service"]);
+        assert_eq!((&line["api"], &line["service"]), (&api, service), "{line}");
+        assert_eq!(
+            (&line["http.status"], &line["client.address"]),
+            (&status.into(), &"127.0.0.1".into()),
+            "{line}"
+        );
+    }
+    let log = gate.log();
+    assert!(!log.contains("guessed") && !log.contains("strangers-word") && !log.contains(KEY), "{log}");
+    let (_, metrics) = gate.administration("/metrics");
+    for (class, count) in [("2xx", 1), ("4xx", 4), ("5xx", 0)] {
+        let line = format!("countersign_service_calls_total{{status=\"{class}\"}} {count}\n");
+        assert!(metrics.contains(&line), "{metrics}");
+    }
+}
