@@ -68,7 +68,11 @@ pub(crate) async fn connect(
     let connecting = async {
         let tcp = match backend.socket {
             Some(address) => TcpStream::connect(address).await,
-            None => match worker.lookups().find(&backend.address.host, backend.address.port).await {
+            None => match worker
+                .lookups()
+                .find(&backend.address.host, backend.address.port, worker.pulse().now_ms())
+                .await
+            {
                 Ok(addresses) => TcpStream::connect(&*addresses).await,
                 Err(error) => Err(error),
             },

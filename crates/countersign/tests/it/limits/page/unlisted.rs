@@ -51,6 +51,7 @@ pub(super) const UNLISTED: &[(&str, &str, Because)] = &[
     ("gateway/src/upstream.rs", "BACKENDS_MAX", Because::Files),
     ("gateway/src/upstream/health.rs", "PAUSE_MAX", Because::OwnWork),
     ("gateway/src/upstream/lookups.rs", "LOOKUPS_MAX", Because::Files),
+    ("gateway/src/upstream/lookups.rs", "OF_A_NAME_MAX", Because::OwnWork),
     ("identity/src/accounts.rs", "LIST_MAX", Because::Accounts),
     ("identity/src/accounts.rs", "TEXT_BYTES_MAX", Because::Accounts),
     ("identity/src/directory/http.rs", "JSON_DEPTH_MAX", Because::Trusted),
