@@ -9,6 +9,7 @@
 pub(crate) mod key;
 pub mod public;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -62,6 +63,10 @@ impl Default for SigningOptions {
 /// A next key is published for so long before it signs: key sets are cached for hours, rarely for more.
 const PUBLISHED_BEFORE: Duration = Duration::from_secs(86_400);
 
+/// So many sweeps in a row, an hour, find that a key began later than it is before its time begins again. A host that has no
+/// clock of its own, or was asleep, is behind for as long as it takes to ask others: what it said meanwhile counts for nothing.
+pub(crate) const BEHIND_SWEEPS: u32 = 120;
+
 /// Where a key is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
@@ -99,8 +104,8 @@ pub(crate) struct SigningKeys {
     tokens_live_secs: AtomicU64,
     /// Read by every core that signs, and replaced as a whole by whoever holds `changes`.
     known: ArcSwap<Known>,
-    /// Rotations go one after the other.
-    changes: tokio::sync::Mutex<()>,
+    /// Rotations go one after the other. Holds, by its id, in how many sweeps up to the last one a key lay ahead of the clock.
+    changes: tokio::sync::Mutex<HashMap<String, u32>>,
 }
 
 impl SigningKeys {
@@ -218,8 +223,8 @@ impl SigningKeys {
 
     /// Makes next keys where there are none, rotates those that are due, drops those that are over.
     pub(crate) async fn sweep(&self, store: &dyn Store, now: Time) -> Result<(), Unavailable> {
-        let _one_at_a_time = self.changes.lock().await;
-        self.begin_again_what_lies_ahead(store, now).await.map_err(unavailable)?;
+        let mut ahead = self.changes.lock().await;
+        self.begin_again_what_lies_ahead(&mut ahead, store, now).await.map_err(unavailable)?;
         for purpose in [Purpose::Assertion, Purpose::Token] {
             let Some(next) = self.find(purpose, State::Next) else {
                 let next = self.make(purpose, State::Next, now).await.map_err(unavailable)?;
@@ -247,11 +252,21 @@ impl SigningKeys {
     }
 
     /// The time of a key that got where it is while the clock was ahead begins now: until the clock gets there again it would
-    /// neither sign nor go.
-    async fn begin_again_what_lies_ahead(&self, store: &dyn Store, now: Time) -> Result<(), StoreError> {
+    /// neither sign nor go. Either the clock was wrong then or it is now, and one that is behind now is right again soon: in
+    /// the store its time would be so old by then that the key were due, or over, at once.
+    async fn begin_again_what_lies_ahead(
+        &self,
+        ahead: &mut HashMap<String, u32>,
+        store: &dyn Store,
+        now: Time,
+    ) -> Result<(), StoreError> {
         let known = self.known.load_full();
-        let ahead = known.keys.iter().filter(|key| now.is_set_back_from(key.since));
-        let rows: Vec<_> = ahead.map(|key| key.row_as(key.state, now)).collect();
+        let lies_ahead = known.keys.iter().filter(|key| now.is_set_back_from(key.since));
+        let again = |key: &Arc<SigningKey>| ahead.get(&key.id).map_or(1, |sweeps| sweeps.saturating_add(1));
+        *ahead = lies_ahead.map(|key| (key.id.clone(), again(key))).collect();
+        let is_sure =
+            |key: &&Arc<SigningKey>| ahead.get(&key.id).is_some_and(|sweeps| *sweeps >= BEHIND_SWEEPS);
+        let rows: Vec<_> = known.keys.iter().filter(is_sure).map(|key| key.row_as(key.state, now)).collect();
         if rows.is_empty() { Ok(()) } else { self.put(store, rows, Vec::new()).await }
     }
 

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::issuers::TrustedIssuer;
+use crate::signing::BEHIND_SWEEPS;
 use crate::signing::public::{KeySetError, parse_jwks, parse_pem, parse_published_jwks};
 
 /// What a service does that knows the published keys alone.
@@ -81,26 +82,51 @@ async fn keys_rotate_with_an_overlap() {
     assert!(check(&second, &published(&bench)).is_ok());
 }
 
+/// Which key signs tokens, and how many are published.
+fn signing_key(bench: &Bench) -> (String, usize) {
+    let token = bench.service.sign(Purpose::Token, "JWT", b"{}").unwrap();
+    let kid = jsonwebtoken::decode_header(&token).unwrap().kid.unwrap();
+    (kid, parse_jwks(&bench.service.jwks(Purpose::Token)).unwrap().len())
+}
+
 #[tokio::test]
 async fn a_clock_that_was_ahead_keeps_no_key_from_rotating() {
     let bench = Bench::new().await;
     let day = 86_400;
-    let kid = |bench: &Bench| {
-        let token = bench.service.sign(Purpose::Token, "JWT", b"{}").unwrap();
-        jsonwebtoken::decode_header(&token).unwrap().kid.unwrap()
-    };
-    let count = |bench: &Bench| parse_jwks(&bench.service.jwks(Purpose::Token)).unwrap().len();
     bench.service.sweep(at(0)).await.unwrap();
     bench.service.sweep(at(3650 * day)).await.unwrap();
-    let ahead = kid(&bench);
-    assert_eq!(count(&bench), 3);
-    bench.service.sweep(at(day)).await.unwrap();
-    assert_eq!((kid(&bench), count(&bench)), (ahead.clone(), 3));
+    let (ahead, count) = signing_key(&bench);
+    assert_eq!(count, 3);
+    for _ in 0..BEHIND_SWEEPS {
+        bench.service.sweep(at(day)).await.unwrap();
+        assert_eq!(signing_key(&bench), (ahead.clone(), 3));
+    }
     let bench = bench.reopen().await;
     bench.service.sweep(at(90 * day)).await.unwrap();
-    assert_eq!((kid(&bench), count(&bench)), (ahead.clone(), 2), "the retired one is over");
+    assert_eq!(signing_key(&bench), (ahead.clone(), 2), "the retired one is over");
     bench.service.sweep(at(91 * day)).await.unwrap();
-    assert_ne!(kid(&bench), ahead);
+    assert_ne!(signing_key(&bench).0, ahead);
+}
+
+/// As on a host that has no clock of its own and has not asked others for the time yet.
+#[tokio::test]
+async fn a_clock_that_is_behind_for_a_while_rotates_no_key_and_drops_none() {
+    let bench = Bench::new().await;
+    let day = 86_400;
+    bench.service.sweep(at(0)).await.unwrap();
+    bench.service.rotate_signing_key(Purpose::Token, at(day)).await.unwrap();
+    let before = signing_key(&bench);
+    assert_eq!(before.1, 3, "next, active, retired");
+    let bench = bench.reopen().await;
+    for _ in 0..2 {
+        for _ in 1..BEHIND_SWEEPS {
+            bench.service.sweep(at(-3650 * day)).await.unwrap();
+        }
+        bench.service.sweep(at(day + 60)).await.unwrap();
+        assert_eq!(signing_key(&bench), before);
+    }
+    bench.service.sweep(at(3 * day)).await.unwrap();
+    assert_eq!(signing_key(&bench), (before.0, 2), "the retired one is over");
 }
 
 #[tokio::test]
