@@ -73,13 +73,14 @@ impl Identities {
             "another gate runs on the store {}: stop it, or name another folder with --data, or another store.path",
             database.display()
         );
+        // What stands beside the store is beside the file itself.
         let usual = ServiceOptions::at(database);
         let options = ServiceOptions {
             equivalents_key: match &loaded.config.store.key {
                 Some(file) => KeyPlace::File(loaded.path(file)),
                 None => usual.equivalents_key,
             },
-            database: usual.database,
+            database: loaded.path(&loaded.config.store.path),
             passwords: passwords(&loaded.config),
             patience: patience(&loaded.config),
             signing: signing(&loaded.config),

@@ -94,8 +94,8 @@ impl SqliteStore {
     /// [`StoreError::Taken`] if another process has it open; [`StoreError::Conflict`] if a later version wrote it;
     /// [`StoreError::Down`] for all else.
     pub async fn open(path: &Path, handle: &Handle) -> Result<Arc<Self>, StoreError> {
-        let path = &place::settled(path);
         let held = Held::take(path)?;
+        let path = held.path();
         let options = SqliteConnectOptions::from_str("sqlite::memory:")
             .map_err(down)?
             .in_memory(false)

@@ -85,15 +85,20 @@ fn becomes(gate: &mut Gate, expected: &(u16, String)) {
     }
 }
 
+const GONE: &str = "another file, or none, is in the place of the database file: what is changed from now on will be \
+                    lost; stop the gate before a backup is brought back";
+
+/// What `/ready` says, of a gate whose store is in its place and of one whose store is not.
+fn ready_or_not() -> [(u16, String); 2] {
+    let displaced = "not ready: another file, or none, is in the place of the database file\n";
+    [(200, "ready\n".to_owned()), (503, displaced.to_owned())]
+}
+
 #[test]
 fn a_file_that_takes_the_stores_place_under_a_gate_is_told() {
-    const GONE: &str = "another file, or none, is in the place of the database file: what is changed from now on will be \
-                        lost; stop the gate before a backup is brought back";
     let site = Site::new(alice());
     let mut gate = site.start();
-    let ready = (200, "ready\n".to_owned());
-    let unready =
-        (503, "not ready: another file, or none, is in the place of the database file\n".to_owned());
+    let [ready, unready] = ready_or_not();
     becomes(&mut gate, &ready);
     let away = site.store().with_file_name("away.db");
     for put in [None, Some("backup")] {
@@ -106,4 +111,28 @@ fn a_file_that_takes_the_stores_place_under_a_gate_is_told() {
         becomes(&mut gate, &ready);
     }
     assert_eq!(gate.times_said(GONE), 2, "once each time");
+}
+
+/// Commands settle the link anew, and work on the other file.
+#[test]
+fn a_link_that_is_turned_to_another_file_under_a_gate_is_told() {
+    let site = Site::new(alice());
+    let link = site.store().with_file_name("link.db");
+    let turn = |to: &str| {
+        let turned = link.with_extension("turned");
+        symlink(to, &turned).unwrap();
+        std::fs::rename(turned, &link).unwrap();
+    };
+    turn("gate.db");
+    edited(&site, "path = \"gate.db\"", "path = \"link.db\"");
+    let mut gate = site.start();
+    let [ready, unready] = ready_or_not();
+    becomes(&mut gate, &ready);
+    turn("two.db");
+    becomes(&mut gate, &unready);
+    turn("gate.db");
+    becomes(&mut gate, &ready);
+    assert_eq!(gate.times_said(GONE), 1);
+    told(&site, &["user", "disable", "alice"]);
+    assert_eq!(ask(gate.address, "crm.example", &by_password("alice", PASSWORD)), 401);
 }

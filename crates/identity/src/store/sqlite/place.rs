@@ -54,7 +54,8 @@ pub(crate) fn make_for_owner_of(like: &Path, path: &Path) -> Result<File, Error>
 
 /// A database file that this process has to itself.
 pub(super) struct Held {
-    path: PathBuf,
+    /// What it is called, which may be a symbolic link, and where that led to.
+    paths: [PathBuf; 2],
     opened_as: Option<(u64, u64)>,
     /// Of its name: whoever puts another file there meanwhile opens that for no second gate.
     _by_name: File,
@@ -64,8 +65,10 @@ pub(super) struct Held {
 }
 
 impl Held {
-    /// Takes the file, which is made if it is not there. Both locks fall with the process.
-    pub(super) fn take(path: &Path) -> Result<Self, StoreError> {
+    /// Takes the file that is called so, which is made if it is not there. Both locks fall with the process.
+    pub(super) fn take(called: &Path) -> Result<Self, StoreError> {
+        let settled = settled(called);
+        let path = settled.as_path();
         // Not opened before the lock is had: see above.
         if !path.exists() {
             made_or_there(path, path).map_err(io)?;
@@ -84,15 +87,24 @@ impl Held {
         #[cfg(unix)]
         by_file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600)).map_err(io)?;
         let opened_as = identity(&by_file.metadata().map_err(io)?);
-        Ok(Self { path: path.to_owned(), opened_as, _by_name: by_name, _by_file: by_file })
+        let paths = [called.to_owned(), settled];
+        Ok(Self { paths, opened_as, _by_name: by_name, _by_file: by_file })
     }
 
-    /// Whether the path leads to another file by now, or to none.
+    /// Where the file was when it was taken.
+    pub(super) fn path(&self) -> &Path {
+        let [_called, settled] = &self.paths;
+        settled
+    }
+
+    /// Whether what it is called leads to another file by now, or to none: whoever comes next works on that one. Neither is
+    /// the file in its place where the link was turned along with it: what SQLite has beside it is not.
     pub(super) fn is_displaced(&self) -> bool {
-        match std::fs::metadata(&self.path) {
+        let leads_elsewhere = |path: &PathBuf| match std::fs::metadata(path) {
             Ok(there) => identity(&there) != self.opened_as,
             Err(error) => error.kind() == ErrorKind::NotFound,
-        }
+        };
+        self.paths.iter().any(leads_elsewhere)
     }
 }
 
@@ -139,11 +151,11 @@ mod tests {
         for _ in ["not there yet", "there"] {
             assert_eq!(settled(&at("far.db")), at("real/gate.db"));
             assert_eq!(settled(&at("real/gate.db")), at("real/gate.db"));
-            drop(Held::take(&settled(&at("far.db"))).unwrap());
+            drop(Held::take(&at("far.db")).unwrap());
         }
         std::os::unix::fs::symlink("ring.db", at("ring.db")).unwrap();
         assert_eq!(settled(&at("ring.db")), at("ring.db"));
-        assert!(Held::take(&settled(&at("ring.db"))).is_err());
+        assert!(Held::take(&at("ring.db")).is_err());
     }
 
     #[test]
@@ -174,6 +186,28 @@ mod tests {
         assert!(matches!(Held::take(&at("gate.db")), Err(StoreError::Taken)), "its name is taken");
         std::fs::rename(at("away.db"), at("gate.db")).unwrap();
         assert!(!held.is_displaced());
+    }
+
+    #[test]
+    fn a_link_that_is_turned_to_another_file_is_seen() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let turn = |to: &str| {
+            let _ = std::fs::remove_file(at("link.db"));
+            std::os::unix::fs::symlink(to, at("link.db")).unwrap();
+        };
+        turn("one.db");
+        let held = Held::take(&at("link.db")).unwrap();
+        assert_eq!((held.path(), held.is_displaced()), (&*at("one.db"), false));
+        turn("two.db");
+        assert!(held.is_displaced(), "to none");
+        std::fs::write(at("two.db"), "").unwrap();
+        assert!(held.is_displaced(), "to another one");
+        turn("one.db");
+        assert!(!held.is_displaced());
+        std::fs::rename(at("one.db"), at("away.db")).unwrap();
+        turn("away.db");
+        assert!(held.is_displaced(), "with the file, but without what is beside it");
     }
 
     /// Where these tests are not root's, everything is the caller's anyway.
