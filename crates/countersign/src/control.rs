@@ -49,6 +49,10 @@ async fn give_within<T: DeserializeOwned>(
         }
         tokio::time::sleep(AGAIN).await;
     };
+    // Nobody is let in meanwhile, so that what ends can be counted first. A gate ends it first.
+    if matches!(order, Order::Revoke { .. }) {
+        identities.tokens_loaded().await;
+    }
     let value = order::perform(&identities, order).await;
     identities.close().await?;
     Ok(serde_json::from_value(value?)?)
@@ -236,6 +240,26 @@ mod tests {
         next.await.unwrap();
         assert!(!socket.exists());
         assert_eq!(names(&loaded).await, ["ann", "ben"]);
+    }
+
+    /// On one thread nothing is loaded before something is waited for.
+    #[tokio::test]
+    async fn all_that_an_account_holds_ends_before_it_is_counted_while_a_gate_still_loads() {
+        let folder = tempfile::tempdir().unwrap();
+        let loaded = loaded(folder.path());
+        let () = give(&loaded, add("ann")).await.unwrap_or_else(|error| panic!("{error}"));
+        let revoke = || Order::Revoke {
+            whose: Whose { kind: String::from("users"), name: String::from("ann") },
+            reference: None,
+        };
+        let counted: Option<usize> = give(&loaded, revoke()).await.unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(counted, Some(0), "where no gate runs");
+        let identities = Identities::open(&loaded).await.unwrap_or_else(|error| panic!("{error}"));
+        let ended = order::perform(&identities, revoke()).await.unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(ended, serde_json::Value::Null);
+        let events = identities.audit(2).await.unwrap_or_else(|error| panic!("{error}"));
+        assert!(events.iter().all(|event| event.event == "sessions.ended"), "it was ended each time");
+        identities.close().await.unwrap_or_else(|error| panic!("{error}"));
     }
 
     #[tokio::test(flavor = "multi_thread")]

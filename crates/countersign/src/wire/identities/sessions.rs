@@ -46,8 +46,11 @@ impl Identities {
     ) -> Result<Option<usize>, Failure> {
         let id = self.id(whose)?;
         let Some(name) = name else {
-            // All end, whether or not they could be counted.
-            let held = self.sessions(whose).await.ok().map(|sessions| sessions.len());
+            // All end, and at once: what cannot be counted yet is not.
+            let held = match self.service.ready() {
+                true => self.sessions(whose).await.ok().map(|sessions| sessions.len()),
+                false => None,
+            };
             self.service.end_sessions(id, by(), now()).await?;
             return Ok(held);
         };
@@ -79,7 +82,7 @@ impl Identities {
     }
 
     /// Waits until all tokens of the store are in memory, but not for ever: whoever needs them says that they are not.
-    async fn tokens_loaded(&self) {
+    pub(crate) async fn tokens_loaded(&self) {
         let loaded = async {
             while !self.service.ready() {
                 tokio::time::sleep(LOADED_YET).await;
