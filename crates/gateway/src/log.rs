@@ -302,9 +302,9 @@ impl Tail {
             ("auth.reason", facts.reason.map(Reason::name)),
             ("auth.cause", facts.cause.as_deref()),
             ("auth.tried.kind", tried.map(|account| &*account.kind)),
-            ("auth.tried.name", tried.and_then(|account| name_of(&account.name))),
+            ("auth.tried.name", tried.and_then(|account| account.logged_name())),
             ("account.kind", account.map(|account| &*account.kind)),
-            ("account.name", account.and_then(|account| name_of(&account.name))),
+            ("account.name", account.and_then(|account| account.logged_name())),
             ("account.issuer", account.and_then(|account| Some(&*account.issuer.as_ref()?.name))),
         ];
         for (name, text) in texts {
@@ -356,22 +356,5 @@ impl Drop for Tail {
         if let Some(line) = &self.line {
             self.log(line, took);
         }
-    }
-}
-
-/// What an account is called, as far as lines say it: no e-mail address stands in a log, so that of an account that has one
-/// for a name they say its number alone.
-fn name_of(name: &str) -> Option<&str> {
-    (!name.contains('@')).then_some(name)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::name_of;
-
-    #[test]
-    fn no_line_says_an_e_mail_address() {
-        assert_eq!((name_of("ann"), name_of("CORP\\ann")), (Some("ann"), Some("CORP\\ann")));
-        assert_eq!(name_of("ann@example.com"), None);
     }
 }
