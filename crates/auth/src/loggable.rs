@@ -29,12 +29,13 @@ impl Api {
         self.without_tokens(shown)
     }
 
-    /// Whether a path below the prefix may be shown of which nobody knows what call it was for: it begins as none does that has
-    /// something secret in it.
-    pub fn shows_unlocated(&self, path: &str) -> bool {
+    /// The same for a path of which nobody knows what call it was for; `None` if what is below the prefix begins as a call's does
+    /// that has something secret in its path, or there are references, which stand anywhere.
+    pub fn loggable_unlocated<'p>(&self, path: &'p str, below: &str) -> Option<Cow<'p, str>> {
         let begins =
-            |with: &String| path.get(..with.len()).is_some_and(|start| start.eq_ignore_ascii_case(with));
-        !self.has_references() && !self.dialect.secret_paths.iter().any(begins)
+            |with: &String| below.get(..with.len()).is_some_and(|start| start.eq_ignore_ascii_case(with));
+        let is_secret = self.has_references() || self.dialect.secret_paths.iter().any(begins);
+        (!is_secret).then(|| self.without_tokens(Cow::Borrowed(path)))
     }
 
     fn without_tokens<'p>(&self, shown: Cow<'p, str>) -> Cow<'p, str> {

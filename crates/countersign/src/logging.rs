@@ -155,7 +155,7 @@ impl Waiting {
 
     /// Writes lines until the end, in the thread that is woken for them.
     fn write(&self, to: &mut dyn Write) {
-        let (mut told, mut is_last_note) = (0, false);
+        let (mut told, mut is_last_note, mut is_torn) = (0, false, false);
         loop {
             // Asked before the queue is: what came before the end is written.
             let is_over = self.is_over.load(Ordering::Acquire);
@@ -169,11 +169,11 @@ impl Waiting {
                 }
                 continue;
             };
-            let is_written = to.write_all(&lines).is_ok();
+            let unwritten = write_lines(to, &lines, &mut is_torn);
             let before = self.bytes.fetch_sub(lines.len(), Ordering::Relaxed);
-            if !is_written {
+            if !unwritten.is_empty() {
                 // Nor is this said before something can be written again: the note would be the next that is lost.
-                self.drop_lines(&lines);
+                self.drop_lines(unwritten);
                 continue;
             }
             let waits = before.saturating_sub(lines.len());
@@ -202,6 +202,30 @@ impl Waiting {
         }
         more > 0
     }
+}
+
+/// Writes lines, and gives back what could not be, from the beginning of its first line on. `is_torn` says whether what was
+/// written last ends within a line: then a new one begins before anything else.
+fn write_lines<'l>(to: &mut dyn Write, lines: &'l [u8], is_torn: &mut bool) -> &'l [u8] {
+    if *is_torn {
+        if to.write_all(b"\n").is_err() {
+            return lines;
+        }
+        *is_torn = false;
+    }
+    let mut written = 0;
+    while let Some(rest) = lines.get(written..).filter(|rest| !rest.is_empty()) {
+        match to.write(rest) {
+            Ok(0) => break,
+            Ok(count) => written += count,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(_) => break,
+        }
+    }
+    let done = lines.get(..written).unwrap_or(lines);
+    let whole = done.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    *is_torn = whole < done.len();
+    lines.get(whole..).unwrap_or_default()
 }
 
 impl Lines {
@@ -308,6 +332,33 @@ mod tests {
         // Where nothing is ever written, the note is the last line that is not.
         assert_eq!(dropped_of(usize::MAX), (5, String::new()));
         assert_eq!(dropped_of(0), (0, "one\ntwo\nthree\nfour\n".to_owned()));
+    }
+
+    #[test]
+    fn a_line_that_is_torn_costs_itself_alone() {
+        /// A disk with so much room.
+        struct Room(usize, Vec<u8>);
+        impl Write for Room {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                let taken = bytes.len().min(self.0);
+                if taken == 0 {
+                    return Err(io::ErrorKind::StorageFull.into());
+                }
+                self.0 -= taken;
+                self.1.extend_from_slice(&bytes[..taken]);
+                Ok(taken)
+            }
+
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let (mut disk, mut is_torn) = (Room(6, Vec::new()), false);
+        assert_eq!(super::write_lines(&mut disk, b"one\ntwo\n", &mut is_torn), b"two\n");
+        assert_eq!(super::write_lines(&mut disk, b"three\n", &mut is_torn), b"three\n");
+        disk.0 = 100;
+        assert_eq!(super::write_lines(&mut disk, b"four\n", &mut is_torn), b"");
+        assert_eq!((disk.1.as_slice(), is_torn), (&b"one\ntw\nfour\n"[..], false));
     }
 
     #[test]

@@ -356,8 +356,11 @@ fn empty_head() -> request::Parts {
 
 /// Notes the path of a request whose call is not known yet, where nothing of it can be a secret.
 fn note_unlocated(tail: &mut Tail, at: &Arrival<'_>) {
-    if !tail.has_path() && at.mount.api.shows_unlocated(at.path_below()) {
-        note_path(tail, Cow::Borrowed(&at.path), &at.path);
+    if tail.is_read()
+        && !tail.has_path()
+        && let Some(shown) = at.mount.api.loggable_unlocated(&at.path, at.path_below())
+    {
+        note_path(tail, shown, &at.path);
     }
 }
 

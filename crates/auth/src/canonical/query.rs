@@ -41,13 +41,9 @@ pub struct Pairs<'a> {
 }
 
 /// The values of the parameters of one name, in their order, each decoded once. What others say is nobody's matter here, be it
-/// readable or not; the last item is an error where there are more than [`QUERY_PAIRS_MAX`], of which some may have the name.
+/// readable or not; nor is how many they are, as a head has its limits.
 pub(crate) fn values<'q>(raw: &'q str, name: &str) -> impl Iterator<Item = Result<Cow<'q, str>, QueryError>> {
-    let pairs = raw.split('&').filter(|pair| !pair.is_empty()).take(QUERY_PAIRS_MAX + 1).enumerate();
-    pairs.filter_map(move |(at, pair)| {
-        if at == QUERY_PAIRS_MAX {
-            return Some(Err(QueryError::TooMany));
-        }
+    raw.split('&').filter(|pair| !pair.is_empty()).filter_map(move |pair| {
         let (own, value) = pair.split_once('=').unwrap_or((pair, ""));
         decode(own).is_ok_and(|own| own == name).then(|| decode(value))
     })
@@ -110,6 +106,17 @@ mod tests {
         parse_query(raw)
             .map(|pair| pair.map(|(name, value)| (name.into_owned(), value.into_owned())))
             .collect()
+    }
+
+    #[test]
+    fn values_of_one_name_are_found_among_whatever_others() {
+        fn found(raw: &str) -> Vec<Result<std::borrow::Cow<'_, str>, QueryError>> {
+            super::values(raw, "t").collect()
+        }
+        let many = format!("{}t=1&%74=2&x=%zz&t", "a&".repeat(2 * QUERY_PAIRS_MAX));
+        assert_eq!(found(&many), ["1", "2", ""].map(|value| Ok(value.into())));
+        assert_eq!(found("t=%zz&tt=1&T=1"), [Err(QueryError::BrokenEscape)]);
+        assert!(found(&"a&".repeat(2 * QUERY_PAIRS_MAX)).is_empty());
     }
 
     #[test]

@@ -37,6 +37,9 @@ const ANSWER_BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// An order waits for a password's turn at most, which takes seconds at the worst.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// A million accounts are some minutes on a slow disk.
+const LONG_ANSWER_TIMEOUT: Duration = Duration::from_secs(600);
+
 /// An order is written in one go, by a program on the same machine.
 const ORDER_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -123,7 +126,8 @@ pub(super) async fn send(socket: &Path, order: &Order) -> Result<Sent, Failure> 
                 .into());
         }
     };
-    let answer = timeout(ANSWER_TIMEOUT, exchange(stream, order));
+    let patience = if matches!(order, Order::RevokeEverybody) { LONG_ANSWER_TIMEOUT } else { ANSWER_TIMEOUT };
+    let answer = timeout(patience, exchange(stream, order));
     match answer.await.context("the gate did not answer")?? {
         Reply::Done(value) => Ok(Sent::Answered(value)),
         Reply::Error(message) => Err(Failure::Failed(anyhow!(message))),

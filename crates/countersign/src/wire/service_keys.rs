@@ -80,7 +80,10 @@ pub(super) fn calls(config: &Config, identities: &Arc<Identities>, publishing: P
         let desk = Arc::clone(&desk);
         let with_body = move |body| -> Answer<Reply> {
             Box::pin(async move {
-                let reply = desk.answer(asked, body).await;
+                let reply = match body {
+                    Ok(body) => desk.answer(asked, body).await,
+                    Err(refused) => refused,
+                };
                 desk.identities.called().note(&reply, &caller);
                 reply
             })

@@ -156,6 +156,8 @@ fn a_key_in_a_path_is_in_no_line_whatever_stands_beside_it() {
         format!("PROPFIND /api/v1/applications/key/{KEY}%20 HTTP/1.1"),
         format!("TRACE /api/v1/applications/key/{KEY}%20 HTTP/1.1"),
         format!("GET /api/v1/applications/key/{KEY} HTTP/1.1"),
+        format!("TRACE /elsewhere/{KEY} HTTP/1.1"),
+        format!("PROPFIND /elsewhere/{KEY} HTTP/1.1"),
     ] {
         let told = Client::new(gate.address).exchange(0, request(&[&lines], "").as_bytes()).unwrap();
         assert!((400..500).contains(&told.head.status()), "{lines}");

@@ -55,11 +55,12 @@ impl Reply {
     }
 }
 
-/// Answers calls of services: it is known who calls before a body is read, or it is not read.
+/// Answers calls of services: it is known who calls before a body is read, or it is not read. A body that is not taken comes as what
+/// is said to that, and is answered so.
 pub type Calls = Arc<dyn Fn(Call) -> Result<WithBody, Reply> + Send + Sync>;
 
 /// Answers one of them, when its body is there.
-pub type WithBody = Box<dyn FnOnce(Bytes) -> Answer<Reply> + Send>;
+pub type WithBody = Box<dyn FnOnce(Result<Bytes, Reply>) -> Answer<Reply> + Send>;
 
 /// One connection's place among those on which services call; it keeps it until it ends.
 pub(super) struct Calling {
@@ -86,10 +87,11 @@ impl Calling {
 }
 
 /// Answers a service that calls on one connection too many; it ends, so that others have it.
-fn turn_away(body: Incoming) -> Response<Full<Bytes>> {
+async fn turn_away(body: Incoming, with_body: WithBody) -> Response<Full<Bytes>> {
     tokio::spawn(linger(body));
     let why = "services call on as many connections as they may";
-    let mut response = replied(Reply::refused(StatusCode::SERVICE_UNAVAILABLE, why));
+    let refused = Reply::refused(StatusCode::SERVICE_UNAVAILABLE, why);
+    let mut response = replied(with_body(Err(refused)).await);
     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
     response
@@ -122,20 +124,20 @@ pub(super) async fn answer(
     };
     // Whoever is not known takes no place.
     if !calling.enter() {
-        return turn_away(body);
+        return turn_away(body, with_body).await;
     }
     let max = Bound { bytes: body_bytes_max, key: "the longest of its kind" };
     let read = read(&mut body, max, BODY_TIME).await;
     if matches!(read, Err(ReadError::TooLarge(_))) {
         tokio::spawn(linger(body));
     }
-    replied(match read {
-        Ok(body) => with_body(body).await,
-        Err(ReadError::TooLarge(_)) => Reply::refused(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large"),
-        Err(ReadError::Late | ReadError::Broken(_) | ReadError::Trailers(_)) => {
+    let read = read.map_err(|error| match error {
+        ReadError::TooLarge(_) => Reply::refused(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large"),
+        ReadError::Late | ReadError::Broken(_) | ReadError::Trailers(_) => {
             Reply::refused(StatusCode::BAD_REQUEST, "the body did not come")
         }
-    })
+    });
+    replied(with_body(read).await)
 }
 
 fn replied(Reply { status, body }: Reply) -> Response<Full<Bytes>> {

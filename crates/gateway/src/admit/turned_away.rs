@@ -37,10 +37,11 @@ pub(super) fn words(
         None => gate.find_whatever_host(peer.listener(), path)?,
     };
     tail.found(mount);
-    if let Some(path) =
-        canonical.as_ref().filter(|_| tail.is_read() && mount.api.shows_unlocated(below(path, prefix)))
+    if tail.is_read()
+        && let Some(path) = &canonical
+        && let Some(shown) = mount.api.loggable_unlocated(path.as_str(), below(path.as_str(), prefix))
     {
-        tail.at_path(path.as_str().into());
+        tail.at_path(shown.into());
     }
     let here = here(gate, head, (path, prefix), peer.scheme, Sharing::Shared, gate.clock.now());
     let mut response = response(mount.api.refuse_at(None, refusal, &here));

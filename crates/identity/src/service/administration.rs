@@ -24,6 +24,8 @@ use crate::equivalents::Replacement;
 use crate::store::{AccountRow, AuditRow, Change, StoreError, ValuePurpose};
 use crate::values::Values;
 
+/// So many accounts are ended in one write.
+const ENDED_TOGETHER: usize = 256;
 /// The role that may touch all keys of an API, and everything in the console.
 pub const ADMINISTRATOR: &str = "administrator";
 /// Characters of the first administrator's password: 144 random bits.
@@ -95,6 +97,15 @@ impl Service {
     /// See [`AccountError`].
     pub fn end_sessions(&self, id: AccountId, by: By, now: Time) -> Answer<Result<(), AccountError>> {
         self.run(move |core| async move { core.end_sessions(id, &by, now).await })
+    }
+
+    /// Ends all sessions and tokens of all accounts, and proofs made before; says how many accounts there are. Some hundred are
+    /// one write, so that a hundred thousand take some seconds.
+    ///
+    /// # Errors
+    /// If the store cannot be reached; what was ended before that is ended.
+    pub fn end_everybodys_sessions(&self, by: By, now: Time) -> Answer<Result<usize, AccountError>> {
+        self.run(move |core| async move { core.end_everybodys_sessions(&by, now).await })
     }
 
     /// Empties the buckets of failures of an account.
@@ -328,6 +339,32 @@ impl Core {
         self.replace(guard, next, &["sessions.ended"], by, now).await.map(|_| ())
     }
 
+    async fn end_everybodys_sessions(&self, by: &By, now: Time) -> Result<usize, AccountError> {
+        let all: Vec<AccountId> = self.directory.all().iter().map(|entry| entry.account.id).collect();
+        for some in all.chunks(ENDED_TOGETHER) {
+            let _guard = self.administration.lock().await;
+            // Whoever was deleted meanwhile holds nothing.
+            let entries = some.iter().filter_map(|id| self.entry(*id).ok());
+            let mut rows: Vec<AccountRow> = entries.map(|entry| rows::row(&entry)).collect();
+            let mut changes = Vec::with_capacity(3 * rows.len());
+            for row in &mut rows {
+                row.updated_at = now.unix_ms();
+                changes.push(end_proofs(row, None, now));
+                changes.push(Change::UpdateAccount(Box::new(row.clone())));
+                let name = format!("{}/{}", row.kind, row.name);
+                changes.push(Change::Audit(audit::row(by, "sessions.ended", name, now)));
+            }
+            self.store.write(changes).await.map_err(account_error)?;
+            for row in rows {
+                let entry = rows::entry(row).map_err(account_error)?;
+                let (id, proofs_from) = (entry.account.id, entry.account.proofs_from);
+                let put = || self.directory.put(entry);
+                self.end_all(id, None, Scope::Proofs, put, proofs_from).await;
+            }
+        }
+        Ok(all.len())
+    }
+
     async fn set_value(
         &self,
         place: (ValuePurpose, String, String),
@@ -373,9 +410,7 @@ impl Core {
         let id = AccountId(row.id.cast_unsigned());
         let mut changes = Vec::with_capacity(3);
         if let Proofs::End(keep) = proofs {
-            // Later than what was there, also where the clock was set back.
-            row.proofs_from = now.unix_ms().max(row.proofs_from.saturating_add(1));
-            changes.push(Change::DeleteTokensOf { account: id.0, keep: keep.map(|digest| digest.0) });
+            changes.push(end_proofs(&mut row, keep, now));
         }
         changes.push(Change::UpdateAccount(Box::new(row.clone())));
         let told =
@@ -399,6 +434,13 @@ impl Core {
         }
         Ok(account)
     }
+}
+
+/// Ends what was proven for an account before: what becomes of its tokens' rows.
+fn end_proofs(row: &mut AccountRow, keep: Option<TokenDigest>, now: Time) -> Change {
+    // Later than what was there, also where the clock was set back.
+    row.proofs_from = now.unix_ms().max(row.proofs_from.saturating_add(1));
+    Change::DeleteTokensOf { account: row.id.cast_unsigned(), keep: keep.map(|digest| digest.0) }
 }
 
 /// What an account is to be.

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use http::Method;
+
 use super::Context;
 use crate::canonical::method::STANDARD;
 use crate::dialect::operation::Operation;
@@ -46,9 +48,9 @@ impl<'g> Ground<'g> {
     /// refuse, as on the wider one. So the two have to be alike in all that the call takes over, or another call is there.
     pub(super) fn surface_of(&self, pattern: &Pattern, said: &Said<'_>) -> Result<Arc<Surface>, String> {
         let Found { surface, others } = self.found(pattern)?;
-        let own = TakenOver::of(surface, said);
+        let own = TakenOver::of(surface, said, pattern);
         for (other, common) in others {
-            let its = TakenOver::of(other, said);
+            let its = TakenOver::of(other, said, pattern);
             let is_another = |both: &&Pattern| self.certain.names(both, pattern.exactness(said.when));
             if own != its
                 && let Some(both) = common.iter().find(|both| !is_another(both))
@@ -119,7 +121,7 @@ struct TakenOver<'s> {
 }
 
 impl<'s> TakenOver<'s> {
-    fn of(surface: &'s Surface, said: &Said<'_>) -> Self {
+    fn of(surface: &'s Surface, said: &Said<'_>, pattern: &Pattern) -> Self {
         // Whoever is let in to be refused has got nothing.
         let refuses = said.operation == Operation::Refuse;
         let indices = |rules: &[Arc<CredentialRule>]| rules.iter().map(|rule| rule.index).collect::<Vec<_>>();
@@ -127,8 +129,12 @@ impl<'s> TakenOver<'s> {
         let is_there =
             |rule: &Arc<CredentialRule>| surface.accepts.iter().any(|other| other.index == rule.index);
         Self {
-            who: (own.is_none() && !refuses).then(|| (indices(&surface.accepts), surface.anonymous)),
+            who: (own.is_none() && !refuses).then(|| {
+                // Callers without a credential are taken over only where nobody else is accepted.
+                (indices(&surface.accepts), surface.accepts.is_empty() && surface.anonymous)
+            }),
             csrf_every_method: surface.csrf_every_method
+                && (pattern.methods().is_empty() || pattern.methods().iter().any(Method::is_safe))
                 && !refuses
                 && own.is_none_or(|rules| !rules.is_empty()),
             is_for_all: said.operation == Operation::Issue
@@ -177,6 +183,29 @@ mod tests {
     fn patterns(count: std::ops::Range<usize>) -> impl Strategy<Value = Vec<String>> {
         let one = ("(GET |POST |GET\\|POST )?", prop::collection::vec("a|b|\\*\\*|\\{[xyz]\\}", 0..4));
         prop::collection::vec(one.prop_map(|(methods, path)| format!("{methods}/{}", path.join("/"))), count)
+    }
+
+    /// What a call does not take over of its surface may differ.
+    #[test]
+    fn surfaces_are_compared_by_what_a_call_takes_over() {
+        let file = |more: &str, call: &str| {
+            let text = file(&["/**".to_owned()], &[]);
+            Dialect::load(
+                "x",
+                &format!(
+                    "{text}[token.s]\nkind = \"session\"\nform = \"s_{{base64url:43}}\"\nlifetime = \"1h\"\n\
+                 [credential.s]\nscheme = \"token\"\ntoken = \"s\"\nfrom = \"cookie S\"\n\
+                 [csrf]\nfrom = \"header X-Proof\"\nform = \"{{guid}}\"\nbound_to = \"s\"\nfor = [\"s\"]\n\
+                 [surface.admin]\nat = \"/admin/**\"\nerrors = \"all\"\n{more}\n\
+                 [endpoint.e]\nat = \"{call}\"\noperation = \"show\"\nanswer = {{ status = 204 }}\n"
+                ),
+            )
+        };
+        assert!(file("accepts = [\"c0\", \"anonymous\"]", "GET /{area}/who").is_ok());
+        assert!(file("accepts = [\"s\"]", "GET /{area}/who").is_err());
+        let strict = "accepts = [\"c0\"]\ncsrf = \"every-method\"";
+        assert!(file(strict, "POST /{area}/who").is_ok());
+        assert!(file(strict, "GET /{area}/who").is_err());
     }
 
     proptest! {

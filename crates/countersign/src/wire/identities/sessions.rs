@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 use countersign_auth::token::TokenRef;
-use countersign_identity::accounts::AccountError;
 
 use super::{Identities, Settled, by, now};
 use crate::output::Failure;
@@ -12,8 +11,6 @@ use crate::record::{Session, Whose};
 
 /// A command waits so long for tokens to be loaded: a million are seconds at the worst.
 const LOADED_WITHIN: Duration = Duration::from_secs(20);
-/// So many accounts are ended at once: the store writes them together.
-const ENDED_TOGETHER: usize = 256;
 /// Between two looks.
 const LOADED_YET: Duration = Duration::from_millis(10);
 
@@ -66,19 +63,7 @@ impl Identities {
 
     /// Ends all that anybody holds; says how many accounts there are.
     pub(crate) async fn revoke_everybody(&self) -> Result<usize, Failure> {
-        let accounts = self.service.accounts();
-        for some in accounts.chunks(ENDED_TOGETHER) {
-            let ends = some.iter().map(|account| self.service.end_sessions(account.account.id, by(), now()));
-            let ends: Vec<_> = ends.map(tokio::spawn).collect();
-            for end in ends {
-                match end.await.map_err(anyhow::Error::new)? {
-                    // Whoever was deleted meanwhile holds nothing.
-                    Ok(()) | Err(AccountError::NotFound) => {}
-                    Err(error) => return Err(error.into()),
-                }
-            }
-        }
-        Ok(accounts.len())
+        Ok(self.service.end_everybodys_sessions(by(), now()).await?)
     }
 
     /// Waits until all tokens of the store are in memory, but not for ever: whoever needs them says that they are not.

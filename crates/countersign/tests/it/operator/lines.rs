@@ -143,10 +143,21 @@ fn an_administrator_reads_which_services_were_refused() {
             "{line}"
         );
     }
+    // What is not read to its end is no service's secret.
+    let large = format!("{{\"owner\":\"{}\"}}", "4".repeat(300 * 1024));
+    let head = [
+        "PUT /objects/shop/basket/9001 HTTP/1.1".to_owned(),
+        "Host: 127.0.0.1".to_owned(),
+        format!("Authorization: Bearer {KEY}"),
+    ];
+    let told = Client::new(address).exchange(0, &raw::bytes(&head, &large)).unwrap();
+    assert_eq!(told.head.status(), 413);
+    let line = gate.says_next(&["refused a call of a service"]);
+    assert_eq!((&line["http.status"], &line["service"]), (&413.into(), &till), "{line}");
     let log = gate.log();
     assert!(!log.contains("guessed") && !log.contains("strangers-word") && !log.contains(KEY), "{log}");
     let (_, metrics) = gate.administration("/metrics");
-    for (class, count) in [("2xx", 1), ("4xx", 4), ("5xx", 0)] {
+    for (class, count) in [("2xx", 1), ("4xx", 5), ("5xx", 0)] {
         let line = format!("countersign_service_calls_total{{status=\"{class}\"}} {count}\n");
         assert!(metrics.contains(&line), "{metrics}");
     }
