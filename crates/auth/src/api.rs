@@ -16,14 +16,14 @@ use http::{HeaderName, Method};
 
 use crate::api::digest::DigestOptions;
 use crate::api::logins::LoginOption;
-use crate::api::switches::{deployment, switched_on};
+use crate::api::switches::{deployment, switches};
 use crate::canonical::method::STANDARD;
 use crate::cookie::SameSite;
 use crate::dialect::pattern::{PathCase, Pattern, Segments};
 use crate::dialect::place::Place;
 use crate::dialect::service::{Service, ServiceOptions};
 use crate::dialect::source::{Problem, did_you_mean};
-use crate::dialect::{CredentialRule, Dialect, Scheme, Site, Surface, TokenRule, check_enabled, is_on};
+use crate::dialect::{CredentialRule, Dialect, Scheme, Site, Surface, TokenRule, check_enabled};
 use crate::identity::Identity;
 use crate::intake::Intake;
 use crate::objects::kind::{Kind, Kinds};
@@ -105,28 +105,7 @@ impl Api {
     pub fn new(dialect: Arc<Dialect>, options: ApiOptions) -> Result<Self, Vec<Problem>> {
         let mut mistakes = Vec::new();
         let deployment = deployment(&dialect, &options, &mut mistakes);
-        let mut on: Vec<bool> =
-            dialect.credentials.iter().map(|rule| is_on(rule, deployment.as_deref())).collect();
-        for (names, state) in [(&options.enable, true), (&options.disable, false)] {
-            for name in names {
-                match dialect.credentials.iter().position(|rule| *rule.name == **name) {
-                    Some(at) => {
-                        if let Some(on) = on.get_mut(at) {
-                            *on = state;
-                        }
-                    }
-                    None => {
-                        let hint = did_you_mean(name, dialect.credential_names());
-                        mistakes.push(format!("the dialect has no credential `{name}`{hint}"));
-                    }
-                }
-            }
-        }
-        for rule in &dialect.credentials {
-            if on.get(rule.index) == Some(&true) {
-                switched_on(rule, &options, &mut mistakes);
-            }
-        }
+        let on = switches(&dialect, &options, deployment.as_deref(), &mut mistakes);
         mistakes.extend(
             check_enabled(&dialect, &|rule| on.get(rule.index) == Some(&true))
                 .into_iter()

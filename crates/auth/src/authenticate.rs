@@ -17,7 +17,7 @@ use crate::api::{Api, Located};
 use crate::assertion::Minted;
 use crate::credential::{Credential, Proof, Said, TokenValues};
 use crate::csrf::{self, Demand};
-use crate::derive::second_half;
+use crate::derive::{DerivationKey, second_half};
 use crate::dialect::CredentialRule;
 use crate::identity::{Identity, Lasts, Proven, Session};
 use crate::page::Page;
@@ -75,21 +75,10 @@ pub async fn authenticate(
     }
     let key = lookups.derivation_key();
     if demand == Demand::First {
-        let session = verifier.beside.as_ref();
-        csrf::check(api, key, session, shown.as_ref()).map_err(|refusal| {
-            let refusal = refusal.of_account(session.and_then(|session| session.live.account.as_ref()));
-            match cookie.as_ref().or(credential.as_ref()) {
-                Some(credential) => refusal.by_credential(&credential.rule.name),
-                None => refusal,
-            }
-        })?;
+        check_first(api, key, verifier.beside.as_ref(), presented)?;
     }
-    if demand == Demand::None
-        && let Some(credential) =
-            credential.as_ref().filter(|credential| from_foreign_page(credential, request))
-    {
-        let refusal = request.pages.refuse(request.headers, "makes the browser prove who its user is");
-        return Err(refusal.by_credential(&credential.rule.name));
+    if let (Demand::None, Some(credential)) = (demand, credential) {
+        check_page(credential, request)?;
     }
     let mut dead: Option<Refusal> = None;
     let mut found = None;
@@ -134,10 +123,32 @@ pub async fn authenticate(
     Ok(identity)
 }
 
+/// The CSRF proof of a call that asks for it before anybody is asked who he is.
+fn check_first(
+    api: &Api,
+    key: &DerivationKey,
+    session: Option<&Session>,
+    presented: &Presented,
+) -> Result<(), Refusal> {
+    let Presented { credential, beside: cookie, csrf: shown, .. } = presented;
+    csrf::check(api, key, session, shown.as_ref()).map_err(|refusal| {
+        let refusal = refusal.of_account(session.and_then(|session| session.live.account.as_ref()));
+        match cookie.as_ref().or(credential.as_ref()) {
+            Some(credential) => refusal.by_credential(&credential.rule.name),
+            None => refusal,
+        }
+    })
+}
+
 /// Browsers prove themselves for any page by Basic, Digest, Kerberos and NTLM, without asking; where no CSRF token stands in
 /// between, what changes something must not come from a foreign page (T-E7).
-fn from_foreign_page(credential: &Credential, request: &Request<'_>) -> bool {
-    credential.rule.is_repeated_by_browsers() && !request.method.is_safe() && request.page() == Page::Foreign
+fn check_page(credential: &Credential, request: &Request<'_>) -> Result<(), Refusal> {
+    let rule = &credential.rule;
+    if rule.is_repeated_by_browsers() && !request.method.is_safe() && request.page() == Page::Foreign {
+        let refusal = request.pages.refuse(request.headers, "makes the browser prove who its user is");
+        return Err(refusal.by_credential(&rule.name));
+    }
+    Ok(())
 }
 
 fn is_dead(reason: Reason) -> bool {

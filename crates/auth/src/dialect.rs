@@ -256,19 +256,7 @@ pub(crate) struct CsrfRule {
 impl CsrfRule {
     /// The name that `csrf.header` prints.
     pub(crate) fn header(&self) -> &str {
-        self.places
-            .iter()
-            .find_map(|place| match place {
-                Place::Header(_, name) => Some(name.as_str()),
-                Place::Cookie(_)
-                | Place::Query(_)
-                | Place::Body(_)
-                | Place::Path(_)
-                | Place::Authorization(_)
-                | Place::AuthorizationAssigned(_)
-                | Place::AuthorizationBare => None,
-            })
-            .unwrap_or_default()
+        self.places.iter().find_map(Place::header).map(|(_, spelled)| spelled).unwrap_or_default()
     }
 }
 

@@ -11,16 +11,7 @@ impl Api {
         let parts =
             self.dialect.credentials.iter().flat_map(|rule| &rule.parts).flat_map(|part| &part.places);
         let proofs = self.dialect.csrf.iter().flat_map(|csrf| &csrf.places);
-        let named = parts.chain(proofs).filter_map(|place| match place {
-            Place::Header(name, _) => Some(name),
-            Place::Cookie(_)
-            | Place::Query(_)
-            | Place::Body(_)
-            | Place::Path(_)
-            | Place::Authorization(_)
-            | Place::AuthorizationAssigned(_)
-            | Place::AuthorizationBare => None,
-        });
+        let named = parts.chain(proofs).filter_map(Place::header).map(|(name, _)| name);
         let renamed = self.csrf_header.iter().map(|(name, _)| name);
         named.chain(renamed).chain(&self.dialect.passes)
     }

@@ -2,7 +2,7 @@
 
 use super::{ApiOptions, Mechanism};
 use crate::dialect::source::did_you_mean;
-use crate::dialect::{CredentialRule, Dialect, Scheme};
+use crate::dialect::{CredentialRule, Dialect, Scheme, is_on};
 
 pub(super) fn deployment(
     dialect: &Dialect,
@@ -20,7 +20,38 @@ pub(super) fn deployment(
     }
 }
 
-pub(super) fn switched_on(rule: &CredentialRule, options: &ApiOptions, mistakes: &mut Vec<String>) {
+/// Which credentials are on, by their places in the file, and what is wrong with each of them alone.
+pub(super) fn switches(
+    dialect: &Dialect,
+    options: &ApiOptions,
+    deployment: Option<&str>,
+    mistakes: &mut Vec<String>,
+) -> Vec<bool> {
+    let mut on: Vec<bool> = dialect.credentials.iter().map(|rule| is_on(rule, deployment)).collect();
+    for (names, state) in [(&options.enable, true), (&options.disable, false)] {
+        for name in names {
+            match dialect.credentials.iter().position(|rule| *rule.name == **name) {
+                Some(at) => {
+                    if let Some(on) = on.get_mut(at) {
+                        *on = state;
+                    }
+                }
+                None => {
+                    let hint = did_you_mean(name, dialect.credential_names());
+                    mistakes.push(format!("the dialect has no credential `{name}`{hint}"));
+                }
+            }
+        }
+    }
+    for rule in &dialect.credentials {
+        if on.get(rule.index) == Some(&true) {
+            switched_on(rule, options, mistakes);
+        }
+    }
+    on
+}
+
+fn switched_on(rule: &CredentialRule, options: &ApiOptions, mistakes: &mut Vec<String>) {
     match rule.scheme {
         Scheme::Unproven if !options.dangerous.iter().any(|name| **name == *rule.name) => {
             mistakes.push(format!(

@@ -65,6 +65,20 @@ impl Place {
         }
     }
 
+    /// The header that it is, with the file's spelling. `Authorization` is none: its words are places of their own.
+    pub(crate) fn header(&self) -> Option<(&HeaderName, &str)> {
+        match self {
+            Self::Header(name, spelled) => Some((name, spelled)),
+            Self::Cookie(_)
+            | Self::Query(_)
+            | Self::Body(_)
+            | Self::Path(_)
+            | Self::Authorization(_)
+            | Self::AuthorizationAssigned(_)
+            | Self::AuthorizationBare => None,
+        }
+    }
+
     /// Why no credential may ride there; `None` for a place that can be taken out of a request.
     pub(crate) fn cannot_carry(&self) -> Option<String> {
         match self {

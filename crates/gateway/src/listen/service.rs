@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderValue, Request, Response, StatusCode, header, response};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
@@ -20,8 +20,8 @@ use crate::forward::{self, Ends, ForwardError, Sending};
 use crate::hop;
 use crate::log::Tail;
 use crate::strict;
-use crate::upstream::Upstream;
-use crate::watch::Extent;
+use crate::upstream::{Flight, Lease, Upstream};
+use crate::watch::{Extent, Watch};
 use crate::worker::{LocalGate, Worker};
 
 /// Whoever takes nothing more keeps no connection by it.
@@ -193,19 +193,13 @@ async fn pass_on<F: Finishing>(
     }
     hop::strip_answer(&mut answer.headers);
     forward::settle_length(&mut answer, &incoming);
-    let (mut rest, mut read, mut flight) = (Some((incoming, lease)), None, None);
-    if let Some(bytes) = finish.body_bytes_max(&answer)
-        && let Some((mut incoming, lease)) = rest.take()
-    {
-        let max = Bound { bytes, key: "answer_bytes_max of the route" };
-        let body = Box::pin(body::read(&mut incoming, max, gate.limits.own_body)).await;
-        match &body {
-            Ok(_) => flight = Some(lease.give_back()),
-            Err(ReadError::Late | ReadError::Broken(_)) => lease.broke_off(),
-            Err(ReadError::TooLarge(_) | ReadError::Trailers(_)) => {}
+    let (rest, read, flight) = match finish.body_bytes_max(&answer) {
+        None => (Some((incoming, lease)), None, None),
+        Some(bytes_max) => {
+            let (read, flight) = Box::pin(read_whole(incoming, lease, bytes_max, gate)).await;
+            (None, Some(read), flight)
         }
-        read = Some(body);
-    }
+    };
     let body = match finish.follow(gate, &mut answer, read).await {
         Ok(body) => body,
         Err(kept) => return kept_back(*kept, peer, upstream, tail),
@@ -220,13 +214,36 @@ async fn pass_on<F: Finishing>(
             (bytes, _) => AnswerBody::full(bytes.unwrap_or_default(), tail),
         },
         Some((incoming, lease)) => {
-            let is_last = finish.is_last_of_session(answer.status);
-            let watch = watch.map(|watch| if is_last { watch.beyond_its_session() } else { watch });
-            let watch = watch.map(|watch| watch.going(Extent::of(&answer.headers, &incoming)));
+            let watch = watch.map(|watch| going(watch, finish, &answer, &incoming));
             AnswerBody::streaming(lease.streaming(incoming, gate, api, worker.pulse(), watch), tail)
         }
     };
     Response::from_parts(answer, body)
+}
+
+/// What an answer lives on from its head on.
+fn going<F: Finishing>(watch: Watch, finish: &F, answer: &response::Parts, incoming: &Incoming) -> Watch {
+    let is_last = finish.is_last_of_session(answer.status);
+    let watch = if is_last { watch.beyond_its_session() } else { watch };
+    watch.going(Extent::of(&answer.headers, incoming))
+}
+
+/// Reads the body of an answer that a route's objects are looked for in, and lets go of its connection.
+async fn read_whole(
+    mut incoming: Incoming,
+    lease: Lease,
+    bytes_max: usize,
+    gate: &LocalGate,
+) -> (Result<Bytes, ReadError>, Option<Flight>) {
+    let max = Bound { bytes: bytes_max, key: "answer_bytes_max of the route" };
+    let body = body::read(&mut incoming, max, gate.limits.own_body).await;
+    let mut flight = None;
+    match &body {
+        Ok(_) => flight = Some(lease.give_back()),
+        Err(ReadError::Late | ReadError::Broken(_)) => lease.broke_off(),
+        Err(ReadError::TooLarge(_) | ReadError::Trailers(_)) => {}
+    }
+    (body, flight)
 }
 
 /// There is an answer, and it is not for the client.

@@ -50,14 +50,5 @@ pub(super) fn no_condition(place: &Place, context: &Context) -> Option<String> {
 /// Headers in which credentials and CSRF proofs ride, and how the file spells them.
 fn headers(context: &Context) -> impl Iterator<Item = (&http::HeaderName, &str)> {
     let parts = context.credentials.iter().flat_map(|rule| &rule.parts).flat_map(|part| &part.places);
-    parts.chain(&context.csrf_places).filter_map(|place| match place {
-        Place::Header(name, spelled) => Some((name, spelled.as_str())),
-        Place::Cookie(_)
-        | Place::Query(_)
-        | Place::Body(_)
-        | Place::Path(_)
-        | Place::Authorization(_)
-        | Place::AuthorizationAssigned(_)
-        | Place::AuthorizationBare => None,
-    })
+    parts.chain(&context.csrf_places).filter_map(Place::header)
 }

@@ -124,18 +124,7 @@ pub(super) fn answer_headers(
 ) -> Vec<HeaderName> {
     let carriers = context.credentials.iter().flat_map(|rule| &rule.parts).flat_map(|part| &part.places);
     let places = carriers.chain(csrf.iter().flat_map(|csrf| &csrf.places));
-    let mut names: Vec<HeaderName> = places
-        .filter_map(|place| match place {
-            Place::Header(name, _) => Some(name.clone()),
-            Place::Cookie(_)
-            | Place::Query(_)
-            | Place::Body(_)
-            | Place::Path(_)
-            | Place::Authorization(_)
-            | Place::AuthorizationAssigned(_)
-            | Place::AuthorizationBare => None,
-        })
-        .collect();
+    let mut names: Vec<HeaderName> = places.filter_map(Place::header).map(|(name, _)| name.clone()).collect();
     let secret = |template: &Template| template.names("csrf.") || template.names("session.");
     for stamp in stamps.items() {
         names.extend(
