@@ -17,7 +17,7 @@ use crate::api::{Api, Located};
 use crate::assertion::Minted;
 use crate::credential::{Credential, Proof, Said, TokenValues};
 use crate::csrf::{self, Demand};
-use crate::derive::{DerivationKey, second_half};
+use crate::derive::second_half;
 use crate::dialect::CredentialRule;
 use crate::identity::{Identity, Lasts, Proven, Session};
 use crate::page::Page;
@@ -75,7 +75,7 @@ pub async fn authenticate(
     }
     let key = lookups.derivation_key();
     if demand == Demand::First {
-        check_first(api, key, verifier.beside.as_ref(), presented)?;
+        csrf::check_first(api, key, verifier.beside.as_ref(), presented)?;
     }
     if let (Demand::None, Some(credential)) = (demand, credential) {
         check_page(credential, request)?;
@@ -121,23 +121,6 @@ pub async fn authenticate(
         })?;
     }
     Ok(identity)
-}
-
-/// The CSRF proof of a call that asks for it before anybody is asked who he is.
-fn check_first(
-    api: &Api,
-    key: &DerivationKey,
-    session: Option<&Session>,
-    presented: &Presented,
-) -> Result<(), Refusal> {
-    let Presented { credential, beside: cookie, csrf: shown, .. } = presented;
-    csrf::check(api, key, session, shown.as_ref()).map_err(|refusal| {
-        let refusal = refusal.of_account(session.and_then(|session| session.live.account.as_ref()));
-        match cookie.as_ref().or(credential.as_ref()) {
-            Some(credential) => refusal.by_credential(&credential.rule.name),
-            None => refusal,
-        }
-    })
 }
 
 /// Browsers prove themselves for any page by Basic, Digest, Kerberos and NTLM, without asking; where no CSRF token stands in

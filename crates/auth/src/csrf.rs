@@ -64,6 +64,23 @@ pub(crate) fn demand_of(api: &Api, site: &Site, request: &Request<'_>, name: &st
     if rule.before_authentication { Demand::First } else { Demand::After }
 }
 
+/// The CSRF proof of a call that asks for it before anybody is asked who he is.
+pub(crate) fn check_first(
+    api: &Api,
+    key: &DerivationKey,
+    session: Option<&Session>,
+    presented: &Presented,
+) -> Result<(), Refusal> {
+    let Presented { credential, beside: cookie, csrf: shown, .. } = presented;
+    check(api, key, session, shown.as_ref()).map_err(|refusal| {
+        let refusal = refusal.of_account(session.and_then(|session| session.live.account.as_ref()));
+        match cookie.as_ref().or(credential.as_ref()) {
+            Some(credential) => refusal.by_credential(&credential.rule.name),
+            None => refusal,
+        }
+    })
+}
+
 /// Checks the proof against a session that was found alive.
 pub(crate) fn check(
     api: &Api,
